@@ -1,0 +1,49 @@
+# The builder has the compilers of packages and the build backend; the image gets neither.
+FROM python:3.11-slim AS builder
+
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_ONLY_BINARY=:all:
+
+WORKDIR /src
+
+# The locked packages first: they change less often than the code, and stay in the layer cache.
+COPY requirements/build.txt requirements/runtime.txt requirements/
+RUN python -m venv /opt/segue \
+    && /opt/segue/bin/pip install --require-hashes -r requirements/runtime.txt \
+    && python -m venv /opt/build \
+    && /opt/build/bin/pip install --require-hashes -r requirements/build.txt
+
+COPY pyproject.toml README.md LICENSE ./
+COPY proxy proxy
+RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
+    && /opt/segue/bin/pip install --no-deps --no-index /dist/*.whl
+
+
+FROM python:3.11-slim
+
+RUN useradd --system --no-create-home --shell /usr/sbin/nologin --uid 10001 segue
+
+COPY --from=builder /opt/segue /opt/segue
+
+# `mappings` in config.yaml is read relative to the file that names it.
+WORKDIR /etc/segue
+COPY config.yaml ./
+COPY mappings mappings
+
+ENV PATH=/opt/segue/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+
+USER 10001
+
+# Clients, and the admin listener: probes and metrics.
+EXPOSE 8080 9090
+
+# The probe of the admin listener; urllib raises, and so the check fails, on a status over 399.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9090/healthz', timeout=2)"]
+
+# SIGTERM, docker's default, drains: give `docker stop --time` more than the drain's deadline.
+ENTRYPOINT ["segue"]
+CMD ["run", "--config", "/etc/segue/config.yaml", "--listen", "0.0.0.0:8080", "--admin", "0.0.0.0:9090"]

@@ -1,0 +1,103 @@
+# `make help` lists what there is. Each target does the set-up that it needs, once.
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Wheels only: building a source distribution would run packages that no lock file names.
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install
+LOCKED := $(PIP) --only-binary :all: --require-hashes
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "  %-13s %s\n", $$1, $$2 }'
+
+.PHONY: install
+install: $(VENV)/.segue ## the virtual environment with the proxy: .venv/bin/segue
+
+.PHONY: demo
+demo: $(VENV)/.segue $(VENV)/.demo ## watch old frames come out new (ARGS=--once ends by itself)
+	@$(BIN)/segue demo $(ARGS)
+
+.PHONY: test
+test: setup ## all tests, with the set-up that they need (ARGS=... goes to pytest)
+	@tools/system_packages
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: setup
+setup: $(VENV)/.segue $(VENV)/.demo $(VENV)/.dev ## the virtual environment with everything for development
+
+.PHONY: check
+check: lint format-check types imports docker-lint lock-check ## all checks that run no test
+
+.PHONY: lint
+lint: setup ## ruff's rules
+	@$(BIN)/ruff check .
+
+.PHONY: format
+format: setup ## rewrite the code in ruff's format
+	@$(BIN)/ruff check --quiet --select I --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: format-check
+format-check: setup ## is everything in ruff's format?
+	@$(BIN)/ruff format --check .
+
+.PHONY: types
+types: setup ## strict types
+	@$(BIN)/mypy
+
+.PHONY: imports
+imports: setup ## the import contracts
+	@$(BIN)/lint-imports --no-cache
+
+.PHONY: docker-lint
+docker-lint: setup ## the Dockerfile's rules
+	@$(BIN)/hadolint Dockerfile
+
+.PHONY: lock-check
+lock-check: setup ## do the lock files say what their sources ask for? (works offline)
+	@$(BIN)/python tools/check_locks.py
+
+.PHONY: lock
+lock: setup ## compile the lock files anew (ARGS=--upgrade for newer versions)
+	@$(COMPILE) $(ARGS) pyproject.toml -o requirements/runtime.txt
+	@$(COMPILE) $(ARGS) requirements/build.in -c requirements/runtime.txt -o requirements/build.txt
+	@$(COMPILE) $(ARGS) requirements/demo.in -c requirements/runtime.txt -c requirements/build.txt \
+		-o requirements/demo.txt
+	@$(COMPILE) $(ARGS) requirements/dev.in -c requirements/runtime.txt -c requirements/build.txt \
+		-c requirements/demo.txt -o requirements/dev.txt
+
+.PHONY: clean
+clean: ## remove what builds and tools left; the virtual environment stays
+	@rm -rf build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache \
+		.mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@echo "Creating $(VENV)"
+	@tools/create_venv "$(PYTHON)" $(VENV)
+
+# The stamps are in the environment, so that whoever removes it removes them.
+$(VENV)/.segue: pyproject.toml requirements/build.txt requirements/runtime.txt | $(BIN)/python
+	@echo "Installing the proxy"
+	@$(LOCKED) -r requirements/build.txt -r requirements/runtime.txt
+	@$(PIP) --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+$(VENV)/.demo: requirements/demo.txt | $(BIN)/python
+	@echo "Installing the demo backend's packages"
+	@$(LOCKED) -r requirements/demo.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt | $(BIN)/python
+	@echo "Installing the development tools"
+	@$(LOCKED) -r requirements/dev.txt
+	@touch $@
