@@ -1,0 +1,32 @@
+"""Segue: a migration compatibility proxy.
+
+It stands in front of a server that cannot be changed yet, and lets clients of every version live
+with it, and with its successor, at the same time. How it is built, from the bottom up; imports go
+down only, and import-linter holds them to it:
+
+Floor 0, the words: `values` (enums, counters) and `errors` (whose fault it is, and what follows).
+
+Floor 1, the rules: pure functions and small state machines, text or bytes in, values out, with no
+    sockets, no clock and no files. `headers`, `handshake`, `cors` and `answers` know HTTP;
+    `frames` knows WebSocket framing; `versions` and `selection` choose the client's version;
+    `tokens` reads the times of a JWT; `yamltext` and `documents` read what people write, and
+    `config` gives it types; `mapping` compiles mapping files to programs.
+
+Floor 2, the adapters: `upstream` (connections to the server), `metrics`, `log`.
+
+Floor 3, the state: `live` (the immutable snapshot that serves), `connections` (open WebSockets),
+    `visits` (what is known of one request).
+
+Floor 4, the data plane: `gateway` is the one pipeline, and the page to read first; `relay` carries
+    the bytes, and `relay.takeover` is the one place that knows aiohttp's insides.
+
+Floor 5, the view: `admin`, on a listener of its own.
+
+Floor 6, the process: `server` (the only place that constructs) and `cli`.
+
+A request's way through it: aiohttp parses it (`relay.takeover`), `gateway` takes the current
+snapshot, chooses version and cohort (`selection`), writes the head for the server (`headers`), and
+lets an `Exchange` (`relay.http`) carry request and response. Where the answer is `101`, the two
+transports become the legs of a `Relay` (`relay.websocket`), whose frames `frames.Walker` reads
+and the cohort's programs (`mapping.engine`) rewrite; no task is left for an open socket.
+"""

@@ -1,0 +1,171 @@
+"""One small hierarchy that says whose fault it is, and what follows from that.
+
+An error names no token, no query string and no text of somebody else's exception: its `detail` is
+written here, in this code base, and can be shown to a client and put in a log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from proxy.values import OnError
+
+
+class SegueError(Exception):
+    """The root. Never raised itself.
+
+    Attributes:
+        status: the HTTP status of the answer that the client gets.
+        close_code: the WebSocket close code where a socket is already open (RFC 6455 section 7.4).
+        label: the value of the `error` label in the metrics and of `error` in the log line.
+        title: the short text of the problem document (RFC 9457).
+        detail: what was wrong, for whoever reads the answer or the log.
+    """
+
+    status = 500
+    close_code = 1011
+    label = "internal"
+    title = "Internal error"
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class ClientError(SegueError):
+    """The client sent something that Segue refuses to forward."""
+
+    status = 400
+    close_code = 1002
+    label = "bad_request"
+    title = "Bad request"
+
+
+class HeadersTooLarge(ClientError):
+    """The header section is larger than the limits allow (RFC 6585 section 5)."""
+
+    status = 431
+    label = "headers_too_large"
+    title = "Request header fields too large"
+
+
+class RequestTimeout(ClientError):
+    """The request, or the next piece of its body, did not arrive in time."""
+
+    status = 408
+    label = "request_timeout"
+    title = "Request timeout"
+
+
+class MethodNotAllowed(ClientError):
+    """A method that a reverse proxy has no use for: CONNECT."""
+
+    status = 405
+    label = "method_not_allowed"
+    title = "Method not allowed"
+
+
+class UnsupportedVersion(ClientError):
+    """Not HTTP/1.0 or HTTP/1.1 (RFC 9110 section 15.6.6)."""
+
+    status = 505
+    label = "http_version"
+    title = "HTTP version not supported"
+
+
+class ClientGone(ClientError):
+    """The client closed its connection before the answer was complete; nobody reads this."""
+
+    status = 499
+    close_code = 1001
+    label = "client_gone"
+    title = "Client closed the connection"
+
+
+class UpstreamError(SegueError):
+    """The server did something that cannot be forwarded."""
+
+    status = 502
+    close_code = 1014
+    label = "upstream_broken"
+    title = "Bad gateway"
+
+
+class UpstreamUnreachable(UpstreamError):
+    """No connection to the server could be opened."""
+
+    label = "upstream_unreachable"
+
+
+class UpstreamTimeout(UpstreamError):
+    """The server took longer than the limits allow."""
+
+    status = 504
+    close_code = 1014
+    label = "upstream_timeout"
+    title = "Gateway timeout"
+
+
+class Unavailable(SegueError):
+    """Segue is draining or full: another replica, or a later moment, will do."""
+
+    status = 503
+    close_code = 1012
+    label = "unavailable"
+    title = "Service unavailable"
+
+
+class MappingFailure(SegueError):
+    """A rule matched, but an operation could not be carried out on this message.
+
+    Attributes:
+        mapping: the name of the mapping.
+        rule: the name of the rule.
+        on_error: what the mapping says is to be sent now.
+    """
+
+    close_code = 1011
+    status = 502
+    label = "mapping_failed"
+    title = "The message could not be mapped"
+
+    def __init__(self, mapping: str, rule: str, detail: str, on_error: OnError) -> None:
+        super().__init__(detail)
+        self.mapping = mapping
+        self.rule = rule
+        self.on_error = on_error
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing that is wrong with a file or a setting.
+
+    Attributes:
+        file: the file as the user named it, or the environment variable or flag.
+        line: 1-based; 0 where the source has no lines (an environment variable).
+        column: 1-based; 0 where the source has no columns.
+        path: the key, as `cohorts[1].versions`; empty for the file as a whole.
+        message: what was wrong and what was expected.
+    """
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{where}: {self.path}: {self.message}" if self.path else f"{where}: {self.message}"
+
+
+class ConfigError(SegueError):
+    """The configuration or a mapping is wrong. Carries every problem found, in file order."""
+
+    label = "config"
+    title = "Invalid configuration"
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(sorted(set(problems)))
+        super().__init__("\n".join(str(problem) for problem in self.problems))

@@ -1,0 +1,172 @@
+"""What can be known of a token without its key: its times. And keeping tokens out of logs.
+
+**Nothing may be authorised by what this module reads.** The claims are not verified: anybody can
+write a token with any claims. They say when a token that the server issued is going to end, and
+whose it claims to be, so that it can be renewed in time; the server alone decides whether it is
+good.
+
+The reader is written for tokens on the way through: a fixed bound on the length, a typed decoder
+that refuses what strict JSON refuses (`NaN`, half numbers), and None for anything odd.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote
+
+import msgspec
+
+MAX_LENGTH: Final = 8192
+"""Tokens of this many characters or more are not read."""
+LAST_SECOND: Final = 253_402_300_799
+"""The end of the year 9999, the last that calendars of common libraries know."""
+REDACTED: Final = "[redacted]"
+_MAX_USER_BITS: Final = 64
+
+_COMPACT: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+")
+_TO_STANDARD: Final = str.maketrans("-_", "+/")
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """The claims of a token, unverified: not a proof of anything.
+
+    Attributes:
+        exp: when it ends, in seconds since 1970 (RFC 7519 section 4.1.4).
+        iat: when it was issued, in seconds since 1970; None where it does not say.
+        jti: its identifier; None where it has none.
+        user: whose it claims to be: SimpleJWT's `user_id`, otherwise `sub`; None without either.
+    """
+
+    exp: float
+    iat: float | None
+    jti: str | None
+    user: str | None
+
+
+class _Header(msgspec.Struct):
+    alg: str
+
+
+class _Payload(msgspec.Struct):
+    exp: int | float
+    iat: int | float | None = None
+    jti: str | None = None
+    user_id: int | str | None = None
+    sub: int | str | None = None
+
+
+def read(token: str) -> Claims | None:
+    """The claims of a signed JWT in its compact form (RFC 7515 section 3.1), without verification.
+
+    None for anything else: no such form, unsigned (`alg` none), 8 KiB or more, claims of the wrong
+    type, no `exp`, or times that are negative or past the year 9999. Never raises.
+    """
+    match = _COMPACT.fullmatch(token) if len(token) < MAX_LENGTH else None
+    if match is None:
+        return None
+    try:
+        header = msgspec.json.decode(_decoded(match[1]), type=_Header)
+        payload = msgspec.json.decode(_decoded(match[2]), type=_Payload)
+    except (ValueError, RecursionError):
+        return None
+    if header.alg.lower() == "none" or not _is_time(payload.exp):
+        return None
+    if payload.iat is not None and not _is_time(payload.iat):
+        return None
+    user = payload.sub if payload.user_id is None else payload.user_id
+    # Identifiers are 64 bits; Python refuses to spell integers of thousands of digits.
+    if isinstance(user, int) and user.bit_length() > _MAX_USER_BITS:
+        return None
+    return Claims(
+        exp=float(payload.exp),
+        iat=None if payload.iat is None else float(payload.iat),
+        jti=payload.jti,
+        user=None if user is None else str(user),
+    )
+
+
+def _decoded(part: str) -> bytes:
+    padded = part.translate(_TO_STANDARD) + "=" * (-len(part) % 4)
+    return binascii.a2b_base64(padded, strict_mode=True)
+
+
+def _is_time(seconds: float) -> bool:
+    return 0 <= seconds <= LAST_SECOND
+
+
+# Parameters whose values are secrets, whatever they look like: by a part of the name, or all of it.
+_SECRET_PARTS: Final = ("token", "secret", "passw", "credential", "api_key", "api-key", "apikey")
+_SECRET_NAMES: Final = frozenset(
+    {
+        "access",
+        "auth",
+        "authorization",
+        "bearer",
+        "code",
+        "jwt",
+        "key",
+        "refresh",
+        "sessionid",
+        "sid",
+        "sig",
+        "signature",
+        "ticket",
+    }
+)
+_SUSPECT: Final = ("%", "eyj", *_SECRET_PARTS, *sorted(_SECRET_NAMES))
+# Every pattern here takes time linear in the text: what it reads is what a client sent.
+_JWT: Final = re.compile(r"eyJ[\w-]{5}")
+_BEARER: Final = re.compile(r"\b(bearer(?:[\s+]|%20)+)[^\s,;&#]+", re.IGNORECASE)
+_PIECE: Final = re.compile(r"[^?&;#\s=/]+=[^&#\s]*|[^/?&;#\s]+")
+_WORD: Final = re.compile(r"[\w.-]+")
+_MAX_DECODINGS: Final = 3
+
+
+def redact(text: str) -> str:
+    """The text, a path with or without a query, with every value that may be a token replaced.
+
+    Replaced are the values of parameters named like a token (`token`, `access_token`, `refresh`
+    and their like), whatever looks like a JWT, what follows `Bearer`, and values that hold any of
+    these inside. Percent-encoding hides nothing: servers decode names and values, so this does.
+    Where in doubt it replaces too much. Everything else stays as it is.
+    """
+    lower = text.lower()
+    if not any(suspect in lower for suspect in _SUSPECT):
+        return text
+    return _PIECE.sub(_redacted_piece, _BEARER.sub(rf"\1{REDACTED}", text))
+
+
+def _redacted_piece(match: re.Match[str]) -> str:
+    piece = match[0]
+    name, equals, value = piece.partition("=")
+    if not equals:
+        return REDACTED if _holds_secret(piece) else piece
+    if _holds_secret(name):
+        return REDACTED
+    if value and (_names_secret(unquote(name)) or _holds_secret(value)):
+        value = REDACTED
+    return f"{name}={value}"
+
+
+def _names_secret(name: str) -> bool:
+    # Frameworks read `token[]` as a list named `token`.
+    name = name.partition("[")[0].strip().lower()
+    return name in _SECRET_NAMES or any(part in name for part in _SECRET_PARTS)
+
+
+def _holds_secret(text: str) -> bool:
+    """Whether a value holds a secret: a whole URL, a JSON object or a header can be a parameter."""
+    for _ in range(_MAX_DECODINGS):
+        if _JWT.search(text) is not None or _BEARER.search(text) is not None:
+            return True
+        if ("=" in text or ":" in text) and any(map(_names_secret, _WORD.findall(text))):
+            return True
+        decoded = unquote(text)
+        if decoded == text:
+            return False
+        text = decoded
+    return True
