@@ -1,0 +1,79 @@
+"""From a mapping file to a link of a program: closures, made once, at load."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+
+from proxy.mapping import analysis, model
+from proxy.mapping.engine import Candidate, Link, Rule
+from proxy.mapping.literals import is_plain, spellings
+from proxy.mapping.objects import Object
+from proxy.mapping.operations import compile_operation
+from proxy.mapping.predicates import compile_match
+
+Choice = Callable[[Object], Sequence[Candidate]]
+
+
+def compile_mapping(mapping: model.MappingFile) -> Link:
+    """Turn a mapping file into a link."""
+    rules = tuple(
+        Rule(rule.name, tuple(compile_operation(operation) for operation in rule.do))
+        for rule in mapping.rules
+    )
+    choose = _choice([rule.match for rule in mapping.rules], rules)
+    return Link(mapping.name, mapping.direction, mapping.on_error, rules, choose)
+
+
+def _choice(matches: Sequence[object], rules: Sequence[Rule]) -> Choice:
+    """Make the closure that gives the rules a message can match.
+
+    Most mappings tell their rules apart by one field, such as `kind`: there, the bytes of that
+    field's value lead straight to the rule, whatever the number of rules.
+    """
+    candidates = [(rule, compile_match(match)) for rule, match in zip(rules, matches, strict=True)]
+    field = _distinguishing_field(matches)
+    if field is None:
+        return lambda _: candidates
+
+    by_value: dict[bytes, list[Candidate]] = {}
+    wanted = [analysis.values_wanted(match, field) for match in matches]
+    for value in frozenset[Hashable]().union(*(values for values in wanted if values)):
+        chosen_by_value: list[Candidate] = [
+            (rule, None if analysis.is_value_test(match, field) else test)
+            for (rule, test), match, values in zip(candidates, matches, wanted, strict=True)
+            if values is None or value in values
+        ]
+        by_value.update(dict.fromkeys(spellings(value), chosen_by_value))
+    others = [
+        candidate for candidate, values in zip(candidates, wanted, strict=True) if values is None
+    ]
+
+    def choose(message: Object) -> Sequence[Candidate]:
+        found = message.get(field)
+        if found is None:
+            return others
+        text = bytes(found)
+        chosen = by_value.get(text)
+        if chosen is not None:
+            return chosen
+        # Escapes, and other spellings of a number, may still mean a value that a rule names.
+        return others if is_plain(text) else candidates
+
+    return choose
+
+
+def _distinguishing_field(matches: Sequence[object]) -> str | None:
+    """Find the top-level field whose value the most rules name; the first of equals."""
+    counts: Counter[str] = Counter()
+    for match in matches:
+        named = {
+            path[0]
+            for alternative in analysis.alternatives(match)
+            for path in alternative.demands
+            if len(path) == 1
+        }
+        counts.update(
+            field for field in sorted(named) if analysis.values_wanted(match, field) is not None
+        )
+    return counts.most_common(1)[0][0] if counts else None
