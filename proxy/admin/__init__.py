@@ -1,0 +1,1 @@
+"""What operators see: probes and metrics, on a listener of their own."""

@@ -1,0 +1,45 @@
+"""The answers that Segue makes itself: problem documents (RFC 9457)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from proxy.errors import MethodNotAllowed, SegueError, Unavailable
+from proxy.headers import RawFields, reason_of, serialize
+
+
+def problem(
+    error: SegueError, request_id: str, also: RawFields, *, persistent: bool, is_head: bool
+) -> bytes:
+    """Return the bytes of a response that says what went wrong.
+
+    Args:
+        error: says it, in words of this code base.
+        request_id: also in the log line of the request.
+        also: further fields, those of CORS.
+        persistent: whether the connection stays open.
+        is_head: whether the request was a HEAD: then the body is only measured.
+    """
+    body = msgspec.json.encode(
+        {
+            "type": "about:blank",
+            "title": error.title,
+            "status": error.status,
+            "detail": error.detail,
+            "request_id": request_id,
+        }
+    )
+    fields = [
+        (b"Content-Type", b"application/problem+json"),
+        (b"Content-Length", b"%d" % len(body)),
+        (b"Cache-Control", b"no-store"),
+        (b"X-Request-Id", request_id.encode()),
+        *also,
+    ]
+    if isinstance(error, MethodNotAllowed):
+        fields.append((b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
+    if isinstance(error, Unavailable):
+        fields.append((b"Retry-After", b"1"))
+    fields.append((b"Connection", b"keep-alive" if persistent else b"close"))
+    head = serialize(b"HTTP/1.1 %d %b" % (error.status, reason_of(error.status)), fields)
+    return head if is_head else head + body

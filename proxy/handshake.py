@@ -1,0 +1,84 @@
+"""The rules of the opening handshake of a WebSocket (RFC 6455 section 4), as a proxy needs them.
+
+Segue shakes hands with the server on the client's behalf: the client's key and version go through,
+extensions never do (they would change the frames that a rewriting proxy has to read), and of the
+subprotocols those that are Segue's own are taken out on the way in and answered on the way back.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from typing import Final
+
+from proxy.errors import UpstreamError
+from proxy.headers import RawFields, end_to_end, serialize, tokens, values_of
+
+PROTOCOL: Final = b"sec-websocket-protocol"
+EXTENSIONS: Final = b"sec-websocket-extensions"
+
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+_UPGRADE: Final = ((b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"))
+
+
+def is_upgrade(method: str, fields: RawFields) -> bool:
+    """Whether a request asks to become a WebSocket (section 4.1), or a response agrees to it."""
+    return (
+        method == "GET"
+        and b"websocket" in tokens(values_of(fields, b"upgrade"))
+        and b"upgrade" in tokens(values_of(fields, b"connection"))
+    )
+
+
+def accept(key: bytes) -> bytes:
+    """Return the `Sec-WebSocket-Accept` that belongs to a `Sec-WebSocket-Key` (section 4.2.2)."""
+    return base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
+
+
+def upgrade_fields(subprotocols: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+    """Return the fields to add to a forwarded handshake: the upgrade and what is offered."""
+    added = list(_UPGRADE)
+    if subprotocols:
+        added.append((b"Sec-WebSocket-Protocol", b", ".join(subprotocols)))
+    return added
+
+
+def check_switch(request: RawFields, response: RawFields, offered: Sequence[bytes]) -> bytes | None:
+    """Check the fields of the server's 101 (section 4.1); return the subprotocol that it chose.
+
+    Args:
+        request: the fields of the client's handshake.
+        response: the fields of the server's answer.
+        offered: the subprotocols that the server was offered.
+
+    Raises:
+        UpstreamError: it does not answer this handshake.
+    """
+    keys = values_of(request, b"sec-websocket-key")
+    if len(keys) != 1 or values_of(response, b"sec-websocket-accept") != [accept(keys[0])]:
+        raise UpstreamError("the server's handshake does not answer the client's key")
+    if not is_upgrade("GET", response):
+        raise UpstreamError("the server switched to another protocol than WebSocket")
+    if values_of(response, EXTENSIONS):
+        raise UpstreamError("the server chose an extension that was not offered")
+    chosen = values_of(response, PROTOCOL)
+    if len(chosen) > 1 or (chosen and chosen[0] not in offered):
+        raise UpstreamError("the server chose a subprotocol that was not offered")
+    return chosen[0] if chosen else None
+
+
+def switch_response(fields: RawFields, subprotocol: bytes | None) -> bytes:
+    """Return the 101 for the client: the server's, with its own upgrade and subprotocol fields.
+
+    Raises:
+        UpstreamError: a field of the server's carries a line break.
+    """
+    answer = end_to_end(fields, frozenset({PROTOCOL})) + list(_UPGRADE)
+    if subprotocol is not None:
+        answer.append((b"Sec-WebSocket-Protocol", subprotocol))
+    try:
+        return serialize(b"HTTP/1.1 101 Switching Protocols", answer)
+    except ValueError:
+        raise UpstreamError("a field of the server's response carries a line break") from None

@@ -1,0 +1,263 @@
+"""One HTTP exchange: the request streams to the server, the response streams to the client.
+
+The response never passes through a task: the server's bytes are parsed in the read callback and
+written to the client's transport there, one write for each chunk that arrived. The request's body
+goes on in one write with the head where it has arrived whole, otherwise in a task of its own.
+Back-pressure: a client that does not read stops the reading from the server, a server that does
+not read stops the pump of the body, which stops the reading from the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from proxy.errors import ClientError, RequestTimeout, SegueError, UpstreamError
+from proxy.headers import RawFields, end_to_end, serialize
+from proxy.relay.takeover import ClientConnection, Request
+from proxy.upstream import Connection, Head
+
+Fields = list[tuple[bytes, bytes]]
+
+
+class Amend(Protocol):
+    """Changes the fields of a final response before they are sent."""
+
+    def __call__(self, status: int, fields: Fields) -> Fields:
+        """Return the fields to send."""
+
+
+class Exchange:
+    """One request and its response; the `Sink` of the server's connection.
+
+    Attributes:
+        head: the head of the response, once it has arrived.
+        error: why there is no response, or no whole one.
+        head_sent: whether the client has seen a part of the response.
+        complete: whether the client was sent the whole response.
+        request_size, response_size: bytes of the bodies that were passed on.
+    """
+
+    __slots__ = (
+        "_amend",
+        "_body_timeout",
+        "_chunking",
+        "_client",
+        "_connection",
+        "_done",
+        "_may_switch",
+        "_out",
+        "_request",
+        "_writable",
+        "complete",
+        "error",
+        "head",
+        "head_sent",
+        "request_size",
+        "response_size",
+    )
+
+    def __init__(
+        self,
+        client: ClientConnection,
+        request: Request,
+        connection: Connection,
+        *,
+        amend: Amend | None,
+        body_timeout: float,
+        loop: asyncio.AbstractEventLoop,
+        may_switch: bool = False,
+    ) -> None:
+        self._client = client
+        self._request = request
+        self._connection = connection
+        self._amend = amend
+        self._body_timeout = body_timeout
+        self._may_switch = may_switch
+        self._done: asyncio.Future[None] = loop.create_future()
+        self._writable: asyncio.Future[None] | None = None
+        self._out: list[bytes] = []
+        self._chunking = False
+        self.head: Head | None = None
+        self.error: SegueError | None = None
+        self.head_sent = False
+        self.complete = False
+        self.request_size = 0
+        self.response_size = 0
+
+    @property
+    def switched(self) -> bool:
+        """Whether the server agreed to change protocols."""
+        return self.head is not None and self.head.status == 101
+
+    async def run(self, head: bytes) -> None:
+        """Send the request and wait for the end of the response.
+
+        On return the connection to the server is released or dropped, except after a 101, which
+        leaves it to whoever takes its transport. What went wrong is in `error`.
+
+        Args:
+            head: the head of the request as the server is to see it.
+        """
+        connection, request = self._connection, self._request
+        connection.begin(self, is_head=request.method == "HEAD")
+        self._client.flow = self
+        pump: asyncio.Task[None] | None = None
+        finished = False
+        try:
+            if request.payload.is_eof():
+                connection.transport.write(self._with_whole_body(head))
+                connection.expect_answer()
+            else:
+                connection.transport.write(head)
+                pump = asyncio.create_task(self._pump())
+            await self._done
+            finished = True
+        finally:
+            self._client.flow = None
+            whole = pump is None or pump.done()
+            if pump is not None and not pump.done():
+                pump.cancel()
+            if not (finished and self.error is None and whole):
+                connection.abort()
+            elif not self.switched:
+                connection.release()
+
+    def _with_whole_body(self, head: bytes) -> bytes:
+        body = self._request.payload.read_nowait()
+        self.request_size = len(body)
+        if not self._request.chunked:
+            return head + body
+        return b"%b%x\r\n%b\r\n0\r\n\r\n" % (head, len(body), body) if body else head + _LAST_CHUNK
+
+    async def _pump(self) -> None:
+        """Send the body of the request as it arrives."""
+        connection, payload, chunked = (
+            self._connection,
+            self._request.payload,
+            self._request.chunked,
+        )
+        try:
+            while True:
+                async with asyncio.timeout(self._body_timeout):
+                    data = await payload.readany()
+                if not data:
+                    break
+                self.request_size += len(data)
+                connection.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
+                if not connection.writable:
+                    connection.expect_answer()
+                    self._writable = asyncio.get_running_loop().create_future()
+                    await self._writable
+                    connection.stop_clock()
+        except TimeoutError:
+            self._fail(RequestTimeout("the body of the request took too long"))
+        except asyncio.CancelledError:
+            raise
+        except Exception:  # noqa: BLE001 (whatever the parser found wrong with the body)
+            self._fail(ClientError("the body of the request is not valid HTTP/1.1"))
+        else:
+            if chunked:
+                connection.transport.write(_LAST_CHUNK)
+            connection.expect_answer()
+
+    def _fail(self, error: SegueError) -> None:
+        if not self._done.done():
+            self.error = error
+            self._done.set_result(None)
+
+    def _settle(self) -> None:
+        if not self._done.done():
+            self._done.set_result(None)
+
+    # Sink
+
+    def on_informational(self, head: Head) -> None:
+        """Pass a 1xx on; HTTP/1.0 does not know them (RFC 9110 section 15.2)."""
+        if self._request.version >= (1, 1):
+            self._out.append(_serialize(head.status, head.reason, end_to_end(head.fields)))
+
+    def on_head(self, head: Head) -> None:
+        """Send the head, framed for this client."""
+        self.head = head
+        if head.status == 101:
+            if not self._may_switch:
+                raise UpstreamError("the server switched protocols without being asked")
+            return
+        client, request = self._client, self._request
+        fields = end_to_end(head.fields)
+        if self._amend is not None:
+            fields = self._amend(head.status, fields)
+        if not request.payload.is_eof():
+            client.persistent = False  # The rest of the body may never come.
+        if (head.chunked or head.until_close) and not head.bodiless:
+            if request.version >= (1, 1):
+                self._chunking = True
+                fields.append((b"Transfer-Encoding", b"chunked"))
+            else:
+                client.persistent = False
+        if not client.persistent:
+            fields.append((b"Connection", b"close"))
+        elif request.version < (1, 1):
+            fields.append((b"Connection", b"keep-alive"))
+        self._out.append(_serialize(head.status, head.reason, fields))
+
+    def on_body(self, data: bytes) -> None:
+        """Send a piece of the body."""
+        self.response_size += len(data)
+        if self._chunking:
+            self._out += (b"%x\r\n" % len(data), data, b"\r\n")
+        else:
+            self._out.append(data)
+
+    def on_end(self) -> None:
+        """Send the end of the body."""
+        if self._chunking:
+            self._out.append(_LAST_CHUNK)
+        self.complete = not self.switched
+
+    def on_flush(self) -> None:
+        """Write what has come together."""
+        out = self._out
+        if out:
+            self._client.write(out[0] if len(out) == 1 else b"".join(out))
+            self._out = []
+            self.head_sent = self.head is not None
+        if self.complete or self.switched:
+            self._settle()
+
+    def on_fault(self, error: UpstreamError) -> None:
+        """The server failed; a client that saw the head sees how far the response came."""
+        if self._out and self.head_sent:
+            self._client.write(b"".join(self._out))
+        elif self._out:
+            self.response_size = 0  # Nothing was sent: an error can still take its place.
+        self._out = []
+        self._fail(error)
+
+    def on_writable(self) -> None:
+        """The server takes more of the body."""
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
+    # Flow
+
+    def on_client_full(self) -> None:
+        """Stop reading from the server."""
+        if not (self.complete or self.error):
+            self._connection.pause_reading()
+
+    def on_client_drained(self) -> None:
+        """Read on from the server."""
+        if not (self.complete or self.error):
+            self._connection.resume_reading()
+
+
+_LAST_CHUNK = b"0\r\n\r\n"
+
+
+def _serialize(status: int, reason: bytes, fields: RawFields) -> bytes:
+    try:
+        return serialize(b"HTTP/1.1 %d %b" % (status, reason), fields)
+    except ValueError:
+        raise UpstreamError("a field of the server's response carries a line break") from None

@@ -1,0 +1,507 @@
+"""Connections to the server: a pool of keep-alive HTTP/1.1 connections, responses by llhttp.
+
+A `Connection` is an `asyncio.Protocol`. It carries one exchange at a time, hands what the server
+answers to a `Sink` while the bytes arrive, and is handed back to the pool where both sides may go
+on using it. After a `101` it gives its transport away.
+
+llhttp (`httptools`) leaves to its user, and this module does: one parser for each response; HEAD,
+204 and 304 end at the head (RFC 9112 section 6.3); every 1xx completes by itself; the size of the
+head is counted here; a body without a length ends with the stream, and in any other body the end of
+the stream is a fault, so that a short response never looks complete; bytes that nobody asked for
+make a connection unusable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from dataclasses import dataclass
+from typing import Final, Protocol, cast
+
+import httptools
+
+from proxy.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from proxy.headers import tokens
+
+NEVER: Final = float("inf")
+
+_MAX_INFORMATIONAL: Final = 16
+"""1xx responses accepted before the final one; a server sends one or two."""
+
+_VERSIONS: Final = frozenset({"1.0", "1.1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the server is, and what may be expected of it. Times in seconds, sizes in bytes.
+
+    Attributes:
+        host, port: the address to connect to.
+        tls: None for plain TCP.
+        server_name: what the server's certificate must name, and SNI.
+        connect_timeout: for TCP and TLS together.
+        response_timeout: from the end of the request to the head of the response.
+        idle_timeout: between two pieces of a response's body.
+        max_head: the largest head of a response, those of 1xx included.
+        max_idle: how many unused connections are kept.
+        write_buffer: the high-water mark of a connection's write buffer.
+    """
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None
+    server_name: str | None
+    connect_timeout: float
+    response_timeout: float
+    idle_timeout: float
+    max_head: int
+    max_idle: int
+    write_buffer: int
+
+
+class Head:
+    """The head of a response.
+
+    Attributes:
+        status: three digits.
+        reason: the bytes behind them.
+        fields: as received.
+        until_close: whether the body ends with the connection (RFC 9112 section 6.3, rule 8).
+        chunked: whether the body came in chunks.
+        bodiless: whether the response ends here.
+    """
+
+    __slots__ = ("bodiless", "chunked", "fields", "reason", "status", "until_close")
+
+    def __init__(self, fields: list[tuple[bytes, bytes]], reason: bytes) -> None:
+        self.status = 0
+        self.reason = reason
+        self.fields = fields
+        self.until_close = False
+        self.chunked = False
+        self.bodiless = False
+
+
+class Sink(Protocol):
+    """Whoever takes a response. Called from the transport's read callback: it must not block."""
+
+    def on_informational(self, head: Head) -> None:
+        """A 1xx other than 101."""
+
+    def on_head(self, head: Head) -> None:
+        """The final response, or 101."""
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the body, without its chunk framing."""
+
+    def on_end(self) -> None:
+        """The response is complete. Called once, after everything else."""
+
+    def on_fault(self, error: UpstreamError) -> None:
+        """The response will not be completed. Called once, in place of `on_end`."""
+
+    def on_flush(self) -> None:
+        """All the bytes that had arrived together have been handed over."""
+
+    def on_writable(self) -> None:
+        """The connection takes request body again."""
+
+
+class Counters:
+    """What happened to connections; read when the metrics are scraped."""
+
+    __slots__ = ("connects", "failures", "reuses", "up")
+
+    def __init__(self) -> None:
+        self.up = True
+        self.connects = 0
+        self.reuses = 0
+        self.failures: dict[str, int] = {}
+
+    def fail(self, label: str) -> None:
+        """Count a fault under the label of its error."""
+        self.failures[label] = self.failures.get(label, 0) + 1
+
+
+class Connection(asyncio.Protocol):
+    """One connection to the server.
+
+    Attributes:
+        used: whether an earlier exchange was completed on it: it can then be stale.
+        answered: whether a byte of an answer has arrived for the current exchange.
+        writable: False while the write buffer is above its high-water mark.
+        deadline: the loop's time after which the server has taken too long.
+    """
+
+    __slots__ = (
+        "_eof",
+        "_fields",
+        "_head",
+        "_head_done",
+        "_informational",
+        "_is_head_request",
+        "_parser",
+        "_pool",
+        "_reason",
+        "_reusable",
+        "_sink",
+        "_tail",
+        "_unseen",
+        "_waiting",
+        "answered",
+        "deadline",
+        "transport",
+        "used",
+        "writable",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._sink: Sink | None = None
+        self._parser: httptools.HttpResponseParser | None = None
+        self._is_head_request = False
+        self._reusable = False
+        self._tail = b""
+        self._eof = False
+        self._waiting = False
+        self.used = False
+        self.answered = False
+        self.writable = True
+        self.deadline = NEVER
+        self._reset()
+
+    def _reset(self) -> None:
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._reason = b""
+        self._head: Head | None = None
+        self._head_done = False
+        # Bytes since the last piece of a body: head, trailers, chunk extensions. llhttp keeps a
+        # field until it is whole, so that this is what bounds it.
+        self._unseen = 0
+        self._informational = 0
+
+    # One exchange.
+
+    def begin(self, sink: Sink, *, is_head: bool) -> None:
+        """Expect one response for `sink`. The caller writes the request to `transport`."""
+        self._reset()
+        self._sink = sink
+        self._is_head_request = is_head
+        self._parser = httptools.HttpResponseParser(self)
+        self._reusable = False
+        self._waiting = False
+        self.answered = False
+
+    def expect_answer(self) -> None:
+        """Start the clock of the response: it is the server's turn."""
+        self._waiting = True
+        if not self._head_done:
+            self.deadline = self._pool.loop.time() + self._pool.target.response_timeout
+
+    def stop_clock(self) -> None:
+        """Wait without a limit: it is the client's turn, also after a 100 (Continue)."""
+        self._waiting = False
+        if not self._head_done:
+            self.deadline = NEVER
+
+    def release(self) -> None:
+        """Give the connection back after `on_end`: into the pool, or closed."""
+        self._sink = None
+        if self._reusable and not self.transport.is_closing() and self.writable:
+            self.used = True
+            self._pool.put_back(self)
+        else:
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Drop the connection at once; what was not sent is lost. Safe to call twice."""
+        self._sink = None
+        self._parser = None
+        self.transport.abort()
+
+    def take_transport(self, protocol: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
+        """Hand the transport to another protocol after a 101.
+
+        Returns the transport, with reading paused, and the bytes that came behind the response.
+        """
+        tail, self._tail = self._tail, b""
+        self._sink = None
+        self._parser = None
+        self.transport.set_protocol(protocol)
+        self._pool.forget(self)
+        return self.transport, tail
+
+    def pause_reading(self) -> None:
+        """Read no further; the clock of the body stands still."""
+        self.deadline = NEVER
+        self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        self.deadline = self._pool.loop.time() + self._pool.target.idle_timeout
+        self.transport.resume_reading()
+
+    def check(self, now: float) -> None:
+        """Give up an exchange whose deadline has passed."""
+        if now > self.deadline:
+            what = "the body of its response" if self._head_done else "its response"
+            self._fault(UpstreamTimeout(f"the server took too long with {what}"))
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's are not its subclasses.
+        self.transport.set_write_buffer_limits(high=self._pool.target.write_buffer)
+        self._pool.remember(self)
+
+    def pause_writing(self) -> None:
+        self.writable = False
+
+    def resume_writing(self) -> None:
+        self.writable = True
+        if self._sink is not None:
+            self._sink.on_writable()
+
+    def data_received(self, data: bytes) -> None:
+        parser = self._parser
+        sink = self._sink
+        if sink is None or parser is None:
+            if self._head is not None and self._head.status == 101:
+                self._tail += data
+            else:
+                self.transport.abort()  # Bytes that nobody asked for.
+            return
+        self.answered = True
+        self._unseen += len(data)
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._tail = data[upgrade.args[0] :]
+            self.transport.pause_reading()
+        except httptools.HttpParserError as error:
+            self._parser_failed(error)
+        if self._sink is None:
+            return
+        if self._parser is None:
+            sink.on_flush()
+            return
+        if self._unseen > self._pool.target.max_head:
+            self._fault(UpstreamError("the head of the server's response is too large"))
+            return
+        target = self._pool.target
+        if self._head_done:
+            self.deadline = self._pool.loop.time() + target.idle_timeout
+        elif self._waiting:
+            self.deadline = self._pool.loop.time() + target.response_timeout
+        sink.on_flush()
+
+    def eof_received(self) -> None:
+        self._eof = True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._pool.forget(self)
+        if self._sink is None or self._parser is None:
+            return
+        if self._head is not None and self._head.until_close and self._eof and exc is None:
+            sink = self._sink
+            self._complete()
+            sink.on_flush()
+        elif self.answered:
+            self._fault(UpstreamError("the server closed the connection inside its response"))
+        else:
+            self._fault(UpstreamError("the server closed the connection without a response"))
+
+    # httptools callbacks
+
+    def on_message_begin(self) -> None:
+        """Called at the first byte of each response, those of 1xx included."""
+        if self._parser is None:
+            self._reusable = False
+
+    def on_status(self, reason: bytes) -> None:
+        """A piece of the reason phrase."""
+        self._reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One field. Behind the body these are trailers, which are not forwarded."""
+        if not self._head_done:
+            self._fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        parser, sink = self._parser, self._sink
+        if parser is None or sink is None:
+            return
+        head = self._head = Head(self._fields, self._reason)
+        status = head.status = parser.get_status_code()
+        if 100 <= status < 200 and status != 101:
+            return
+        if status < 100 or status > 599:
+            raise UpstreamError("the status of the server's response is out of range")
+        if parser.get_http_version() not in _VERSIONS:
+            raise UpstreamError("the server's response is not HTTP/1.0 or HTTP/1.1")
+        self._head_done = True
+        lengths = 0
+        for name, value in self._fields:
+            lower = name.lower()
+            if lower == b"transfer-encoding":
+                codings = tokens((value,))
+                if codings != [b"chunked"]:
+                    raise UpstreamError("the server's response has an unknown transfer coding")
+                head.chunked = True
+            elif lower == b"content-length":
+                lengths += 1
+        head.bodiless = self._is_head_request or status in (101, 204, 304)
+        head.until_close = not (head.bodiless or head.chunked or lengths)
+        sink.on_head(head)
+        if head.bodiless:
+            self._reusable = self._may_persist(parser)
+            self._complete()
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the body."""
+        if self._parser is None or self._sink is None:
+            self._reusable = False
+        else:
+            self._unseen = 0
+            self._sink.on_body(data)
+
+    def on_message_complete(self) -> None:
+        """The response is whole: the final one, or a 1xx."""
+        parser, head, sink = self._parser, self._head, self._sink
+        if parser is None or head is None or sink is None:
+            return
+        if self._head_done:
+            self._reusable = parser.should_keep_alive()
+            self._complete()
+            return
+        self._informational += 1
+        if self._informational > _MAX_INFORMATIONAL:
+            raise UpstreamError("the server sent too many informational responses")
+        sink.on_informational(head)
+        self._fields = []
+        self._reason = b""
+        self._head = None
+
+    def _may_persist(self, parser: httptools.HttpResponseParser) -> bool:
+        # llhttp takes a response to HEAD without a length for one that ends with the stream.
+        options = tokens(value for name, value in self._fields if name.lower() == b"connection")
+        return parser.get_http_version() == "1.1" and b"close" not in options
+
+    def _complete(self) -> None:
+        sink, self._parser = self._sink, None
+        self.deadline = NEVER
+        if sink is not None:
+            sink.on_end()
+
+    def _parser_failed(self, error: httptools.HttpParserError) -> None:
+        cause = error.__context__  # What a callback raised.
+        if self._parser is None:
+            self._reusable = False  # The response was whole; what came behind it was not one.
+        elif isinstance(cause, UpstreamError):
+            self._fault(cause)
+        elif cause is None or isinstance(cause, httptools.HttpParserError):
+            self._fault(UpstreamError("the server's response is not valid HTTP/1.1"))
+        else:
+            raise cause
+
+    def _fault(self, error: UpstreamError) -> None:
+        sink = self._sink
+        self._pool.counters.fail(error.label)
+        self.deadline = NEVER
+        self.abort()
+        if sink is not None:
+            sink.on_fault(error)
+
+
+class Pool:
+    """Connections to one server: the newest unused one first, so that spare ones go stale."""
+
+    def __init__(self, target: Target, loop: asyncio.AbstractEventLoop) -> None:
+        self.target = target
+        self.loop = loop
+        self.counters = Counters()
+        self._idle: deque[Connection] = deque()
+        self._open: set[Connection] = set()
+
+    @property
+    def idle(self) -> int:
+        """How many connections wait for use."""
+        return len(self._idle)
+
+    @property
+    def busy(self) -> int:
+        """How many connections carry an exchange."""
+        return len(self._open) - len(self._idle)
+
+    def take(self) -> Connection | None:
+        """Return an unused connection, or None: then `connect` makes one."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.transport.is_closing():
+                self.counters.reuses += 1
+                return connection
+        return None
+
+    async def connect(self) -> Connection:
+        """Open a connection.
+
+        Raises:
+            UpstreamUnreachable: refused, unknown host, or TLS failed.
+            UpstreamTimeout: not open in time.
+        """
+        target = self.target
+        try:
+            async with asyncio.timeout(target.connect_timeout):
+                _, connection = await self.loop.create_connection(
+                    lambda: Connection(self),
+                    target.host,
+                    target.port,
+                    ssl=target.tls,
+                    server_hostname=target.server_name if target.tls is not None else None,
+                )
+        except TimeoutError:
+            error: UpstreamError = UpstreamTimeout("no connection to the server in time")
+        except ssl.SSLError:
+            error = UpstreamUnreachable("the server's certificate or TLS was not acceptable")
+        except OSError:
+            error = UpstreamUnreachable("no connection to the server")
+        else:
+            self.counters.connects += 1
+            if not connection.transport.is_closing():
+                self.counters.up = True
+                return connection
+            # Its end has been reported already, and to nobody: no exchange had begun.
+            error = UpstreamUnreachable("the server closed the connection at once")
+        self.counters.up = False
+        self.counters.fail(error.label)
+        raise error
+
+    def put_back(self, connection: Connection) -> None:
+        """Keep a connection for the next exchange, within `max_idle`."""
+        self._idle.append(connection)
+        if len(self._idle) > self.target.max_idle:
+            self._idle.popleft().transport.close()
+
+    def remember(self, connection: Connection) -> None:
+        """A connection is open."""
+        self._open.add(connection)
+
+    def forget(self, connection: Connection) -> None:
+        """A connection is closed, or no longer the pool's."""
+        self._open.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    def check(self, now: float) -> None:
+        """Give up exchanges that are past their deadline; called about once a second."""
+        for connection in tuple(self._open):
+            connection.check(now)
+
+    def close(self) -> None:
+        """Close the unused connections and abort the others."""
+        for connection in tuple(self._open):
+            connection.abort()

@@ -1,0 +1,147 @@
+"""The metrics page, read back by the parser of `prometheus_client`."""
+
+from __future__ import annotations
+
+import platform
+from http import HTTPStatus
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from proxy.metrics import CONTENT_TYPE, Family, Metrics, code_label
+from proxy.values import Direction
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics("1.2.3")
+
+
+def samples(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
+    """The samples of one name on the page, by the values of the labels of its family."""
+    labels = {family.name: family.labels for family in metrics.families}
+    return {
+        tuple(sample.labels[label] for label in labels[family.name]): sample.value
+        for family in text_string_to_metric_families(metrics.page().decode())
+        for sample in family.samples
+        if sample.name == name
+    }
+
+
+def test_the_page_shows_every_family_with_its_meaning_and_kind(metrics: Metrics) -> None:
+    shown = {
+        family.name: (family.type, family.documentation)
+        for family in text_string_to_metric_families(metrics.page().decode())
+    }
+    assert len(metrics.families) == 8
+    for family in metrics.families:
+        assert shown[family.name] == (family.kind, family.meaning)
+        assert family.meaning.endswith(".")
+    for name in ("process_resident_memory_bytes", "python_info", "python_gc_objects_collected"):
+        assert name in shown
+    assert CONTENT_TYPE == "text/plain; version=0.0.4; charset=utf-8"
+
+
+def test_a_page_without_traffic_has_no_samples_but_the_build(metrics: Metrics) -> None:
+    names = {
+        sample.name
+        for family in text_string_to_metric_families(metrics.page().decode())
+        for sample in family.samples
+        if sample.name.startswith("segue_")
+    }
+    assert names == {"segue_build_info"}
+    assert samples(metrics, "segue_build_info") == {("1.2.3", platform.python_version()): 1}
+
+
+def test_the_outcomes_of_messages_add_up_to_those_received(metrics: Metrics) -> None:
+    counts = metrics.messages("jobs-to-new", Direction.TO_CLIENT)
+    counts.mapped, counts.passed, counts.dropped, counts.failed, counts.undelivered = 5, 4, 3, 2, 1
+    counts.added = 7
+    metrics.messages("none", Direction.TO_SERVER).passed += 1
+    key = ("jobs-to-new", "to_client")
+    shown = samples(metrics, "segue_messages_total")
+    assert shown == {
+        (*key, "mapped"): 5,
+        (*key, "passed"): 4,
+        (*key, "dropped"): 3,
+        (*key, "failed"): 2,
+        (*key, "undelivered"): 1,
+        ("none", "to_server", "mapped"): 0,
+        ("none", "to_server", "passed"): 1,
+        ("none", "to_server", "dropped"): 0,
+        ("none", "to_server", "failed"): 0,
+        ("none", "to_server", "undelivered"): 0,
+    }
+    assert sum(value for labels, value in shown.items() if labels[:2] == key) == counts.received
+    assert samples(metrics, "segue_messages_added_total") == {key: 7, ("none", "to_server"): 0}
+
+
+def test_one_mapping_and_direction_has_one_account_for_good(metrics: Metrics) -> None:
+    counts = metrics.messages("m", Direction.TO_CLIENT)
+    assert metrics.messages("m", Direction.TO_CLIENT) is counts
+    assert metrics.messages("m", Direction.TO_SERVER) is not counts
+    assert metrics.messages("n", Direction.TO_CLIENT) is not counts
+
+
+def test_failures_are_shown_by_rule(metrics: Metrics) -> None:
+    counts = metrics.messages("m", Direction.TO_SERVER)
+    for rule in ("status", "chat", "status"):
+        counts.count_failure(rule)
+    assert samples(metrics, "segue_mapping_failures_total") == {
+        ("m", "to_server", "status"): 2,
+        ("m", "to_server", "chat"): 1,
+    }
+
+
+def test_requests_errors_sources_and_sockets_are_shown_by_their_labels(metrics: Metrics) -> None:
+    metrics.requests["modern", "200"] += 2
+    metrics.requests["none", "404"] += 1
+    metrics.errors["upstream_timeout"] += 3
+    metrics.version_sources["query"] += 4
+    metrics.sockets["legacy"] += 5
+    assert samples(metrics, "segue_requests_total") == {("modern", "200"): 2, ("none", "404"): 1}
+    assert samples(metrics, "segue_errors_total") == {("upstream_timeout",): 3}
+    assert samples(metrics, "segue_version_sources_total") == {("query",): 4}
+    assert samples(metrics, "segue_websockets_total") == {("legacy",): 5}
+
+
+def test_the_labels_of_the_families_are_these(metrics: Metrics) -> None:
+    assert {family.name: family.labels for family in metrics.families} == {
+        "segue_build_info": ("version", "python"),
+        "segue_requests": ("cohort", "code"),
+        "segue_errors": ("error",),
+        "segue_version_sources": ("source",),
+        "segue_websockets": ("cohort",),
+        "segue_messages": ("mapping", "direction", "outcome"),
+        "segue_messages_added": ("mapping", "direction"),
+        "segue_mapping_failures": ("mapping", "direction", "rule"),
+    }
+
+
+def test_a_family_that_is_added_is_read_at_each_scrape(metrics: Metrics) -> None:
+    open_now = 1
+    metrics.add(
+        Family("gauge", "segue_open", "Open now.", ("kind",), lambda: [(("http",), open_now)])
+    )
+    assert samples(metrics, "segue_open") == {("http",): 1}
+    open_now = 0
+    assert samples(metrics, "segue_open") == {("http",): 0}
+    assert metrics.families[-1].name == "segue_open"
+
+
+def test_odd_names_of_the_configuration_stay_one_label_value(metrics: Metrics) -> None:
+    odd = 'a"b\\c\nd{e="f"} 1 é'
+    metrics.sockets[odd] += 1
+    assert samples(metrics, "segue_websockets_total") == {(odd,): 1}
+
+
+def test_codes_that_nobody_registered_share_one_label_value() -> None:
+    registered = {str(status.value) for status in HTTPStatus}
+    assert {code_label(code) for code in range(1000)} == registered | {"499", "other"}
+    assert code_label(200) == "200"
+    assert code_label(799) == "other"
+    assert code_label(0) == "other"
+
+
+def test_a_client_that_had_gone_is_counted_as_499() -> None:
+    assert code_label(499) == "499"
