@@ -1,0 +1,122 @@
+"""The texts around the frames: where everything is, what became of the kinds, the verdict."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from demo.clients import Client
+from demo.screen import Screen, Span, Style
+from demo.verdict import MAPPED, NEW_KINDS, Counts, Dialect, Frame
+
+_HEADER: Final = ("mapping", "direction", "outcome", "messages")
+
+
+class Where(NamedTuple):
+    """Where everything is.
+
+    Attributes:
+        proxy, admin, backend: `host:port`.
+        logs: the directory of the logs.
+    """
+
+    proxy: str
+    admin: str
+    backend: str
+    logs: str
+
+
+def places(screen: Screen, where: Where) -> None:
+    """Say where everything listens."""
+    screen.line("  proxy     ", Span(f"http://{where.proxy}", Style.HEADING))
+    screen.line(f"  admin     http://{where.admin}   /metrics /readyz /healthz")
+    screen.line(f"  backend   http://{where.backend}   the old server, unchanged")
+
+
+def clients(screen: Screen, everybody: Sequence[Client]) -> None:
+    """Introduce the clients."""
+    width = max(len(client.name) for client in everybody)
+    for client in everybody:
+        screen.line("  ", Span(f"{client.name:<{width}}", Style.HEADING), f"  {client.told}")
+
+
+def kinds(screen: Screen, server: Client, others: Sequence[Client]) -> None:
+    """Say how often the server sent each kind, and which kind each client got for it."""
+    names = ["server sent", "frames", *(client.name for client in others)]
+    width = max(map(len, NEW_KINDS)) + len("→ ")
+    widths = [width, len("frames"), *[width] * len(others)]
+    cells = [f"{name:<{width}}" for name, width in zip(names, widths, strict=True)]
+    screen.line(Span(f"  {'  '.join(cells)}", Style.DIM))
+    for kind, count in Counter(frame.kind for frame in server.frames).items():
+        style = Style.OLD if kind in MAPPED else Style.PLAIN
+        spans = [Span(f"  {kind:<{width}}", style), Span(f"  {count:>6}")]
+        for client in others:
+            pairs = zip(server.frames, client.frames, strict=False)
+            kinds_got = dict.fromkeys(got.kind or "?" for sent, got in pairs if sent.kind == kind)
+            became = " or ".join(kinds_got) or "nothing"
+            mark = "=" if became == kind else "→"
+            look = style if became == kind else Style.NEW
+            spans.append(Span(f"  {f'{mark} {became}':<{width}}", look))
+        screen.line(*spans)
+    if any(frame.kind not in MAPPED for frame in server.frames):
+        screen.line(
+            Span("  No rule names the answer to a bad message: it passes as it is.", Style.DIM)
+        )
+
+
+def summary(client: Client, sent: Sequence[Frame]) -> str:
+    """What is claimed of a client's frames, if nothing is found wrong."""
+    count = f"{len(client.frames)} of {len(sent)} frames"
+    if client.dialect is Dialect.OLD:
+        return f"{client.name}: {count}, byte for byte what the server sent, in order"
+    return f"{client.name}: {count}, new kinds, all other fields equal, in order"
+
+
+def finding(screen: Screen, claim: str, wrong: Sequence[str]) -> None:
+    """Write a claim, and what speaks against it."""
+    mark = Span("✗", Style.BAD) if wrong else Span("✓", Style.GOOD)
+    screen.line("  ", mark, f" {claim}")
+    for text in wrong:
+        screen.line("      ", Span(text, Style.BAD))
+
+
+def counts(screen: Screen, messages: Counts) -> None:
+    """Write the proxy's counts of messages as a table."""
+    rows = [(*key, str(count)) for key, count in sorted(messages.items()) if count]
+    widths = [max(map(len, column)) for column in zip(_HEADER, *rows, strict=True)]
+    for number, row in enumerate((_HEADER, *rows)):
+        *labels, count = row
+        cells = [f"{text:<{width}}" for text, width in zip(labels, widths, strict=False)]
+        line = "  ".join([*cells, f"{count:>{widths[-1]}}"])
+        screen.line(Span(f"      {line}", Style.PLAIN if number else Style.DIM))
+
+
+def conclusion(screen: Screen, found: int) -> None:
+    """Write the last line of the verdict."""
+    screen.line()
+    if found:
+        noun = "difference" if found == 1 else "differences"
+        screen.line(Span(f"  {found} {noun} found.", Style.BAD))
+    else:
+        screen.line(Span("  Everything arrived as it should.", Style.GOOD))
+
+
+def invitation(screen: Screen, where: Where, account: Mapping[str, str]) -> None:
+    """Say where everything listens and what can be tried, until Ctrl-C."""
+    screen.heading("Everything keeps running")
+    places(screen, where)
+    screen.line(f"  logs      {where.logs}/proxy.log, backend.log")
+    screen.heading("Try it")
+    body = f'{{"email": "{account["email"]}", "password": "{account["password"]}"}}'
+    for command in (
+        f"curl -s http://{where.admin}/metrics | grep ^segue_messages_total",
+        f"ACCESS=$(curl -s http://{where.proxy}/api/auth/login/ \\",
+        "    -H 'Content-Type: application/json' \\",
+        f"    -d '{body}' \\",
+        '    | sed \'s/.*"access":"\\([^"]*\\)".*/\\1/\')',
+        f'curl -s http://{where.proxy}/api/jobs/ -H "Authorization: Bearer $ACCESS"',
+    ):
+        screen.line(f"  {command}")
+    screen.line()
+    screen.line("Ctrl-C ends it.")

@@ -1,0 +1,94 @@
+"""The REST calls of the demonstration, each shown as it is made."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, NamedTuple
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+
+from demo.faults import ShowFailed
+from demo.screen import Screen, Span, Style
+from demo.verdict import Counts
+
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=30)
+
+
+class Answer(NamedTuple):
+    """What a server answered: the status code and the body."""
+
+    status: int
+    body: bytes
+
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object.
+
+        Raises:
+            ShowFailed: it is none.
+        """
+        try:
+            value = json.loads(self.body)
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            raise ShowFailed("an answer was not a JSON object")
+        return value
+
+
+class Rest:
+    """Calls to one origin, as one user once there is a token."""
+
+    def __init__(self, http: aiohttp.ClientSession, origin: str) -> None:
+        self._http = http
+        self._origin = origin
+        self.access = ""
+
+    async def call(self, method: str, path: str, body: object = None) -> Answer:
+        """Make one call.
+
+        Raises:
+            ShowFailed: there was no answer.
+        """
+        headers = {"Authorization": f"Bearer {self.access}"} if self.access else {}
+        try:
+            async with self._http.request(
+                method, self._origin + path, json=body, headers=headers, timeout=_TIMEOUT
+            ) as response:
+                return Answer(response.status, await response.read())
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise ShowFailed(f"{method} {path}: no answer ({type(error).__name__})") from None
+
+    async def shown(
+        self, screen: Screen, method: str, path: str, expected: int, body: object = None
+    ) -> Answer:
+        """Make one call and show it.
+
+        Raises:
+            ShowFailed: there was no answer, or one with another status than `expected`.
+        """
+        answer = await self.call(method, path, body)
+        style = Style.GOOD if answer.status == expected else Style.BAD
+        screen.line(f"  {method:<5} ", Span(str(answer.status), style), f"  {path}")
+        if answer.status != expected:
+            raise ShowFailed(f"{method} {path}: status {answer.status}, expected {expected}")
+        return answer
+
+
+async def message_counts(admin: Rest) -> Counts:
+    """What the proxy's metrics page says of messages, by mapping, direction and outcome.
+
+    Raises:
+        ShowFailed: the page could not be read.
+    """
+    answer = await admin.call("GET", "/metrics")
+    if answer.status != 200:
+        raise ShowFailed(f"GET /metrics: status {answer.status}")
+    return {
+        (sample.labels["mapping"], sample.labels["direction"], sample.labels["outcome"]): int(
+            sample.value
+        )
+        for family in text_string_to_metric_families(answer.body.decode())
+        for sample in family.samples
+        if sample.name == "segue_messages_total"
+    }

@@ -1,0 +1,295 @@
+"""The show: an old server, the proxy before it, three clients of different ages, a verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import aiohttp
+
+from demo import report
+from demo.clients import Client
+from demo.faults import ShowFailed
+from demo.programs import HOST, Program, clean_environment, running, unless_one_dies
+from demo.rest import Rest, message_counts
+from demo.rows import Rows
+from demo.screen import Screen, Span, Style
+from demo.verdict import Dialect, count_faults, expected_counts, faults, missing_kinds
+
+DEFAULT_VERSION: Final = "2.0"
+"""`versions.default` for the client that tells no version: it gets the new frames."""
+
+_BACKEND_PORT: Final = 8000
+_PROXY_PORT: Final = 8080
+_ADMIN_PORT: Final = 9090
+_SCRIPT_DELAY: Final = 0.4
+_SCRIPT_TIMEOUT: Final = 60.0
+_CATCH_UP_TIMEOUT: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says.
+
+    Attributes:
+        config: the proxy's configuration file.
+        once: whether to end when the script is through.
+        fast: whether the script plays without pauses.
+    """
+
+    config: Path
+    once: bool = False
+    fast: bool = False
+
+
+class Show:
+    """One demonstration.
+
+    Attributes:
+        differences: how many findings the verdict has; None before it is reached.
+    """
+
+    def __init__(self, options: Options, screen: Screen) -> None:
+        self.differences: int | None = None
+        self._options = options
+        self._screen = screen
+        self._news = asyncio.Event()
+        self._server = Client(
+            "direct", "straight to the server, beside the proxy: what the server sent", Dialect.OLD
+        )
+        self._clients = (
+            Client(
+                "new client",
+                "2.1.0, told by the subprotocol client-version.2.1.0",
+                Dialect.NEW,
+                subprotocols=("client-version.2.1.0",),
+            ),
+            Client(
+                "old client",
+                "1.4.0, told by the query, ?client_version=1.4.0",
+                Dialect.OLD,
+                query="client_version=1.4.0",
+            ),
+            Client(
+                "no version",
+                f"tells none, as today's clients do; versions.default is {DEFAULT_VERSION} here",
+                Dialect.NEW,
+            ),
+        )
+
+    async def run(self) -> None:
+        """Start everything, play the script, give the verdict; then stay, unless `once`.
+
+        Raises:
+            ShowFailed: something did not start, ended early, or did not answer in time.
+        """
+        screen = self._screen
+        screen.line(Span("Segue: one old server, clients of every version", Style.HEADING))
+        screen.line()
+        with TemporaryDirectory(prefix="segue-demo-", ignore_cleanup_errors=True) as directory:
+            async with AsyncExitStack() as stack:
+                http = await stack.enter_async_context(aiohttp.ClientSession())
+                state = Path(directory)
+                backend = Program("the backend", state / "backend.log")
+                proxy = Program("the proxy", state / "proxy.log")
+                screen.line("Starting the old server (Django, Channels) and the proxy ...")
+                (backend_port,) = await stack.enter_async_context(
+                    running(
+                        backend,
+                        (_BACKEND_PORT,),
+                        self._backend_command(state),
+                        _says_that_it_listens,
+                        clean_environment(),
+                    )
+                )
+                places = await stack.enter_async_context(
+                    running(
+                        proxy,
+                        (_PROXY_PORT, _ADMIN_PORT),
+                        self._proxy_command(backend_port),
+                        lambda program, ports: _is_ready(http, program, ports[1]),
+                        clean_environment(
+                            SEGUE_VERSIONS__DEFAULT=DEFAULT_VERSION,
+                            # Whatever the configuration says: the log tells that it listens.
+                            SEGUE_LOG__FORMAT="json",
+                            SEGUE_LOG__LEVEL="info",
+                        ),
+                    )
+                )
+                where = report.Where(
+                    proxy=f"{HOST}:{places[0]}",
+                    admin=f"{HOST}:{places[1]}",
+                    backend=f"{HOST}:{backend_port}",
+                    logs=directory,
+                )
+                try:
+                    await unless_one_dies(self._play(http, where), (backend, proxy))
+                except ShowFailed as failure:
+                    if failure.details:
+                        raise
+                    said = ["The end of the proxy's log:", *proxy.said()]
+                    raise ShowFailed(str(failure), said) from None
+
+    def _backend_command(self, state: Path) -> Callable[[tuple[int, ...]], list[str]]:
+        delay = 0 if self._options.fast else _SCRIPT_DELAY
+        command = [sys.executable, "-m", "demo.backend", "--host", HOST]
+        command += ["--state-dir", str(state), "--script-delay", str(delay)]
+        return lambda ports: [*command, "--port", str(ports[0])]
+
+    def _proxy_command(self, backend_port: int) -> Callable[[tuple[int, ...]], list[str]]:
+        command = [sys.executable, "-m", "proxy", "run", "--config", str(self._options.config)]
+        command += ["--upstream", f"http://{HOST}:{backend_port}"]
+        return lambda ports: [
+            *command,
+            *("--listen", f"{HOST}:{ports[0]}"),
+            *("--admin", f"{HOST}:{ports[1]}"),
+        ]
+
+    async def _play(self, http: aiohttp.ClientSession, where: report.Where) -> None:
+        screen = self._screen
+        report.places(screen, where)
+        rest = Rest(http, f"http://{where.proxy}")
+        direct = Rest(http, f"http://{where.backend}")
+        account = {"email": "demo@example.org", "password": "correct horse"}
+
+        screen.heading("REST, through the proxy")
+        answer = await rest.shown(screen, "POST", "/api/auth/register/", 201, account)
+        rest.access = direct.access = str(answer.json()["access"])
+        answer = await rest.shown(
+            screen, "POST", "/api/jobs/", 201, {"prompt": "A recipe box for our café"}
+        )
+        job = str(answer.json()["id"])
+
+        screen.heading("WebSockets, four on this job")
+        report.clients(screen, (self._server, *self._clients))
+        screen.line()
+        complaints = await self._watch(http, where, job, rest.access)
+
+        screen.heading("REST, when the job is done")
+        for path in (f"/api/jobs/{job}/", f"/api/apps/by-job/{job}/"):
+            answer = await rest.shown(screen, "GET", path, 200)
+            if answer != await direct.call("GET", path):
+                complaints.append(f"GET {path}: not what the server answers")
+
+        self.differences = await self._judge(Rest(http, f"http://{where.admin}"), complaints)
+        if not self._options.once:
+            report.invitation(screen, where, account)
+            await asyncio.Event().wait()
+
+    async def _watch(
+        self, http: aiohttp.ClientSession, where: report.Where, job: str, token: str
+    ) -> list[str]:
+        """Play the script before the four; return what took too long."""
+        everybody = (self._server, *self._clients)
+        complaints = []
+        rows = Rows(self._screen, self._server, self._clients)
+        rows.head()
+        async with AsyncExitStack() as sockets:
+            for client in everybody:
+                origin = where.backend if client is self._server else where.proxy
+                await sockets.enter_async_context(
+                    client.connected(http, f"http://{origin}", job, token, self._news.set)
+                )
+            await self._clients[0].say(kind="chat", content="Recipes, sorted by season, please")
+            if not await self._until(rows, _SCRIPT_TIMEOUT, lambda: self._server.saw_the_end):
+                raise ShowFailed(
+                    f"the server's script did not end within {_SCRIPT_TIMEOUT:g} seconds"
+                )
+            sent = len(self._server.frames)
+            if not await self._until(
+                rows,
+                _CATCH_UP_TIMEOUT,
+                lambda: all(len(c.frames) >= sent or not c.is_open for c in everybody),
+            ):
+                complaints.append(f"not everybody had {sent} frames in time")
+            for client in everybody:
+                if client.is_open:
+                    await client.say(kind="goodbye")
+            if not await self._until(
+                rows,
+                _CATCH_UP_TIMEOUT,
+                lambda: all(c.was_answered or not c.is_open for c in everybody),
+            ):
+                complaints.append("not everybody got an answer to the last message in time")
+            complaints += [
+                f"{client.name}: the connection was closed"
+                for client in everybody
+                if not client.is_open
+            ]
+        while any(rows.shown < len(client.frames) for client in everybody):
+            rows.show()
+        return complaints
+
+    async def _until(self, rows: Rows, timeout: float, condition: Callable[[], bool]) -> bool:
+        """Show what arrives until the condition holds; False if it does not in time (seconds)."""
+        everybody = (self._server, *self._clients)
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    while all(rows.shown < len(client.frames) for client in everybody):
+                        rows.show()
+                    if condition():
+                        return True
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            return False
+
+    async def _judge(self, admin: Rest, complaints: list[str]) -> int:
+        """Compare everything with what is expected and print it; return the number of findings."""
+        sent = self._server.frames
+        screen = self._screen
+        screen.heading("What became of the kinds")
+        report.kinds(screen, self._server, self._clients)
+        screen.heading("Verdict")
+        complaints += [f"the server never sent {kind}" for kind in missing_kinds(sent)]
+        found = len(complaints)
+        for client in self._clients:
+            wrong = faults(client.dialect, sent, client.frames)
+            found += len(wrong)
+            report.finding(screen, report.summary(client, sent), wrong)
+        counts = await message_counts(admin)
+        expected = expected_counts(
+            sent,
+            old=sum(client.dialect is Dialect.OLD for client in self._clients),
+            new=sum(client.dialect is Dialect.NEW for client in self._clients),
+            from_clients=sum(client.sent for client in self._clients),
+        )
+        wrong = count_faults(counts, expected)
+        found += len(wrong)
+        report.finding(screen, "the proxy's metrics count the same messages", wrong)
+        report.counts(screen, counts)
+        if complaints:
+            report.finding(screen, "everything else", complaints)
+        report.conclusion(screen, found)
+        return found
+
+
+async def _says_that_it_listens(program: Program, _: tuple[int, ...]) -> bool:
+    return any(line.startswith("listening on ") for line in program.said())
+
+
+async def _is_ready(http: aiohttp.ClientSession, program: Program, port: int) -> bool:
+    """Whether this very proxy listens, by its log, and says that it is ready."""
+    if not any(_event(line) == "listening" for line in program.said()):
+        return False
+    try:
+        answer = await Rest(http, f"http://{HOST}:{port}").call("GET", "/readyz")
+    except ShowFailed:
+        return False
+    return answer.status == 200
+
+
+def _event(line: str) -> object:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry.get("event") if isinstance(entry, dict) else None
