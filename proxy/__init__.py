@@ -8,9 +8,9 @@ Floor 0, the words: `values` (enums, counters) and `errors` (whose fault it is, 
 
 Floor 1, the rules: pure functions and small state machines, text or bytes in, values out, with no
     sockets, no clock and no files. `headers`, `handshake`, `cors` and `answers` know HTTP;
-    `frames` knows WebSocket framing; `versions` and `selection` choose the client's version;
-    `tokens` reads the times of a JWT; `yamltext` and `documents` read what people write, and
-    `config` gives it types; `mapping` compiles mapping files to programs.
+    `frames`, `walker` and `treatment` know WebSocket messages; `versions` and `selection` choose
+    the client's version; `tokens` reads the times of a JWT; `yamltext` and `documents` read what
+    people write, and `config` gives it types; `mapping` compiles mapping files to programs.
 
 Floor 2, the adapters: `upstream` (connections to the server), `metrics`, `log`.
 
@@ -27,6 +27,6 @@ Floor 6, the process: `server` (the only place that constructs) and `cli`.
 A request's way through it: aiohttp parses it (`relay.takeover`), `gateway` takes the current
 snapshot, chooses version and cohort (`selection`), writes the head for the server (`headers`), and
 lets an `Exchange` (`relay.http`) carry request and response. Where the answer is `101`, the two
-transports become the legs of a `Relay` (`relay.websocket`), whose frames `frames.Walker` reads
+transports become the legs of a `Relay` (`relay.websocket`), whose frames `walker.Walker` reads
 and the cohort's programs (`mapping.engine`) rewrite; no task is left for an open socket.
 """

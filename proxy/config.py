@@ -7,7 +7,7 @@ them is reported at once, each problem with its place. `proxy.settings` says wha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, get_args, get_origin
 from urllib.parse import urlsplit
 
@@ -15,12 +15,35 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from proxy.documents import Document, Path, parse, problems_from
 from proxy.errors import ConfigError, Problem
-from proxy.overrides import Kind, applied, attributed, from_environment, from_flags, is_within
+from proxy.overrides import (
+    Kind,
+    Override,
+    applied,
+    attributed,
+    from_environment,
+    from_flags,
+    is_within,
+)
 from proxy.settings import Config
 
-__all__ = ["Config", "load"]
+__all__ = ["Config", "Reading", "load", "read"]
 
 _LOOPBACKS: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A configuration, and what it was made of.
+
+    Attributes:
+        config: the effective configuration.
+        document: the file, with the overrides in place; its positions are the file's.
+        overrides: what the environment and the flags say, the weakest first.
+    """
+
+    config: Config
+    document: Document
+    overrides: tuple[Override, ...]
 
 
 def load(
@@ -30,6 +53,21 @@ def load(
     flags: Mapping[str, object],
     read_file: Callable[[str], str],
 ) -> Config:
+    """Do what `read` does; return the configuration alone.
+
+    Raises:
+        ConfigError: with everything that is wrong in all of them.
+    """
+    return read(text, file, env, flags, read_file).config
+
+
+def read(
+    text: str,
+    file: str,
+    env: Mapping[str, str],
+    flags: Mapping[str, object],
+    read_file: Callable[[str], str],
+) -> Reading:
     """Read and validate a configuration.
 
     Args:
@@ -60,7 +98,7 @@ def load(
     ]
     if config is None or problems:
         raise ConfigError(problems)
-    return config
+    return Reading(config, document, tuple(overrides))
 
 
 def _validated(document: Document) -> tuple[Config | None, list[Problem]]:

@@ -58,6 +58,15 @@ class RequestTimeout(ClientError):
     title = "Request timeout"
 
 
+class ContentTooLarge(ClientError):
+    """The body is larger than what may be held of it (RFC 9110 section 15.5.14)."""
+
+    status = 413
+    close_code = 1009
+    label = "content_too_large"
+    title = "Content too large"
+
+
 class MethodNotAllowed(ClientError):
     """A method that a reverse proxy has no use for: CONNECT."""
 

@@ -24,7 +24,6 @@ from proxy.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
-from proxy.frames import Treatment
 from proxy.live import Live, Snapshot
 from proxy.mapping.catalog import Programs
 from proxy.mapping.engine import Program
@@ -33,6 +32,7 @@ from proxy.relay.http import Amend, Exchange, Fields
 from proxy.relay.takeover import ClientConnection, Request
 from proxy.relay.websocket import Relay, SocketLimits
 from proxy.selection import offered_subprotocols
+from proxy.treatment import Treatment
 from proxy.upstream import Connection, Pool
 from proxy.values import NONE, Direction
 from proxy.visits import Journal, Visit

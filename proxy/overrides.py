@@ -56,11 +56,13 @@ class Override:
         source: the environment variable or flag, as the user knows it.
         path: the keys that lead to the value.
         value: as the YAML reader would have given it.
+        in_file: whether `source` names a file that holds the value, as one does with secrets.
     """
 
     source: str
     path: tuple[str, ...]
     value: object = field(repr=False)
+    in_file: bool = False
 
 
 def from_environment(
@@ -97,7 +99,8 @@ def from_environment(
         setters[path] = name
         try:
             text = read_file(env[name]).rstrip("\r\n") if in_file else env[name]
-            overrides.append(Override(name, path, _value(text, known[path], verbatim=in_file)))
+            value = _value(text, known[path], verbatim=in_file)
+            overrides.append(Override(name, path, value, in_file))
         except ConfigError as error:
             problems += [Problem(name, 0, 0, render_path(path), p.message) for p in error.problems]
         except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import ssl
 from importlib.metadata import PackageNotFoundError, version
@@ -19,7 +20,8 @@ from proxy.errors import ConfigError, Problem
 from proxy.gateway import Gateway
 from proxy.live import Live, Snapshot
 from proxy.metrics import Family, Metrics
-from proxy.relay.takeover import Limits, Listener
+from proxy.relay.limits import Limits
+from proxy.relay.takeover import Listener
 from proxy.upstream import Pool, Target
 from proxy.visits import Journal
 
@@ -134,17 +136,22 @@ class Server:
         self._log.info("draining", websockets=len(self._connections), seconds=timeout)
         for server in self._servers:
             server.close()
+        deadline = self._loop.time() + timeout
         orderly = all(
             await asyncio.gather(self._listener.drain(timeout), self._connections.drain(timeout))
         )
+        # A handshake may have become a WebSocket after the last one had ended.
+        left = max(deadline - self._loop.time(), 0)
+        orderly = await self._connections.drain(left) and orderly
         await self.close()
         self._log.info("stopped", orderly=orderly)
         return orderly
 
     async def close(self) -> None:
-        """Give up what is left: the pool, the clock, the admin listener."""
+        """Give up what is left: clients, WebSockets, the pool, the clock, the admin listener."""
         for server in self._servers:
             server.close()
+        await asyncio.gather(self._listener.drain(0), self._connections.drain(0))
         if self._ticker is not None:
             self._ticker.cancel()
         self._pool.close()
@@ -315,8 +322,10 @@ def _authority(address: tuple[object, ...]) -> str:
 
 
 def _cannot_listen(path: str, address: str, error: OSError) -> ConfigError:
-    reason = (error.strerror or "not possible").lower()
-    return ConfigError([Problem(address, 0, 0, path, f"cannot listen there: {reason}")])
+    # The loop puts the address in front of the system's text; a resolver's codes are negative.
+    code = error.errno or 0
+    reason = os.strerror(code) if code > 0 else error.strerror or "not possible"
+    return ConfigError([Problem(address, 0, 0, path, f"cannot listen there: {reason.lower()}")])
 
 
 def _unusable(path: str, file: str, what: str) -> ConfigError:

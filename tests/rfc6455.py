@@ -15,8 +15,9 @@ from websockets.frames import CloseCode
 from websockets.utils import apply_mask
 
 from proxy.errors import MappingFailure
-from proxy.frames import Rewriter, Treatment, Walker
+from proxy.treatment import Rewriter, Treatment
 from proxy.values import MessageCounts, OnError
+from proxy.walker import Walker
 
 MAX_MESSAGE: Final = 70_000
 MAX_FRAGMENTS: Final = 4

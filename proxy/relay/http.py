@@ -45,6 +45,7 @@ class Exchange:
         "_client",
         "_connection",
         "_done",
+        "_head_ready",
         "_may_switch",
         "_out",
         "_request",
@@ -78,6 +79,7 @@ class Exchange:
         self._writable: asyncio.Future[None] | None = None
         self._out: list[bytes] = []
         self._chunking = False
+        self._head_ready = False
         self.head: Head | None = None
         self.error: SegueError | None = None
         self.head_sent = False
@@ -124,9 +126,10 @@ class Exchange:
                 connection.release()
 
     def _with_whole_body(self, head: bytes) -> bytes:
-        body = self._request.payload.read_nowait()
+        request = self._request
+        body = request.payload.read_nowait() if request.body is None else request.body
         self.request_size = len(body)
-        if not self._request.chunked:
+        if not request.chunked:
             return head + body
         return b"%b%x\r\n%b\r\n0\r\n\r\n" % (head, len(body), body) if body else head + _LAST_CHUNK
 
@@ -201,6 +204,7 @@ class Exchange:
         elif request.version < (1, 1):
             fields.append((b"Connection", b"keep-alive"))
         self._out.append(_serialize(head.status, head.reason, fields))
+        self._head_ready = True
 
     def on_body(self, data: bytes) -> None:
         """Send a piece of the body."""
@@ -222,7 +226,7 @@ class Exchange:
         if out:
             self._client.write(out[0] if len(out) == 1 else b"".join(out))
             self._out = []
-            self.head_sent = self.head is not None
+            self.head_sent = self._head_ready
         if self.complete or self.switched:
             self._settle()
 

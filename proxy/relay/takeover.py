@@ -21,7 +21,6 @@ import asyncio
 import socket
 import struct
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
 from aiohttp import StreamReader
@@ -31,6 +30,7 @@ from aiohttp.web import BaseRequest, RequestHandler, Server, StreamResponse
 from aiohttp.web_protocol import RequestPayloadError, _ErrInfo
 
 from proxy.errors import ClientError, HeadersTooLarge, RequestTimeout, SegueError, Unavailable
+from proxy.relay.limits import Limits
 
 NEVER: Final = float("inf")
 
@@ -54,10 +54,10 @@ class Request:
         fields: names and values in bytes, in their order and spelling.
         payload: the body, without its framing, inflated by nobody.
         chunked: whether the body came in chunks.
-        upgrade: whether the parser saw a request to change protocols.
+        body: the whole body, where it was read and taken out of `payload`.
     """
 
-    __slots__ = ("chunked", "fields", "method", "payload", "target", "upgrade", "version")
+    __slots__ = ("body", "chunked", "fields", "method", "payload", "target", "version")
 
     def __init__(self, message: RawRequestMessage, payload: StreamReader) -> None:
         self.method = message.method
@@ -65,8 +65,8 @@ class Request:
         self.version = (message.version.major, message.version.minor)
         self.fields = message.raw_headers
         self.payload = payload
+        self.body: bytes | None = None
         self.chunked = bool(message.chunked)
-        self.upgrade = bool(message.upgrade)
 
 
 class Flow(Protocol):
@@ -77,28 +77,6 @@ class Flow(Protocol):
 
     def on_client_drained(self) -> None:
         """The write buffer is below its low-water mark again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The bounds of a client connection. Times in seconds, sizes in bytes.
-
-    Attributes:
-        header_timeout: for the head of a request, from its first byte.
-        keepalive_timeout: between two requests, and for a client that takes nothing of what is
-            sent to it.
-        header_line: the longest request line, and the longest field.
-        headers: the largest number of fields.
-        write_buffer: the high-water mark of the write buffer.
-        connections: how many connections may be open at once.
-    """
-
-    header_timeout: float
-    keepalive_timeout: float
-    header_line: int
-    headers: int
-    write_buffer: int
-    connections: int
 
 
 Serve = Callable[["ClientConnection", Request], Awaitable[None]]
@@ -217,10 +195,6 @@ class ClientConnection(RequestHandler):
         if self._listener.open > limits.connections:
             self._listener.refuse(self, Unavailable("too many connections"))
             self._discard()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self.flow = None
-        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self._discarding:

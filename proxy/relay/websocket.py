@@ -18,7 +18,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from proxy.frames import Blame, Fault, Treatment, Walker, encode_close
+from proxy.frames import encode_close
+from proxy.treatment import Treatment
+from proxy.walker import Blame, Fault, Walker
 
 GOING_AWAY = 1001
 BAD_GATEWAY = 1014

@@ -8,16 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.frames import (
-    BINARY,
-    CONTINUATION,
-    PONG,
-    TEXT,
-    Blame,
-    Fault,
-    Rewriter,
-    Walker,
-)
+from proxy.frames import BINARY, CLOSE, CONTINUATION, PONG, TEXT
+from proxy.treatment import Rewriter
+from proxy.walker import Blame, Fault, Walker
 from tests.rfc6455 import CUTS, MAX_FRAGMENTS, MAX_MESSAGE, ByFirstByte, outcomes, split, walk, wire
 
 _BAD_CLOSE = Fault(1002, "invalid close code")
@@ -119,6 +112,13 @@ def test_a_message_that_passes_is_never_collected() -> None:
         chunk = frame[place : place + 1000]
         assert walker.feed(chunk) == [chunk]
         assert buffered(walker) <= empty + 100
+
+
+def test_nothing_is_kept_of_what_follows_a_close_frame() -> None:
+    _, walker = walk(wire(CLOSE))
+    empty = buffered(walker)
+    _, walker = walk(wire(CLOSE) + b"z" * 100_000, b"z" * 100_000)
+    assert buffered(walker) == empty
 
 
 @given(cuts=CUTS, sizes=st.lists(st.integers(0, MAX_MESSAGE // 2), max_size=6))

@@ -1,0 +1,56 @@
+"""How the messages of one direction are treated: what may rewrite them, and where they count."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from proxy.errors import MappingFailure
+from proxy.values import MessageCounts, OnError
+
+
+class Rewriter(Protocol):
+    """What the data plane needs of a compiled mapping."""
+
+    def apply(self, message: bytes) -> tuple[bytes, ...] | None:
+        """Return None to leave the message alone, or the messages to send in its place.
+
+        Raises:
+            MappingFailure: a rule matched and could not be carried out.
+        """
+
+
+class Treatment(NamedTuple):
+    """What may rewrite messages (None: nothing), and their account."""
+
+    rewriter: Rewriter | None
+    counts: MessageCounts
+
+    def rewrite(self, message: bytes) -> tuple[bytes, ...] | None:
+        """Offer a message to the rewriter, which there must be, and count what becomes of it.
+
+        Returns:
+            None where the message is to be sent as it came; otherwise what is to be sent in its
+            place, nothing if it is empty. A failure of the mapping is among these, by its
+            `on_error`.
+
+        Raises:
+            MappingFailure: the mapping failed and says that the connection ends with it.
+        """
+        rewriter, counts = self
+        assert rewriter is not None
+        try:
+            messages = rewriter.apply(message)
+        except MappingFailure as failure:
+            counts.failed += 1
+            counts.count_failure(failure.rule)
+            if failure.on_error is OnError.CLOSE:
+                raise
+            return None if failure.on_error is OnError.PASS else ()
+        if messages is None:
+            counts.passed += 1
+        elif messages:
+            counts.mapped += 1
+            counts.added += len(messages) - 1
+        else:
+            counts.dropped += 1
+        return messages

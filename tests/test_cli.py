@@ -1,0 +1,127 @@
+"""The command line: exit codes, and what is printed where."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from proxy.cli import main
+from tests.rig import ROOT
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / "mappings", tmp_path / "mappings")
+    return Path(shutil.copy(ROOT / "config.yaml", tmp_path))
+
+
+def test_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["version"]) == 0
+    assert capsys.readouterr().out == f"segue {version('segue-proxy')}\n"
+
+
+def test_validate_shows_what_a_start_would_do(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGUE_VERSIONS__DEFAULT", '"1.0"')
+    arguments = ["--listen", ":8081", "--upstream", "http://old:8000", "--admin", "[::1]:9091"]
+    assert main(["validate", "--config", str(config), *arguments]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.splitlines() == [
+        f"{config}: valid",
+        "  listen    :8081",
+        "  admin     [::1]:9091",
+        "  upstream  http://old:8000",
+        "  mappings  new-to-old, old-to-new",
+        "  cohort    modern >=2: to client: old-to-new",
+        "  cohort    legacy <2: to client: new-to-old",
+        "  default   1.0",
+    ]
+
+
+@pytest.mark.parametrize("command", ["validate", "run"])
+def test_invariant_5_bad_configuration_starts_nothing_and_all_its_errors_are_printed(
+    config: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    text = config.read_text(encoding="utf-8")
+    text = text.replace("url: http://127.0.0.1:8000", "url: ftp://127.0.0.1:8000")
+    text = text.replace('versions: ">=2"', 'versions: "=>2"')
+    config.write_text(text + "timeouts:\n  drian: 30s\n", encoding="utf-8")
+    assert main([command, "--config", str(config)]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    *problems, last = err.splitlines()
+    assert last == "segue: 3 problems found"
+
+    def place(part: str) -> str:
+        lines = config.read_text(encoding="utf-8").splitlines()
+        line = next(number for number, line in enumerate(lines) if part in line)
+        return f"{config}:{line + 1}:"
+
+    expected = {
+        "upstream.url": place("ftp:"),
+        "cohorts[0].versions": place("=>2"),
+        "timeouts.drian": place("drian"),
+    }
+    assert len(problems) == 3
+    for path, where in expected.items():
+        [problem] = [problem for problem in problems if f": {path}: " in problem]
+        assert re.match(re.escape(where) + r"\d+: ", problem)
+
+
+def test_variable_and_flag_are_named_where_they_are_wrong(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGUE_TIMEOUTS__HAEDER", "1s")
+    assert main(["validate", "--config", str(config), "--listen", "nowhere"]) == 1
+    err = capsys.readouterr().err
+    assert "SEGUE_TIMEOUTS__HAEDER: " in err
+    assert "--listen: " in err
+    assert err.endswith("segue: 2 problems found\n")
+
+
+def test_validate_finds_what_only_a_start_would_read(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGUE_LISTEN__TLS__CERTIFICATE", str(config))
+    monkeypatch.setenv("SEGUE_LISTEN__TLS__KEY", str(config))
+    assert main(["validate", "--config", str(config)]) == 1
+    assert "cannot be read as a certificate and its key in PEM" in capsys.readouterr().err
+
+
+def test_configuration_is_found_by_its_variable(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGUE_CONFIG", str(config))
+    assert main(["validate"]) == 0
+    assert capsys.readouterr().out.startswith(f"{config}: valid\n")
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["fly"], ["run", "--nonsense"], ["validate", "extra"], ["run", "--listen"]]
+)
+def test_command_line_that_cannot_be_understood_is_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: segue")
+
+
+def test_installed_command_and_module_are_the_same() -> None:
+    command = shutil.which("segue", path=str(Path(sys.executable).parent))
+    if command is None:
+        pytest.skip("needs the distribution: make install")
+    outputs = [
+        subprocess.run([*start, "version"], check=True, capture_output=True, cwd=ROOT).stdout
+        for start in ([command], [sys.executable, "-m", "proxy"])
+    ]
+    assert outputs[0] == outputs[1] != b""
