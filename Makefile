@@ -62,6 +62,10 @@ imports: setup ## the import contracts
 docker-lint: setup ## the Dockerfile's rules
 	@$(BIN)/hadolint Dockerfile
 
+.PHONY: schemas
+schemas: setup ## write the JSON Schemas of the configuration and of mappings anew
+	@for what in config mapping; do $(BIN)/segue schema $$what > schemas/$$what.schema.json; done
+
 .PHONY: lock-check
 lock-check: setup ## do the lock files say what their sources ask for? (works offline)
 	@$(BIN)/python tools/check_locks.py
@@ -101,3 +105,8 @@ $(VENV)/.dev: requirements/dev.txt | $(BIN)/python
 	@echo "Installing the development tools"
 	@$(LOCKED) -r requirements/dev.txt
 	@touch $@
+
+.PHONY: bench
+bench: setup ## measure Segue beside its peers: bench/results/ (ARGS=--help lists the options)
+	@$(BIN)/python -m bench install
+	@$(BIN)/python -m bench $(ARGS)
