@@ -7,22 +7,27 @@ down only, and import-linter holds them to it:
 Floor 0, the words: `values` (enums, counters) and `errors` (whose fault it is, and what follows).
 
 Floor 1, the rules: pure functions and small state machines, text or bytes in, values out, with no
-    sockets, no clock and no files. `headers`, `handshake`, `cors` and `answers` know HTTP;
-    `frames`, `walker` and `treatment` know WebSocket messages; `versions` and `selection` choose
-    the client's version; `tokens` reads the times of a JWT; `yamltext` and `documents` read what
-    people write, and `config` gives it types; `mapping` compiles mapping files to programs.
+    sockets, no clock and no files. `headers`, `handshake`, `cors` and `answers` know HTTP, `trace`
+    the field `traceparent`; `frames`, `walker` and `treatment` know WebSocket messages; `versions`
+    and `selection` choose the client's version; `tokens` reads the times of a JWT; `yamltext` and
+    `documents` read what people write, `notation`, `overrides`, `settings` and `config` give it
+    types; `mapping` compiles mapping files to programs; `redaction` puts placeholders into what was
+    recorded; `histogram` counts durations.
 
 Floor 2, the adapters: `upstream` (connections to the server), `metrics`, `log`.
 
 Floor 3, the state: `live` (the immutable snapshot that serves), `connections` (open WebSockets),
-    `visits` (what is known of one request).
+    `visits` (what is known of one request), `recorder` (messages that are kept as examples),
+    `changeover` (what gives way when a snapshot does).
 
 Floor 4, the data plane: `gateway` is the one pipeline, and the page to read first; `relay` carries
-    the bytes, and `relay.takeover` is the one place that knows aiohttp's insides.
+    the bytes, and `relay.takeover` is the one place that knows aiohttp's insides. Beside it
+    `watch` notices changed files.
 
 Floor 5, the view: `admin`, on a listener of its own.
 
-Floor 6, the process: `server` (the only place that constructs) and `cli`.
+Floor 6, the process: `server` (the only place that constructs), `commands` (for whoever
+    writes mappings and looks after a running proxy) and `cli`.
 
 A request's way through it: aiohttp parses it (`relay.takeover`), `gateway` takes the current
 snapshot, chooses version and cohort (`selection`), writes the head for the server (`headers`), and

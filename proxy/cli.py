@@ -1,4 +1,4 @@
-"""The command line: `segue run`, `validate`, `demo`, `version`."""
+"""The command line: `segue run`, `validate`, `demo`, `version`, and those of `proxy.commands`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ import uvloop
 
 from proxy import log as logs
 from proxy import server
+from proxy.commands import config, explain, health, record, schema, test
+from proxy.commands.configuration import add_config, add_overrides, snapshot
 from proxy.errors import ConfigError
-from proxy.live import Snapshot, load
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 
-_DEFAULT_CONFIG: Final = "config.yaml"
+_COMMANDS: Final = (test, explain, record, config, schema, health)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,9 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 is success, 1 a configuration that is wrong or a demo that saw a difference, 2 a command line
     that cannot be understood.
     """
-    options, rest = _parser().parse_known_args(arguments)
+    options, rest = parser().parse_known_args(arguments)
     if rest and options.command != "demo":
-        _parser().error(f"unrecognized arguments: {' '.join(rest)}")
+        parser().error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         match options.command:
             case "run":
@@ -40,9 +41,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _validate(options)
             case "demo":
                 return _demo(rest)
-            case _:
+            case "version":
                 print(f"segue {server.segue_version()}")
                 return EXIT_OK
+            case _:
+                return int(options.run(options))
+    except BrokenPipeError:
+        # Whoever read the output has seen enough. Python would say so again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
     except ConfigError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
@@ -51,71 +58,58 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_FAILED
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return what understands the command line."""
+    made = argparse.ArgumentParser(
         prog="segue",
         description="A migration compatibility proxy: rewrites WebSocket frames between an old"
         " server and clients of every version.",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in (
         ("run", "start the proxy"),
         ("validate", "do everything that a start does, except to listen"),
     ):
         command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
-        command.add_argument(
-            "--config",
-            metavar="FILE",
-            default=os.environ.get("SEGUE_CONFIG", _DEFAULT_CONFIG),
-            help="the configuration (default: $SEGUE_CONFIG, or config.yaml)",
-        )
-        command.add_argument("--listen", metavar="HOST:PORT", help="overrides listen.address")
-        command.add_argument("--upstream", metavar="URL", help="overrides upstream.url")
-        command.add_argument("--admin", metavar="HOST:PORT", help="overrides admin.address")
+        add_config(command)
+        add_overrides(command)
+    for module in _COMMANDS:
+        module.add(commands)
     commands.add_parser(
         "demo",
         help="start the old server, the proxy and three clients, and watch the frames",
         add_help=False,
     )
     commands.add_parser("version", help="print the version")
-    return parser
-
-
-def _load(options: argparse.Namespace) -> Snapshot:
-    flags = {
-        name: value
-        for name in ("listen", "upstream", "admin")
-        if (value := getattr(options, name)) is not None
-    }
-    return load(Path(options.config), os.environ, flags)
+    return made
 
 
 def _run(options: argparse.Namespace) -> int:
-    snapshot = _load(options)
+    loaded = snapshot(options)
     writer = logs.to_stderr()
-    settings = snapshot.config.log
+    settings = loaded.config.log
     log = logs.build(writer, settings.level, settings.format, is_terminal=sys.stderr.isatty())
     logs.take_over_libraries(log)
     try:
-        uvloop.run(server.run(snapshot, log))
+        uvloop.run(server.run(loaded, log, writer))
     finally:
         writer.close()
     return EXIT_OK
 
 
 def _validate(options: argparse.Namespace) -> int:
-    snapshot = _load(options)
-    server.listener_tls(snapshot.config)
-    server.upstream_target(snapshot.config)
-    config = snapshot.config
+    loaded = snapshot(options)
+    config = loaded.config
+    server.listener_tls(config)
+    server.upstream_target(config)
     print(f"{options.config}: valid")
     print(f"  listen    {config.listen.address}{' (TLS)' if config.listen.tls else ''}")
     print(f"  admin     {config.admin.address}")
     print(f"  upstream  {config.upstream.url}")
-    print(f"  mappings  {', '.join(snapshot.catalog.names) or 'none'}")
+    print(f"  mappings  {', '.join(loaded.catalog.names) or 'none'}")
     default = config.versions.default
     for cohort in config.cohorts:
-        programs = snapshot.catalog.for_cohort(cohort.name)
+        programs = loaded.catalog.for_cohort(cohort.name)
         bound = [
             f"{direction} {program.name}"
             for direction, program in (
@@ -125,6 +119,17 @@ def _validate(options: argparse.Namespace) -> int:
             if program is not None
         ]
         print(f"  cohort    {cohort.name} {cohort.versions}: {', '.join(bound) or 'no mapping'}")
+        for route in cohort.http:
+            methods = ",".join(route.methods) or "any method"
+            chains = [
+                f"{direction} {'+'.join(names)}"
+                for direction, names in (
+                    ("to client:", route.to_client),
+                    ("to server:", route.to_server),
+                )
+                if names
+            ]
+            print(f"    route   {methods} {route.path}: {', '.join(chains) or 'no mapping'}")
     print(f"  default   {default if default is not None else 'none (no mapping)'}")
     return EXIT_OK
 

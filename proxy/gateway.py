@@ -9,7 +9,7 @@ returns; a WebSocket goes on without it, as a `Relay` in the registry of connect
 from __future__ import annotations
 
 import asyncio
-import ipaddress
+from time import perf_counter
 from typing import Final
 
 from proxy import cors, handshake, headers
@@ -28,6 +28,9 @@ from proxy.live import Live, Snapshot
 from proxy.mapping.catalog import Programs
 from proxy.mapping.engine import Program
 from proxy.metrics import Metrics
+from proxy.recorder import Recorder
+from proxy.relay.bodies import BodyMapping, MappedExchange
+from proxy.relay.forwarding import forwarded_fields
 from proxy.relay.http import Amend, Exchange, Fields
 from proxy.relay.takeover import ClientConnection, Request
 from proxy.relay.websocket import Relay, SocketLimits
@@ -40,9 +43,6 @@ from proxy.visits import Journal, Visit
 _SAFE_TO_REPEAT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """Methods without an effect on the server (RFC 9110 section 9.2.1)."""
 
-_NOT_FORWARDED: Final = frozenset({b"via"})
-_NOT_IN_HANDSHAKE: Final = frozenset({b"via", handshake.PROTOCOL, handshake.EXTENSIONS})
-
 
 class Gateway:
     """Serves requests: the one pipeline."""
@@ -54,6 +54,7 @@ class Gateway:
         connections: Connections,
         metrics: Metrics,
         journal: Journal,
+        recorder: Recorder,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._live = live
@@ -61,33 +62,32 @@ class Gateway:
         self._connections = connections
         self._metrics = metrics
         self._journal = journal
+        self._recorder = recorder
         self._loop = loop
+        self._server = f"{pool.target.host}:{pool.target.port}"
 
     async def serve(self, client: ClientConnection, request: Request) -> None:
         """Answer one request."""
         snapshot = self._live.current
         visit = self._journal.open(
-            self._loop.time(), _address(client), request.method, request.target
+            perf_counter(), _address(client), request.method, request.target, request.fields
         )
         try:
             target, authority = _checked(request)
             upgrade = handshake.is_upgrade(request.method, request.fields)
+            visit.protocol = "websocket" if upgrade else "http"
             offered = _offered(request) if upgrade else []
             self._choose(snapshot, request, visit, target, offered)
             target = snapshot.versions.without_query_parameter(target)
-            fields = self._forwarded_fields(
-                snapshot,
-                request,
-                visit,
-                authority,
-                _NOT_IN_HANDSHAKE if upgrade else _NOT_FORWARDED,
-            )
+            fields = forwarded_fields(snapshot, request, visit, authority, upgrade=upgrade)
             if upgrade:
                 await self._shake_hands(client, request, visit, snapshot, target, fields, offered)
                 return
+            bodies = self._body_mapping(snapshot, request, visit, target)
+            if bodies is not None:
+                fields = await bodies.prepare(client, request, fields)
             head = _request_head(request, target, fields)
-            amend = _amendment(snapshot, request)
-            exchange = await self._exchange(client, request, head, amend, snapshot)
+            exchange = await self._exchange(client, request, visit, head, bodies, snapshot)
             self._conclude(client, visit, exchange)
         except SegueError as error:
             self._answer(client, request, visit, error, snapshot)
@@ -99,14 +99,14 @@ class Gateway:
             self._answer(client, request, visit, SegueError(), snapshot)
         finally:
             if visit.status != 101:
-                self._journal.close(visit, self._loop.time())
+                self._journal.close(visit, perf_counter())
 
     def refuse(self, client: ClientConnection, error: SegueError) -> None:
         """Answer what is not a request; the connection ends with the answer."""
-        visit = self._journal.open(self._loop.time(), _address(client), "", b"")
+        visit = self._journal.open(perf_counter(), _address(client), "", b"")
         client.persistent = False
         self._answer(client, None, visit, error, self._live.current)
-        self._journal.close(visit, self._loop.time())
+        self._journal.close(visit, perf_counter())
 
     # The steps, in the order in which they are taken.
 
@@ -126,63 +126,80 @@ class Gateway:
         )
         self._journal.choose(visit, selection)
 
-    def _forwarded_fields(
-        self,
-        snapshot: Snapshot,
-        request: Request,
-        visit: Visit,
-        authority: bytes | None,
-        left_out: frozenset[bytes],
-    ) -> Fields:
-        """The fields for the server: end to end, with Segue's own forwarding fields."""
-        received = request.fields
-        fields = [
-            field
-            for field in headers.end_to_end(received, left_out)
-            if not headers.is_forwarding(field[0].lower())
-        ]
-        if authority is not None or not snapshot.config.upstream.preserve_host:
-            host = authority or snapshot.upstream_authority
-            fields = [field for field in fields if field[0].lower() != b"host"]
-            fields.insert(0, (b"Host", host))
-        elif request.version < (1, 1) and not headers.values_of(received, b"host"):
-            fields.insert(0, (b"Host", snapshot.upstream_authority))
-        downstream = headers.Downstream(
-            visit.peer,
-            "http" if snapshot.config.listen.tls is None else "https",
-            _is_trusted(snapshot, visit.peer),
+    def _body_mapping(
+        self, snapshot: Snapshot, request: Request, visit: Visit, target: bytes
+    ) -> BodyMapping | None:
+        """What is done to the bodies of this route; None for nearly all. Preflights have none."""
+        programs = snapshot.catalog.for_cohort(visit.selected)
+        route = programs.route(request.method, target.partition(b"?")[0])
+        if route is None or cors.is_preflight(request.method, request.fields):
+            return None
+        to_server, to_client = route.to_server, route.to_client
+        visit.to_server = "" if to_server is None else to_server.name
+        visit.to_client = "" if to_client is None else to_client.name
+        return BodyMapping(
+            None if to_server is None else self._treatment(visit, to_server, Direction.TO_SERVER),
+            None if to_client is None else self._treatment(visit, to_client, Direction.TO_CLIENT),
+            limit=snapshot.config.limits.body,
+            timeout=snapshot.config.timeouts.body,
+            vary=snapshot.config.versions.header.encode() if snapshot.version_header else b"",
         )
-        fields += headers.forwarding_fields(received, downstream, visit.request_id)
-        return fields
+
+    def _treatment(self, visit: Visit, program: Program | None, direction: Direction) -> Treatment:
+        name = NONE if program is None else program.name
+        counts = self._metrics.messages(name, direction, visit.cohort)
+        treatment = Treatment(program, counts, None if program is None else program.kind_of)
+        return self._recorder.tapped(treatment, direction, visit.cohort)
 
     async def _exchange(
         self,
         client: ClientConnection,
         request: Request,
+        visit: Visit,
         head: bytes,
-        amend: Amend | None,
+        bodies: BodyMapping | None,
         snapshot: Snapshot,
         *,
         fresh: bool = False,
     ) -> Exchange:
         """Relay a request and its response; on a fresh connection if a kept one was stale."""
-        pool = self._pool
-        connection = (None if fresh else pool.take()) or await pool.connect()
-        exchange = Exchange(
-            client,
-            request,
-            connection,
-            amend=amend,
-            body_timeout=snapshot.config.timeouts.body,
-            loop=self._loop,
-        )
-        await exchange.run(head)
+        connection = (None if fresh else self._pool.take()) or await self._connect(visit)
+        visit.upstream = self._server
+        timeout = snapshot.config.timeouts.body
+        if bodies is None or bodies.to_client is None:
+            amend = _amendment(snapshot, request) if bodies is None else bodies.amend
+            exchange = Exchange(
+                client, request, connection, amend=amend, body_timeout=timeout, loop=self._loop
+            )
+        else:
+            exchange = MappedExchange(
+                client,
+                request,
+                connection,
+                amend=bodies.amend,
+                body_timeout=timeout,
+                loop=self._loop,
+                treatment=bodies.to_client,
+                limit=bodies.limit,
+            )
+        try:
+            await exchange.run(head)
+        finally:
+            visit.waited += exchange.waited
         # A server that is slow is not asked twice; one that had closed the connection is.
         closed = type(exchange.error) is UpstreamError
         stale = connection.used and not connection.answered and closed
         if stale and request.method in _SAFE_TO_REPEAT and not exchange.request_size:
-            return await self._exchange(client, request, head, amend, snapshot, fresh=True)
+            return await self._exchange(client, request, visit, head, bodies, snapshot, fresh=True)
         return exchange
+
+    async def _connect(self, visit: Visit) -> Connection:
+        visit.upstream = self._server
+        begun = perf_counter()
+        try:
+            return await self._pool.connect()
+        finally:
+            visit.waited += perf_counter() - begun
 
     def _conclude(self, client: ClientConnection, visit: Visit, exchange: Exchange) -> None:
         """Record how an exchange went; an incomplete response breaks the connection off."""
@@ -218,7 +235,7 @@ class Gateway:
         exchange: Exchange | None = None
         try:
             async with asyncio.timeout(snapshot.config.timeouts.websocket_handshake):
-                connection = await self._pool.connect()
+                connection = await self._connect(visit)
                 exchange = Exchange(
                     client,
                     request,
@@ -234,6 +251,8 @@ class Gateway:
             if exchange is None:
                 raise late from None
             exchange.error = late  # A refusal may have been on its way: it must not look complete.
+        finally:
+            visit.waited += 0.0 if exchange is None else exchange.waited
         if exchange.error is not None or not exchange.switched:
             self._conclude(client, visit, exchange)
             return
@@ -249,26 +268,22 @@ class Gateway:
         except UpstreamError:
             connection.abort()
             raise
-        self._journal.switch(visit)
         relay = self._relay(visit, snapshot)
+        self._journal.switch(visit, perf_counter(), relay)
         self._connections.add(relay)
+        self._recorder.attach(relay, visit.selected)
         relay.start(
             client.take_transport(relay.client), connection.take_transport(relay.server), response
         )
 
     def _relay(self, visit: Visit, snapshot: Snapshot) -> Relay:
         """Return the relay of a WebSocket, with the mappings of the client's cohort."""
-        config, metrics = snapshot.config, self._metrics
-        selection = visit.selection
-        programs = snapshot.catalog.for_cohort(selection.cohort if selection else None)
-
-        def treatment(program: Program | None, direction: Direction) -> Treatment:
-            name = NONE if program is None else program.name
-            return Treatment(program, metrics.messages(name, direction))
+        config = snapshot.config
+        programs = snapshot.catalog.for_cohort(visit.selected)
 
         return Relay(
-            to_client=treatment(programs.to_client, Direction.TO_CLIENT),
-            to_server=treatment(programs.to_server, Direction.TO_SERVER),
+            to_client=self._treatment(visit, programs.to_client, Direction.TO_CLIENT),
+            to_server=self._treatment(visit, programs.to_server, Direction.TO_SERVER),
             limits=SocketLimits(
                 message=config.limits.message,
                 fragments=config.limits.fragments,
@@ -304,16 +319,16 @@ class Gateway:
 
     def _end_socket(self, visit: Visit, relay: Relay, programs: Programs) -> None:
         self._connections.discard(relay)
+        self._recorder.detach(relay)
         to_client, to_server, fault = programs.to_client, programs.to_server, relay.fault
         self._journal.close_socket(
             visit,
-            self._loop.time(),
+            perf_counter(),
+            relay,
             to_client=None if to_client is None else to_client.name,
             to_server=None if to_server is None else to_server.name,
             client_close=relay.client.walker.close_code,
             server_close=relay.server.walker.close_code,
-            client_bytes=relay.client.received,
-            server_bytes=relay.server.received,
             fault=None if fault is None else fault.reason,
             fault_side=None if relay.fault_side is None else relay.fault_side.value,
             drained=relay.draining,
@@ -368,11 +383,3 @@ def _amendment(snapshot: Snapshot, request: Request) -> Amend | None:
 def _address(client: ClientConnection) -> str:
     peer = client.peername
     return str(peer[0]) if isinstance(peer, tuple) else ""
-
-
-def _is_trusted(snapshot: Snapshot, peer: str) -> bool:
-    networks = snapshot.config.listen.trusted_proxies
-    if not networks or not peer:
-        return False
-    address = ipaddress.ip_address(peer.partition("%")[0])
-    return any(address in network for network in networks)

@@ -1,28 +1,66 @@
 """The immutable snapshot that serves traffic: configuration, version rules, catalogue of mappings.
 
 It is read and validated whole before it is swapped in with one assignment; on any error the one
-that serves stays.
+that serves stays. What a running process cannot change (`needs_restart`) keeps its old value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from proxy import config as configuration
 from proxy.config import Config
 from proxy.documents import Document, parse
 from proxy.errors import ConfigError, Problem
-from proxy.mapping.catalog import Catalog, CohortBinding
+from proxy.mapping.catalog import Catalog, CohortBinding, RouteBinding
 from proxy.mapping.catalog import build as build_catalog
+from proxy.overrides import Kind, Override, applied, attributed, from_environment
 from proxy.selection import VersionRules
+from proxy.settings import CohortSettings, Mappings
 from proxy.values import VersionSource
 
 MAX_FILE: Final = 4 * 1024 * 1024
 """Bytes of the largest configuration or mapping file that is read."""
+
+Stamp = tuple[int, int, int, int] | tuple[str, ...] | None
+"""What tells one state of a path from the next: a file's device, inode, size and time of change, a
+directory's mapping files, None for what cannot be seen. Symbolic links are followed."""
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+_RESTART_SECTIONS: Final = ("admin", "log")
+_LIVE_IN_LISTEN: Final = frozenset({"tls", "trusted_proxies"})
+
+_DECLARED: Final[Mapping[tuple[str, ...], Kind]] = {
+    ("cohorts",): Kind.LIST,
+    ("mappings",): Kind.SECTION,
+    ("mappings", "directory"): Kind.SCALAR,
+}
+_DECLARED_VARIABLES: Final = ("SEGUE_COHORTS", "SEGUE_MAPPINGS")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a snapshot was read, so that it can be read again.
+
+    Attributes:
+        file: the configuration file; the mappings and the TLS files are relative to its directory.
+        env: the environment, for `SEGUE_...` overrides.
+        flags: what the command line says, by the name of the flag.
+    """
+
+    file: Path
+    env: Mapping[str, str] = field(repr=False)
+    flags: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +68,14 @@ class Snapshot:
     """Everything that a request needs to know of the configuration.
 
     Attributes:
-        config: the effective configuration.
+        config: the effective configuration; the names of TLS files are resolved.
         versions: chooses a client's version and cohort.
         catalog: the compiled mappings of each cohort.
         version_header: the lower-case name of the version header; empty where it is no source.
         upstream_authority: what `Host` says where the client's is not kept.
+        source: where it was read.
+        files: what was read, and in which state it was then.
+        digest: of the texts of configuration and mappings, in their order; 12 hexadecimal digits.
     """
 
     config: Config
@@ -42,6 +83,9 @@ class Snapshot:
     catalog: Catalog
     version_header: bytes
     upstream_authority: bytes
+    source: Source = field(repr=False)
+    files: Mapping[Path, Stamp] = field(repr=False)
+    digest: str
 
 
 class Live:
@@ -55,67 +99,243 @@ class Live:
         self.current = snapshot
 
 
-def load(file: Path, env: Mapping[str, str], flags: Mapping[str, object]) -> Snapshot:
+def load(
+    file: Path,
+    env: Mapping[str, str],
+    flags: Mapping[str, object],
+    seen: dict[Path, Stamp] | None = None,
+) -> Snapshot:
     """Read and validate the configuration and every mapping, as a start would.
 
     Args:
-        file: the configuration file; the directory of mappings is relative to it.
+        file: the configuration file; the mappings and the TLS files are relative to its directory.
         env: the environment, for `SEGUE_...` overrides.
         flags: what the command line says, by the name of the flag.
+        seen: is told every path that was looked at, and its state, whether it could be read or not.
 
     Raises:
-        ConfigError: with every problem that was found.
+        ConfigError: with every problem that was found, in configuration and mappings alike.
     """
-    config = configuration.load(_read(file), str(file), env, flags, _read_text)
-    directory = file.parent / config.mappings.directory
-    documents, problems = _read_mappings(directory)
-    bindings = {
-        cohort.name: CohortBinding(
-            to_client=tuple(cohort.websocket.to_client),
-            to_server=tuple(cohort.websocket.to_server),
-        )
-        for cohort in config.cohorts
-    }
+    reader = _Reader({} if seen is None else seen)
+    text = reader.text(file)
+    config: Config | None = None
+    problems: list[Problem] = []
     try:
-        catalog = build_catalog(documents, bindings)
+        config = configuration.load(text, str(file), env, flags, reader.named)
     except ConfigError as error:
-        raise ConfigError([*problems, *error.problems]) from None
-    if problems:
+        problems += error.problems
+    try:
+        document = parse(text, str(file))
+    except ConfigError:
+        raise ConfigError(problems) from None  # Nothing else is known of it.
+    catalog, found = _mappings(document, file.parent, env, reader)
+    problems += found
+    if config is None or catalog is None or problems:
         raise ConfigError(problems)
-    sources = config.versions.sources
+    config = _resolved(config, file.parent)
+    reader.look_at(_tls_files(config))
     return Snapshot(
         config=config,
         versions=config.version_rules(),
         catalog=catalog,
-        version_header=(
-            config.versions.header.lower().encode() if VersionSource.HEADER in sources else b""
-        ),
+        version_header=_version_header(config),
         upstream_authority=urlsplit(config.upstream.url).netloc.encode(),
+        source=Source(file, env, flags),
+        files=reader.seen,
+        digest=reader.digest.hexdigest()[:12],
     )
 
 
-def _read_mappings(directory: Path) -> tuple[list[Document], list[Problem]]:
+def stamp(path: Path) -> Stamp:
+    """Return the state of a path; see `Stamp`."""
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            return tuple(sorted(entry.name for entry in path.glob("*.yaml")))
+    except OSError:
+        return None
+    return _stamp_of(status)
+
+
+def needs_restart(serving: Config, wanted: Config) -> tuple[str, ...]:
+    """Return the keys whose new values only a restart brings: sockets that are open, the log."""
+    sections = [(name, getattr(wanted, name), ()) for name in _RESTART_SECTIONS]
+    keys = [
+        f"{name}.{key}"
+        for name, section, live in [*sections, ("listen", wanted.listen, _LIVE_IN_LISTEN)]
+        for key in type(section).model_fields
+        if key not in live and getattr(section, key) != getattr(getattr(serving, name), key)
+    ]
+    if (serving.listen.tls is None) != (wanted.listen.tls is None):
+        keys.append("listen.tls")
+    return tuple(keys)
+
+
+def retained(serving: Config, snapshot: Snapshot) -> Snapshot:
+    """Return the new snapshot with the old values of what `needs_restart`.
+
+    Raises:
+        ConfigError: what is new cannot go with what stays, as an upstream that is this listener.
+    """
+    keys = needs_restart(serving, snapshot.config)
+    if not keys:
+        return snapshot
+    source = snapshot.source
+    addresses = {"listen": str(serving.listen.address), "admin": str(serving.admin.address)}
+    if {"listen.address", "admin.address"} & set(keys):
+        again = load(source.file, source.env, {**source.flags, **addresses}, dict(snapshot.files))
+        snapshot = replace(again, source=source)
+    listen = snapshot.config.listen
+    kept = {
+        key: getattr(serving.listen, key)
+        for key in type(listen).model_fields
+        if key not in _LIVE_IN_LISTEN or (key == "tls" and "listen.tls" in keys)
+    }
+    sections = {name: getattr(serving, name) for name in _RESTART_SECTIONS}
+    merged = _updated(snapshot.config, listen=_updated(listen, **kept), **sections)
+    return replace(snapshot, config=merged)
+
+
+class _Reader:
+    """Reads files, and notes their state at that moment."""
+
+    def __init__(self, seen: dict[Path, Stamp]) -> None:
+        self.seen = seen
+        self.digest = hashlib.sha256()
+
+    def text(self, file: Path) -> str:
+        """Return the text of a configuration or mapping file, which counts in the digest."""
+        text = self._read(file)
+        # The names of mappings are in their texts; lengths keep two files from reading like one.
+        self.digest.update(b"%d:" % len(text) + text.encode())
+        return text
+
+    def named(self, file: str) -> str:
+        """Return the value of a setting that is in a file of its own: it may be a secret."""
+        return self._read(Path(file))
+
+    def look_at(self, paths: Iterable[Path]) -> None:
+        """Note the state of what others read."""
+        self.seen.update((path, stamp(path)) for path in paths)
+
+    def _read(self, path: Path) -> str:
+        self.seen[path] = stamp(path)
+        try:
+            # Without waiting: nobody may ever write to a FIFO.
+            with open(path, "rb", opener=_open_at_once) as file:
+                status = os.fstat(file.fileno())
+                if stat.S_ISFIFO(status.st_mode):
+                    raise ConfigError([Problem(str(path), 0, 0, "", "not a file but a pipe")])
+                self.seen[path] = _stamp_of(status)
+                data = file.read(MAX_FILE + 1)
+            if len(data) > MAX_FILE:
+                raise ConfigError([Problem(str(path), 0, 0, "", f"larger than {MAX_FILE} bytes")])
+            return data.decode("utf-8")
+        except UnicodeDecodeError:
+            raise ConfigError([Problem(str(path), 0, 0, "", "not UTF-8 text")]) from None
+        except OSError as error:
+            reason = (error.strerror or "cannot be read").lower()
+            raise ConfigError([Problem(str(path), 0, 0, "", reason)]) from None
+
+
+def _mappings(
+    document: Document, base: Path, env: Mapping[str, str], reader: _Reader
+) -> tuple[Catalog | None, list[Problem]]:
+    """Read and bind the mappings, as far as the configuration is sound enough to say which."""
+    overrides = _declared(env, reader)
+    data = applied(document.data, overrides)
+    if not isinstance(data, dict):
+        return None, []
+    place = _sound(Mappings, data.get("mappings") or {})
+    if place is None:
+        return None, []
+    documents, problems = _read_mappings(base / place.directory, reader)
+    cohorts = _sound(tuple[CohortSettings, ...], data.get("cohorts") or ()) or ()
+    try:
+        return build_catalog(documents, _bindings(cohorts, document)), problems
+    except ConfigError as error:
+        return None, [*problems, *attributed(error.problems, overrides)]
+
+
+def _bindings(cohorts: Iterable[CohortSettings], document: Document) -> dict[str, CohortBinding]:
+    return {
+        cohort.name: CohortBinding(
+            to_client=tuple(cohort.websocket.to_client),
+            to_server=tuple(cohort.websocket.to_server),
+            http=tuple(
+                RouteBinding(
+                    path=route.path,
+                    methods=tuple(route.methods),
+                    to_server=tuple(route.to_server),
+                    to_client=tuple(route.to_client),
+                )
+                for route in cohort.http
+            ),
+            document=document,
+            path=("cohorts", index, "websocket"),
+            http_path=("cohorts", index, "http"),
+        )
+        for index, cohort in enumerate(cohorts)
+    }
+
+
+def _declared(env: Mapping[str, str], reader: _Reader) -> list[Override]:
+    """The overrides that say which mappings there are; their faults are reported elsewhere."""
+    relevant = {name: text for name, text in env.items() if name.startswith(_DECLARED_VARIABLES)}
+    return from_environment(relevant, _DECLARED, reader.named)[0]
+
+
+def _sound(kind: Any, data: object) -> Any:
+    """Return the validated data; None where it is wrong, which is reported elsewhere."""
+    try:
+        return TypeAdapter(kind).validate_python(data)
+    except ValidationError:
+        return None
+
+
+def _read_mappings(directory: Path, reader: _Reader) -> tuple[list[Document], list[Problem]]:
     documents: list[Document] = []
     problems: list[Problem] = []
+    reader.look_at([directory])
     for file in sorted(directory.glob("*.yaml")) if directory.is_dir() else ():
         try:
-            documents.append(parse(_read(file), str(file)))
+            documents.append(parse(reader.text(file), str(file)))
         except ConfigError as error:
             problems += error.problems
     return documents, problems
 
 
-def _read_text(file: str) -> str:
-    return _read(Path(file))
+def _resolved(config: Config, base: Path) -> Config:
+    """Make the names of TLS files relative to the configuration, as that of the mappings is."""
+    listen, upstream = config.listen, config.upstream
+    if listen.tls is not None:
+        certificate, key = str(base / listen.tls.certificate), str(base / listen.tls.key)
+        listen = _updated(listen, tls=_updated(listen.tls, certificate=certificate, key=key))
+    if upstream.tls.ca_file is not None:
+        ca_file = str(base / upstream.tls.ca_file)
+        upstream = _updated(upstream, tls=_updated(upstream.tls, ca_file=ca_file))
+    return _updated(config, listen=listen, upstream=upstream)
 
 
-def _read(file: Path) -> str:
-    try:
-        if file.stat().st_size > MAX_FILE:
-            raise ConfigError([Problem(str(file), 0, 0, "", f"larger than {MAX_FILE} bytes")])
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise ConfigError([Problem(str(file), 0, 0, "", "not UTF-8 text")]) from None
-    except OSError as error:
-        reason = (error.strerror or "cannot be read").lower()
-        raise ConfigError([Problem(str(file), 0, 0, "", reason)]) from None
+def _tls_files(config: Config) -> list[Path]:
+    tls = config.listen.tls
+    names = () if tls is None else (tls.certificate, tls.key)
+    return [Path(name) for name in (*names, config.upstream.tls.ca_file) if name is not None]
+
+
+def _updated(model: _Model, **values: object) -> _Model:
+    return model.model_copy(update=values)
+
+
+def _version_header(config: Config) -> bytes:
+    if VersionSource.HEADER not in config.versions.sources:
+        return b""
+    return config.versions.header.lower().encode()
+
+
+def _stamp_of(status: os.stat_result) -> Stamp:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)

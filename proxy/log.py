@@ -8,12 +8,14 @@ way, without their arguments and without the text of exceptions: both can quote 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import queue
 import sys
 import threading
-from typing import Final, Literal, TextIO
+from typing import Any, Final, Literal, TextIO
 
+import msgspec
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor
 
@@ -97,7 +99,7 @@ def build(writer: Writer, level: str, form: Format, *, is_terminal: bool) -> Fil
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.dev.ConsoleRenderer(colors=is_terminal)
         if console
-        else structlog.processors.JSONRenderer(),
+        else structlog.processors.JSONRenderer(_to_json),
     ]
     threshold = logging.getLevelNamesMapping()[level.upper()]
     logger: FilteringBoundLogger = structlog.wrap_logger(
@@ -107,6 +109,19 @@ def build(writer: Writer, level: str, form: Format, *, is_terminal: bool) -> Fil
         cache_logger_on_first_use=True,
     )
     return logger
+
+
+def _to_json(line: dict[str, Any], **_: object) -> str:
+    """Return a line as JSON in ASCII: nothing in it can be obeyed by a terminal.
+
+    msgspec takes a fifth of the standard library's time, and writes what is beyond ASCII as it is.
+    """
+    try:
+        # With a space behind commas and colons, as the standard library writes them.
+        encoded = msgspec.json.format(msgspec.json.encode(line, enc_hook=repr), indent=0)
+    except (UnicodeEncodeError, TypeError, OverflowError):
+        return json.dumps(line, default=repr)  # Half a surrogate pair, or a key that is no text.
+    return encoded.decode() if encoded.isascii() else json.dumps(line, default=repr)
 
 
 def take_over_libraries(log: FilteringBoundLogger) -> None:

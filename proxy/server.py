@@ -1,4 +1,8 @@
-"""The composition root: the only place that constructs. Listeners, clock, signals, drain."""
+"""The composition root: the only place that constructs. Listeners, clock, signals, drain.
+
+A reload exchanges what serves in one step: the snapshot, the certificate, the limits of new
+connections, and the pool of those to the server.
+"""
 
 from __future__ import annotations
 
@@ -14,21 +18,31 @@ from aiohttp import web
 from structlog.typing import FilteringBoundLogger
 
 from proxy.admin.app import State, application
+from proxy.admin.recording import Recordings
+from proxy.admin.state import show_connections, show_log, show_upstream
+from proxy.changeover import Certificate, Pools, inherited_socket
 from proxy.config import Config
 from proxy.connections import Connections
 from proxy.errors import ConfigError, Problem
 from proxy.gateway import Gateway
 from proxy.live import Live, Snapshot
-from proxy.metrics import Family, Metrics
+from proxy.log import Writer
+from proxy.metrics import Metrics
+from proxy.recorder import Recorder
 from proxy.relay.limits import Limits
 from proxy.relay.takeover import Listener
-from proxy.upstream import Pool, Target
+from proxy.upstream import Target
 from proxy.visits import Journal
+from proxy.watch import Commit, Reloads, families
 
 _TICK: Final = 0.5
 """Seconds between two looks at the deadlines; a timeout is late by this much at most."""
 
 _BACKLOG: Final = 4096
+
+_LAST_REQUESTS: Final = 0.5
+"""Seconds that a drain gives to connections on which a request may be on its way already: a client
+cannot know that an idle connection is about to be closed (RFC 9112 section 9.5)."""
 
 
 def segue_version() -> str:
@@ -44,11 +58,19 @@ class Server:
 
     Attributes:
         state: what `/readyz` says.
+        metrics: what `/metrics` shows.
         address, admin_address: `host:port` of the sockets, once they listen.
     """
 
-    def __init__(self, snapshot: Snapshot, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self, snapshot: Snapshot, log: FilteringBoundLogger, writer: Writer | None = None
+    ) -> None:
         """Construct everything; nothing listens yet.
+
+        Args:
+            snapshot: what serves first.
+            log: for all lines.
+            writer: who writes them, for the number of those that were lost.
 
         Raises:
             ConfigError: a certificate, key or CA file cannot be used.
@@ -58,21 +80,17 @@ class Server:
         self.state = State.STARTING
         self.address = ""
         self.admin_address = ""
-        self._config = config
+        self._live = Live(snapshot)
         self._log = log
         self._loop = loop
-        self._metrics = Metrics(segue_version())
-        self._pool = Pool(upstream_target(config), loop)
-        self._tls = listener_tls(config)
+        self.metrics = Metrics(segue_version())
+        self._journal = Journal(self.metrics, log)
+        tls, target = connections_of(config)
+        self._pools = Pools(target, loop)
+        self._certificate = Certificate(tls)
         self._connections = Connections()
-        gateway = Gateway(
-            Live(snapshot),
-            self._pool,
-            self._connections,
-            self._metrics,
-            Journal(self._metrics, log),
-            loop,
-        )
+        self._recorder = Recorder(loop, log)
+        gateway = self._gateway()
         self._listener = Listener(
             gateway.serve,
             gateway.refuse,
@@ -83,7 +101,13 @@ class Server:
         self._servers: list[asyncio.Server] = []
         self._admin: web.AppRunner | None = None
         self._ticker: asyncio.TimerHandle | None = None
-        self._show_state()
+        self._reloads = Reloads(self._live, self._prepare, self._watch_interval, log)
+        self._reloading: asyncio.Task[None] | None = None
+        show_connections(self.metrics, self._listener, self._connections)
+        show_upstream(self.metrics, self._pools)
+        show_log(self.metrics, lambda: 0 if writer is None else writer.dropped)
+        for family in families(self._live, self._reloads):
+            self.metrics.add(family)
 
     async def start(self) -> None:
         """Listen.
@@ -91,10 +115,10 @@ class Server:
         Raises:
             ConfigError: an address cannot be listened on.
         """
-        config = self._config
-        admin = self._admin = web.AppRunner(
-            application(self._metrics, lambda: self.state), access_log=None, shutdown_timeout=1.0
-        )
+        config = self._live.current.config
+        views = application(self.metrics, lambda: self.state)
+        views.add_routes(Recordings(self._recorder, self._live).routes())
+        admin = self._admin = web.AppRunner(views, access_log=None, shutdown_timeout=1.0)
         await admin.setup()
         try:
             site = web.TCPSite(admin, config.admin.address.host, config.admin.address.port)
@@ -104,12 +128,14 @@ class Server:
             raise _cannot_listen("admin.address", str(config.admin.address), error) from None
         self.admin_address = _authority(admin.addresses[0])
         try:
-            server = await self._loop.create_server(
-                self._listener,
-                config.listen.address.host,
-                config.listen.address.port,
-                ssl=self._tls,
-                backlog=_BACKLOG,
+            inherited = inherited_socket(self._live.current.source.env)
+            tls = self._certificate.behind(listener_tls(config))
+            place = config.listen.address
+            create = self._loop.create_server
+            server = await (
+                create(self._listener, place.host, place.port, ssl=tls, backlog=_BACKLOG)
+                if inherited is None
+                else create(self._listener, sock=inherited, ssl=tls, backlog=_BACKLOG)
             )
         except OSError as error:
             await admin.cleanup()
@@ -117,28 +143,34 @@ class Server:
         self._servers.append(server)
         self.address = _authority(server.sockets[0].getsockname())
         self._tick()
+        self._reloading = asyncio.create_task(self._reloads.run())
         self.state = State.READY
         self._log.info(
             "listening",
             address=self.address,
             admin=self.admin_address,
             upstream=config.upstream.url,
-            tls=self._tls is not None,
+            tls=tls is not None,
+            inherited=inherited is not None,
         )
+
+    def reload(self) -> None:
+        """Read configuration, mappings and TLS files again, soon; what is wrong changes nothing."""
+        self._reloads.ask()
 
     async def drain(self) -> bool:
         """End in an orderly way: unready, accept no more, finish requests, close sockets.
 
         Returns whether everything ended by itself within `timeouts.drain`.
         """
-        timeout = self._config.timeouts.drain
+        timeout = self._live.current.config.timeouts.drain
         self.state = State.DRAINING
         self._log.info("draining", websockets=len(self._connections), seconds=timeout)
         for server in self._servers:
             server.close()
         deadline = self._loop.time() + timeout
         orderly = all(
-            await asyncio.gather(self._listener.drain(timeout), self._connections.drain(timeout))
+            await asyncio.gather(self._drain_requests(timeout), self._connections.drain(timeout))
         )
         # A handshake may have become a WebSocket after the last one had ended.
         left = max(deadline - self._loop.time(), 0)
@@ -147,86 +179,74 @@ class Server:
         self._log.info("stopped", orderly=orderly)
         return orderly
 
+    async def _drain_requests(self, timeout: float) -> bool:
+        """Answer what is on its way, each as the last of its connection; then end idle ones too."""
+        listener, begin = self._listener, self._loop.time()
+        listener.draining = True
+        last = begin + min(_LAST_REQUESTS, timeout / 10)
+        while listener.connections and self._loop.time() < last:  # noqa: ASYNC110 (it tells nobody)
+            await asyncio.sleep(0.01)
+        return await listener.drain(timeout - (self._loop.time() - begin))
+
     async def close(self) -> None:
-        """Give up what is left: clients, WebSockets, the pool, the clock, the admin listener."""
+        """Give up what is left: clients, WebSockets, the pools, the clock, the admin listener."""
         for server in self._servers:
             server.close()
+        if self._reloading is not None:
+            self._reloading.cancel()
+            await asyncio.wait((self._reloading,))
         await asyncio.gather(self._listener.drain(0), self._connections.drain(0))
         if self._ticker is not None:
             self._ticker.cancel()
-        self._pool.close()
+        self._pools.close()
+        self._recorder.close()
         if self._admin is not None:
             await self._admin.cleanup()
 
     def _tick(self) -> None:
         now = self._loop.time()
         self._listener.check(now)
-        self._pool.check(now)
+        self._pools.check(now)
         self._ticker = self._loop.call_later(_TICK, self._tick)
 
-    def _show_state(self) -> None:
-        metrics, pool, counters = self._metrics, self._pool, self._pool.counters
-        metrics.add(
-            Family(
-                "gauge",
-                "segue_open_connections",
-                "Client connections open now: those that speak HTTP, and WebSockets.",
-                ("kind",),
-                lambda: [
-                    (("http",), len(self._listener.connections)),
-                    (("websocket",), len(self._connections)),
-                ],
-            )
-        )
-        metrics.add(
-            Family(
-                "gauge",
-                "segue_upstream_up",
-                "1 if the newest attempt to connect to the server succeeded, else 0.",
-                (),
-                lambda: [((), counters.up)],
-            )
-        )
-        metrics.add(
-            Family(
-                "gauge",
-                "segue_upstream_connections",
-                "Pooled connections to the server: busy with an exchange, or idle.",
-                ("state",),
-                lambda: [(("busy",), pool.busy), (("idle",), pool.idle)],
-            )
-        )
-        metrics.add(
-            Family(
-                "counter",
-                "segue_upstream_connects",
-                "Connections to the server that were opened.",
-                (),
-                lambda: [((), counters.connects)],
-            )
-        )
-        metrics.add(
-            Family(
-                "counter",
-                "segue_upstream_reuses",
-                "Exchanges that used a kept connection to the server.",
-                (),
-                lambda: [((), counters.reuses)],
-            )
-        )
-        metrics.add(
-            Family(
-                "counter",
-                "segue_upstream_failures",
-                "Connection attempts and exchanges that failed on the server's side, by error.",
-                ("error",),
-                lambda: [((label,), count) for label, count in counters.failures.items()],
-            )
+    def _gateway(self) -> Gateway:
+        return Gateway(
+            self._live,
+            self._pools.current,
+            self._connections,
+            self.metrics,
+            self._journal,
+            self._recorder,
+            self._loop,
         )
 
+    def _watch_interval(self) -> float | None:
+        settings = self._live.current.config.reload
+        return settings.interval if settings.watch else None
 
-async def run(snapshot: Snapshot, log: FilteringBoundLogger) -> None:
+    def _prepare(self, snapshot: Snapshot) -> Commit:
+        """Build what a new snapshot needs; return what puts it to work, all in one step.
+
+        Raises:
+            ConfigError: a certificate, key or CA file cannot be used.
+        """
+        tls, target = connections_of(snapshot.config)
+
+        def commit() -> None:
+            self._certificate.current = tls
+            self._listener.limits = client_limits(snapshot.config)
+            if target != self._pools.current.target:
+                self._pools.change(target)
+                gateway = self._gateway()
+                self._listener.serve, self._listener.refuse = gateway.serve, gateway.refuse
+
+        return commit
+
+
+async def run(snapshot: Snapshot, log: FilteringBoundLogger, writer: Writer | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal cuts the drain short.
+
+    SIGHUP reloads.
 
     Raises:
         ConfigError: the server could not be started.
@@ -235,7 +255,8 @@ async def run(snapshot: Snapshot, log: FilteringBoundLogger) -> None:
     signals: asyncio.Queue[int] = asyncio.Queue()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signals.put_nowait, number)
-    server = Server(snapshot, log)
+    server = Server(snapshot, log, writer)
+    loop.add_signal_handler(signal.SIGHUP, server.reload)
     await server.start()
     await signals.get()
     drain = asyncio.create_task(server.drain())
@@ -261,6 +282,23 @@ def client_limits(config: Config) -> Limits:
         write_buffer=config.limits.buffer,
         connections=config.limits.connections,
     )
+
+
+def connections_of(config: Config) -> tuple[ssl.SSLContext | None, Target]:
+    """Return what `listener_tls` and `upstream_target` do.
+
+    Raises:
+        ConfigError: with everything that cannot be used.
+    """
+    try:
+        tls = listener_tls(config)
+    except ConfigError as error:
+        try:
+            upstream_target(config)
+        except ConfigError as also:
+            raise ConfigError([*error.problems, *also.problems]) from None
+        raise
+    return tls, upstream_target(config)
 
 
 def upstream_target(config: Config) -> Target:

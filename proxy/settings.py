@@ -21,6 +21,7 @@ from pydantic import (
 
 from proxy import notation
 from proxy.documents import WrittenText, as_written
+from proxy.mapping.routes import check_pattern
 from proxy.notation import Address, Network
 from proxy.selection import VersionRules
 from proxy.values import NONE, VersionSource
@@ -81,6 +82,12 @@ def _parameter(value: str) -> str:
     return value
 
 
+def _method(value: str) -> str:
+    if not re.fullmatch(r"[A-Z]{1,20}", value):
+        raise ValueError("expected a method in capitals, such as GET")
+    return value
+
+
 def _label(value: str) -> str:
     if not re.fullmatch(r"[a-z0-9_-]{1,63}", value):
         raise ValueError("expected small letters, digits, `_`, `-`, at most 63 of them")
@@ -89,10 +96,13 @@ def _label(value: str) -> str:
     return value
 
 
-Duration = Annotated[float, BeforeValidator(notation.duration), Field(gt=0, le=_WEEK)]
-Size = Annotated[int, BeforeValidator(notation.size)]
+# The input types are for the JSON Schema: what may be written, where that is not what is held.
+_duration = BeforeValidator(notation.duration, json_schema_input_type=str | float)
+
+Duration = Annotated[float, _duration, Field(gt=0, le=_WEEK)]
+Size = Annotated[int, BeforeValidator(notation.size, json_schema_input_type=str | int)]
 Count = Annotated[int, BeforeValidator(notation.whole_number)]
-ListenAddress = Annotated[Address, PlainValidator(notation.address)]
+ListenAddress = Annotated[Address, PlainValidator(notation.address, json_schema_input_type=str)]
 Token = Annotated[WrittenText, AfterValidator(_token)]
 FileName = Annotated[str, Field(min_length=1, max_length=4096)]
 Names = tuple[Annotated[WrittenText, Field(min_length=1, max_length=64)], ...]
@@ -134,7 +144,9 @@ class Listen(Section):
 
     address: ListenAddress = Address("127.0.0.1", 8080)
     tls: ListenTls | None = None
-    trusted_proxies: tuple[Annotated[Network, PlainValidator(notation.network)], ...] = ()
+    trusted_proxies: tuple[
+        Annotated[Network, PlainValidator(notation.network, json_schema_input_type=str)], ...
+    ] = ()
 
 
 class Admin(Section):
@@ -142,9 +154,12 @@ class Admin(Section):
 
     Attributes:
         address: where it binds.
+        allow_raw_recordings: whether `segue record --raw` may show messages as they are. Otherwise
+            recordings have placeholders for all text that is not named.
     """
 
     address: ListenAddress = Address("127.0.0.1", 9090)
+    allow_raw_recordings: bool = False
 
 
 class UpstreamTls(Section):
@@ -172,7 +187,7 @@ class Upstream(Section):
         connections: how many idle connections are kept for the next requests.
     """
 
-    url: Annotated[str, PlainValidator(notation.upstream_url)]
+    url: Annotated[str, PlainValidator(notation.upstream_url, json_schema_input_type=str)]
     tls: UpstreamTls = UpstreamTls()
     preserve_host: bool = True
     connections: Annotated[Count, Field(ge=1, le=100_000)] = 256
@@ -191,9 +206,17 @@ class Versions(Section):
         cookie: the name of the cookie.
     """
 
-    default: Annotated[Version, PlainValidator(_version)] | None = None
+    default: (
+        Annotated[Version, PlainValidator(_version, json_schema_input_type=str | float)] | None
+    ) = None
     sources: Annotated[
-        tuple[Annotated[VersionSource, PlainValidator(_source)], ...], AfterValidator(_each_once)
+        tuple[
+            Annotated[
+                VersionSource, PlainValidator(_source, json_schema_input_type=Literal[SOURCES])
+            ],
+            ...,
+        ],
+        AfterValidator(_each_once),
     ] = SOURCES
     header: Token = "X-Client-Version"
     subprotocol_prefix: Token = "client-version."
@@ -213,6 +236,23 @@ class WebSocketMappings(Section):
     to_server: Names = ()
 
 
+class RouteMappings(Section):
+    """The mappings for the JSON bodies of one route. The first route that fits a request counts.
+
+    Attributes:
+        path: as in the request line, without the query: `{}` is one segment, `/**` at the end any
+            rest.
+        methods: which of them; all where empty.
+        to_client: for response bodies.
+        to_server: for request bodies.
+    """
+
+    path: Annotated[WrittenText, AfterValidator(check_pattern)]
+    methods: tuple[Annotated[str, AfterValidator(_method)], ...] = ()
+    to_client: Names = ()
+    to_server: Names = ()
+
+
 class CohortSettings(Section):
     """A named group of clients that speak the same dialect.
 
@@ -220,11 +260,13 @@ class CohortSettings(Section):
         name: what metrics and logs call it.
         versions: which versions belong to it, as `>=2,<3`; the first cohort that fits wins.
         websocket: the mappings of its WebSocket messages.
+        http: the mappings of its HTTP bodies, by route.
     """
 
     name: Annotated[WrittenText, AfterValidator(_label)]
-    versions: Annotated[Range, PlainValidator(_range)]
+    versions: Annotated[Range, PlainValidator(_range, json_schema_input_type=str)]
     websocket: WebSocketMappings = WebSocketMappings()
+    http: tuple[RouteMappings, ...] = ()
 
 
 class Mappings(Section):
@@ -237,6 +279,19 @@ class Mappings(Section):
     directory: FileName = "mappings"
 
 
+class Reload(Section):
+    """When everything is read again, beside whenever SIGHUP asks for it.
+
+    Attributes:
+        watch: whether a change of the files is enough: of the configuration, the mappings, and what
+            they name.
+        interval: seconds between two looks at them; a change is read when it has rested for one.
+    """
+
+    watch: bool = False
+    interval: Annotated[float, _duration, Field(ge=0.01, le=3600)] = 2.0
+
+
 class Cors(Section):
     """Which pages of other origins may read the errors that Segue makes by itself.
 
@@ -245,7 +300,9 @@ class Cors(Section):
             answers bring the server's own CORS fields.
     """
 
-    origins: tuple[Annotated[str, PlainValidator(notation.origin)], ...] = ()
+    origins: tuple[
+        Annotated[str, PlainValidator(notation.origin, json_schema_input_type=str)], ...
+    ] = ()
 
 
 class Timeouts(Section):
@@ -271,7 +328,7 @@ class Timeouts(Section):
     idle: Duration = 60.0
     websocket_handshake: Duration = 10.0
     websocket_close: Duration = 5.0
-    drain: Annotated[float, BeforeValidator(notation.duration), Field(ge=0, le=_WEEK)] = 30.0
+    drain: Annotated[float, _duration, Field(ge=0, le=_WEEK)] = 30.0
 
 
 class Limits(Section):
@@ -280,7 +337,8 @@ class Limits(Section):
     Attributes:
         header_line: of the request line, and of each field of a request.
         headers: the number of fields of a request.
-        message: of a WebSocket message that a mapping may rewrite and that is therefore held.
+        body: of an HTTP body that a mapping may rewrite and that is therefore held.
+        message: of a WebSocket message; one that a mapping may rewrite is held until it is whole.
         fragments: the number of frames held for one such message.
         buffer: what waits to be written, for each connection and direction, before reading stops.
         connections: the number of clients connected at the same time.
@@ -289,6 +347,7 @@ class Limits(Section):
 
     header_line: Annotated[Size, Field(ge=256, le=_MIB)] = 16 * _KIB
     headers: Annotated[Count, Field(ge=8, le=10_000)] = 128
+    body: Annotated[Size, Field(ge=_KIB, le=1024 * _MIB)] = 8 * _MIB
     message: Annotated[Size, Field(ge=_KIB, le=1024 * _MIB)] = 16 * _MIB
     fragments: Annotated[Count, Field(ge=1, le=1_000_000)] = 1024
     buffer: Annotated[Size, Field(ge=_KIB, le=64 * _MIB)] = 64 * _KIB
@@ -317,6 +376,7 @@ class Config(Section):
     versions: Versions = Versions()
     cohorts: tuple[CohortSettings, ...] = ()
     mappings: Mappings = Mappings()
+    reload: Reload = Reload()
     cors: Cors = Cors()
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()

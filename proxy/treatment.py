@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from proxy.errors import MappingFailure
@@ -20,10 +21,18 @@ class Rewriter(Protocol):
 
 
 class Treatment(NamedTuple):
-    """What may rewrite messages (None: nothing), and their account."""
+    """What may rewrite messages, and their account.
+
+    Attributes:
+        rewriter: None where nothing does.
+        counts: their account.
+        kind_of: names the kind of a message that the rewriter left alone; None where nobody has
+            said what the kinds are.
+    """
 
     rewriter: Rewriter | None
     counts: MessageCounts
+    kind_of: Callable[[bytes], str] | None = None
 
     def rewrite(self, message: bytes) -> tuple[bytes, ...] | None:
         """Offer a message to the rewriter, which there must be, and count what becomes of it.
@@ -36,7 +45,7 @@ class Treatment(NamedTuple):
         Raises:
             MappingFailure: the mapping failed and says that the connection ends with it.
         """
-        rewriter, counts = self
+        rewriter, counts, kind_of = self
         assert rewriter is not None
         try:
             messages = rewriter.apply(message)
@@ -48,6 +57,8 @@ class Treatment(NamedTuple):
             return None if failure.on_error is OnError.PASS else ()
         if messages is None:
             counts.passed += 1
+            if kind_of is not None:
+                counts.count_unmapped(kind_of(message))
         elif messages:
             counts.mapped += 1
             counts.added += len(messages) - 1

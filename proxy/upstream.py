@@ -17,12 +17,14 @@ import asyncio
 import ssl
 from collections import deque
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Final, Protocol, cast
 
 import httptools
 
 from proxy.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from proxy.headers import tokens
+from proxy.histogram import Histogram
 
 NEVER: Final = float("inf")
 
@@ -111,11 +113,12 @@ class Sink(Protocol):
 class Counters:
     """What happened to connections; read when the metrics are scraped."""
 
-    __slots__ = ("connects", "failures", "reuses", "up")
+    __slots__ = ("connect_time", "connects", "failures", "reuses", "up")
 
     def __init__(self) -> None:
         self.up = True
         self.connects = 0
+        self.connect_time = Histogram()
         self.reuses = 0
         self.failures: dict[str, int] = {}
 
@@ -132,6 +135,8 @@ class Connection(asyncio.Protocol):
         answered: whether a byte of an answer has arrived for the current exchange.
         writable: False while the write buffer is above its high-water mark.
         deadline: the loop's time after which the server has taken too long.
+        ended: when the last byte of the response had arrived, or the server had failed, on the
+            clock of `time.perf_counter`; 0 before.
     """
 
     __slots__ = (
@@ -151,6 +156,7 @@ class Connection(asyncio.Protocol):
         "_waiting",
         "answered",
         "deadline",
+        "ended",
         "transport",
         "used",
         "writable",
@@ -171,6 +177,7 @@ class Connection(asyncio.Protocol):
         self.answered = False
         self.writable = True
         self.deadline = NEVER
+        self.ended = 0.0
         self._reset()
 
     def _reset(self) -> None:
@@ -194,6 +201,7 @@ class Connection(asyncio.Protocol):
         self._reusable = False
         self._waiting = False
         self.answered = False
+        self.ended = 0.0
 
     def expect_answer(self) -> None:
         """Start the clock of the response: it is the server's turn."""
@@ -394,6 +402,7 @@ class Connection(asyncio.Protocol):
     def _complete(self) -> None:
         sink, self._parser = self._sink, None
         self.deadline = NEVER
+        self.ended = perf_counter()
         if sink is not None:
             sink.on_end()
 
@@ -412,6 +421,7 @@ class Connection(asyncio.Protocol):
         sink = self._sink
         self._pool.counters.fail(error.label)
         self.deadline = NEVER
+        self.ended = perf_counter()
         self.abort()
         if sink is not None:
             sink.on_fault(error)
@@ -454,6 +464,7 @@ class Pool:
             UpstreamTimeout: not open in time.
         """
         target = self.target
+        begun = perf_counter()
         try:
             async with asyncio.timeout(target.connect_timeout):
                 _, connection = await self.loop.create_connection(
@@ -471,6 +482,7 @@ class Pool:
             error = UpstreamUnreachable("no connection to the server")
         else:
             self.counters.connects += 1
+            self.counters.connect_time.observe(perf_counter() - begun)
             if not connection.transport.is_closing():
                 self.counters.up = True
                 return connection

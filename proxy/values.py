@@ -54,7 +54,16 @@ class MessageCounts:
     `added` counts the messages that a rule made beyond one for one, and stands apart.
     """
 
-    __slots__ = ("added", "dropped", "failed", "failures", "mapped", "passed", "undelivered")
+    __slots__ = (
+        "added",
+        "dropped",
+        "failed",
+        "failures",
+        "mapped",
+        "passed",
+        "undelivered",
+        "unmapped",
+    )
 
     def __init__(self) -> None:
         self.mapped = 0
@@ -64,10 +73,15 @@ class MessageCounts:
         self.undelivered = 0
         self.added = 0
         self.failures: dict[str, int] = {}
+        self.unmapped: dict[str, int] = {}
 
     def count_failure(self, rule: str) -> None:
         """Count a failed message under the rule that failed; the names come from the mappings."""
         self.failures[rule] = self.failures.get(rule, 0) + 1
+
+    def count_unmapped(self, kind: str) -> None:
+        """Count a message that passed, by its kind; the names come from the mappings."""
+        self.unmapped[kind] = self.unmapped.get(kind, 0) + 1
 
     @property
     def received(self) -> int:

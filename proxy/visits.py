@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
+import random
 import re
 import string
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import quote
 
 from structlog.typing import FilteringBoundLogger
 
-from proxy.errors import SegueError
-from proxy.metrics import Metrics, code_label
+from proxy.errors import ClientGone, SegueError
+from proxy.headers import RawFields
+from proxy.metrics import Family, Metrics, Samples, close_code_label, code_label
 from proxy.selection import Selection
 from proxy.tokens import redact
-from proxy.values import NONE
+from proxy.trace import Trace, trace_of
+from proxy.values import NONE, Direction
 
 _PLAIN_PATH: Final = re.compile(rb"/[!-\"$-~]*")
+_MAX_PATH: Final = 1024
+"""Characters of a path that are written: a request line may be much longer than a line here."""
+
+_HTTP: Final = "http"
+_WEBSOCKET: Final = "websocket"
+
+# Plain text: the hash of an enum's member is a call of a Python function.
+_TO_SERVER: Final = Direction.TO_SERVER.value
+_TO_CLIENT: Final = Direction.TO_CLIENT.value
+
 _USER: Final = re.compile(rb"\A(?!/)(?:[^/]*//)?[^/]*@")
 
 
@@ -29,11 +43,16 @@ class Visit:
 
     Attributes:
         request_id: also in the answer to an error, and in `X-Request-Id` for the server.
-        started: the loop's time.
+        started: when its head had been read, on the clock of `time.perf_counter`.
         peer: the address of the client.
+        trace: which trace it belongs to.
         selection: None until the version was chosen.
         status: the status code that the client was sent; 0 while there is none.
         error: the label of what went wrong.
+        protocol: `http` or `websocket`; the label of a handshake is the latter.
+        to_client, to_server: the mappings of the bodies; empty for none.
+        upstream: the address of the server, once it was asked.
+        waited: seconds that were spent waiting for the server.
     """
 
     request_id: str
@@ -41,12 +60,18 @@ class Visit:
     peer: str
     method: str
     path: str
+    trace: Trace
     selection: Selection | None = None
     status: int = 0
     error: str = ""
     detail: str = ""
     request_size: int = 0
     response_size: int = 0
+    protocol: str = _HTTP
+    to_client: str = ""
+    to_server: str = ""
+    upstream: str = ""
+    waited: float = 0.0
 
     def fail(self, error: SegueError, status: int | None = None) -> None:
         """Record an error, and the status that the client saw: the error's own by default."""
@@ -55,9 +80,30 @@ class Visit:
         self.detail = error.detail
 
     @property
+    def selected(self) -> str | None:
+        """The name of the cohort, None while or where there is none."""
+        return None if self.selection is None else self.selection.cohort
+
+    @property
     def cohort(self) -> str:
         """The label of the cohort."""
-        return (self.selection and self.selection.cohort) or NONE
+        return self.selected or NONE
+
+
+class Socket(Protocol):
+    """An open WebSocket, or one that has just ended."""
+
+    @property
+    def received(self) -> tuple[int, int]:
+        """The bytes that arrived so far: from the client, from the server."""
+
+    @property
+    def closes(self) -> tuple[tuple[str, int], ...]:
+        """The Close frames: who sent them (`client`, `server`, `segue`), and their codes."""
+
+    @property
+    def too_big(self) -> bool:
+        """Whether it ended because of a message that was larger than the limits allow."""
 
 
 class Journal:
@@ -67,20 +113,37 @@ class Journal:
         self._metrics = metrics
         self._log = log
         self._ids = request_ids()
+        # Trace ids need to be unique, not secret.
+        self._random_bits = random.Random(os.urandom(32)).getrandbits  # noqa: S311
+        self._sockets: dict[str, Socket] = {}
+        metrics.add(
+            Family(
+                "counter",
+                "segue_bytes",
+                "Bytes received, by the way they go: of WebSockets everything, open ones included;"
+                " of HTTP the bodies, when a request is over.",
+                ("direction", "protocol"),
+                self._bytes,
+            )
+        )
 
-    def open(self, now: float, peer: str, method: str, target: bytes) -> Visit:
+    def open(
+        self, now: float, peer: str, method: str, target: bytes, fields: RawFields = ()
+    ) -> Visit:
         """Begin with a request.
 
         Args:
-            now: the loop's time.
+            now: on the clock of `time.perf_counter`.
             peer: the client's address.
             method: empty where there was no request to speak of.
             target: of which the query, where tokens travel, is not kept, nor is a fragment or a
                 user's name and password, for which requests are refused.
+            fields: as received; of these only the trace is kept.
         """
         path = target.partition(b"?")[0]
         shown = path.decode() if _PLAIN_PATH.fullmatch(path) else _plain(path)
-        return Visit(next(self._ids), now, peer, method, shown)
+        trace = trace_of(fields, self._random_bits)
+        return Visit(next(self._ids), now, peer, method, shown, trace)
 
     def choose(self, visit: Visit, selection: Selection) -> None:
         """Record the version that was chosen."""
@@ -94,18 +157,58 @@ class Journal:
 
     def close(self, visit: Visit, now: float) -> None:
         """End with a request that was answered."""
-        self._metrics.requests[visit.cohort, code_label(visit.status)] += 1
-        self._log.info("request", **_line(visit, now))
+        metrics, cohort = self._metrics, visit.cohort
+        metrics.requests[cohort, code_label(visit.status)] += 1
+        if visit.method:
+            metrics.timings(cohort, visit.protocol).observe(now - visit.started, visit.waited)
+        if visit.protocol == _WEBSOCKET:
+            metrics.handshakes[cohort, _handshake_result(visit)] += 1
+        if visit.request_size:
+            metrics.bytes[_TO_SERVER, _HTTP] += visit.request_size
+        if visit.response_size:
+            metrics.bytes[_TO_CLIENT, _HTTP] += visit.response_size
+        if self._log.is_enabled_for(logging.INFO):
+            self._log.info("request", **_line(visit, now))
 
-    def switch(self, visit: Visit) -> None:
+    def switch(self, visit: Visit, now: float, socket: Socket) -> None:
         """A handshake has succeeded."""
+        metrics, cohort = self._metrics, visit.cohort
         visit.status = 101
-        self._metrics.requests[visit.cohort, "101"] += 1
-        self._metrics.sockets[visit.cohort] += 1
+        metrics.requests[cohort, "101"] += 1
+        metrics.sockets[cohort] += 1
+        metrics.handshakes[cohort, "accepted"] += 1
+        metrics.timings(cohort, _WEBSOCKET).observe(now - visit.started, visit.waited)
+        self._sockets[visit.request_id] = socket
 
-    def close_socket(self, visit: Visit, now: float, **facts: object) -> None:
-        """End with a WebSocket."""
-        self._log.info("websocket", **_line(visit, now), **facts)
+    def close_socket(self, visit: Visit, now: float, socket: Socket, **facts: object) -> None:
+        """End with a WebSocket.
+
+        Args:
+            facts: what else its line says.
+        """
+        metrics = self._metrics
+        self._sockets.pop(visit.request_id, None)
+        from_client, from_server = socket.received
+        metrics.bytes[_TO_SERVER, _WEBSOCKET] += from_client
+        metrics.bytes[_TO_CLIENT, _WEBSOCKET] += from_server
+        for side, code in socket.closes:
+            metrics.closes[side, close_code_label(code)] += 1
+        metrics.too_big += socket.too_big
+        self._log.info(
+            "websocket",
+            **_line(visit, now),
+            client_bytes=from_client,
+            server_bytes=from_server,
+            **facts,
+        )
+
+    def _bytes(self) -> Samples:
+        counts = self._metrics.bytes.copy()
+        for socket in self._sockets.values():
+            from_client, from_server = socket.received
+            counts[_TO_SERVER, _WEBSOCKET] += from_client
+            counts[_TO_CLIENT, _WEBSOCKET] += from_server
+        return counts.items()
 
     def internal_error(self, error: Exception) -> None:
         """Record a fault of Segue's own: its type, for its text may quote a request."""
@@ -127,18 +230,33 @@ def _plain(path: bytes) -> str:
     return quote(_USER.sub(b"", path.partition(b"#")[0]), safe=string.punctuation)
 
 
+def _handshake_result(visit: Visit) -> str:
+    """What became of a handshake that did not succeed."""
+    if visit.error == ClientGone.label:
+        return "abandoned"
+    return "failed" if visit.error else "refused"
+
+
 def _line(visit: Visit, now: float) -> dict[str, object]:
     selection = visit.selection
     line: dict[str, object] = {
         "request_id": visit.request_id,
         "peer": visit.peer,
         "method": visit.method,
-        "path": redact(visit.path),
+        "path": redact(visit.path)[:_MAX_PATH],
         "status": visit.status,
         "cohort": visit.cohort,
         "version_source": NONE if selection is None else selection.source,
         "duration": round(now - visit.started, 6),
+        "trace_id": visit.trace.trace_id,
     }
+    if visit.to_client:
+        line["to_client"] = visit.to_client
+    if visit.to_server:
+        line["to_server"] = visit.to_server
+    if visit.upstream:
+        line["upstream"] = visit.upstream
+        line["upstream_duration"] = round(visit.waited, 6)
     if visit.request_size or visit.response_size:
         line["request_size"] = visit.request_size
         line["response_size"] = visit.response_size

@@ -237,7 +237,8 @@ async def segue(
     )
     stream = io.StringIO()
     writer = logs.Writer(stream)
-    server = Server(snapshot, logs.build(writer, "debug", "json", is_terminal=False))
+    log = logs.build(writer, "debug", "json", is_terminal=False)
+    server = Server(snapshot, log, writer)
     await server.start()
     try:
         yield Segue(server, stream)

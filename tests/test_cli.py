@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -114,6 +115,51 @@ def test_command_line_that_cannot_be_understood_is_2(
         main(arguments)
     assert caught.value.code == 2
     assert capsys.readouterr().err.startswith("usage: segue")
+
+
+def test_validate_shows_the_routes_whose_bodies_are_mapped(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (config.parent / "mappings/jobs.yaml").write_text(
+        """\
+name: jobs
+description: For this test.
+channel: http
+direction: to_client
+rules:
+  - name: prompt
+    match: {field: initial_prompt, exists: true}
+    do: [{rename: {initial_prompt: prompt}}]
+    examples: [{in: {initial_prompt: a}, out: {prompt: a}}]
+""",
+        encoding="utf-8",
+    )
+    text = config.read_text(encoding="utf-8").replace(
+        'versions: "<2"',
+        'versions: "<2"\n    http: [{path: "/api/jobs/{}/", methods: [GET], to_client: [jobs]}]',
+    )
+    config.write_text(text, encoding="utf-8")
+    assert main(["validate", "--config", str(config)]) == 0
+    assert "    route   GET /api/jobs/{}/: to client: jobs\n" in capsys.readouterr().out
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    out = capsys.readouterr().out
+    commands = ("run", "validate", "test", "explain", "record", "config", "schema", "health")
+    for command in (*commands, "demo", "version"):
+        assert re.search(rf"^    {command} +\S", out, re.MULTILINE), command
+
+
+def test_reader_that_has_seen_enough_is_no_fault() -> None:
+    script = f"{shlex.quote(sys.executable)} -m proxy schema mapping | head -c 1"
+    done = subprocess.run(
+        ["sh", "-c", script], check=True, capture_output=True, cwd=ROOT, text=True
+    )
+    assert done.stdout == "{"
+    assert done.stderr == ""
 
 
 def test_installed_command_and_module_are_the_same() -> None:

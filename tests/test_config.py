@@ -57,6 +57,7 @@ def test_the_defaults() -> None:
     assert config.listen.tls is None
     assert config.listen.trusted_proxies == ()
     assert config.admin.address == Address("127.0.0.1", 9090)
+    assert config.admin.allow_raw_recordings is False
     assert config.upstream.url == "http://server:8000"
     assert (config.upstream.tls.ca_file, config.upstream.tls.server_name) == (None, None)
     assert config.upstream.tls.verify is True
@@ -69,6 +70,7 @@ def test_the_defaults() -> None:
     assert config.versions.query == config.versions.cookie == "client_version"
     assert config.cohorts == ()
     assert config.mappings.directory == "mappings"
+    assert (config.reload.watch, config.reload.interval) == (False, 2)
     assert config.cors.origins == ()
     assert config.timeouts.model_dump() == {
         "header": 15,
@@ -84,6 +86,7 @@ def test_the_defaults() -> None:
     assert config.limits.model_dump() == {
         "header_line": 16_384,
         "headers": 128,
+        "body": 8_388_608,
         "message": 16_777_216,
         "fragments": 1024,
         "buffer": 65_536,
@@ -116,7 +119,10 @@ cohorts:
   - name: 2024
     versions: ">=2,<3"
     websocket: {to_client: [a, b], to_server: [c]}
+    http:
+      - {path: "/api/{}", methods: [GET], to_client: [d], to_server: [e]}
 mappings: {directory: rules}
+reload: {watch: true, interval: 500ms}
 cors: {origins: ["https://app.example.com"]}
 timeouts: {header: 500ms, drain: 0, idle: 1h, body: 2}
 limits: {message: 1MB, headers: 64}
@@ -136,6 +142,10 @@ log: {level: debug, format: json}
     assert config.cohorts[0].name == "2024"
     assert config.cohorts[0].websocket.to_client == ("a", "b")
     assert config.cohorts[0].websocket.to_server == ("c",)
+    route = config.cohorts[0].http[0]
+    assert (route.path, route.methods) == ("/api/{}", ("GET",))
+    assert (route.to_client, route.to_server) == (("d",), ("e",))
+    assert (config.reload.watch, config.reload.interval) == (True, 0.5)
     assert config.cors.origins == ("https://app.example.com",)
     assert (config.timeouts.header, config.timeouts.drain) == (0.5, 0)
     assert (config.timeouts.idle, config.timeouts.body) == (3600, 2)

@@ -80,6 +80,7 @@ async def test_a_handshake_goes_through_byte_for_byte_but_for_the_listed_fields(
         request_line, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
         assert request_line == b"GET /ws/jobs/%7e1/?token=a%2Bb&&x=%zz;y=1? HTTP/1.1"
         (request_id,) = fields_of(head, b"x-request-id")
+        (traceparent,) = fields_of(head, b"traceparent")
         assert lines == [
             b"host: App.Example.com:8080",
             b"Sec-WebSocket-KEY: " + KEY,
@@ -93,6 +94,7 @@ async def test_a_handshake_goes_through_byte_for_byte_but_for_the_listed_fields(
             b"X-Forwarded-Host: App.Example.com:8080",
             b"X-Request-Id: " + request_id,
             b"Via: 1.1 segue",
+            b"traceparent: " + traceparent,
             b"Connection: Upgrade",
             b"Upgrade: websocket",
             b"Sec-WebSocket-Protocol: chat, superchat",

@@ -104,6 +104,7 @@ async def test_invariant_1_a_request_and_its_response_pass_byte_for_byte() -> No
         b"X-Forwarded-Host",
         b"X-Request-Id",
         b"Via",
+        b"traceparent",
     ]
     assert received_body == body
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from proxy.errors import ConfigError, Problem
-from proxy.live import MAX_FILE, load
+from proxy.live import MAX_FILE, Stamp, load, needs_restart, retained, stamp
 from proxy.versions import Version
 from tests.rig import ROOT
 
@@ -108,3 +109,158 @@ def test_value_from_a_file_is_read(config: Path) -> None:
     file.write_text("http://old.example.com:81\n")
     snapshot = load(config, {"SEGUE_UPSTREAM__URL_FILE": str(file)}, {})
     assert snapshot.upstream_authority == b"old.example.com:81"
+
+
+def test_faults_of_configuration_and_mappings_are_reported_at_once(config: Path) -> None:
+    text = config.read_text()
+    config.write_text(
+        text.replace("to_client: [old-to-new]", "to_client: [nowhere]") + "limit: 1\n"
+    )
+    (config.parent / "mappings" / "a.yaml").write_text("name: [unclosed\n")
+    problems = problems_of(config, {"SEGUE_TIMEOUTS__DRAIN": "soon"})
+    found = {(Path(problem.file).name, problem.path) for problem in problems}
+    assert ("config.yaml", "limit") in found
+    assert ("SEGUE_TIMEOUTS__DRAIN", "timeouts.drain") in found
+    assert ("config.yaml", "cohorts[0].websocket.to_client[0]") in found
+    assert any(name == "a.yaml" for name, _ in found)
+
+
+def test_binding_to_an_unknown_mapping_points_into_the_configuration(config: Path) -> None:
+    text = config.read_text().replace("to_client: [old-to-new]", "to_client: [nowhere]")
+    config.write_text(text)
+    [problem] = problems_of(config)
+    assert problem.file == str(config)
+    assert problem.line == text[: text.index("nowhere")].count("\n") + 1
+    assert problem.path == "cohorts[0].websocket.to_client[0]"
+    assert "there is no mapping `nowhere`" in problem.message
+
+
+def test_binding_in_the_environment_is_blamed_on_its_variable(config: Path) -> None:
+    cohorts = "[{name: modern, versions: '>=2', websocket: {to_client: [nowhere]}}]"
+    [problem] = problems_of(config, {"SEGUE_COHORTS": cohorts})
+    assert (problem.file, problem.line) == ("SEGUE_COHORTS", 0)
+
+
+@pytest.mark.parametrize("mappings", ["mappings: 1", "mappings: {directory: []}", "- a list"])
+def test_mappings_are_not_guessed_where_their_directory_is_unknown(
+    config: Path, mappings: str
+) -> None:
+    (config.parent / "mappings" / "a.yaml").write_text("name: [unclosed\n")
+    if mappings.startswith("-"):
+        config.write_text(f"{mappings}\n")
+    else:
+        config.write_text(f"{config.read_text()}\n{mappings}\n")
+    assert {Path(problem.file).name for problem in problems_of(config)} == {"config.yaml"}
+
+
+def test_tls_files_are_beside_the_configuration_too(config: Path) -> None:
+    env = {
+        "SEGUE_LISTEN__TLS__CERTIFICATE": "tls/certificate.pem",
+        "SEGUE_LISTEN__TLS__KEY": "/run/key.pem",
+        "SEGUE_UPSTREAM__TLS__CA_FILE": "ca.pem",
+    }
+    snapshot = load(config, env, {"upstream": "https://old.example.com"})
+    tls = snapshot.config.listen.tls
+    assert tls is not None
+    assert tls.certificate == str(config.parent / "tls" / "certificate.pem")
+    assert tls.key == "/run/key.pem"
+    assert snapshot.config.upstream.tls.ca_file == str(config.parent / "ca.pem")
+    assert {Path(tls.certificate), Path(tls.key), config.parent / "ca.pem"} <= set(snapshot.files)
+
+
+def test_everything_that_was_looked_at_is_told_also_where_it_could_not_be_read(
+    config: Path,
+) -> None:
+    directory = config.parent / "mappings"
+    (directory / "a.yaml").write_text("name: [unclosed\n")
+    missing = config.parent / "missing"
+    seen: dict[Path, Stamp] = {}
+    with pytest.raises(ConfigError):
+        load(config, {"SEGUE_UPSTREAM__URL_FILE": str(missing)}, {}, seen)
+    assert seen == {
+        path: stamp(path) for path in (config, missing, directory, *directory.iterdir())
+    }
+    assert seen[missing] is None
+    assert seen[directory] == ("a.yaml", "new-to-old.yaml", "old-to-new.yaml")
+
+
+def test_stamp_tells_a_file_from_the_one_that_took_its_place(tmp_path: Path) -> None:
+    file, other = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    file.write_text("one")
+    before = stamp(file)
+    other.write_text("two")
+    other.rename(file)
+    assert stamp(file) != before
+    file.unlink()
+    assert stamp(file) is None
+
+
+def test_digest_is_of_the_texts_and_not_of_their_places(config: Path, tmp_path: Path) -> None:
+    digest = load(config, {}, {}).digest
+    replica = Path(shutil.copytree(config.parent, tmp_path / "replica", dirs_exist_ok=True))
+    assert load(replica / "config.yaml", {}, {}).digest == digest
+    mapping = replica / "mappings" / "old-to-new.yaml"
+    mapping.write_text(MAPPING + "# another text\n")
+    assert load(replica / "config.yaml", {}, {}).digest != digest
+
+
+def test_what_needs_a_restart_keeps_its_old_value_and_all_else_is_new(config: Path) -> None:
+    tls = {"SEGUE_LISTEN__TLS__CERTIFICATE": "a.pem", "SEGUE_LISTEN__TLS__KEY": "a.pem"}
+    old = load(config, {}, {})
+    env = {
+        "SEGUE_LISTEN__ADDRESS": "127.0.0.1:9999",
+        "SEGUE_LISTEN__TRUSTED_PROXIES": "[10.0.0.0/8]",
+        "SEGUE_LOG__LEVEL": "error",
+        "SEGUE_LIMITS__CONNECTIONS": "7",
+        **tls,
+    }
+    new = load(config, env, {})
+    assert needs_restart(old.config, new.config) == ("log.level", "listen.address", "listen.tls")
+    serving = retained(old.config, new).config
+    assert serving.listen.address == old.config.listen.address
+    assert serving.listen.tls is None
+    assert serving.log == old.config.log
+    assert serving.limits.connections == 7
+    assert serving.listen.trusted_proxies == new.config.listen.trusted_proxies
+    assert retained(new.config, old).config.listen.tls == new.config.listen.tls
+
+
+def test_other_files_of_an_open_tls_listener_need_no_restart(config: Path) -> None:
+    def named(name: str) -> dict[str, str]:
+        return {"SEGUE_LISTEN__TLS__CERTIFICATE": name, "SEGUE_LISTEN__TLS__KEY": name}
+
+    old, new = load(config, named("a.pem"), {}), load(config, named("b.pem"), {})
+    assert needs_restart(old.config, new.config) == ()
+    assert retained(old.config, new) is new
+
+
+def test_new_upstream_may_not_be_the_listener_that_stays_until_the_restart(config: Path) -> None:
+    old = load(config, {}, {})
+    env = {
+        "SEGUE_LISTEN__ADDRESS": "127.0.0.1:8081",
+        "SEGUE_UPSTREAM__URL": "http://127.0.0.1:8080",
+    }
+    new = load(config, env, {})
+    with pytest.raises(ConfigError, match="Segue would forward to itself"):
+        retained(old.config, new)
+
+
+def test_routes_are_bound_and_their_faults_point_to_them(config: Path) -> None:
+    routed = (
+        "cohorts:\n"
+        "  - name: routed\n"
+        "    versions: '<1'\n"
+        "    http:\n"
+        "      - {path: '/api/jobs/{}/', methods: [GET], to_client: [nowhere]}\n"
+    )
+    config.write_text(config.read_text().replace("cohorts:\n", routed, 1))
+    [problem] = problems_of(config)
+    assert problem.path == "cohorts[0].http[0].to_client[0]"
+    assert config.read_text().splitlines()[problem.line - 1].strip().endswith("[nowhere]}")
+
+
+def test_pipe_in_place_of_a_mapping_is_refused_and_not_waited_for(config: Path) -> None:
+    os.mkfifo(config.parent / "mappings" / "a.yaml")
+    [problem] = problems_of(config)
+    assert Path(problem.file).name == "a.yaml"
+    assert problem.message == "not a file but a pipe"

@@ -166,6 +166,36 @@ def test_auto_is_for_people_on_a_terminal_and_json_elsewhere(
     assert ("\x1b[" in text) == (is_terminal and not is_json)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "plain",
+        'quotes " and \\',
+        "gr\u00fc\u00df dich",
+        "\x9b31m",
+        "\x1b[31m",
+        "\udc80",
+        "\u2028",
+        1e-05,
+        None,
+    ],
+)
+def test_any_value_is_ascii_json_that_says_the_same(value: object) -> None:
+    stream = io.StringIO()
+    writer = Writer(stream)
+    build(writer, "info", "json", is_terminal=False).info("request", value=value)
+    writer.close()
+    text = stream.getvalue().removesuffix("\n")
+    assert text.isascii()
+    assert text.isprintable()
+    assert json.loads(text)["value"] == value
+
+
+def test_a_value_that_is_no_json_is_shown_as_python_does() -> None:
+    lines = logged(lambda log: log.info("odd", value={1, 2}, other=object))
+    assert lines[0]["other"] == "<class 'object'>"
+
+
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_a_line_break_in_a_value_starts_no_line_of_its_own(form: Format) -> None:
     stream = io.StringIO()

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 
 import pytest
+import trustme
 
 from tests.rig import RawPeer, Segue, answering, raw_server, segue, status_of
 
@@ -193,16 +197,25 @@ async def test_safe_request_is_repeated_once_and_no_more() -> None:
     assert len(received) == 3
 
 
-async def test_request_with_an_effect_is_never_repeated() -> None:
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        POST,
+        POST.replace(b"Content-Length: 5\r\n\r\nhello", b"\r\n"),
+        GET.replace(b"GET", b"DELETE"),
+    ],
+    ids=["body", "no body", "delete"],
+)
+async def test_request_with_an_effect_is_never_repeated(request_bytes: bytes) -> None:
     received: list[bytes] = []
     script = closing_on_reuse(received)
     async with raw_server(script) as origin, segue(origin.url) as proxy:
         assert status_of(await proxy.ask(LAST)) == 200
         async with proxy.client() as peer:
-            await peer.send(POST)
+            await peer.send(request_bytes)
             assert status_of((await peer.read_response())[0]) == 502
         assert origin.connections == 1
-    assert [head.split(b" ")[0] for head in received] == [b"GET", b"POST"]
+    assert [head.split(b" ")[0] for head in received] == [b"GET", request_bytes.split(b" ")[0]]
 
 
 async def test_slow_answer_on_a_kept_connection_is_no_reason_to_ask_again() -> None:
@@ -298,3 +311,32 @@ async def test_server_that_closes_at_once_is_502_and_leaves_no_connection_behind
         assert {status_of(answer) for answer in answers} == {502}
         assert await connections(proxy, "busy") == 0
         assert await connections(proxy, "idle") == 0
+
+
+# The TLS of asyncio's own loop does not tell the two apart; `segue run` is always on uvloop.
+@pytest.mark.asyncio(loop_factories=["uvloop"])
+@pytest.mark.parametrize("orderly", [True, False], ids=["close_notify", "cut"])
+async def test_response_without_length_ends_over_tls_only_where_the_server_says_so(
+    orderly: bool, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    ca_file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca_file))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+
+    async def script(peer: RawPeer) -> None:
+        await peer.read_head()
+        await peer.send(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+        if not orderly:
+            # An end of TCP below TLS: whoever sits between could have sent it.
+            raw = peer.writer.transport.get_extra_info("socket")
+            with socket.socket(fileno=os.dup(raw.fileno())) as below:
+                below.shutdown(socket.SHUT_WR)
+            await peer.read_all()
+
+    env = {"SEGUE_UPSTREAM__TLS__CA_FILE": str(ca_file)}
+    async with raw_server(script, context) as origin, segue(origin.url, env) as proxy:
+        answer = await proxy.ask(LAST)
+    assert answer.endswith(b"\r\n4\r\nhalf\r\n0\r\n\r\n") is orderly
+    assert ('"error": "upstream_broken"' in proxy.log.getvalue()) is not orderly

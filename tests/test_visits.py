@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -63,6 +64,7 @@ def test_a_request_is_one_line_and_one_count(desk: Desk) -> None:
         "cohort": "modern",
         "version_source": "query",
         "duration": 0.25,
+        "trace_id": visit.trace.trace_id,
         "request_size": 0,
         "response_size": 512,
     }
@@ -109,13 +111,23 @@ def test_a_client_that_had_gone_is_counted_as_such(desk: Desk) -> None:
     assert desk.metrics.requests == {("none", "499"): 1}
 
 
+@dataclass
+class Ended:
+    """What a journal wants to know of a WebSocket."""
+
+    received: tuple[int, int] = (0, 0)
+    closes: tuple[tuple[str, int], ...] = ()
+    too_big: bool = False
+
+
 def test_a_websocket_counts_when_it_opens_and_is_written_when_it_ends(desk: Desk) -> None:
     visit = desk.journal.open(1.0, "192.0.2.7", "GET", b"/ws/jobs/1/?token=" + TOKEN.encode())
     desk.journal.choose(visit, MODERN)
-    desk.journal.switch(visit)
+    socket = Ended()
+    desk.journal.switch(visit, 1.5, socket)
     assert desk.metrics.requests == {("modern", "101"): 1}
     assert desk.metrics.sockets == {"modern": 1}
-    desk.journal.close_socket(visit, 61.0, client_close=1000, drained=False)
+    desk.journal.close_socket(visit, 61.0, socket, client_close=1000, drained=False)
     (line,) = desk.lines()
     assert (line["event"], line["status"], line["duration"]) == ("websocket", 101, 60.0)
     assert (line["client_close"], line["drained"]) == (1000, False)
@@ -123,7 +135,114 @@ def test_a_websocket_counts_when_it_opens_and_is_written_when_it_ends(desk: Desk
     assert desk.metrics.requests == {("modern", "101"): 1}
 
 
+def bytes_shown(desk: Desk) -> dict[tuple[str, ...], float]:
+    (family,) = (each for each in desk.metrics.families if each.name == "segue_bytes")
+    assert family.kind == "counter"
+    return {tuple(map(str, labels)): value for labels, value in family.read()}
+
+
+def test_bytes_of_open_websockets_are_shown_and_counted_once_when_they_end(desk: Desk) -> None:
+    visits = [desk.journal.open(0.0, "", "GET", b"/ws/") for _ in range(2)]
+    sockets = [Ended((7, 100)), Ended((1, 10))]
+    for visit, socket in zip(visits, sockets, strict=True):
+        desk.journal.switch(visit, 0.0, socket)
+    expected = {("to_server", "websocket"): 8, ("to_client", "websocket"): 110}
+    assert bytes_shown(desk) == expected
+    desk.journal.close_socket(visits[0], 1.0, sockets[0])
+    assert bytes_shown(desk) == expected
+    sockets[1].received = (2, 20)
+    assert bytes_shown(desk) == {("to_server", "websocket"): 9, ("to_client", "websocket"): 120}
+    (line,) = desk.lines()
+    assert (line["client_bytes"], line["server_bytes"]) == (7, 100)
+
+
+def test_bytes_of_bodies_are_counted_by_the_way_they_go(desk: Desk) -> None:
+    visit = desk.journal.open(0.0, "", "POST", b"/")
+    visit.request_size, visit.response_size = 3, 40
+    desk.journal.close(visit, 0.0)
+    assert bytes_shown(desk) == {("to_server", "http"): 3, ("to_client", "http"): 40}
+
+
+def test_close_frames_are_counted_by_side_and_listed_code(desk: Desk) -> None:
+    visit = desk.journal.open(0.0, "", "GET", b"/ws/")
+    socket = Ended(closes=(("client", 4003), ("server", 4242), ("segue", 1009)), too_big=True)
+    desk.journal.switch(visit, 0.0, socket)
+    desk.journal.close_socket(visit, 0.0, socket)
+    assert desk.metrics.closes == {
+        ("client", "4003"): 1,
+        ("server", "other"): 1,
+        ("segue", "1009"): 1,
+    }
+    assert desk.metrics.too_big == 1
+
+
+def test_handshakes_are_counted_by_what_became_of_them(desk: Desk) -> None:
+    accepted, refused, failed, abandoned = (
+        desk.journal.open(0.0, "", "GET", b"/ws/") for _ in range(4)
+    )
+    for visit in (accepted, refused, failed, abandoned):
+        visit.protocol = "websocket"
+    desk.journal.choose(accepted, MODERN)
+    desk.journal.switch(accepted, 0.0, Ended())
+    refused.status = 403
+    desk.journal.fail(failed, UpstreamTimeout())
+    desk.journal.fail(abandoned, ClientGone())
+    for visit in (refused, failed, abandoned):
+        desk.journal.close(visit, 0.0)
+    assert desk.metrics.handshakes == {
+        ("modern", "accepted"): 1,
+        ("none", "refused"): 1,
+        ("none", "failed"): 1,
+        ("none", "abandoned"): 1,
+    }
+
+
+def test_the_proxys_part_is_what_was_not_spent_waiting_for_the_server(desk: Desk) -> None:
+    visit = desk.journal.open(10.0, "", "GET", b"/")
+    visit.waited = 0.75
+    visit.upstream = "192.0.2.1:8000"
+    desk.journal.close(visit, 11.0)
+    unasked = desk.journal.open(20.0, "", "GET", b"/")
+    desk.journal.close(unasked, 20.5)
+    timings = desk.metrics.timings("none", "http")
+    assert (timings.whole.observed, timings.whole.total) == (2, 1.5)
+    assert (timings.proxy.observed, timings.proxy.total) == (2, 0.75)
+    assert (timings.upstream.observed, timings.upstream.total) == (1, 0.75)
+    first, second = desk.lines()
+    assert (first["upstream"], first["upstream_duration"]) == ("192.0.2.1:8000", 0.75)
+    assert "upstream" not in second
+
+
+def test_what_was_no_request_has_no_duration(desk: Desk) -> None:
+    desk.journal.close(desk.journal.open(0.0, "", "", b""), 1.0)
+    assert desk.metrics.timings("none", "http").whole.observed == 0
+
+
+def test_the_mappings_of_bodies_are_on_the_line(desk: Desk) -> None:
+    for name in ("", "jobs"):
+        visit = desk.journal.open(0.0, "", "GET", b"/")
+        visit.to_client, visit.to_server = name and f"{name}-to-new", name and f"{name}-to-old"
+        desk.journal.close(visit, 0.0)
+    without, line = desk.lines()
+    assert (line["to_client"], line["to_server"]) == ("jobs-to-new", "jobs-to-old")
+    assert not {"to_client", "to_server"} & {*without}
+
+
+def test_the_trace_that_a_request_belongs_to_is_on_its_line(desk: Desk) -> None:
+    parent = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    visit = desk.journal.open(0.0, "", "GET", b"/", [(b"Traceparent", parent)])
+    desk.journal.close(visit, 0.0)
+    started = [desk.journal.open(0.0, "", "GET", b"/") for _ in range(2)]
+    (line,) = desk.lines()
+    assert line["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
+    assert len({visit.trace.trace_id for visit in started}) == 2
+
+
 # What must not be written.
+
+
+def test_a_long_path_is_cut() -> None:
+    assert path_of(b"/" + b"x" * 16000) == "/" + "x" * 1023
 
 
 def path_of(target: bytes) -> str:

@@ -100,7 +100,7 @@ def _cancel(work: asyncio.Task[None]) -> Deferred[Any]:
     return Deferred.fromFuture(asyncio.ensure_future(asyncio.wait([work])))
 
 
-class _AnnouncingServer(Server):  # type: ignore[misc]
+class _AnnouncingServer(Server):
     """Daphne that says on standard output where it listens."""
 
     def listen_success(self, port: Any) -> None:

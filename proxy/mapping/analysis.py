@@ -14,9 +14,9 @@ from itertools import product
 from math import prod
 from typing import Final, Literal
 
-from proxy.mapping import model
+from proxy.mapping import matches
+from proxy.mapping.fields import FieldPath
 from proxy.mapping.literals import encode, scalar
-from proxy.mapping.model import FieldPath
 
 MAX_ALTERNATIVES: Final = 256
 """Matches with more alternatives than this count as undecided."""
@@ -53,17 +53,17 @@ def alternatives(match: object, *, negated: bool = False) -> Sequence[Alternativ
     """
     found: Sequence[Alternative] = UNDECIDED
     match match:
-        case model.Exists(field=path, exists=exists):
+        case matches.Exists(field=path, exists=exists):
             found = (Alternative({path: "present" if exists != negated else "absent"}),)
-        case model.Equals(field=path, equals=value) if not negated:
+        case matches.Equals(field=path, equals=value) if not negated:
             found = (Alternative({path: frozenset([scalar(encode(value))])}),)
-        case model.OneOf(field=path, one_of=values) if not negated:
+        case matches.OneOf(field=path, one_of=values) if not negated:
             found = (Alternative({path: frozenset(scalar(encode(value)) for value in values)}),)
-        case model.Not(inner=inner):
+        case matches.Not(inner=inner):
             found = alternatives(inner, negated=not negated)
-        case model.All(all=parts) | model.AnyOf(any=parts):
+        case matches.All(all=parts) | matches.AnyOf(any=parts):
             ways = [alternatives(part, negated=negated) for part in parts]
-            if isinstance(match, model.All) != negated:
+            if isinstance(match, matches.All) != negated:
                 found = _all_of(ways)
             else:
                 found = [way for part in ways for way in part]

@@ -2,52 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pydantic
 
-from proxy.documents import Document, Path, problems_from
+from proxy.documents import Document, Path, problems_from, render_path
 from proxy.errors import ConfigError, Problem
-from proxy.mapping import analysis, model
+from proxy.mapping import model
+from proxy.mapping.checks import Entry, problems_of_inverse, problems_of_rules
 from proxy.mapping.compiler import compile_mapping
-from proxy.mapping.engine import Link, Program
-from proxy.mapping.examples import check_example, check_round_trip
-from proxy.values import Direction
+from proxy.mapping.engine import Program
+from proxy.mapping.inverse import Irreversible, invert
+from proxy.mapping.routes import NO_PROGRAMS, Programs, RoutePrograms, Routes, check_pattern
+from proxy.values import Channel, Direction
+
+__all__ = [
+    "NO_PROGRAMS",
+    "Catalog",
+    "CohortBinding",
+    "Programs",
+    "RouteBinding",
+    "RoutePrograms",
+    "build",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteBinding:
+    """The mappings of the JSON bodies of one route.
+
+    Attributes:
+        path: a pattern of the path: `{}` is one segment, `/**` at the end any rest.
+        methods: such as `GET`; empty for all.
+        to_server: names of mappings for request bodies, first to last.
+        to_client: the same for response bodies.
+    """
+
+    path: str
+    methods: tuple[str, ...] = ()
+    to_server: tuple[str, ...] = ()
+    to_client: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class CohortBinding:
-    """The mappings of one cohort on the WebSocket channel.
+    """The mappings of one cohort.
 
     Attributes:
-        to_client: names of mappings, first to last; the output of one is the input of the next.
+        to_client: names of mappings for WebSocket messages, first to last; the output of one is the
+            input of the next.
         to_server: the same, the other way.
+        http: the routes whose bodies are mapped; the first that fits a request counts.
         document: the file that says so, if there is one, for problems to point to.
         path: where in that file; the names stand below it at `to_client[0]` and so on.
+        http_path: where in that file the routes stand.
     """
 
     to_client: tuple[str, ...] = ()
     to_server: tuple[str, ...] = ()
+    http: tuple[RouteBinding, ...] = ()
     document: Document | None = field(default=None, compare=False, repr=False)
     path: Path = field(default=(), compare=False, repr=False)
+    http_path: Path = field(default=(), compare=False, repr=False)
 
-    def problem(self, direction: Direction, index: int, cohort: str, message: str) -> Problem:
-        """Make a problem that points to one of the names."""
+    def problem(self, cohort: str, chain: Chain, index: int | None, message: str) -> Problem:
+        """Make a problem that points to a name in a chain, or to the route that the chain is of."""
+        if chain.route is None:
+            place: Path = self.path
+            short: Path = (cohort,)
+        else:
+            place = (*self.http_path, chain.route)
+            short = (cohort, "http", chain.route)
+        below: Path = ("path",) if index is None else (chain.direction.value, index)
         if self.document is None:
-            return Problem("", 0, 0, f"{cohort}.{direction}[{index}]", message)
-        return self.document.problem((*self.path, direction.value, index), message)
+            return Problem("", 0, 0, render_path((*short, *below)), message)
+        return self.document.problem((*place, *below), message)
 
 
 @dataclass(frozen=True, slots=True)
-class Programs:
-    """What is done to one client's messages; None where nothing is."""
+class Chain:
+    """The mappings that are bound in one place.
 
-    to_client: Program | None = None
-    to_server: Program | None = None
+    Attributes:
+        direction: that their messages go.
+        names: of the mappings, first to last.
+        route: the position of the HTTP route; None for WebSocket messages.
+    """
 
-
-NO_PROGRAMS = Programs()
+    direction: Direction
+    names: tuple[str, ...]
+    route: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +100,18 @@ class Catalog:
     """The compiled mappings.
 
     Attributes:
-        names: of all mappings, in the order of the files.
+        names: of all mappings, in the order of the files; a derived inverse follows its mapping.
         programs: of each cohort that is bound.
+        mappings: each mapping for itself, by its name.
     """
 
     names: tuple[str, ...]
     programs: Mapping[str, Programs]
+    mappings: Mapping[str, Program] = field(default_factory=dict, compare=False, repr=False)
 
     def for_cohort(self, name: str | None) -> Programs:
         """Give a cohort's programs; none for no cohort, and for one that is not bound."""
         return NO_PROGRAMS if name is None else self.programs.get(name, NO_PROGRAMS)
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    document: Document
-    file: model.MappingFile
-    link: Link
 
 
 def build(documents: Sequence[Document], bindings: Mapping[str, CohortBinding]) -> Catalog:
@@ -85,27 +125,12 @@ def build(documents: Sequence[Document], bindings: Mapping[str, CohortBinding]) 
         ConfigError: with everything that is wrong in any of the files and bindings.
     """
     problems: list[Problem] = []
-    entries: dict[str, _Entry] = {}
     # A mapping that could not be read is there all the same: to call it unknown would mislead.
-    unread: set[str] = set()
-    for document in documents:
-        try:
-            file = model.MappingFile.model_validate(document.data)
-        except pydantic.ValidationError as error:
-            problems += problems_from(document, error, model.MappingFile)
-            if isinstance(document.data, dict):
-                unread.add(str(document.data.get("name")))
-            continue
-        if file.name in entries:
-            first = entries[file.name].document.file
-            message = f"the name `{file.name}` is taken by {first}"
-            problems.append(document.problem(("name",), message))
-            continue
-        entries[file.name] = _Entry(document, file, compile_mapping(file))
-
+    entries, unread = _read(documents, problems)
     for entry in entries.values():
-        problems += _problems_of_rules(entry)
-        problems += _problems_of_inverse(entry, entries, unread)
+        if entry.derived_from is None:
+            problems += problems_of_rules(entry)
+        problems += problems_of_inverse(entry, entries, unread)
     for cohort, binding in bindings.items():
         problems += _problems_of_binding(cohort, binding, entries, unread)
     if problems:
@@ -119,70 +144,103 @@ def build(documents: Sequence[Document], bindings: Mapping[str, CohortBinding]) 
         return programs.get(names)
 
     bound = {
-        cohort: Programs(program(binding.to_client), program(binding.to_server))
+        cohort: Programs(
+            program(binding.to_client),
+            program(binding.to_server),
+            _routes(binding.http, program),
+        )
         for cohort, binding in bindings.items()
     }
-    return Catalog(tuple(entries), bound)
+    alone = {name: Program([entry.link]) for name, entry in entries.items()}
+    return Catalog(tuple(entries), bound, alone)
 
 
-def _problems_of_rules(entry: _Entry) -> Iterator[Problem]:
-    rules = entry.file.rules
-    names: dict[str, int] = {}
-    for index, rule in enumerate(rules):
-        if names.setdefault(rule.name, index) != index:
-            message = f"the name `{rule.name}` is taken by rules[{names[rule.name]}]"
-            yield entry.document.problem(("rules", index, "name"), message)
-        takers = analysis.covering(rule.match, [earlier.match for earlier in rules[:index]])
-        if takers is not None:
-            listed = ", ".join(f"`{rules[taker].name}`" for taker in sorted(takers))
-            reason = (
-                f"earlier rules take all it wants: {listed}" if takers else "it contradicts itself"
+def _routes(
+    bindings: Sequence[RouteBinding], program: Callable[[tuple[str, ...]], Program | None]
+) -> Routes | None:
+    if not bindings:
+        return None
+    return Routes(
+        [
+            RoutePrograms(
+                route.path,
+                frozenset(method.upper() for method in route.methods),
+                program(route.to_server),
+                program(route.to_client),
             )
-            message = f"the rule can never match: {reason}"
-            yield entry.document.problem(("rules", index, "match"), message)
+            for route in bindings
+        ]
+    )
+
+
+def _read(
+    documents: Sequence[Document], problems: list[Problem]
+) -> tuple[dict[str, Entry], set[str]]:
+    entries: dict[str, Entry] = {}
+    unread: set[str] = set()
+
+    def add(entry: Entry, *place: str) -> bool:
+        name = entry.file.name
+        if name not in entries:
+            entries[name] = entry
+            return True
+        first = entries[name].document.file
+        problems.append(entry.document.problem(place, f"the name `{name}` is taken by {first}"))
+        return False
+
+    for document in documents:
+        try:
+            file = model.MappingFile.model_validate(document.data)
+        except pydantic.ValidationError as error:
+            problems += problems_from(document, error, model.MappingFile)
+            if isinstance(document.data, dict):
+                unread.add(str(document.data.get("name")))
             continue
-        for position, example in enumerate(rule.examples):
-            wrong = check_example(entry.link, rule, example)
-            if wrong is not None:
-                path = ("rules", index, "examples", position)
-                yield entry.document.problem(path, f"the example fails: {wrong}")
+        add(Entry(document, file, compile_mapping(file)), "name")
+        if not isinstance(file.inverse, model.Derivation):
+            continue
+        try:
+            way_back = invert(file, file.inverse)
+        except Irreversible as reason:
+            problems.append(document.problem(("inverse",), f"it cannot be derived: {reason}"))
+            unread.add(file.inverse.derive)
+            continue
+        link = compile_mapping(way_back)
+        if not add(Entry(document, way_back, link, derived_from=file.name), "inverse", "derive"):
+            unread.add(file.inverse.derive)
+    return entries, unread
 
 
-def _problems_of_inverse(
-    entry: _Entry, entries: Mapping[str, _Entry], unread: set[str]
-) -> Iterator[Problem]:
-    name = entry.file.inverse
-    if name is None or name in unread:
-        return
-    inverse = entries.get(name)
-    if inverse is None:
-        yield entry.document.problem(("inverse",), f"there is no mapping `{name}`")
-        return
-    if inverse.file.inverse != entry.file.name:
-        message = f"`{name}` does not name `{entry.file.name}` as its inverse"
-        yield entry.document.problem(("inverse",), message)
-    for index, rule in enumerate(entry.file.rules):
-        for position, example in enumerate(rule.examples):
-            wrong = check_round_trip(entry.link, inverse.link, rule, example)
-            if wrong is not None:
-                path = ("rules", index, "examples", position)
-                message = f"the way back through `{name}` differs: {wrong}"
-                yield entry.document.problem(path, f"{message} (what is lost goes into `loses`)")
+def _chains(binding: CohortBinding) -> Iterator[Chain]:
+    yield Chain(Direction.TO_CLIENT, binding.to_client)
+    yield Chain(Direction.TO_SERVER, binding.to_server)
+    for index, route in enumerate(binding.http):
+        yield Chain(Direction.TO_SERVER, route.to_server, index)
+        yield Chain(Direction.TO_CLIENT, route.to_client, index)
 
 
 def _problems_of_binding(
-    cohort: str, binding: CohortBinding, entries: Mapping[str, _Entry], unread: set[str]
+    cohort: str, binding: CohortBinding, entries: Mapping[str, Entry], unread: set[str]
 ) -> Iterator[Problem]:
-    chains = {Direction.TO_CLIENT: binding.to_client, Direction.TO_SERVER: binding.to_server}
-    for direction, names in chains.items():
-        for index, name in enumerate(names):
+    for index, route in enumerate(binding.http):
+        try:
+            check_pattern(route.path)
+        except ValueError as error:
+            chain = Chain(Direction.TO_CLIENT, (), index)
+            yield binding.problem(cohort, chain, None, str(error))
+    for chain in _chains(binding):
+        channel = Channel.WEBSOCKET if chain.route is None else Channel.HTTP
+        for index, name in enumerate(chain.names):
             if name in unread:
                 continue
             entry = entries.get(name)
             if entry is None:
                 known = ", ".join(entries) or "none"
                 message = f"there is no mapping `{name}`; there are: {known}"
-                yield binding.problem(direction, index, cohort, message)
-            elif entry.file.direction is not direction:
-                message = f"`{name}` is a mapping {entry.file.direction}, not {direction}"
-                yield binding.problem(direction, index, cohort, message)
+                yield binding.problem(cohort, chain, index, message)
+            elif entry.file.direction is not chain.direction:
+                message = f"`{name}` is a mapping {entry.file.direction}, not {chain.direction}"
+                yield binding.problem(cohort, chain, index, message)
+            elif entry.file.channel is not channel:
+                message = f"`{name}` is a mapping for {entry.file.channel}, not {channel}"
+                yield binding.problem(cohort, chain, index, message)

@@ -5,24 +5,46 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 
-from proxy.mapping import analysis, model
-from proxy.mapping.engine import Candidate, Link, Rule
+from proxy.mapping import actions, analysis, model
+from proxy.mapping.kinds import compile_kinds
+from proxy.mapping.links import Candidate, Link, Rule, Step
 from proxy.mapping.literals import is_plain, spellings
 from proxy.mapping.objects import Object
 from proxy.mapping.operations import compile_operation
-from proxy.mapping.predicates import compile_match
+from proxy.mapping.predicates import compile_match, compile_reason
 
 Choice = Callable[[Object], Sequence[Candidate]]
 
 
 def compile_mapping(mapping: model.MappingFile) -> Link:
     """Turn a mapping file into a link."""
-    rules = tuple(
-        Rule(rule.name, tuple(compile_operation(operation) for operation in rule.do))
-        for rule in mapping.rules
-    )
+    rules = tuple(compile_rule(rule) for rule in mapping.rules)
     choose = _choice([rule.match for rule in mapping.rules], rules)
-    return Link(mapping.name, mapping.direction, mapping.on_error, rules, choose)
+    return Link(
+        mapping.name,
+        mapping.direction,
+        mapping.on_error,
+        rules,
+        choose,
+        mapping.channel,
+        None if mapping.kinds is None else compile_kinds(mapping.kinds),
+    )
+
+
+def compile_rule(rule: model.Rule) -> Rule:
+    """Turn a rule into closures."""
+    return Rule(
+        rule.name,
+        tuple(compile_operation(operation) for operation in rule.do),
+        tuple(
+            Step(
+                actions.key_of(operation),
+                None if operation.when is None else compile_reason(operation.when),
+            )
+            for operation in rule.do
+        ),
+        compile_reason(rule.match),
+    )
 
 
 def _choice(matches: Sequence[object], rules: Sequence[Rule]) -> Choice:

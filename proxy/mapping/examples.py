@@ -1,22 +1,37 @@
-"""Running a mapping's examples, and the way back through its inverse."""
+"""Running a mapping's examples, and the way back through its inverse.
+
+Examples stand under their rule, or as recorded messages in a file beside the mapping. Such a file
+has one JSON object on each line, `{"in": ..., "out": ...}`, and `"note"` with it if one likes. `in`
+is the message, byte for byte between the colon and the comma. `out` is what it becomes: the same
+for one that passes, `null` for one that is dropped, and a list of messages where it becomes
+several. On the channel `http`, where a body may be a list itself, `out` is the body.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Final
 
-from proxy.errors import MappingFailure
+from proxy.errors import MappingFailure, Problem
 from proxy.mapping import model
-from proxy.mapping.engine import Link, Program
-from proxy.mapping.literals import encode, number
-from proxy.mapping.model import FieldPath
-from proxy.mapping.objects import open_object
+from proxy.mapping.comparison import compare, compare_texts, read_json
+from proxy.mapping.engine import Program
+from proxy.mapping.fields import FieldPath
+from proxy.mapping.links import Link
+from proxy.mapping.literals import encode
+from proxy.mapping.objects import Object, open_list, open_object
+from proxy.values import Channel
 
-MAX_DIFFERENCES = 5
-"""How many differing fields are told of one example."""
+MAX_CHARACTERS: Final = 16 * 1024 * 1024
+"""Of the longest file that is run."""
 
-MAX_SHOWN = 80
-"""How many characters of a value are told."""
+MAX_EXAMPLES: Final = 10_000
+"""In one file."""
+
+MAX_PROBLEMS: Final = 20
+"""How many failing examples of a file are told."""
+
+_KEYS: Final = frozenset(("in", "out"))
 
 
 def check_example(link: Link, rule: model.Rule, example: model.Example) -> str | None:
@@ -42,7 +57,7 @@ def check_example(link: Link, rule: model.Rule, example: model.Example) -> str |
             expected = (example.after,)
         case _:
             expected = example.after
-    return _compare([_read(encode(each)) for each in expected], [_read(each) for each in made])
+    return compare_texts([encode(each) for each in expected], made)
 
 
 def check_round_trip(
@@ -50,26 +65,30 @@ def check_round_trip(
 ) -> str | None:
     """Send what an example becomes through the inverse; tell what does not come back, if anything.
 
-    What the rule declares as lost is left out of the comparison. A dropped message has no way back
-    and none is asked for: `drop` is a declaration of its own.
+    What the rule declares as lost is left out of the comparison. Where several messages came of it,
+    each of them has to come back so. A dropped message has no way back and none is asked for:
+    `drop` is a declaration of its own.
     """
     text = encode(example.before)
     try:
         made = _apply(link, text)
     except MappingFailure:
         return None  # `check_example` has said so
-    if not made:
-        return None
-    try:
-        back = [each for message in made for each in _apply(inverse, message)]
-    except MappingFailure as failure:
-        return (
-            f"its rule `{failure.rule}` cannot be carried out on what this becomes:"
-            f" {failure.detail}"
+    for message in made:
+        try:
+            back = _apply(inverse, message)
+        except MappingFailure as failure:
+            return (
+                f"its rule `{failure.rule}` cannot be carried out on what this becomes:"
+                f" {failure.detail}"
+            )
+        wrong = compare(
+            [_without(read_json(text), rule.loses)],
+            [_without(read_json(each), rule.loses) for each in back],
         )
-    return _compare(
-        [_without(_read(text), rule.loses)], [_without(_read(each), rule.loses) for each in back]
-    )
+        if wrong is not None:
+            return wrong
+    return None
 
 
 def _apply(link: Link, text: bytes) -> tuple[bytes, ...]:
@@ -77,57 +96,80 @@ def _apply(link: Link, text: bytes) -> tuple[bytes, ...]:
     return (text,) if result is None else result
 
 
-def _read(text: bytes) -> object:
-    """Read JSON so that numbers compare by their exact value, apart from text and booleans."""
-    return json.loads(text, parse_int=number, parse_float=number)
-
-
 def _without(value: object, paths: Iterable[FieldPath]) -> object:
-    for *outer, last in paths:
-        parent = value
-        for key in outer:
-            parent = parent.get(key) if isinstance(parent, dict) else None
-        if isinstance(parent, dict):
-            parent.pop(last, None)
+    """Take fields out; through a list, those of each of its elements."""
+    for path in paths:
+        _take(value, path)
     return value
 
 
-def _compare(expected: Sequence[object], found: Sequence[object]) -> str | None:
-    if len(expected) != len(found):
-        return f"expected {_messages(len(expected))}, found {_messages(len(found))}"
-    several = len(expected) > 1
-    differences = [
-        difference
-        for index, (one, other) in enumerate(zip(expected, found, strict=True))
-        for difference in _differences(one, other, (str(index),) if several else ())
-    ]
-    told = differences[:MAX_DIFFERENCES]
-    if len(differences) > MAX_DIFFERENCES:
-        told.append(f"and {len(differences) - MAX_DIFFERENCES} more")
-    return "; ".join(told) or None
+def _take(value: object, path: FieldPath) -> None:
+    if isinstance(value, list):
+        for element in value:
+            _take(element, path)
+    elif isinstance(value, dict):
+        first, *rest = path
+        if not rest:
+            value.pop(first, None)
+        elif first in value:
+            _take(value[first], tuple(rest))
 
 
-def _messages(count: int) -> str:
-    return {0: "no message", 1: "one message"}.get(count, f"{count} messages")
+def check_example_file(program: Program, text: str, file: str) -> list[Problem]:
+    """Run the examples of a file through a program.
+
+    Args:
+        program: as it serves traffic.
+        text: the whole file.
+        file: the name that problems start with.
+
+    Returns:
+        What is wrong, each with its line; at most `MAX_PROBLEMS`, and how many more there are.
+    """
+    if len(text) > MAX_CHARACTERS:
+        return [Problem(file, 0, 0, "", f"longer than {MAX_CHARACTERS} characters")]
+    # JSON texts may hold line separators of Unicode, where `splitlines` would cut them.
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if len(lines) > MAX_EXAMPLES:
+        return [Problem(file, 0, 0, "", f"more than {MAX_EXAMPLES} examples")]
+    problems: list[Problem] = []
+    more = 0
+    for number, line in lines:
+        wrong = _check(program, line)
+        if wrong is None:
+            continue
+        if len(problems) < MAX_PROBLEMS:
+            problems.append(Problem(file, number, 1, "", wrong))
+        else:
+            more += 1
+    if more:
+        last = problems[-1].line
+        problems.append(Problem(file, last + 1, 1, "", f"and {more} more examples fail"))
+    return problems
 
 
-def _differences(expected: object, found: object, path: FieldPath) -> Iterator[str]:
-    if isinstance(expected, dict) and isinstance(found, dict):
-        for key in {**expected, **found}:
-            inner = (*path, key)
-            if key not in found:
-                yield f"`{'.'.join(inner)}` is missing, expected {_shown(expected[key])}"
-            elif key not in expected:
-                yield f"`{'.'.join(inner)}` is {_shown(found[key])}, expected none"
-            else:
-                yield from _differences(expected[key], found[key], inner)
-    elif isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
-        for index, (one, other) in enumerate(zip(expected, found, strict=True)):
-            yield from _differences(one, other, (*path, str(index)))
-    elif (type(expected), expected) != (type(found), found):
-        yield f"`{'.'.join(path)}` is {_shown(found)}, expected {_shown(expected)}"
+def _check(program: Program, line: str) -> str | None:
+    try:
+        members = open_object(line.encode())
+    except UnicodeEncodeError:
+        members = None
+    if members is None or not _KEYS <= members.keys() <= _KEYS | {"note"}:
+        return 'expected a JSON object on one line: {"in": ..., "out": ...}'
+    message = bytes(members["in"])
+    try:
+        made = program.apply(message)
+    except MappingFailure as failure:
+        return f"the rule `{failure.rule}` cannot be carried out: {failure.detail}"
+    found = (message,) if made is None else made
+    wrong = compare_texts(_expected(program, members), found)
+    return None if wrong is None else f"the example fails: {wrong}"
 
 
-def _shown(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "..."
+def _expected(program: Program, members: Object) -> tuple[bytes, ...]:
+    text = bytes(members["out"])
+    if program.channel is Channel.HTTP:
+        return (text,)
+    if text == b"null":
+        return ()
+    several = open_list(text)
+    return (text,) if several is None else tuple(map(bytes, several))

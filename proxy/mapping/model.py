@@ -1,248 +1,22 @@
 """The format of a mapping file, as types.
 
-Whatever reads a mapping file goes through `MappingFile`. A new operation is a class here with the
-operation's key as its field, a member of `Operation`, and its closure in `operations`.
+Whatever reads a mapping file goes through `MappingFile`. `fields` has its smallest parts, `matches`
+what a rule can ask, `actions` what it can do.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any
 
 import pydantic
-from pydantic import Discriminator, Field, StrictBool, Tag
+from pydantic import Field
 
-from proxy import values
-from proxy.documents import as_written
+from proxy.mapping.actions import Drop, Operation, Split, check_order
+from proxy.mapping.fields import FieldPath, FieldReference, JsonObject, Key, Name, Section
+from proxy.mapping.matches import Match
 from proxy.values import Channel, Direction, OnError
 
-FieldPath = tuple[str, ...]
-"""The keys that lead to a value, outermost first; never empty."""
-
-
-class Section(pydantic.BaseModel):
-    """Any part of a mapping file: read once, never changed, without unknown keys."""
-
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
-
-
-def read_path(written: object) -> FieldPath:
-    r"""Read a field: `meta.id`, or the list of its keys where a key itself holds a dot.
-
-    In the dotted form, `\.` is a dot that belongs to the key.
-
-    Raises:
-        ValueError: it names no field.
-    """
-    written = as_written(written)
-    if isinstance(written, list | tuple) and written:
-        keys = [as_written(key) for key in written]
-        if all(isinstance(key, str) for key in keys):
-            return tuple(str(key) for key in keys)
-    elif isinstance(written, str):
-        parts = re.split(r"(?<!\\)\.", written)
-        if all(parts):
-            return tuple(part.replace("\\.", ".") for part in parts)
-    raise ValueError("expected a field: its key, keys joined by dots, or a list of keys")
-
-
-def read_key(written: object) -> str:
-    """Read the new name of a field that stays where it is.
-
-    Raises:
-        ValueError: it names no field, or one in another object.
-    """
-    path = read_path(written)
-    if len(path) != 1:
-        raise ValueError(
-            "expected a key alone: a field is renamed where it stands"
-            r" (write a dot that belongs to the key as `\.`)"
-        )
-    return path[0]
-
-
-def check_json(value: object) -> object:
-    """Let through what JSON can say.
-
-    Raises:
-        ValueError: somewhere inside is an infinity or not a number (RFC 8259 section 6).
-    """
-    match value:
-        case float() if not math.isfinite(value):
-            raise ValueError("JSON has no infinities and no NaN")
-        case list():
-            for element in value:
-                check_json(element)
-        case dict():
-            for element in value.values():
-                check_json(element)
-    return value
-
-
-def check_scalar(value: object) -> object:
-    """Let through what a field can be compared with.
-
-    Raises:
-        ValueError: it is a list or a mapping.
-    """
-    if isinstance(value, list | dict):
-        raise ValueError("expected text, a number, true, false or null")
-    return check_json(value)
-
-
-def check_name(name: str) -> str:
-    """Let through what is fit to be a metric's label and part of a chain's name.
-
-    Raises:
-        ValueError: it is not.
-    """
-    if not re.fullmatch(r"[a-z0-9]+(?:-[a-z0-9]+)*", name) or len(name) > MAX_NAME:
-        raise ValueError(
-            f"expected a name of small letters, digits and single hyphens, at most {MAX_NAME} long"
-        )
-    if name == values.NONE:
-        raise ValueError(f"`{values.NONE}` stands for no mapping in the metrics")
-    return name
-
-
-MAX_NAME: Final = 64
-
-Name = Annotated[str, pydantic.AfterValidator(check_name)]
-FieldReference = Annotated[FieldPath, pydantic.BeforeValidator(read_path)]
-Key = Annotated[str, pydantic.BeforeValidator(read_key)]
-Json = Annotated[Any, pydantic.AfterValidator(check_json)]
-JsonObject = Annotated[dict[str, Any], pydantic.AfterValidator(check_json)]
-Scalar = Annotated[Any, pydantic.AfterValidator(check_scalar)]
-
-
-class Equals(Section):
-    """The field is there and holds this value.
-
-    Equal as in JSON Schema: types are kept apart (`true` is not 1, "1" is not 1), numbers are
-    equal by their value however written (1, 1.0 and 10e-1 are), text by its characters however
-    escaped. `null` is a value: a field that is not there does not equal it.
-    """
-
-    field: FieldReference
-    equals: Scalar
-
-
-class OneOf(Section):
-    """The field is there and holds one of these values."""
-
-    field: FieldReference
-    one_of: Annotated[tuple[Scalar, ...], Field(min_length=1)]
-
-
-class Exists(Section):
-    """The field is there, `null` included; with `false`, it is not."""
-
-    field: FieldReference
-    exists: StrictBool
-
-
-class All(Section):
-    """Each of these matches."""
-
-    all: Annotated[tuple[Match, ...], Field(min_length=1)]
-
-
-class AnyOf(Section):
-    """At least one of these matches."""
-
-    any: Annotated[tuple[Match, ...], Field(min_length=1)]
-
-
-class Not(Section):
-    """This does not match."""
-
-    inner: Match = Field(alias="not")
-
-
-class Set(Section):
-    """Give fields these values; one that is not there comes last, with the objects around it.
-
-    Fails where something that is not an object stands in the way.
-    """
-
-    set: Annotated[dict[FieldReference, Json], Field(min_length=1)]
-
-
-class Rename(Section):
-    """Give fields new keys, in their place; one that is not there is left out.
-
-    Fails where the new key is taken.
-    """
-
-    rename: Annotated[dict[FieldReference, Key], Field(min_length=1)]
-
-
-class Remove(Section):
-    """Take fields out; one that is not there is left out."""
-
-    remove: Annotated[tuple[FieldReference, ...], Field(min_length=1)]
-
-
-class KeepOnly(Section):
-    """Take out all fields but these. `meta.id` keeps nothing else of `meta`."""
-
-    keep_only: Annotated[tuple[FieldReference, ...], Field(min_length=1)]
-
-
-class Default(Section):
-    """Give these values to fields that are not there; `null` is there.
-
-    Fails where something that is not an object stands in the way.
-    """
-
-    default: Annotated[dict[FieldReference, Json], Field(min_length=1)]
-
-
-class Drop(Section):
-    """Send nothing. Comes last."""
-
-    drop: Literal[True]
-
-
-def _by_key(*keys: str) -> Discriminator:
-    """Choose a union's member by the one of `keys` that is there; its tag is `by <key>`."""
-
-    def choose(value: object) -> str | None:
-        if isinstance(value, dict):
-            return next((f"by {key}" for key in keys if key in value), None)
-        return None
-
-    listed = ", ".join(keys)
-    return Discriminator(
-        choose, custom_error_type="unknown_kind", custom_error_message=f"expected one of: {listed}"
-    )
-
-
-Match = Annotated[
-    Annotated[Equals, Tag("by equals")]
-    | Annotated[OneOf, Tag("by one_of")]
-    | Annotated[Exists, Tag("by exists")]
-    | Annotated[All, Tag("by all")]
-    | Annotated[AnyOf, Tag("by any")]
-    | Annotated[Not, Tag("by not")],
-    _by_key("equals", "one_of", "exists", "all", "any", "not"),
-]
-
-# They were declared before `Match` was, and pydantic leaves their fields open until then.
-All.model_rebuild()
-AnyOf.model_rebuild()
-Not.model_rebuild()
-
-Operation = Annotated[
-    Annotated[Set, Tag("by set")]
-    | Annotated[Rename, Tag("by rename")]
-    | Annotated[Remove, Tag("by remove")]
-    | Annotated[KeepOnly, Tag("by keep_only")]
-    | Annotated[Default, Tag("by default")]
-    | Annotated[Drop, Tag("by drop")],
-    _by_key("set", "rename", "remove", "keep_only", "default", "drop"),
-]
+__all__ = ["Derivation", "Example", "FieldPath", "Kinds", "MappingFile", "Rule", "mapping_schema"]
 
 
 class Example(Section):
@@ -255,27 +29,109 @@ class Example(Section):
 class Rule(Section):
     """What to do with the messages that match."""
 
-    name: Name
+    name: Name = Field(description="Unique in the file; a label of the metrics.")
     match: Match
-    do: Annotated[tuple[Operation, ...], Field(min_length=1)]
-    loses: tuple[FieldReference, ...] = ()
-    examples: Annotated[tuple[Example, ...], Field(min_length=1)]
+    do: Annotated[tuple[Operation, ...], Field(min_length=1)] = Field(
+        description="The operations, one after the other."
+    )
+    loses: tuple[FieldReference, ...] = Field(
+        default=(),
+        description="Fields of the message whose values the way back does not restore.",
+    )
+    examples: Annotated[tuple[Example, ...], Field(min_length=1)] = Field(
+        description="Run whenever the file is loaded."
+    )
 
     @pydantic.field_validator("do")
     @classmethod
-    def _drop_comes_last(cls, do: tuple[Operation, ...]) -> tuple[Operation, ...]:
-        if any(isinstance(operation, Drop) for operation in do[:-1]):
-            raise ValueError("`drop` ends a rule: nothing after it is carried out")
-        return do
+    def _check_do(cls, do: tuple[Operation, ...]) -> tuple[Operation, ...]:
+        return check_order(do)
+
+
+class Derivation(Section):
+    """An inverse that is made from this file, rule by rule, and can be bound by its name."""
+
+    derive: Name = Field(description="The inverse's name.")
+    direction: Direction | None = Field(
+        default=None, description="The inverse's direction; that of this file, if not given."
+    )
+
+
+class Kinds(Section):
+    """The kinds of messages that are known, whether a rule maps them or not.
+
+    Messages that no rule changes are counted by their kind: by its name if it is listed here, as
+    `other` if it is not. A rising `other` says that a rule is missing.
+    """
+
+    field: Key = Field(description="The field that names the kind.")
+    known: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=64)], ...],
+        Field(min_length=1, max_length=64),
+    ] = Field(description="Its known values; labels of the metrics.")
 
 
 class MappingFile(Section):
-    """A mapping: the first of its rules that matches a message applies."""
+    """A mapping: the first of its rules that matches a message applies.
 
-    name: Name
+    On the channel `http`, rules apply to the body if it is an object, and to each of its elements
+    if it is a list.
+    """
+
+    name: Name = Field(description="What cohorts bind, and a label of the metrics.")
     description: str
-    channel: Literal[Channel.WEBSOCKET]
-    direction: Direction
-    on_error: OnError = OnError.PASS
-    inverse: Name | None = None
+    channel: Channel = Field(
+        description="What is rewritten: WebSocket messages, or the JSON bodies of HTTP routes."
+    )
+    direction: Direction = Field(
+        description="To the client (messages, response bodies), or to the server (request bodies)."
+    )
+    on_error: OnError = Field(
+        default=OnError.PASS,
+        description=(
+            "What is sent when a rule that matched cannot be carried out: the original (`pass`),"
+            " nothing (`drop`), or an end of the connection with 1011, of a request with 502."
+        ),
+    )
+    inverse: Name | Derivation | None = Field(
+        default=None,
+        description="The mapping that leads back: its name, or `{derive: name}` to have it made.",
+    )
+    kinds: Kinds | None = Field(
+        default=None, description="The known kinds of messages, for `segue_unmapped_kinds_total`."
+    )
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
+
+    @pydantic.field_validator("rules")
+    @classmethod
+    def _bodies_are_one(
+        cls, rules: tuple[Rule, ...], info: pydantic.ValidationInfo
+    ) -> tuple[Rule, ...]:
+        if info.data.get("channel") is Channel.HTTP:
+            for rule in rules:
+                if any(isinstance(operation, Drop | Split) for operation in rule.do):
+                    raise ValueError(
+                        f"the rule `{rule.name}` drops or splits: a body stays one body"
+                        " (inside `for_each`, `drop` takes elements out)"
+                    )
+        return rules
+
+    @pydantic.model_validator(mode="after")
+    def _answer_with_something(self) -> MappingFile:
+        if self.channel is Channel.HTTP and self.on_error is OnError.DROP:
+            raise ValueError("a body cannot be dropped: `on_error` is `pass` or `close`")
+        return self
+
+
+def mapping_schema() -> dict[str, Any]:
+    """Give the JSON Schema (2020-12) of a mapping file, for editors.
+
+    It is generated from the types. What a schema cannot say (an expression that does not compile, a
+    rule that can never match) is found when the file is loaded.
+    """
+    schema = MappingFile.model_json_schema(by_alias=True)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "A mapping of Segue",
+    }

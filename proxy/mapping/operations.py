@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import Raw
 
-from proxy.mapping import model
-from proxy.mapping.engine import Operation, Unable
+from proxy.mapping import actions
+from proxy.mapping.arrays import for_each, split
+from proxy.mapping.conversions import convert, translate
+from proxy.mapping.fields import FieldPath, render
+from proxy.mapping.links import MAX_BYTES, Operation, Predicate, Unable
 from proxy.mapping.literals import encode
-from proxy.mapping.model import FieldPath
 from proxy.mapping.objects import Object, close_object, open_object
-
-Change = Callable[[Object], bool]
-"""Changes one object in place; tells whether it did."""
+from proxy.mapping.places import NULL, Change, below, finder, inside, put, take
+from proxy.mapping.predicates import compile_match
 
 
 def compile_operation(operation: object) -> Operation:
@@ -22,19 +23,55 @@ def compile_operation(operation: object) -> Operation:
     Raises:
         TypeError: it is not an operation.
     """
+    if not isinstance(operation, actions.Action):
+        raise TypeError(f"{type(operation).__name__} is not an operation")
+    carry_out = _compile(operation)
+    if operation.when is None:
+        return carry_out
+    return _on_condition(compile_match(operation.when), carry_out)
+
+
+def _on_condition(condition: Predicate, carry_out: Operation) -> Operation:
+    return lambda message: carry_out(message) if condition(message) else None
+
+
+def _compile(operation: actions.Action) -> Operation:
     match operation:
-        case model.Set(set=fields):
-            return _in_place([_set(path, value) for path, value in fields.items()])
-        case model.Rename(rename=fields):
-            return _in_place([_rename(path, key) for path, key in fields.items()])
-        case model.Remove(remove=paths):
-            return _in_place([_remove(path) for path in paths])
-        case model.KeepOnly(keep_only=paths):
-            return _in_place([_keep_only(paths)])
-        case model.Default(default=fields):
-            return _in_place([_default(path, value) for path, value in fields.items()])
-        case model.Drop():
+        case actions.Drop():
             return lambda _: ()
+        case actions.Split(split=asked):
+            return split(asked)
+        case actions.ForEach(for_each=asked):
+            each = [compile_operation(inner) for inner in asked.do]
+            return _in_place([for_each(asked.field, each)])
+        case _:
+            return _in_place(_changes(operation))
+
+
+def _changes(operation: actions.Action) -> Sequence[Change]:
+    match operation:
+        case actions.Set(set=values):
+            return [_set(path, value) for path, value in values.items()]
+        case actions.Default(default=values):
+            return [_default(path, value) for path, value in values.items()]
+        case actions.Rename(rename=keys):
+            return [_rename(path, key) for path, key in keys.items()]
+        case actions.Move(move=places):
+            return [_move(source, target) for source, target in places.items()]
+        case actions.Copy(copy_=places):
+            return [_copy(source, target) for source, target in places.items()]
+        case actions.Remove(remove=paths):
+            return [_remove(path) for path in paths]
+        case actions.KeepOnly(keep_only=paths):
+            return [_keep_only(paths)]
+        case actions.Convert(convert=conversions):
+            return [convert(path, conversion) for path, conversion in conversions.items()]
+        case actions.Translate(translate=translation):
+            return [translate(translation)]
+        case actions.Wrap(wrap=wrapping):
+            return [_wrap(wrapping)]
+        case actions.Unwrap(unwrap=unwrapping):
+            return [_unwrap(unwrapping)]
     raise TypeError(f"{type(operation).__name__} is not an operation")
 
 
@@ -62,7 +99,7 @@ def _set(path: FieldPath, value: object) -> Change:
         parent[key] = literal
         return True
 
-    return _below(path, change, create=True)
+    return below(path, change, create=True)
 
 
 def _default(path: FieldPath, value: object) -> Change:
@@ -75,7 +112,7 @@ def _default(path: FieldPath, value: object) -> Change:
         parent[key] = literal
         return True
 
-    return _below(path, change, create=True)
+    return below(path, change, create=True)
 
 
 def _rename(path: FieldPath, new: str) -> Change:
@@ -85,48 +122,48 @@ def _rename(path: FieldPath, new: str) -> Change:
         if old not in parent or old == new:
             return False
         if new in parent:
-            raise Unable(f"rename: `{'.'.join(path)}` cannot become `{new}`, which is taken")
+            raise Unable(f"rename: `{render(path)}` cannot become `{new}`, which is taken")
         members = [(new if key == old else key, value) for key, value in parent.items()]
         parent.clear()
         parent.update(members)
         return True
 
-    return _below(path, change)
+    return below(path, change)
+
+
+def _move(source: FieldPath, target: FieldPath) -> Change:
+    find = finder(source)
+
+    def change(message: Object) -> bool:
+        value = find(message)
+        if value is None:
+            return False
+        take(message, source)
+        put(message, target, value, "move")
+        return True
+
+    return change
+
+
+def _copy(source: FieldPath, target: FieldPath) -> Change:
+    find = finder(source)
+
+    def change(message: Object) -> bool:
+        value = find(message)
+        if value is None:
+            return False
+        # Copies of what holds copies double each time.
+        if len(value) > MAX_BYTES:
+            raise Unable(f"copy: `{render(source)}` has more than {MAX_BYTES} bytes")
+        put(message, target, value, "copy")
+        return True
+
+    return change
 
 
 def _remove(path: FieldPath) -> Change:
     key = path[-1]
-    return _below(path, lambda parent: parent.pop(key, None) is not None)
-
-
-def _below(path: FieldPath, change: Change, *, create: bool = False) -> Change:
-    """Carry a change out in the object that holds the path's last key.
-
-    Where there is no such object, it is made, or there is nothing to do.
-    """
-    for depth in range(len(path) - 2, -1, -1):
-        change = _inside(path[: depth + 1], change, create=create)
-    return change
-
-
-def _inside(path: FieldPath, change: Change, *, create: bool) -> Change:
-    key = path[-1]
-
-    def change_inside(parent: Object) -> bool:
-        value = parent.get(key)
-        if value is None and not create:
-            return False
-        child = {} if value is None else open_object(bytes(value))
-        if child is None:
-            if create:
-                raise Unable(f"`{'.'.join(path)}` is not an object")
-            return False
-        if not change(child):
-            return False
-        parent[key] = Raw(close_object(child))
-        return True
-
-    return change_inside
+    return below(path, lambda parent: parent.pop(key, None) is not None)
 
 
 def _keep_only(paths: Iterable[FieldPath]) -> Change:
@@ -135,9 +172,9 @@ def _keep_only(paths: Iterable[FieldPath]) -> Change:
     for first, *rest in paths:
         inner.setdefault(first, []).append(tuple(rest))
     parts = {
-        key: _inside((key,), _keep_only(below), create=False)
-        for key, below in inner.items()
-        if all(below)
+        key: inside((key,), _keep_only(deeper), create=False)
+        for key, deeper in inner.items()
+        if all(deeper)
     }
 
     def change(parent: Object) -> bool:
@@ -150,3 +187,53 @@ def _keep_only(paths: Iterable[FieldPath]) -> Change:
         return changed
 
     return change
+
+
+def _wrap(asked: actions.Wrapping) -> Change:
+    path = asked.into
+    into = path[-1]
+
+    def change(parent: Object) -> bool:
+        taken = {key: parent.pop(key) for key in asked.fields if key in parent}
+        if not taken:
+            return False
+        value = parent.get(into)
+        child = {} if value is None else open_object(bytes(value))
+        if child is None:
+            raise Unable(f"wrap: `{render(path)}` is not an object")
+        for key, member in taken.items():
+            if key in child:
+                raise Unable(f"wrap: `{key}` is taken in `{render(path)}`")
+            child[key] = member
+        parent[into] = Raw(close_object(child))
+        return True
+
+    return below(path, change)
+
+
+def _unwrap(asked: actions.Unwrapping) -> Change:
+    path = asked.field
+    outer = path[-1]
+
+    def change(parent: Object) -> bool:
+        value = parent.get(outer)
+        if value is None or value == NULL:
+            return False
+        child = open_object(bytes(value))
+        if child is None:
+            raise Unable(f"unwrap: `{render(path)}` is not an object")
+        keys = [key for key in asked.fields or child if key in child]
+        if asked.fields and not keys:
+            return False
+        taken = {key: child.pop(key) for key in keys}
+        if child:
+            parent[outer] = Raw(close_object(child))
+        else:
+            del parent[outer]
+        for key, member in taken.items():
+            if key in parent:
+                raise Unable(f"unwrap: `{key}` is taken beside `{render(path)}`")
+            parent[key] = member
+        return True
+
+    return below(path, change)

@@ -1,4 +1,4 @@
-r"""Split a JSON object into its members where a strict parser refuses it.
+r"""Split a JSON object or list into its members where a strict parser refuses it.
 
 Python's `json.dumps` writes `NaN`, `Infinity`, `-Infinity` and escapes of lone surrogates
 (`\ud800`), which RFC 8259 does not allow or advises against, and nesting can be deeper than a
@@ -47,16 +47,26 @@ def split(text: str) -> list[tuple[str, str]] | None:
     The keys keep their quotes. None where the text is not an object, or not JSON even by the
     tolerant reading.
     """
+    return _split(text, "{")
+
+
+def split_list(text: str) -> list[str] | None:
+    """Give the elements of the list that `text` is, as they are written; None where it is none."""
+    elements = _split(text, "[")
+    return None if elements is None else [element for _, element in elements]
+
+
+def _split(text: str, opening: str) -> list[tuple[str, str]] | None:
     members: list[tuple[str, str]] = []
     # For each open object and array, what may come after a value in it.
     inside: list[int] = []
     state, key, value_start = _VALUE, "", 0
     for kind, start, end in _tokens(text):
         following = _MOVES[state].get(kind)
-        if following is None or not (inside or kind == "{"):
+        if following is None or not (inside or kind == opening):
             return None
         if len(inside) == 1:
-            if state == _VALUE:
+            if state in (_VALUE, _FIRST_VALUE):
                 value_start = start
             elif following == _COLON:
                 key = text[start:end]

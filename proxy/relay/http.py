@@ -10,7 +10,8 @@ not read stops the pump of the body, which stops the reading from the client.
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from collections.abc import Callable
+from time import perf_counter
 
 from proxy.errors import ClientError, RequestTimeout, SegueError, UpstreamError
 from proxy.headers import RawFields, end_to_end, serialize
@@ -20,11 +21,8 @@ from proxy.upstream import Connection, Head
 Fields = list[tuple[bytes, bytes]]
 
 
-class Amend(Protocol):
-    """Changes the fields of a final response before they are sent."""
-
-    def __call__(self, status: int, fields: Fields) -> Fields:
-        """Return the fields to send."""
+Amend = Callable[[int, Fields], Fields]
+"""Given the status of a final response and its fields, returns the fields to send."""
 
 
 class Exchange:
@@ -36,6 +34,7 @@ class Exchange:
         head_sent: whether the client has seen a part of the response.
         complete: whether the client was sent the whole response.
         request_size, response_size: bytes of the bodies that were passed on.
+        waited: seconds from handing the server the request to the last byte of its response.
     """
 
     __slots__ = (
@@ -56,6 +55,7 @@ class Exchange:
         "head_sent",
         "request_size",
         "response_size",
+        "waited",
     )
 
     def __init__(
@@ -86,6 +86,7 @@ class Exchange:
         self.complete = False
         self.request_size = 0
         self.response_size = 0
+        self.waited = 0.0
 
     @property
     def switched(self) -> bool:
@@ -106,6 +107,7 @@ class Exchange:
         self._client.flow = self
         pump: asyncio.Task[None] | None = None
         finished = False
+        begun = perf_counter()
         try:
             if request.payload.is_eof():
                 connection.transport.write(self._with_whole_body(head))
@@ -116,6 +118,7 @@ class Exchange:
             await self._done
             finished = True
         finally:
+            self.waited = (connection.ended or perf_counter()) - begun
             self._client.flow = None
             whole = pump is None or pump.done()
             if pump is not None and not pump.done():

@@ -23,6 +23,8 @@ from proxy.treatment import Treatment
 from proxy.walker import Blame, Fault, Walker
 
 GOING_AWAY = 1001
+ABNORMAL = 1006
+TOO_BIG = 1009
 BAD_GATEWAY = 1014
 """The server broke the protocol (registered with IANA; RFC 6455 section 11.7)."""
 
@@ -178,6 +180,7 @@ class Relay:
 
     __slots__ = (
         "_backlog",
+        "_ended_first",
         "_loop",
         "_on_end",
         "_timeout",
@@ -203,6 +206,7 @@ class Relay:
         self._timeout = limits.close_timeout
         self._timer: asyncio.TimerHandle | None = None
         self._backlog = 0
+        self._ended_first = Side.CLIENT
         self.fault: Fault | None = None
         self.fault_side: Side | None = None
         self.draining = False
@@ -254,6 +258,31 @@ class Relay:
             self.server.send_close(GOING_AWAY, "proxy restart")
             self._set_timer()
 
+    @property
+    def received(self) -> tuple[int, int]:
+        """The bytes that arrived so far: from the client, from the server."""
+        return self.client.received, self.server.received
+
+    @property
+    def closes(self) -> tuple[tuple[str, int], ...]:
+        """Once it has ended: who sent a Close frame (Segue: to the client), and its code.
+
+        Where nobody did, 1006 (RFC 6455 section 7.1.5) of the side that ended first.
+        """
+        own = self.client.sent_close if self.client.pending_close is None else None
+        frames = (
+            (Side.CLIENT.value, self.client.walker.close_code),
+            (Side.SERVER.value, self.server.walker.close_code),
+            ("segue", own),
+        )
+        sent = tuple([(side, code) for side, code in frames if code is not None])
+        return sent or ((self._ended_first.value, ABNORMAL),)
+
+    @property
+    def too_big(self) -> bool:
+        """Whether it ended because of a message that was larger than the limits allow."""
+        return self.fault is not None and self.fault.code == TOO_BIG
+
     def abort(self) -> None:
         """End the connection at once."""
         for leg in (self.client, self.server):
@@ -285,6 +314,7 @@ class Relay:
                 self._timer.cancel()
             self._on_end(self)
             return
+        self._ended_first = leg.side
         peer.walker.discard()
         if peer.walker.close_code is not None:
             peer.close()  # It has said its last word.
@@ -300,7 +330,7 @@ class Relay:
         self.fault = fault
         self.fault_side = leg.side
         onward = fault.code
-        if fault.blame is Blame.SENDER and fault.code != 1009:
+        if fault.blame is Blame.SENDER and fault.code != TOO_BIG:
             onward = BAD_GATEWAY if leg.side is Side.SERVER else GOING_AWAY
         leg.send_close(fault.code, fault.reason)
         if leg.pending_close is None:
@@ -312,25 +342,19 @@ class Relay:
 
     def _set_timer(self) -> None:
         if self._timer is None:
-            self._wait(self._close)
+            self._wait()
 
-    def _wait(self, then: Callable[[], None]) -> None:
+    def _wait(self) -> None:
         self._backlog = self._unsent()
-        self._timer = self._loop.call_later(self._timeout, self._expire, then)
+        self._timer = self._loop.call_later(self._timeout, self._expire)
 
-    def _expire(self, then: Callable[[], None]) -> None:
-        # A peer that takes what it was sent, however slowly, is not given up.
+    def _expire(self) -> None:
+        # A peer that takes what it was sent, however slowly, is not given up. (What the kernel
+        # holds when the rest is dropped is still delivered.)
         if self._unsent() < self._backlog:
-            self._wait(then)
+            self._wait()
         else:
-            then()
-
-    def _close(self) -> None:
-        """Close what is open. What the kernel holds by then is still delivered."""
-        for leg in (self.client, self.server):
-            if not leg.lost:
-                leg.close()
-        self._wait(self.abort)
+            self.abort()
 
     def _unsent(self) -> int:
         legs = (self.client, self.server)

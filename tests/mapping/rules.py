@@ -6,13 +6,14 @@ from textwrap import indent
 
 from proxy.documents import parse
 from proxy.mapping.compiler import compile_mapping
-from proxy.mapping.engine import Link, Program
+from proxy.mapping.engine import Program
+from proxy.mapping.links import Link
 from proxy.mapping.model import MappingFile
 
 HEAD = """
 name: {name}
 description: For a test.
-channel: websocket
+channel: {channel}
 direction: to_client
 on_error: {on_error}
 rules:
@@ -25,12 +26,15 @@ EXAMPLE = """
 """
 
 
-def link(rules: str, *, name: str = "tested", on_error: str = "pass") -> Link:
+def link(
+    rules: str, *, name: str = "tested", on_error: str = "pass", channel: str = "websocket"
+) -> Link:
     """Compile rules: `name`, `match` and `do` of each, without examples."""
     text = "".join(
         f"- {rule.strip()}{EXAMPLE}" for rule in rules.split("\n- ") if rule.strip("\n- ")
     )
-    document = parse(HEAD.format(name=name, on_error=on_error) + indent(text, "  "), "rules.yaml")
+    head = HEAD.format(name=name, on_error=on_error, channel=channel)
+    document = parse(head + indent(text, "  "), "rules.yaml")
     return compile_mapping(MappingFile.model_validate(document.data))
 
 

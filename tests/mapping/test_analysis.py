@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from proxy.documents import parse
 from proxy.mapping import analysis
-from proxy.mapping.model import Match
+from proxy.mapping.matches import Match
 from proxy.mapping.objects import open_object
 from proxy.mapping.predicates import compile_match
 

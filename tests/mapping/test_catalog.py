@@ -6,12 +6,19 @@ import pytest
 
 from proxy.documents import Document, parse
 from proxy.errors import ConfigError
-from proxy.mapping.catalog import NO_PROGRAMS, Catalog, CohortBinding, build
+from proxy.mapping.catalog import (
+    NO_PROGRAMS,
+    Catalog,
+    CohortBinding,
+    RouteBinding,
+    build,
+)
+from proxy.values import Direction
 
 FILE = """\
 name: {name}
 description: d
-channel: websocket
+channel: {channel}
 direction: {direction}
 {inverse}
 rules:
@@ -23,10 +30,17 @@ rules:
 
 
 def mapping(
-    name: str, before: str, after: str, *, direction: str = "to_client", inverse: str = ""
+    name: str,
+    before: str,
+    after: str,
+    *,
+    direction: str = "to_client",
+    inverse: str = "",
+    channel: str = "websocket",
 ) -> Document:
     text = FILE.format(
         name=name,
+        channel=channel,
         direction=direction,
         inverse=f"inverse: {inverse}" if inverse else "",
         before=before,
@@ -106,7 +120,10 @@ def test_a_mapping_bound_the_wrong_way() -> None:
 
 def test_two_mappings_of_one_name() -> None:
     again = parse(
-        FILE.format(name="m", direction="to_client", inverse="", before="a", after="b"), "z"
+        FILE.format(
+            name="m", channel="http", direction="to_client", inverse="", before="a", after="b"
+        ),
+        "z",
     )
     assert told(mapping("m", "a", "b"), again) == ["z:1:7: name: the name `m` is taken by m.yaml"]
 
@@ -181,3 +198,160 @@ def test_every_file_is_checked_and_an_unread_mapping_is_not_called_unknown() -> 
     ]
     assert problems[0] == ": new.to_client[1]: there is no mapping `zzz`; there are: forth"
     assert problems[-1] == ("list.yaml:1:1: expected a mapping (key: value), found a list")
+
+
+def test_a_derived_inverse_is_a_mapping_of_its_own() -> None:
+    forth = mapping("forth", "a", "b", inverse="{derive: back}")
+    catalog = build([forth], {"old": CohortBinding(to_client=("back",))})
+    assert catalog.names == ("forth", "back")
+    program = catalog.for_cohort("old").to_client
+    assert program is not None
+    assert program.apply(b'{"kind":"b"}') == (b'{"kind":"a"}',)
+    assert catalog.mappings["back"].name == "back"
+
+
+def test_a_derived_inverse_can_go_the_other_way() -> None:
+    forth = mapping("forth", "a", "b", inverse="{derive: back, direction: to_server}")
+    program = (
+        build([forth], {"old": CohortBinding(to_server=("back",))}).for_cohort("old").to_server
+    )
+    assert program is not None
+    assert program.direction is Direction.TO_SERVER
+
+
+def test_a_derived_inverse_whose_name_is_taken() -> None:
+    forth = mapping("forth", "a", "b", inverse="{derive: forth}")
+    taken = "5:19: inverse.derive: the name `forth` is taken by forth.yaml"
+    assert told(forth) == [f"forth.yaml:{taken}"]
+    other = mapping("other", "c", "d", inverse="{derive: forth}")
+    assert told(mapping("forth", "a", "b"), other) == [f"other.yaml:{taken}"]
+
+
+LOSING = """\
+name: m
+description: d
+channel: websocket
+direction: to_client
+inverse: {inverse}
+rules:
+  - name: r
+    match: {{field: kind, equals: a}}
+    do: {do}
+    {loses}
+    examples: [{{in: {{kind: a, x: 1}}, out: {{kind: a}}}}]
+"""
+
+
+def test_a_loss_that_is_not_declared() -> None:
+    text = LOSING.format(inverse="{derive: back}", do="[{remove: [x]}, {set: {kind: a}}]", loses="")
+    problems = told(parse(text, "m.yaml"))
+    assert problems[0] == (
+        "m.yaml:9:9: rules[0].do: `remove` loses `x`, and `back` cannot restore it:"
+        " name it in `loses`"
+    )
+    declared = text.replace("    \n", "    loses: [x]\n")
+    assert build([parse(declared, "m.yaml")], {}).names == ("m", "back")
+
+
+def test_an_inverse_that_cannot_be_derived_says_why_and_is_not_called_unknown() -> None:
+    text = LOSING.format(inverse="{derive: back}", do="[{remove: [x]}]", loses="loses: [x]")
+    assert told(parse(text, "m.yaml"), old=CohortBinding(to_client=("back",))) == [
+        "m.yaml:5:10: inverse: it cannot be derived: no rule has a way back"
+    ]
+
+
+def test_a_derived_inverse_that_does_not_lead_back_is_told() -> None:
+    text = """\
+name: m
+description: d
+channel: websocket
+direction: to_client
+inverse: {derive: back}
+rules:
+  - name: one
+    match: {field: kind, equals: a}
+    do: [{set: {kind: c}}]
+    examples: [{in: {kind: a}, out: {kind: c}}]
+  - name: two
+    match: {field: kind, equals: b}
+    do: [{set: {kind: c}}]
+    examples: [{in: {kind: b}, out: {kind: c}}]
+"""
+    assert told(parse(text, "m.yaml")) == [
+        (
+            "m.yaml:14:16: rules[1].examples[0]: the way back through `back` differs:"
+            ' `kind` is "a", expected "b" (what is lost goes into `loses`)'
+        ),
+    ]
+
+
+def test_a_derived_inverse_whose_messages_do_not_come_back_is_told() -> None:
+    text = """\
+name: m
+description: d
+channel: websocket
+direction: to_client
+inverse: {derive: back}
+rules:
+  - name: one
+    match: {all: [{field: kind, equals: a}, {field: x, exists: false}]}
+    do: [{set: {kind: z}}]
+    examples: [{in: {kind: a}, out: {kind: z}}]
+  - name: two
+    match: {field: kind, equals: a}
+    do: [{remove: [x]}, {set: {kind: b}}]
+    loses: [x]
+    examples: [{in: {kind: a, x: 1}, out: {kind: b}}]
+"""
+    assert told(parse(text, "m.yaml")) == [
+        'm.yaml:5:10: inverse: the way back through `m` differs: `kind` is "z", expected "b"'
+    ]
+
+
+def bodies(**changes: str) -> Document:
+    return mapping("bodies", "a", "b", channel="http", **changes)
+
+
+def test_a_cohort_has_programs_for_its_routes() -> None:
+    routes = (
+        RouteBinding("/jobs/", ("get",), to_client=("bodies",)),
+        RouteBinding("/jobs/{}/", to_server=("up",), to_client=("bodies", "bodies")),
+    )
+    up = mapping("up", "a", "b", channel="http", direction="to_server")
+    programs = build([bodies(), up], {"new": CohortBinding(http=routes)}).for_cohort("new")
+    first = programs.route("GET", b"/jobs/")
+    assert first is not None
+    assert (first.pattern, first.to_server) == ("/jobs/", None)
+    assert first.to_client is not None
+    assert first.to_client.apply(b'[{"kind":"a"}]') == (b'[{"kind":"b"}]',)
+    assert programs.route("POST", b"/jobs/") is None
+    second = programs.route("PATCH", b"/jobs/1/")
+    assert second is not None
+    assert second.to_client is not None
+    assert second.to_server is not None
+    assert (second.to_server.name, second.to_client.name) == ("up", "bodies+bodies")
+
+
+def test_wrong_routes_are_told_with_their_place() -> None:
+    config = parse("cohorts: [{http: [{path: x, to_client: [zzz]}, {path: /y}]}]", "config.yaml")
+    routes = (RouteBinding("x", to_client=("zzz",)), RouteBinding("/y", to_server=("bodies",)))
+    binding = CohortBinding(http=routes, document=config, http_path=("cohorts", 0, "http"))
+    problems = told(bodies(), new=binding)
+    assert [problem.removeprefix("config.yaml:1:").split("`")[0] for problem in problems] == [
+        "26: cohorts[0].http[0].path: expected a path as ",
+        "41: cohorts[0].http[0].to_client[0]: there is no mapping ",
+        "48: cohorts[0].http[1].to_server[0]: ",
+    ]
+    assert told(new=CohortBinding(http=(RouteBinding("/", to_client=("zzz",)),))) == [
+        ": new.http[0].to_client[0]: there is no mapping `zzz`; there are: none"
+    ]
+
+
+def test_a_mapping_bound_to_the_wrong_channel() -> None:
+    assert told(bodies(), new=CohortBinding(to_client=("bodies",))) == [
+        ": new.to_client[0]: `bodies` is a mapping for http, not websocket"
+    ]
+    route = RouteBinding("/", to_client=("forth",))
+    assert told(mapping("forth", "a", "b"), new=CohortBinding(http=(route,))) == [
+        ": new.http[0].to_client[0]: `forth` is a mapping for websocket, not http"
+    ]

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from proxy.mapping.model import Match
+from proxy.mapping.matches import Match
 from proxy.mapping.objects import open_object
 from proxy.mapping.predicates import compile_match
+from tests.mapping.dialects import matches, messages
 from tests.mapping.rules import link, program
 
 RULES = """
@@ -85,39 +86,6 @@ def test_a_rule_for_messages_without_the_field_does_not_take_those_with_it(absen
     assert program(rules).apply(b'{"kind":"chat"}') == (b'{"kind":"chat","rule":"chat"}',)
     assert program(rules).apply(b'{"x":1}') == (b'{"x":1,"rule":"without"}',)
     assert program(rules).apply(b'{"kind":"other"}') is None
-
-
-matches = st.recursive(
-    st.one_of(
-        st.builds(
-            lambda field, value: {"field": field, "equals": value},
-            st.sampled_from(["kind", "a", "a.b"]),
-            st.sampled_from(["x", "y", 1, True, None]),
-        ),
-        st.builds(
-            lambda values: {"field": "kind", "one_of": values},
-            st.lists(st.sampled_from(["x", "y", "z", 1]), min_size=1, max_size=3),
-        ),
-        st.builds(
-            lambda field, exists: {"field": field, "exists": exists},
-            st.sampled_from(["kind", "a", "a.b"]),
-            st.booleans(),
-        ),
-    ),
-    lambda inner: st.one_of(
-        st.lists(inner, min_size=1, max_size=3).map(lambda each: {"all": each}),
-        st.lists(inner, min_size=1, max_size=3).map(lambda each: {"any": each}),
-        inner.map(lambda each: {"not": each}),
-    ),
-    max_leaves=4,
-)
-messages: st.SearchStrategy[dict[str, object]] = st.fixed_dictionaries(
-    {},
-    optional={
-        "kind": st.sampled_from(["x", "y", "z", "w", 1, True, None, [], {}]),
-        "a": st.sampled_from(["x", 1, None, {}, {"b": "x"}, {"b": 1}]),
-    },
-)
 
 
 @given(st.lists(matches, min_size=1, max_size=5), messages)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import MappingFailure
-from proxy.mapping.engine import Link, Program, Rule
+from proxy.mapping.engine import Program
+from proxy.mapping.links import Link, Rule
 from proxy.mapping.objects import Object
 from proxy.values import Direction, OnError
 from tests.mapping import jsontexts
@@ -186,3 +187,66 @@ def test_an_operation_may_give_several_messages_and_the_next_works_on_each() -> 
         [splitting, link("\n- name: a\n  match: {field: a, exists: true}\n  do: [{set: {a: 2}}]")]
     )
     assert chain.apply(b'{"a": 1}') == (b'{"a":2}',) * 4
+
+
+BODY_RULES = """
+- name: job
+  match: {field: id, exists: true}
+  do: [{rename: {old: new}}]
+- name: broken
+  match: {field: broken, exists: true}
+  do: [{set: {broken.x: 1}}]
+"""
+BODY = Program([link(BODY_RULES, channel="http")])
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"id":1, "old":1.10}', b'{"id":1,"new":1.10}'),
+        (
+            b'[{"id":1,"old":2}, {"old": 3}, 4, [{"id":1,"old":2}]]',
+            b'[{"id":1,"new":2},{"old": 3},4,[{"id":1,"old":2}]]',
+        ),
+        (b' [ {"id":1,"old":NaN} ] ', b'[{"id":1,"new":NaN}]'),
+        (b'[{"id":1}]', None),
+        (b"[]", None),
+        (b"[", None),
+        (b"[\xff]", None),
+        (b'"id"', None),
+        (b"", None),
+    ],
+)
+def test_a_body_that_is_a_list_is_mapped_element_by_element(
+    body: bytes, expected: bytes | None
+) -> None:
+    assert BODY.apply(body) == (None if expected is None else (expected,))
+
+
+def test_one_element_that_fails_fails_the_whole_body() -> None:
+    with pytest.raises(MappingFailure) as caught:
+        BODY.apply(b'[{"id":1,"old":2},{"broken":1}]')
+    assert caught.value.rule == "broken"
+
+
+def test_a_body_has_room_for_many_elements_and_not_for_endless_bytes() -> None:
+    many = b"[" + b",".join([b'{"id":1,"old":2}'] * 2_000) + b"]"
+    (mapped,) = BODY.apply(many) or ()
+    assert mapped == many.replace(b"old", b"new")
+    growing = (
+        f"\n- name: g\n  match: {{field: a, exists: true}}\n  do: [{{set: {{x: {'y' * 99_999}}}}}]"
+    )
+    with pytest.raises(MappingFailure, match="more than 67108864 bytes"):
+        Program([link(growing, channel="http")]).apply(b"[" + b'{"a":1},' * 700 + b'{"a":1}]')
+
+
+SPLIT = "\n- name: s\n  match: {field: l, exists: true}\n  do: [{split: {field: l, into: e}}]"
+AGAIN = "\n- name: s\n  match: {field: m, exists: true}\n  do: [{split: {field: m, into: f}}]"
+
+
+def test_a_chain_of_splits_is_bounded_as_a_whole() -> None:
+    chain = Program([link(SPLIT, name="one"), link(AGAIN, name="two")])
+    assert len(chain.apply(b'{"l":[1,2],"m":[3,4]}') or ()) == 4
+    with pytest.raises(MappingFailure, match="more than 1000 messages") as caught:
+        chain.apply(json.dumps({"l": [1] * 40, "m": [2] * 40}).encode())
+    assert (caught.value.mapping, caught.value.rule) == ("two", "s")

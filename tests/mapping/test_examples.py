@@ -6,8 +6,17 @@ import pytest
 
 from proxy.documents import parse
 from proxy.mapping.compiler import compile_mapping
-from proxy.mapping.examples import check_example, check_round_trip
+from proxy.mapping.engine import Program
+from proxy.mapping.examples import (
+    MAX_CHARACTERS,
+    MAX_EXAMPLES,
+    MAX_PROBLEMS,
+    check_example,
+    check_example_file,
+    check_round_trip,
+)
 from proxy.mapping.model import MappingFile
+from tests.mapping.rules import link, program
 
 FILE = """
 name: m
@@ -153,3 +162,100 @@ def test_an_inverse_that_cannot_be_carried_out_is_told() -> None:
 
 def test_a_rule_that_fails_there_is_not_told_twice() -> None:
     assert there_and_back("[{set: {kind.x: 2}}]", "[{set: {x: 1}}]", "{kind: a}") is None
+
+
+def test_each_message_of_a_split_has_to_come_back_without_what_is_lost() -> None:
+    split = "[{split: {field: l, into: e}}]"
+    back = "[{remove: [nothing]}]"
+    message = "{kind: a, x: 1, l: [1, 2]}"
+    assert there_and_back(split, back, message, "[l, e]") is None
+    assert there_and_back(split, back, message, "[l]") == '`e` is "1", expected none'
+    assert there_and_back(split, "[{remove: [x]}]", message, "[l, e]") is not None
+
+
+def test_what_is_lost_in_the_elements_of_a_list_is_left_out() -> None:
+    do = "[{for_each: {field: l, do: [{remove: [x]}]}}]"
+    message = "{kind: a, l: [{x: 1, y: 2}, 3]}"
+    assert there_and_back(do, "[{remove: [nothing]}]", message, "[l.x]") is None
+    assert there_and_back(do, "[{remove: [nothing]}]", message) is not None
+
+
+RECORDED = program("""
+- name: set
+  match: {field: kind, equals: set}
+  do: [{set: {x: 1.0}}]
+- name: gone
+  match: {field: kind, equals: gone}
+  do: [{drop: true}]
+- name: batch
+  match: {field: kind, equals: batch}
+  do: [{split: {field: l}}]
+- name: broken
+  match: {field: kind, equals: broken}
+  do: [{set: {kind.x: 1}}]
+""")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"in": {"kind": "set"}, "out": {"x": 1, "kind": "set"}}',
+        '{"in": {"kind": "set", "l": "\u2028"}, "out": {"kind": "set", "l": "\u2028", "x": 1}}',
+        '{"in": {"kind": "set", "n": NaN}, "out": {"kind": "set", "n": NaN, "x": 1}}',
+        r'{"in": {"kind": "\u0067one"}, "out": null}',
+        '{"in": {"kind": "gone"}, "out": [], "note": "an empty list is nothing too"}',
+        '{"in": {"kind":"batch","l":[1,2]}, "out":[{"kind":"batch","l":1},{"kind":"batch","l":2}]}',
+        '{"in": {"kind": "other", "n": 1.10}, "out": {"kind": "other", "n": 1.1}}',
+        '{"in": "hello", "out": "hello"}',
+    ],
+)
+def test_a_recorded_example_that_holds(line: str) -> None:
+    assert check_example_file(RECORDED, f"{line}\n\n", "f.jsonl") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("hello", "expected a JSON object on one line"),
+        ("[]", "expected a JSON object on one line"),
+        ('{"in": {}}', "expected a JSON object on one line"),
+        ('{"in": {}, "out": {}, "more": 1}', "expected a JSON object on one line"),
+        ('{"in": {}, "out": {}', "expected a JSON object on one line"),
+        ('{"in": {}, "out": "\ud800"}', "expected a JSON object on one line"),
+        ('{"in": {"kind": "set"}, "out": {"kind": "set"}}', 'the example fails: `x` is "1.0"'),
+        ('{"in": {"kind": "gone"}, "out": {}}', "expected one message, found no message"),
+        ('{"in": {"kind": "broken"}, "out": {}}', "the rule `broken` cannot be carried out"),
+    ],
+)
+def test_a_recorded_example_that_fails_is_told_with_its_line(line: str, wrong: str) -> None:
+    (problem,) = check_example_file(RECORDED, f'{{"in": 1, "out": 1}}\n{line}\n', "f.jsonl")
+    assert str(problem).startswith("f.jsonl:2:1: ")
+    assert wrong in problem.message
+
+
+def test_a_body_may_be_a_list_on_both_sides() -> None:
+    rule = "\n- name: r\n  match: {field: a, exists: true}\n  do: [{rename: {a: b}}]"
+    body = Program([link(rule, channel="http")])
+    line = '{"in": [{"a": 1}, 2], "out": [{"b": 1}, 2]}'
+    assert check_example_file(body, line, "f") == []
+    assert len(check_example_file(body, '{"in": [{"a": 1}], "out": {"b": 1}}', "f")) == 1
+    assert check_example_file(body, '{"in": null, "out": null}', "f") == []
+
+
+def test_a_file_of_examples_is_bounded() -> None:
+    failing = '{"in": 1, "out": 2}\n'
+    problems = check_example_file(RECORDED, failing * (MAX_PROBLEMS + 5), "f")
+    assert len(problems) == MAX_PROBLEMS + 1
+    assert problems[-1].message == "and 5 more examples fail"
+    (problem,) = check_example_file(RECORDED, "x\n" * (MAX_EXAMPLES + 1), "f")
+    assert problem.message == f"more than {MAX_EXAMPLES} examples"
+    (problem,) = check_example_file(RECORDED, " " * (MAX_CHARACTERS + 1), "f")
+    assert problem.message == f"longer than {MAX_CHARACTERS} characters"
+
+
+def test_a_text_nested_too_deep_to_compare_differs_or_is_the_same() -> None:
+    deep = "[" * 5_000 + "]" * 5_000
+    same = f'{{"in": {{"d": {deep}}}, "out": {{"d": {deep}}}}}'
+    assert check_example_file(RECORDED, same, "f") == []
+    (problem,) = check_example_file(RECORDED, f'{{"in": 1, "out": {{"d": {deep}}}}}', "f")
+    assert "differ" in problem.message or "expected" in problem.message

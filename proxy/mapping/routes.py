@@ -1,0 +1,125 @@
+"""What is done to one client's messages and bodies, and to which routes' bodies.
+
+A route is named by methods and a pattern of the path as it stands in the request line, percent
+signs and all, without the query: `{}` stands for one segment that is not empty, and `**`, which
+comes last, for whatever is left.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from proxy.mapping.engine import Program
+
+_PATTERN: Final = re.compile(r"/(?:[^\x00-\x20?#*{}\x7f-\U0010ffff]|(?<=/)\{\}(?=/|\Z))*(?:\*\*)?")
+_ANYTHING: Final = "**"
+
+
+def check_pattern(pattern: str) -> str:
+    """Let through what `Routes` understands.
+
+    Raises:
+        ValueError: it is no pattern of a path.
+    """
+    rest = pattern.removesuffix(_ANYTHING)
+    if not _PATTERN.fullmatch(pattern) or (rest != pattern and not rest.endswith("/")):
+        raise ValueError(
+            "expected a path as `/api/jobs/{}/`: ASCII, no query; `{}` is one whole segment,"
+            " `/**` at the end is any rest"
+        )
+    return pattern
+
+
+@dataclass(frozen=True, slots=True)
+class RoutePrograms:
+    """What is done to the bodies of one route; None where nothing is.
+
+    Attributes:
+        pattern: the path, as the configuration has it.
+        methods: upper-case; empty for all.
+        to_server: for request bodies.
+        to_client: for response bodies.
+    """
+
+    pattern: str
+    methods: frozenset[str] = frozenset()
+    to_server: Program | None = None
+    to_client: Program | None = None
+
+
+class Routes:
+    """The routes of a cohort; the first that fits a request counts."""
+
+    __slots__ = ("_by_path", "_patterns")
+
+    def __init__(self, routes: Sequence[RoutePrograms]) -> None:
+        """Sort the routes.
+
+        Args:
+            routes: in the order of the configuration, their patterns checked.
+        """
+        self._by_path: dict[bytes, list[tuple[int, RoutePrograms]]] = {}
+        self._patterns: list[tuple[int, re.Pattern[bytes], RoutePrograms]] = []
+        for index, route in enumerate(routes):
+            if "{" in route.pattern or route.pattern.endswith(_ANYTHING):
+                self._patterns.append((index, _compile(route.pattern), route))
+            else:
+                self._by_path.setdefault(route.pattern.encode(), []).append((index, route))
+
+    def find(self, method: str, path: bytes) -> RoutePrograms | None:
+        """Find the first route that fits."""
+        first: tuple[int, RoutePrograms] | None = None
+        for candidate in self._by_path.get(path, ()):
+            if _takes(candidate[1], method):
+                first = candidate
+                break
+        for index, pattern, route in self._patterns:
+            if first is not None and first[0] < index:
+                break
+            if _takes(route, method) and pattern.fullmatch(path):
+                return route
+        return None if first is None else first[1]
+
+
+def _takes(route: RoutePrograms, method: str) -> bool:
+    return not route.methods or method in route.methods
+
+
+def _compile(pattern: str) -> re.Pattern[bytes]:
+    """Write a pattern as a regular expression.
+
+    It is linear: a placeholder ends where its segment does, and only the end is open.
+    """
+    rest = pattern.removesuffix(_ANYTHING)
+    written = rb"[^/]+".join(re.escape(part.encode()) for part in rest.split("{}"))
+    return re.compile(written + (b".*" if rest != pattern else b""), re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """What is done to one client's messages; None where nothing is.
+
+    Attributes:
+        to_client: for the WebSocket messages that the server sends.
+        to_server: for those that the client sends.
+        routes: for the bodies of HTTP.
+    """
+
+    to_client: Program | None = None
+    to_server: Program | None = None
+    routes: Routes | None = field(default=None, compare=False)
+
+    def route(self, method: str, path: bytes) -> RoutePrograms | None:
+        """Tell what is done to the bodies of a request and its response.
+
+        Args:
+            method: as it stands in the request line.
+            path: of the request's target as the server is sent it, without the query.
+        """
+        return None if self.routes is None else self.routes.find(method, path)
+
+
+NO_PROGRAMS: Final = Programs()

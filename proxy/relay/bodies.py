@@ -1,0 +1,241 @@
+"""JSON bodies of the routes that have a mapping: held whole, rewritten, measured anew.
+
+What depends on the old bytes of a body goes with them: its length, validators and digests. So that
+there is a whole, readable body at all, the server is asked for the identity encoding, and neither
+for a part of it nor whether it has changed. Preconditions of writes (`If-Match`,
+`If-Unmodified-Since`) go on: without them a guarded write would become an unguarded one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.errors import ClientError, ContentTooLarge, MappingFailure, RequestTimeout
+from proxy.headers import RawFields, values_of
+from proxy.relay.http import Amend, Exchange, Fields
+from proxy.relay.takeover import ClientConnection, Request
+from proxy.treatment import Treatment
+from proxy.upstream import Connection, Head
+
+_NOT_ASKED: Final = frozenset(
+    {b"accept-encoding", b"if-modified-since", b"if-none-match", b"if-range", b"range"}
+)
+"""Fields that would bring a part of the body, an encoded one, or none (RFC 9110, 12 to 14)."""
+
+_OF_THE_OLD_BYTES: Final = frozenset(
+    {
+        b"accept-ranges",
+        b"content-digest",
+        b"content-length",
+        b"content-md5",
+        b"digest",
+        b"etag",
+        b"last-modified",
+        b"repr-digest",
+    }
+)
+"""Fields that describe the bytes of a body (RFC 9110 section 8.8, RFC 9530)."""
+
+
+def is_json(fields: RawFields) -> bool:
+    """Whether a body is JSON that can be read: by its type (RFC 8259, RFC 6839), and unencoded."""
+    types = values_of(fields, b"content-type")
+    if len(types) != 1 or any(
+        value.strip().lower() not in (b"", b"identity")
+        for value in values_of(fields, b"content-encoding")
+    ):
+        return False
+    kind = types[0].partition(b";")[0].strip().lower()
+    return kind == b"application/json" or (
+        kind.startswith(b"application/") and kind.endswith(b"+json")
+    )
+
+
+def ask_for_identity(fields: Fields) -> Fields:
+    """Return the fields of a request whose response may be rewritten."""
+    kept = [field for field in fields if field[0].lower() not in _NOT_ASKED]
+    return [*kept, (b"Accept-Encoding", b"identity")]
+
+
+def with_length(fields: Fields, size: int) -> Fields:
+    """Return fields for a body of that many bytes that is no longer the one they described."""
+    kept = [field for field in fields if field[0].lower() not in _OF_THE_OLD_BYTES]
+    return [*kept, (b"Content-Length", b"%d" % size)]
+
+
+def vary(fields: Fields, name: bytes) -> Fields:
+    """Return the fields of a response that depends on a request field (RFC 9110 section 12.5.5)."""
+    present = b",".join(values_of(fields, b"vary")).lower()
+    listed = {part.strip() for part in present.split(b",")}
+    return fields if listed & {b"*", name.lower()} else [*fields, (b"Vary", name)]
+
+
+async def read_body(request: Request, limit: int, timeout: float) -> bytes:
+    """Return the whole body of a request.
+
+    Args:
+        limit: bytes that are held at most.
+        timeout: seconds until the next piece must have come.
+
+    Raises:
+        ContentTooLarge: there is more.
+        RequestTimeout: it does not come.
+        ClientError: its framing is broken.
+    """
+    body = bytearray()
+    try:
+        while True:
+            async with asyncio.timeout(timeout):
+                data = await request.payload.readany()
+            if not data:
+                return bytes(body)
+            body += data
+            if len(body) > limit:
+                raise ContentTooLarge("the body is larger than a mapping may hold")
+    except TimeoutError:
+        raise RequestTimeout("the body of the request took too long") from None
+    except (ClientError, asyncio.CancelledError):
+        raise
+    except Exception:  # noqa: BLE001 (whatever the parser found wrong with the body)
+        raise ClientError("the body of the request is not valid HTTP/1.1") from None
+
+
+def rewrite(treatment: Treatment, body: bytes) -> bytes:
+    """Return what a body becomes.
+
+    Raises:
+        MappingFailure: the mapping says that a failure is answered with an error.
+    """
+    bodies = treatment.rewrite(body)
+    return body if bodies is None else b"".join(bodies)
+
+
+@dataclass(frozen=True, slots=True)
+class BodyMapping:
+    """What is done to the bodies of one route.
+
+    Attributes:
+        to_server, to_client: how request and response bodies are treated; None leaves them alone.
+        limit: bytes of the largest body that is held.
+        timeout: seconds until the next piece of a request's body must have come.
+        vary: the name of the version header, which responses depend on; empty where it is no
+            source of versions.
+    """
+
+    to_server: Treatment | None
+    to_client: Treatment | None
+    limit: int
+    timeout: float
+    vary: bytes
+
+    async def prepare(self, client: ClientConnection, request: Request, fields: Fields) -> Fields:
+        """Rewrite the request's body; return the fields of the request for the server.
+
+        A body that is no JSON streams as it comes.
+
+        Raises:
+            ClientError: the body is too large, too slow, or broken.
+            MappingFailure: the mapping says that a failure is answered with an error.
+        """
+        treatment = self.to_server
+        has_body = request.chunked or not request.payload.is_eof() or has_length(request.fields)
+        if treatment is not None and has_body and is_json(request.fields):
+            if values_of(request.fields, b"expect"):
+                # Nobody else would say it: the server is not asked before the body is here.
+                client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                fields = [field for field in fields if field[0].lower() != b"expect"]
+            body = await read_body(request, self.limit, self.timeout)
+            request.body = rewrite(treatment, body)
+            request.chunked = False
+            fields = with_length(fields, len(request.body))
+        return fields if self.to_client is None else ask_for_identity(fields)
+
+    def amend(self, _: int, fields: Fields) -> Fields:
+        """Say that the response depends on the client's version, whether or not it was changed."""
+        return vary(fields, self.vary) if self.vary else fields
+
+
+def has_length(fields: RawFields) -> bool:
+    """Whether a request announces a body by its length."""
+    return any(value.strip() != b"0" for value in values_of(fields, b"content-length"))
+
+
+class MappedExchange(Exchange):
+    """An exchange whose JSON response is rewritten.
+
+    A response that is no JSON, has no body, or is larger than `limit` passes as it came; the
+    last is counted as failed.
+    """
+
+    __slots__ = ("_body", "_held_head", "_limit", "_treatment")
+
+    def __init__(
+        self,
+        client: ClientConnection,
+        request: Request,
+        connection: Connection,
+        *,
+        amend: Amend | None,
+        body_timeout: float,
+        loop: asyncio.AbstractEventLoop,
+        treatment: Treatment,
+        limit: int,
+    ) -> None:
+        """Begin as an `Exchange` does.
+
+        Args:
+            client, request, connection, amend, body_timeout, loop: as there.
+            treatment: what rewrites the body of the response, and where it counts.
+            limit: bytes of the largest body that is held.
+        """
+        super().__init__(
+            client, request, connection, amend=amend, body_timeout=body_timeout, loop=loop
+        )
+        self._treatment = treatment
+        self._limit = limit
+        self._held_head: Head | None = None
+        self._body = bytearray()
+
+    def on_head(self, head: Head) -> None:
+        """Keep the head of what may be rewritten: its length is not known yet."""
+        if head.bodiless or not is_json(head.fields):
+            super().on_head(head)
+        else:
+            self._held_head = head
+
+    def on_body(self, data: bytes) -> None:
+        """Collect a piece."""
+        if self._held_head is None:
+            super().on_body(data)
+            return
+        self._body += data
+        if len(self._body) > self._limit:
+            self._treatment.counts.failed += 1
+            self._let_go(self._held_head)
+
+    def on_end(self) -> None:
+        """Rewrite the body, and send it."""
+        head = self._held_head
+        if head is not None:
+            body = bytes(self._body)
+            try:
+                rewritten = rewrite(self._treatment, body)
+            except MappingFailure as failure:
+                self._held_head = None
+                self._fail(failure)
+                return
+            if rewritten is not body:
+                head.fields = with_length(head.fields, len(rewritten))
+                head.chunked = head.until_close = False
+                self._body[:] = rewritten
+            self._let_go(head)
+        super().on_end()
+
+    def _let_go(self, head: Head) -> None:
+        self._held_head = None
+        super().on_head(head)
+        if self._body:
+            super().on_body(bytes(self._body))
+            self._body.clear()
