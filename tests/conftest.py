@@ -21,6 +21,10 @@ LOOPS: Final[Mapping[str, Callable[[], asyncio.AbstractEventLoop]]] = {
     "asyncio": asyncio.new_event_loop,
 }
 
+# What whoever runs the tests has set for a Segue of their own must not configure the tests'.
+for name in [name for name in os.environ if name.startswith("SEGUE_")]:
+    del os.environ[name]
+
 # A slow machine is no fault of the code, and the same commit gives the same result twice.
 settings.register_profile(
     "ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -39,14 +43,14 @@ def system_components() -> dict[str, str]:
 def require_component(command: str) -> str:
     """The path of a program that a test cannot do without.
 
-    Where it is missing the test is skipped with the reason, or fails when SEGUE_REQUIRE_ALL=1.
+    Where it is missing the test is skipped with the reason, or fails when TESTS_REQUIRE_ALL=1.
     """
     package = system_components()[command]
     path = shutil.which(command)
     if path is not None:
         return path
     reason = f"needs {command}: apt install {package}"
-    if os.environ.get("SEGUE_REQUIRE_ALL") == "1":
+    if os.environ.get("TESTS_REQUIRE_ALL") == "1":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
 

@@ -47,16 +47,27 @@ def test_example():
 
 
 def test_a_missing_component_skips_by_name(tmp_path: Path) -> None:
-    code, output = run_pytest(tmp_path, NEEDS_GIT, PATH=str(tmp_path), SEGUE_REQUIRE_ALL="")
+    code, output = run_pytest(tmp_path, NEEDS_GIT, PATH=str(tmp_path), TESTS_REQUIRE_ALL="")
     assert code == 0
     assert "SKIPPED" in output
     assert "needs git: apt install git" in output
 
 
 def test_a_missing_component_fails_where_all_are_required(tmp_path: Path) -> None:
-    code, output = run_pytest(tmp_path, NEEDS_GIT, PATH=str(tmp_path), SEGUE_REQUIRE_ALL="1")
+    code, output = run_pytest(tmp_path, NEEDS_GIT, PATH=str(tmp_path), TESTS_REQUIRE_ALL="1")
     assert code == 1
     assert "needs git: apt install git" in output
+
+
+def test_settings_of_whoever_runs_the_tests_do_not_reach_them(tmp_path: Path) -> None:
+    text = """
+import os
+
+def test_example():
+    assert "SEGUE_LOG__LEVEL" not in os.environ
+"""
+    code, output = run_pytest(tmp_path, text, SEGUE_LOG__LEVEL="loud")
+    assert code == 0, output
 
 
 def test_a_component_that_is_not_listed_is_refused(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_mappings_of_the_example_are_the_shipped_ones(path: Path) -> None:
 
 
 def test_kubernetes_accepts_the_manifests() -> None:
-    required = os.environ.get("SEGUE_REQUIRE_ALL") == "1"
+    required = os.environ.get("TESTS_REQUIRE_ALL") == "1"
     find = importlib.import_module if required else pytest.importorskip
     kubernetes = find("kubernetes_validate")
     # A PodMonitor is the Prometheus operator's, whose schema is not among Kubernetes' own.

@@ -156,7 +156,7 @@ def test_scripts_can_be_executed() -> None:
 def test_ci_runs_the_tests_by_the_same_command_as_the_readme() -> None:
     lines = (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()
     assert "exec make test" in lines
-    assert "export SEGUE_REQUIRE_ALL=1" in lines
+    assert "export TESTS_REQUIRE_ALL=1" in lines
 
 
 def test_require_gives_the_path_of_a_program(require: Callable[[str], str]) -> None:

@@ -72,7 +72,7 @@ def test_root_installs_what_is_missing_by_apt(machine: Machine) -> None:
     machine.add("git", "")
     machine.add("prometheus", "")
     apt_that_installs(machine, "chromium", "make")
-    code, output, errors = machine.run("system_packages", SEGUE_REQUIRE_ALL="1")
+    code, output, errors = machine.run("system_packages", TESTS_REQUIRE_ALL="1")
     assert (code, errors) == (0, "")
     assert output == "Installing by apt: chromium make\n"
     update, install = (machine.bin / "calls").read_text().splitlines()
@@ -90,7 +90,7 @@ def test_who_may_not_install_is_told_what_to_install(machine: Machine) -> None:
 
 
 def test_a_missing_program_fails_where_all_are_required(machine: Machine) -> None:
-    code, _, errors = machine.run("system_packages", SEGUE_REQUIRE_ALL="1")
+    code, _, errors = machine.run("system_packages", TESTS_REQUIRE_ALL="1")
     assert code == 1
     assert "Missing for some tests: chromium git make" in errors
 
@@ -98,7 +98,7 @@ def test_a_missing_program_fails_where_all_are_required(machine: Machine) -> Non
 def test_an_apt_that_fails_is_heard(machine: Machine) -> None:
     machine.add("id", "echo 0")
     machine.add("apt-get", 'case "$*" in *install*) echo "E: no such package"; exit 100;; esac')
-    code, _, errors = machine.run("system_packages", SEGUE_REQUIRE_ALL="1")
+    code, _, errors = machine.run("system_packages", TESTS_REQUIRE_ALL="1")
     assert code == 1
     assert "E: no such package" in errors
 
