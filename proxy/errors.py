@@ -125,6 +125,23 @@ class Unavailable(SegueError):
     title = "Service unavailable"
 
 
+class StoreAway(Unavailable):
+    """The store did not answer in time, or not in a way that can be read.
+
+    Whether what was asked of it has been done is not known.
+    """
+
+    label = "store_away"
+    title = "Session store unavailable"
+
+
+class StoreFull(Unavailable):
+    """The store holds as many sessions as it may; nothing was changed."""
+
+    label = "store_full"
+    title = "Too many sessions"
+
+
 class MappingFailure(SegueError):
     """A rule matched, but an operation could not be carried out on this message.
 

@@ -44,6 +44,14 @@ class VersionSource(StrEnum):
     NONE = "none"
 
 
+class HandleKind(StrEnum):
+    """What a client holds that leads to its session."""
+
+    ACCESS = "access"
+    REFRESH = "refresh"
+    COOKIE = "cookie"
+
+
 class MessageCounts:
     """How the data messages of one (mapping, direction) ended; plain integers.
 

@@ -14,6 +14,7 @@ from proxy.errors import (
     MappingFailure,
     Problem,
     SegueError,
+    Unavailable,
     UpstreamError,
 )
 from proxy.frames import is_valid_close_code
@@ -39,6 +40,8 @@ KINDS: list[type[SegueError]] = [
         ("UpstreamUnreachable", 502, 1014, "upstream_unreachable", UpstreamError),
         ("UpstreamTimeout", 504, 1014, "upstream_timeout", UpstreamError),
         ("Unavailable", 503, 1012, "unavailable", SegueError),
+        ("StoreAway", 503, 1012, "store_away", Unavailable),
+        ("StoreFull", 503, 1012, "store_full", Unavailable),
         ("MappingFailure", 502, 1011, "mapping_failed", SegueError),
         ("ConfigError", 500, 1011, "config", SegueError),
     ],

@@ -1,0 +1,1 @@
+"""Where sessions are kept: `base` says what a store does, `sqlite` and `redis` are the two."""
