@@ -246,7 +246,7 @@ class Server:
 async def run(snapshot: Snapshot, log: FilteringBoundLogger, writer: Writer | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal cuts the drain short.
 
-    SIGHUP reloads.
+    SIGHUP reloads; whoever starts this may have blocked it until then.
 
     Raises:
         ConfigError: the server could not be started.
@@ -257,6 +257,7 @@ async def run(snapshot: Snapshot, log: FilteringBoundLogger, writer: Writer | No
         loop.add_signal_handler(number, signals.put_nowait, number)
     server = Server(snapshot, log, writer)
     loop.add_signal_handler(signal.SIGHUP, server.reload)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     await server.start()
     await signals.get()
     drain = asyncio.create_task(server.drain())

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -15,13 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trustme
 
 from proxy import log as logs
 from proxy.live import load as load_snapshot
 from proxy.server import Server
 from tests.operations.load import load, origin
-from tests.operations.process import running
+from tests.operations.process import Process, running
 from tests.rig import PATIENCE, answering, raw_server
 
 MAPPING = """\
@@ -126,6 +128,33 @@ async def test_twenty_reloads_five_of_them_broken_lose_nothing_under_load(tmp_pa
         assert await process.total("segue_reloads_total", result="success") == 15
         assert await process.total("segue_reloads_total", result="failure") == 5
         assert not process.events("internal error")
+
+
+async def test_hang_up_in_the_middle_of_the_start_waits_and_reloads(tmp_path: Path) -> None:
+    caught = False
+
+    async def hang_up(process: Process) -> None:
+        # Before that line of its program, Python itself starts, and the signal's default holds.
+        nonlocal caught
+        hang_ups = 1 << (signal.SIGHUP - 1)
+        status = Path(f"/proc/{process.child.pid}/status")
+        async with asyncio.timeout(PATIENCE):
+            while not caught:
+                masks = dict(line.split(":", 1) for line in status.read_text().splitlines())
+                if int(masks["SigCgt"], 16) & hang_ups:
+                    return  # It was quicker than this test.
+                caught = bool(int(masks["SigBlk"], 16) & hang_ups)
+                await asyncio.sleep(0)
+        process.hang_up()
+
+    async with origin() as server:
+        config = write(tmp_path, server.url)
+        for _ in range(10):
+            async with running(config, starting=hang_up) as process:
+                if caught:
+                    await process.event("reloaded")
+                    return
+    pytest.fail("no start could be caught in the middle")
 
 
 async def test_failed_reload_logs_every_problem_with_its_place(tmp_path: Path) -> None:

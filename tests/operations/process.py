@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,6 +113,7 @@ async def running(
     listen: str = "127.0.0.1:0",
     env: Mapping[str, str] | None = None,
     inherited: socket.socket | None = None,
+    starting: Callable[[Process], Awaitable[None]] | None = None,
 ) -> AsyncIterator[Process]:
     """Run it until the end of the test, or until the test stops it.
 
@@ -121,6 +122,7 @@ async def running(
         listen: its listener.
         env: further environment.
         inherited: a listening socket to hand over, as systemd does.
+        starting: called while the process starts.
     """
     command = [sys.executable, "-W", "error", "-m", "proxy", "run", "--config", str(config)]
     command += ["--listen", listen, "--admin", "127.0.0.1:0"]
@@ -141,6 +143,8 @@ async def running(
     process = Process(child)
     pump = asyncio.create_task(process._pump())
     try:
+        if starting is not None:
+            await starting(process)
         await process.event("listening")
         yield process
     finally:
