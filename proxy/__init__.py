@@ -21,8 +21,8 @@ Floor 3, the state: `live` (the immutable snapshot that serves), `connections` (
     `changeover` (what gives way when a snapshot does).
 
 Floor 4, the data plane: `gateway` is the one pipeline, and the page to read first; `relay` carries
-    the bytes, and `relay.takeover` is the one place that knows aiohttp's insides. Beside it
-    `watch` notices changed files.
+    the bytes, `relay.dispatch` finds them a connection to the server, and `relay.takeover` is the
+    one place that knows aiohttp's insides. Beside it `watch` notices changed files.
 
 Floor 5, the view: `admin`, on a listener of its own.
 
@@ -31,7 +31,8 @@ Floor 6, the process: `server` (the only place that constructs), `commands` (for
 
 A request's way through it: aiohttp parses it (`relay.takeover`), `gateway` takes the current
 snapshot, chooses version and cohort (`selection`), writes the head for the server (`headers`), and
-lets an `Exchange` (`relay.http`) carry request and response. Where the answer is `101`, the two
-transports become the legs of a `Relay` (`relay.websocket`), whose frames `walker.Walker` reads
-and the cohort's programs (`mapping.engine`) rewrite; no task is left for an open socket.
+has an `Exchange` (`relay.http`) carry request and response over a connection that
+`relay.dispatch` finds. Where the answer is `101`, the two transports become the legs of a `Relay`
+(`relay.websocket`), whose frames `walker.Walker` reads and the cohort's programs (`mapping.engine`)
+rewrite; no task is left for an open socket.
 """

@@ -12,10 +12,10 @@ import os
 import socket
 import ssl
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
-from proxy.upstream import Counters, Pool, Target
+from proxy.upstream.pool import Pool
+from proxy.upstream.target import Target
 
 _FIRST_INHERITED: Final = 3
 """The descriptor of the first socket that is handed over (sd_listen_fds(3))."""
@@ -70,13 +70,8 @@ class Pools:
     def change(self, target: Target) -> None:
         """Use a new pool from here on; unused connections of the old one are closed now."""
         old = self.current
-        self.current = Pool(target, self._loop)
-        self.current.counters = self.counters
-        old.counters = Counters()  # To take a connection out only to close it is no use of it.
-        while (unused := old.take()) is not None:
-            unused.transport.close()
-        old.counters = self.counters
-        old.target = replace(old.target, max_idle=0)
+        self.current = Pool(target, self._loop, self.counters)
+        old.retire()
         self._retired.append(old)
 
     def check(self, now: float) -> None:

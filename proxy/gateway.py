@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from time import perf_counter
-from typing import Final
 
 from proxy import cors, handshake, headers
 from proxy.answers import problem
@@ -18,11 +17,8 @@ from proxy.connections import Connections
 from proxy.errors import (
     ClientError,
     ClientGone,
-    MethodNotAllowed,
     SegueError,
-    UnsupportedVersion,
     UpstreamError,
-    UpstreamTimeout,
 )
 from proxy.live import Live, Snapshot
 from proxy.mapping.catalog import Programs
@@ -30,18 +26,16 @@ from proxy.mapping.engine import Program
 from proxy.metrics import Metrics
 from proxy.recorder import Recorder
 from proxy.relay.bodies import BodyMapping, MappedExchange
-from proxy.relay.forwarding import forwarded_fields
+from proxy.relay.dispatch import Dispatcher
+from proxy.relay.forwarding import checked, forwarded_fields, request_head
 from proxy.relay.http import Amend, Exchange, Fields
 from proxy.relay.takeover import ClientConnection, Request
 from proxy.relay.websocket import Relay, SocketLimits
 from proxy.selection import offered_subprotocols
 from proxy.treatment import Treatment
-from proxy.upstream import Connection, Pool
+from proxy.upstream.connection import Connection
 from proxy.values import NONE, Direction
 from proxy.visits import Journal, Visit
-
-_SAFE_TO_REPEAT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-"""Methods without an effect on the server (RFC 9110 section 9.2.1)."""
 
 
 class Gateway:
@@ -50,7 +44,7 @@ class Gateway:
     def __init__(
         self,
         live: Live,
-        pool: Pool,
+        dispatcher: Dispatcher,
         connections: Connections,
         metrics: Metrics,
         journal: Journal,
@@ -58,13 +52,12 @@ class Gateway:
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._live = live
-        self._pool = pool
+        self._dispatcher = dispatcher
         self._connections = connections
         self._metrics = metrics
         self._journal = journal
         self._recorder = recorder
         self._loop = loop
-        self._server = f"{pool.target.host}:{pool.target.port}"
 
     async def serve(self, client: ClientConnection, request: Request) -> None:
         """Answer one request."""
@@ -73,7 +66,7 @@ class Gateway:
             perf_counter(), _address(client), request.method, request.target, request.fields
         )
         try:
-            target, authority = _checked(request)
+            target, authority = checked(request)
             upgrade = handshake.is_upgrade(request.method, request.fields)
             visit.protocol = "websocket" if upgrade else "http"
             offered = _offered(request) if upgrade else []
@@ -86,8 +79,13 @@ class Gateway:
             bodies = self._body_mapping(snapshot, request, visit, target)
             if bodies is not None:
                 fields = await bodies.prepare(client, request, fields)
-            head = _request_head(request, target, fields)
-            exchange = await self._exchange(client, request, visit, head, bodies, snapshot)
+            head = request_head(request, target, fields)
+            exchange = await self._dispatcher.exchange(
+                visit,
+                request,
+                head,
+                lambda connection: self._exchange(client, request, connection, bodies, snapshot),
+            )
             self._conclude(client, visit, exchange)
         except SegueError as error:
             self._answer(client, request, visit, error, snapshot)
@@ -151,55 +149,31 @@ class Gateway:
         treatment = Treatment(program, counts, None if program is None else program.kind_of)
         return self._recorder.tapped(treatment, direction, visit.cohort)
 
-    async def _exchange(
+    def _exchange(
         self,
         client: ClientConnection,
         request: Request,
-        visit: Visit,
-        head: bytes,
+        connection: Connection,
         bodies: BodyMapping | None,
         snapshot: Snapshot,
-        *,
-        fresh: bool = False,
     ) -> Exchange:
-        """Relay a request and its response; on a fresh connection if a kept one was stale."""
-        connection = (None if fresh else self._pool.take()) or await self._connect(visit)
-        visit.upstream = self._server
+        """Return the exchange that carries a request and its response, rewritten or not."""
         timeout = snapshot.config.timeouts.body
         if bodies is None or bodies.to_client is None:
             amend = _amendment(snapshot, request) if bodies is None else bodies.amend
-            exchange = Exchange(
+            return Exchange(
                 client, request, connection, amend=amend, body_timeout=timeout, loop=self._loop
             )
-        else:
-            exchange = MappedExchange(
-                client,
-                request,
-                connection,
-                amend=bodies.amend,
-                body_timeout=timeout,
-                loop=self._loop,
-                treatment=bodies.to_client,
-                limit=bodies.limit,
-            )
-        try:
-            await exchange.run(head)
-        finally:
-            visit.waited += exchange.waited
-        # A server that is slow is not asked twice; one that had closed the connection is.
-        closed = type(exchange.error) is UpstreamError
-        stale = connection.used and not connection.answered and closed
-        if stale and request.method in _SAFE_TO_REPEAT and not exchange.request_size:
-            return await self._exchange(client, request, visit, head, bodies, snapshot, fresh=True)
-        return exchange
-
-    async def _connect(self, visit: Visit) -> Connection:
-        visit.upstream = self._server
-        begun = perf_counter()
-        try:
-            return await self._pool.connect()
-        finally:
-            visit.waited += perf_counter() - begun
+        return MappedExchange(
+            client,
+            request,
+            connection,
+            amend=bodies.amend,
+            body_timeout=timeout,
+            loop=self._loop,
+            treatment=bodies.to_client,
+            limit=bodies.limit,
+        )
 
     def _conclude(self, client: ClientConnection, visit: Visit, exchange: Exchange) -> None:
         """Record how an exchange went; an incomplete response breaks the connection off."""
@@ -230,34 +204,25 @@ class Gateway:
         client.persistent = False  # Either the connection changes hands, or it ends here.
         forwarded = snapshot.versions.forwarded_subprotocols(offered)
         fields += handshake.upgrade_fields(forwarded)
-        head = _request_head(request, target, fields)
-        connection: Connection | None = None
-        exchange: Exchange | None = None
-        try:
-            async with asyncio.timeout(snapshot.config.timeouts.websocket_handshake):
-                connection = await self._connect(visit)
-                exchange = Exchange(
-                    client,
-                    request,
-                    connection,
-                    amend=None,
-                    body_timeout=snapshot.config.timeouts.body,
-                    loop=self._loop,
-                    may_switch=True,
-                )
-                await exchange.run(head)
-        except TimeoutError:
-            late = UpstreamTimeout("the server did not answer the handshake in time")
-            if exchange is None:
-                raise late from None
-            exchange.error = late  # A refusal may have been on its way: it must not look complete.
-        finally:
-            visit.waited += 0.0 if exchange is None else exchange.waited
+        head = request_head(request, target, fields)
+        exchange, connection = await self._dispatcher.handshake(
+            visit,
+            head,
+            lambda connection: Exchange(
+                client,
+                request,
+                connection,
+                amend=None,
+                body_timeout=snapshot.config.timeouts.body,
+                loop=self._loop,
+                may_switch=True,
+            ),
+            snapshot.config.timeouts.websocket_handshake,
+        )
         if exchange.error is not None or not exchange.switched:
             self._conclude(client, visit, exchange)
             return
         assert exchange.head is not None
-        assert connection is not None
         try:
             answer = exchange.head.fields
             chosen = handshake.check_switch(request.fields, answer, forwarded)
@@ -335,40 +300,12 @@ class Gateway:
         )
 
 
-def _checked(request: Request) -> tuple[bytes, bytes | None]:
-    """Refuse what is not for a reverse proxy; return target and authority (see `origin_form`).
-
-    Raises:
-        ClientError: with the status that says what was wrong.
-    """
-    if request.version not in ((1, 0), (1, 1)):
-        raise UnsupportedVersion("HTTP/1.0 and HTTP/1.1 are spoken here")
-    if request.method == "CONNECT":
-        raise MethodNotAllowed("CONNECT is for forward proxies")
-    if request.chunked:
-        # RFC 9112 sections 6.1 and 7: what Segue does not take off must not be forwarded without
-        # its name, and a chunked HTTP/1.0 message is framed by nobody's rules.
-        codings = headers.tokens(headers.values_of(request.fields, b"transfer-encoding"))
-        if codings != [b"chunked"] or request.version < (1, 1):
-            raise ClientError("no transfer coding but chunked, in HTTP/1.1, is known here")
-    return headers.origin_form(request.target)
-
-
 def _offered(request: Request) -> list[bytes]:
     return offered_subprotocols(headers.values_of(request.fields, handshake.PROTOCOL))
 
 
 def _joined(values: list[bytes]) -> bytes | None:
     return b",".join(values) if values else None
-
-
-def _request_head(request: Request, target: bytes, fields: Fields) -> bytes:
-    if request.chunked:
-        fields.append((b"Transfer-Encoding", b"chunked"))
-    try:
-        return headers.serialize(b"%b %b HTTP/1.1" % (request.method.encode(), target), fields)
-    except ValueError:
-        raise ClientError("a header field carries a line break or a NUL") from None
 
 
 def _amendment(snapshot: Snapshot, request: Request) -> Amend | None:

@@ -29,9 +29,10 @@ from proxy.live import Live, Snapshot
 from proxy.log import Writer
 from proxy.metrics import Metrics
 from proxy.recorder import Recorder
+from proxy.relay.dispatch import Dispatcher
 from proxy.relay.limits import Limits
 from proxy.relay.takeover import Listener
-from proxy.upstream import Target
+from proxy.upstream.target import Target
 from proxy.visits import Journal
 from proxy.watch import Commit, Reloads, families
 
@@ -90,7 +91,15 @@ class Server:
         self._certificate = Certificate(tls)
         self._connections = Connections()
         self._recorder = Recorder(loop, log)
-        gateway = self._gateway()
+        gateway = Gateway(
+            self._live,
+            Dispatcher(self._pools),
+            self._connections,
+            self.metrics,
+            self._journal,
+            self._recorder,
+            loop,
+        )
         self._listener = Listener(
             gateway.serve,
             gateway.refuse,
@@ -209,17 +218,6 @@ class Server:
         self._pools.check(now)
         self._ticker = self._loop.call_later(_TICK, self._tick)
 
-    def _gateway(self) -> Gateway:
-        return Gateway(
-            self._live,
-            self._pools.current,
-            self._connections,
-            self.metrics,
-            self._journal,
-            self._recorder,
-            self._loop,
-        )
-
     def _watch_interval(self) -> float | None:
         settings = self._live.current.config.reload
         return settings.interval if settings.watch else None
@@ -237,8 +235,6 @@ class Server:
             self._listener.limits = client_limits(snapshot.config)
             if target != self._pools.current.target:
                 self._pools.change(target)
-                gateway = self._gateway()
-                self._listener.serve, self._listener.refuse = gateway.serve, gateway.refuse
 
         return commit
 

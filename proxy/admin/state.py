@@ -3,30 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import cast
 
+from proxy.changeover import Pools
 from proxy.connections import Connections
 from proxy.metrics import Distribution, Family, Metrics
 from proxy.relay.takeover import ClientConnection, Listener
-from proxy.upstream import Counters
-
-
-class Upstream(Protocol):
-    """The connections to the server.
-
-    Attributes:
-        counters: of all of them, from the start.
-    """
-
-    counters: Counters
-
-    @property
-    def busy(self) -> int:
-        """How many carry an exchange."""
-
-    @property
-    def idle(self) -> int:
-        """How many wait for use."""
 
 
 def show_connections(metrics: Metrics, listener: Listener, connections: Connections) -> None:
@@ -58,9 +40,9 @@ def show_connections(metrics: Metrics, listener: Listener, connections: Connecti
     )
 
 
-def show_upstream(metrics: Metrics, pool: Upstream) -> None:
+def show_upstream(metrics: Metrics, pools: Pools) -> None:
     """Show the connections to the server."""
-    counters = pool.counters
+    counters = pools.counters
     metrics.add(
         Family(
             "gauge",
@@ -76,7 +58,7 @@ def show_upstream(metrics: Metrics, pool: Upstream) -> None:
             "segue_upstream_connections",
             "Pooled connections to the server: busy with an exchange, or idle.",
             ("state",),
-            lambda: [(("busy",), pool.busy), (("idle",), pool.idle)],
+            lambda: [(("busy",), pools.busy), (("idle",), pools.idle)],
         )
     )
     metrics.add(

@@ -17,7 +17,8 @@ from proxy.headers import RawFields, values_of
 from proxy.relay.http import Amend, Exchange, Fields
 from proxy.relay.takeover import ClientConnection, Request
 from proxy.treatment import Treatment
-from proxy.upstream import Connection, Head
+from proxy.upstream.connection import Connection
+from proxy.upstream.response import Head
 
 _NOT_ASKED: Final = frozenset(
     {b"accept-encoding", b"if-modified-since", b"if-none-match", b"if-range", b"range"}

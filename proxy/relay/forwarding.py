@@ -1,4 +1,4 @@
-"""The fields of a request as the server is to see it."""
+"""The head of a request as the server is to see it, and what is refused before that."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ipaddress
 from typing import Final
 
 from proxy import handshake, headers, trace
+from proxy.errors import ClientError, MethodNotAllowed, UnsupportedVersion
 from proxy.live import Snapshot
 from proxy.relay.http import Fields
 from proxy.relay.takeover import Request
@@ -13,6 +14,25 @@ from proxy.visits import Visit
 
 _NOT_FORWARDED: Final = frozenset({b"via"})
 _NOT_IN_HANDSHAKE: Final = frozenset({b"via", handshake.PROTOCOL, handshake.EXTENSIONS})
+
+
+def checked(request: Request) -> tuple[bytes, bytes | None]:
+    """Refuse what is not for a reverse proxy; return target and authority (see `origin_form`).
+
+    Raises:
+        ClientError: with the status that says what was wrong.
+    """
+    if request.version not in ((1, 0), (1, 1)):
+        raise UnsupportedVersion("HTTP/1.0 and HTTP/1.1 are spoken here")
+    if request.method == "CONNECT":
+        raise MethodNotAllowed("CONNECT is for forward proxies")
+    if request.chunked:
+        # RFC 9112 sections 6.1 and 7: what Segue does not take off must not be forwarded without
+        # its name, and a chunked HTTP/1.0 message is framed by nobody's rules.
+        codings = headers.tokens(headers.values_of(request.fields, b"transfer-encoding"))
+        if codings != [b"chunked"] or request.version < (1, 1):
+            raise ClientError("no transfer coding but chunked, in HTTP/1.1, is known here")
+    return headers.origin_form(request.target)
 
 
 def forwarded_fields(
@@ -42,6 +62,20 @@ def forwarded_fields(
     )
     fields += headers.forwarding_fields(received, downstream, visit.request_id)
     return trace.carried(fields, visit.trace)
+
+
+def request_head(request: Request, target: bytes, fields: Fields) -> bytes:
+    """Return the head of the request for the server.
+
+    Raises:
+        ClientError: a field could be read as two.
+    """
+    if request.chunked:
+        fields.append((b"Transfer-Encoding", b"chunked"))
+    try:
+        return headers.serialize(b"%b %b HTTP/1.1" % (request.method.encode(), target), fields)
+    except ValueError:
+        raise ClientError("a header field carries a line break or a NUL") from None
 
 
 def _is_trusted(snapshot: Snapshot, peer: str) -> bool:

@@ -16,7 +16,8 @@ from time import perf_counter
 from proxy.errors import ClientError, RequestTimeout, SegueError, UpstreamError
 from proxy.headers import RawFields, end_to_end, serialize
 from proxy.relay.takeover import ClientConnection, Request
-from proxy.upstream import Connection, Head
+from proxy.upstream.connection import Connection
+from proxy.upstream.response import Head
 
 Fields = list[tuple[bytes, bytes]]
 

@@ -1,4 +1,4 @@
-"""Connections to the server: a pool of keep-alive HTTP/1.1 connections, responses by llhttp.
+"""One connection to the server: HTTP/1.1, responses by llhttp.
 
 A `Connection` is an `asyncio.Protocol`. It carries one exchange at a time, hands what the server
 answers to a `Sink` while the bytes arrive, and is handed back to the pool where both sides may go
@@ -14,17 +14,15 @@ make a connection unusable.
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections import deque
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Final, Protocol, cast
 
 import httptools
 
-from proxy.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from proxy.errors import UpstreamError, UpstreamTimeout
 from proxy.headers import tokens
-from proxy.histogram import Histogram
+from proxy.upstream.response import Head, Sink
+from proxy.upstream.target import Counters, Target
 
 NEVER: Final = float("inf")
 
@@ -34,97 +32,27 @@ _MAX_INFORMATIONAL: Final = 16
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where the server is, and what may be expected of it. Times in seconds, sizes in bytes.
+class Owner(Protocol):
+    """Whoever a connection belongs to: its pool.
 
     Attributes:
-        host, port: the address to connect to.
-        tls: None for plain TCP.
-        server_name: what the server's certificate must name, and SNI.
-        connect_timeout: for TCP and TLS together.
-        response_timeout: from the end of the request to the head of the response.
-        idle_timeout: between two pieces of a response's body.
-        max_head: the largest head of a response, those of 1xx included.
-        max_idle: how many unused connections are kept.
-        write_buffer: the high-water mark of a connection's write buffer.
+        target: what may be expected of the server.
+        counters: of what happens to its connections.
+        loop: the loop of their transports.
     """
 
-    host: str
-    port: int
-    tls: ssl.SSLContext | None
-    server_name: str | None
-    connect_timeout: float
-    response_timeout: float
-    idle_timeout: float
-    max_head: int
-    max_idle: int
-    write_buffer: int
+    target: Target
+    counters: Counters
+    loop: asyncio.AbstractEventLoop
 
+    def remember(self, connection: Connection) -> None:
+        """The connection is open."""
 
-class Head:
-    """The head of a response.
+    def forget(self, connection: Connection) -> None:
+        """The connection is closed, or no longer the owner's."""
 
-    Attributes:
-        status: three digits.
-        reason: the bytes behind them.
-        fields: as received.
-        until_close: whether the body ends with the connection (RFC 9112 section 6.3, rule 8).
-        chunked: whether the body came in chunks.
-        bodiless: whether the response ends here.
-    """
-
-    __slots__ = ("bodiless", "chunked", "fields", "reason", "status", "until_close")
-
-    def __init__(self, fields: list[tuple[bytes, bytes]], reason: bytes) -> None:
-        self.status = 0
-        self.reason = reason
-        self.fields = fields
-        self.until_close = False
-        self.chunked = False
-        self.bodiless = False
-
-
-class Sink(Protocol):
-    """Whoever takes a response. Called from the transport's read callback: it must not block."""
-
-    def on_informational(self, head: Head) -> None:
-        """A 1xx other than 101."""
-
-    def on_head(self, head: Head) -> None:
-        """The final response, or 101."""
-
-    def on_body(self, data: bytes) -> None:
-        """A piece of the body, without its chunk framing."""
-
-    def on_end(self) -> None:
-        """The response is complete. Called once, after everything else."""
-
-    def on_fault(self, error: UpstreamError) -> None:
-        """The response will not be completed. Called once, in place of `on_end`."""
-
-    def on_flush(self) -> None:
-        """All the bytes that had arrived together have been handed over."""
-
-    def on_writable(self) -> None:
-        """The connection takes request body again."""
-
-
-class Counters:
-    """What happened to connections; read when the metrics are scraped."""
-
-    __slots__ = ("connect_time", "connects", "failures", "reuses", "up")
-
-    def __init__(self) -> None:
-        self.up = True
-        self.connects = 0
-        self.connect_time = Histogram()
-        self.reuses = 0
-        self.failures: dict[str, int] = {}
-
-    def fail(self, label: str) -> None:
-        """Count a fault under the label of its error."""
-        self.failures[label] = self.failures.get(label, 0) + 1
+    def put_back(self, connection: Connection) -> None:
+        """The connection can carry another exchange."""
 
 
 class Connection(asyncio.Protocol):
@@ -164,7 +92,7 @@ class Connection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Owner) -> None:
         self._pool = pool
         self._sink: Sink | None = None
         self._parser: httptools.HttpResponseParser | None = None
@@ -425,95 +353,3 @@ class Connection(asyncio.Protocol):
         self.abort()
         if sink is not None:
             sink.on_fault(error)
-
-
-class Pool:
-    """Connections to one server: the newest unused one first, so that spare ones go stale."""
-
-    def __init__(self, target: Target, loop: asyncio.AbstractEventLoop) -> None:
-        self.target = target
-        self.loop = loop
-        self.counters = Counters()
-        self._idle: deque[Connection] = deque()
-        self._open: set[Connection] = set()
-
-    @property
-    def idle(self) -> int:
-        """How many connections wait for use."""
-        return len(self._idle)
-
-    @property
-    def busy(self) -> int:
-        """How many connections carry an exchange."""
-        return len(self._open) - len(self._idle)
-
-    def take(self) -> Connection | None:
-        """Return an unused connection, or None: then `connect` makes one."""
-        while self._idle:
-            connection = self._idle.pop()
-            if not connection.transport.is_closing():
-                self.counters.reuses += 1
-                return connection
-        return None
-
-    async def connect(self) -> Connection:
-        """Open a connection.
-
-        Raises:
-            UpstreamUnreachable: refused, unknown host, or TLS failed.
-            UpstreamTimeout: not open in time.
-        """
-        target = self.target
-        begun = perf_counter()
-        try:
-            async with asyncio.timeout(target.connect_timeout):
-                _, connection = await self.loop.create_connection(
-                    lambda: Connection(self),
-                    target.host,
-                    target.port,
-                    ssl=target.tls,
-                    server_hostname=target.server_name if target.tls is not None else None,
-                )
-        except TimeoutError:
-            error: UpstreamError = UpstreamTimeout("no connection to the server in time")
-        except ssl.SSLError:
-            error = UpstreamUnreachable("the server's certificate or TLS was not acceptable")
-        except OSError:
-            error = UpstreamUnreachable("no connection to the server")
-        else:
-            self.counters.connects += 1
-            self.counters.connect_time.observe(perf_counter() - begun)
-            if not connection.transport.is_closing():
-                self.counters.up = True
-                return connection
-            # Its end has been reported already, and to nobody: no exchange had begun.
-            error = UpstreamUnreachable("the server closed the connection at once")
-        self.counters.up = False
-        self.counters.fail(error.label)
-        raise error
-
-    def put_back(self, connection: Connection) -> None:
-        """Keep a connection for the next exchange, within `max_idle`."""
-        self._idle.append(connection)
-        if len(self._idle) > self.target.max_idle:
-            self._idle.popleft().transport.close()
-
-    def remember(self, connection: Connection) -> None:
-        """A connection is open."""
-        self._open.add(connection)
-
-    def forget(self, connection: Connection) -> None:
-        """A connection is closed, or no longer the pool's."""
-        self._open.discard(connection)
-        if connection in self._idle:
-            self._idle.remove(connection)
-
-    def check(self, now: float) -> None:
-        """Give up exchanges that are past their deadline; called about once a second."""
-        for connection in tuple(self._open):
-            connection.check(now)
-
-    def close(self) -> None:
-        """Close the unused connections and abort the others."""
-        for connection in tuple(self._open):
-            connection.abort()
