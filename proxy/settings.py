@@ -1,123 +1,44 @@
 """The sections of the configuration: what can be set, in which unit, with which default.
 
 Defaults stand here and nowhere else. Durations are seconds (written `15s`, `500ms`, `2m`, `1h`),
-sizes are bytes (written `64KiB`, `16MiB`). `proxy.config` reads them.
+sizes are bytes (written `64KiB`, `16MiB`). `proxy.config` reads them; what a single key may hold is
+said by its type, in `proxy.keys`.
 """
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    model_validator,
+from pydantic import Field
+
+from proxy.keys import (
+    KIB,
+    MIB,
+    SOURCES,
+    WEEK,
+    ClientVersion,
+    Count,
+    Duration,
+    FileName,
+    Label,
+    ListedNetwork,
+    ListenAddress,
+    Method,
+    Names,
+    Origin,
+    Parameter,
+    PathPattern,
+    Seconds,
+    Section,
+    Size,
+    Sources,
+    Token,
+    Url,
+    VersionRange,
 )
-
-from proxy import notation
-from proxy.documents import WrittenText, as_written
-from proxy.mapping.routes import check_pattern
-from proxy.notation import Address, Network
+from proxy.notation import Address
 from proxy.selection import VersionRules
-from proxy.values import NONE, VersionSource
-from proxy.versions import Cohort, Cohorts, Range, Version, parse_range
-
-SOURCES: Final = (
-    VersionSource.HEADER,
-    VersionSource.SUBPROTOCOL,
-    VersionSource.QUERY,
-    VersionSource.COOKIE,
-    VersionSource.SESSION,
-)
-"""Where a version can be read, in the default order."""
-
-_WEEK: Final = 7 * 86400
-_KIB: Final = 1024
-_MIB: Final = 1024**2
-
-
-def _source(value: object) -> VersionSource:
-    if value not in SOURCES:
-        raise ValueError(f"expected one of {', '.join(SOURCES)}")
-    return VersionSource(str(value))
-
-
-def _each_once(sources: tuple[VersionSource, ...]) -> tuple[VersionSource, ...]:
-    if len(set(sources)) < len(sources):
-        raise ValueError("a source is listed twice")
-    return sources
-
-
-def _version(value: object) -> Version:
-    written = as_written(value)
-    version = Version.parse(written) if isinstance(written, str) else None
-    if version is None:
-        raise ValueError('expected a version such as "2.1.0"')
-    return version
-
-
-def _range(value: object) -> Range:
-    written = as_written(value)
-    if not isinstance(written, str):
-        raise ValueError('expected a range such as ">=2,<3"')
-    return parse_range(written)
-
-
-def _token(value: str) -> str:
-    # The `token` of RFC 9110 section 5.6.2: field names, subprotocols and cookie names.
-    if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}", value):
-        raise ValueError("expected letters, digits, hyphens and the like, without spaces")
-    return value
-
-
-def _parameter(value: str) -> str:
-    # Unreserved characters (RFC 3986 section 2.3), which no client has to encode.
-    if not re.fullmatch(r"[A-Za-z0-9._~-]{1,128}", value):
-        raise ValueError("expected letters, digits, `_`, `.`, `-`, `~`")
-    return value
-
-
-def _method(value: str) -> str:
-    if not re.fullmatch(r"[A-Z]{1,20}", value):
-        raise ValueError("expected a method in capitals, such as GET")
-    return value
-
-
-def _label(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9_-]{1,63}", value):
-        raise ValueError("expected small letters, digits, `_`, `-`, at most 63 of them")
-    if value == NONE:
-        raise ValueError(f"`{NONE}` stands for no cohort in the metrics; choose another name")
-    return value
-
-
-# The input types are for the JSON Schema: what may be written, where that is not what is held.
-_duration = BeforeValidator(notation.duration, json_schema_input_type=str | float)
-
-Duration = Annotated[float, _duration, Field(gt=0, le=_WEEK)]
-Size = Annotated[int, BeforeValidator(notation.size, json_schema_input_type=str | int)]
-Count = Annotated[int, BeforeValidator(notation.whole_number)]
-ListenAddress = Annotated[Address, PlainValidator(notation.address, json_schema_input_type=str)]
-Token = Annotated[WrittenText, AfterValidator(_token)]
-FileName = Annotated[str, Field(min_length=1, max_length=4096)]
-Names = tuple[Annotated[WrittenText, Field(min_length=1, max_length=64)], ...]
-
-
-class Section(BaseModel):
-    """What all sections have in common: they do not change, and unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _nothing_is_empty(cls, value: object) -> object:
-        # A section whose keys are all commented out is null in YAML.
-        return {} if value is None else value
+from proxy.versions import Cohort, Cohorts
 
 
 class ListenTls(Section):
@@ -144,9 +65,7 @@ class Listen(Section):
 
     address: ListenAddress = Address("127.0.0.1", 8080)
     tls: ListenTls | None = None
-    trusted_proxies: tuple[
-        Annotated[Network, PlainValidator(notation.network, json_schema_input_type=str)], ...
-    ] = ()
+    trusted_proxies: tuple[ListedNetwork, ...] = ()
 
 
 class Admin(Section):
@@ -187,7 +106,7 @@ class Upstream(Section):
         connections: how many idle connections are kept for the next requests.
     """
 
-    url: Annotated[str, PlainValidator(notation.upstream_url, json_schema_input_type=str)]
+    url: Url
     tls: UpstreamTls = UpstreamTls()
     preserve_host: bool = True
     connections: Annotated[Count, Field(ge=1, le=100_000)] = 256
@@ -206,21 +125,11 @@ class Versions(Section):
         cookie: the name of the cookie.
     """
 
-    default: (
-        Annotated[Version, PlainValidator(_version, json_schema_input_type=str | float)] | None
-    ) = None
-    sources: Annotated[
-        tuple[
-            Annotated[
-                VersionSource, PlainValidator(_source, json_schema_input_type=Literal[SOURCES])
-            ],
-            ...,
-        ],
-        AfterValidator(_each_once),
-    ] = SOURCES
+    default: ClientVersion | None = None
+    sources: Sources = SOURCES
     header: Token = "X-Client-Version"
     subprotocol_prefix: Token = "client-version."
-    query: Annotated[WrittenText, AfterValidator(_parameter)] = "client_version"
+    query: Parameter = "client_version"
     cookie: Token = "client_version"
 
 
@@ -247,8 +156,8 @@ class RouteMappings(Section):
         to_server: for request bodies.
     """
 
-    path: Annotated[WrittenText, AfterValidator(check_pattern)]
-    methods: tuple[Annotated[str, AfterValidator(_method)], ...] = ()
+    path: PathPattern
+    methods: tuple[Method, ...] = ()
     to_client: Names = ()
     to_server: Names = ()
 
@@ -263,8 +172,8 @@ class CohortSettings(Section):
         http: the mappings of its HTTP bodies, by route.
     """
 
-    name: Annotated[WrittenText, AfterValidator(_label)]
-    versions: Annotated[Range, PlainValidator(_range, json_schema_input_type=str)]
+    name: Label
+    versions: VersionRange
     websocket: WebSocketMappings = WebSocketMappings()
     http: tuple[RouteMappings, ...] = ()
 
@@ -289,7 +198,7 @@ class Reload(Section):
     """
 
     watch: bool = False
-    interval: Annotated[float, _duration, Field(ge=0.01, le=3600)] = 2.0
+    interval: Annotated[Seconds, Field(ge=0.01, le=3600)] = 2.0
 
 
 class Cors(Section):
@@ -300,9 +209,7 @@ class Cors(Section):
             answers bring the server's own CORS fields.
     """
 
-    origins: tuple[
-        Annotated[str, PlainValidator(notation.origin, json_schema_input_type=str)], ...
-    ] = ()
+    origins: tuple[Origin, ...] = ()
 
 
 class Timeouts(Section):
@@ -328,7 +235,7 @@ class Timeouts(Section):
     idle: Duration = 60.0
     websocket_handshake: Duration = 10.0
     websocket_close: Duration = 5.0
-    drain: Annotated[float, _duration, Field(ge=0, le=_WEEK)] = 30.0
+    drain: Annotated[Seconds, Field(ge=0, le=WEEK)] = 30.0
 
 
 class Limits(Section):
@@ -345,14 +252,14 @@ class Limits(Section):
         response_headers: of the header section of the server's answer.
     """
 
-    header_line: Annotated[Size, Field(ge=256, le=_MIB)] = 16 * _KIB
+    header_line: Annotated[Size, Field(ge=256, le=MIB)] = 16 * KIB
     headers: Annotated[Count, Field(ge=8, le=10_000)] = 128
-    body: Annotated[Size, Field(ge=_KIB, le=1024 * _MIB)] = 8 * _MIB
-    message: Annotated[Size, Field(ge=_KIB, le=1024 * _MIB)] = 16 * _MIB
+    body: Annotated[Size, Field(ge=KIB, le=1024 * MIB)] = 8 * MIB
+    message: Annotated[Size, Field(ge=KIB, le=1024 * MIB)] = 16 * MIB
     fragments: Annotated[Count, Field(ge=1, le=1_000_000)] = 1024
-    buffer: Annotated[Size, Field(ge=_KIB, le=64 * _MIB)] = 64 * _KIB
+    buffer: Annotated[Size, Field(ge=KIB, le=64 * MIB)] = 64 * KIB
     connections: Annotated[Count, Field(ge=1, le=1_000_000)] = 10_000
-    response_headers: Annotated[Size, Field(ge=_KIB, le=_MIB)] = 64 * _KIB
+    response_headers: Annotated[Size, Field(ge=KIB, le=MIB)] = 64 * KIB
 
 
 class Log(Section):

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from proxy.config import Config, load
 from proxy.errors import ConfigError, Problem
+from proxy.keys import SOURCES
 from proxy.notation import Address
-from proxy.settings import SOURCES
 from proxy.values import VersionSource
 from proxy.versions import Version
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.keys import SOURCES
 from proxy.selection import CACHE_SIZE, Selection, VersionRules, offered_subprotocols
-from proxy.settings import SOURCES
 from proxy.values import VersionSource
 from proxy.versions import MAX_LENGTH, Cohort, Cohorts, Version, parse_range
 

@@ -1,0 +1,133 @@
+"""The types of single keys of the configuration: how they are written, and what they become.
+
+`proxy.settings` puts them together to sections.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    model_validator,
+)
+
+from proxy import notation
+from proxy.documents import WrittenText, as_written
+from proxy.mapping.routes import check_pattern
+from proxy.notation import Address, Network
+from proxy.values import NONE, VersionSource
+from proxy.versions import Range, Version, parse_range
+
+SOURCES: Final = (
+    VersionSource.HEADER,
+    VersionSource.SUBPROTOCOL,
+    VersionSource.QUERY,
+    VersionSource.COOKIE,
+    VersionSource.SESSION,
+)
+"""Where a version can be read, in the default order."""
+
+WEEK: Final = 7 * 86400
+KIB: Final = 1024
+MIB: Final = 1024**2
+
+
+def _source(value: object) -> VersionSource:
+    if value not in SOURCES:
+        raise ValueError(f"expected one of {', '.join(SOURCES)}")
+    return VersionSource(str(value))
+
+
+def _each_once(sources: tuple[VersionSource, ...]) -> tuple[VersionSource, ...]:
+    if len(set(sources)) < len(sources):
+        raise ValueError("a source is listed twice")
+    return sources
+
+
+def _version(value: object) -> Version:
+    written = as_written(value)
+    version = Version.parse(written) if isinstance(written, str) else None
+    if version is None:
+        raise ValueError('expected a version such as "2.1.0"')
+    return version
+
+
+def _range(value: object) -> Range:
+    written = as_written(value)
+    if not isinstance(written, str):
+        raise ValueError('expected a range such as ">=2,<3"')
+    return parse_range(written)
+
+
+def _token(value: str) -> str:
+    # The `token` of RFC 9110 section 5.6.2: field names, subprotocols and cookie names.
+    if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}", value):
+        raise ValueError("expected letters, digits, hyphens and the like, without spaces")
+    return value
+
+
+def _parameter(value: str) -> str:
+    # Unreserved characters (RFC 3986 section 2.3), which no client has to encode.
+    if not re.fullmatch(r"[A-Za-z0-9._~-]{1,128}", value):
+        raise ValueError("expected letters, digits, `_`, `.`, `-`, `~`")
+    return value
+
+
+def _method(value: str) -> str:
+    if not re.fullmatch(r"[A-Z]{1,20}", value):
+        raise ValueError("expected a method in capitals, such as GET")
+    return value
+
+
+def _label(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9_-]{1,63}", value):
+        raise ValueError("expected small letters, digits, `_`, `-`, at most 63 of them")
+    if value == NONE:
+        raise ValueError(f"`{NONE}` stands for no cohort in the metrics; choose another name")
+    return value
+
+
+# The input types are for the JSON Schema: what may be written, where that is not what is held.
+Seconds = Annotated[float, BeforeValidator(notation.duration, json_schema_input_type=str | float)]
+Duration = Annotated[Seconds, Field(gt=0, le=WEEK)]
+Size = Annotated[int, BeforeValidator(notation.size, json_schema_input_type=str | int)]
+Count = Annotated[int, BeforeValidator(notation.whole_number)]
+ListenAddress = Annotated[Address, PlainValidator(notation.address, json_schema_input_type=str)]
+ListedNetwork = Annotated[Network, PlainValidator(notation.network, json_schema_input_type=str)]
+Url = Annotated[str, PlainValidator(notation.upstream_url, json_schema_input_type=str)]
+Origin = Annotated[str, PlainValidator(notation.origin, json_schema_input_type=str)]
+Token = Annotated[WrittenText, AfterValidator(_token)]
+Parameter = Annotated[WrittenText, AfterValidator(_parameter)]
+Method = Annotated[str, AfterValidator(_method)]
+Label = Annotated[WrittenText, AfterValidator(_label)]
+PathPattern = Annotated[WrittenText, AfterValidator(check_pattern)]
+ClientVersion = Annotated[Version, PlainValidator(_version, json_schema_input_type=str | float)]
+VersionRange = Annotated[Range, PlainValidator(_range, json_schema_input_type=str)]
+Sources = Annotated[
+    tuple[
+        Annotated[VersionSource, PlainValidator(_source, json_schema_input_type=Literal[SOURCES])],
+        ...,
+    ],
+    AfterValidator(_each_once),
+]
+FileName = Annotated[str, Field(min_length=1, max_length=4096)]
+Names = tuple[Annotated[WrittenText, Field(min_length=1, max_length=64)], ...]
+
+
+class Section(BaseModel):
+    """What all sections have in common: they do not change, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_is_empty(cls, value: object) -> object:
+        # A section whose keys are all commented out is null in YAML.
+        return {} if value is None else value
