@@ -8,9 +8,10 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
 WORKDIR /src
 
 # The locked packages first: they change less often than the code, and stay in the layer cache.
-COPY requirements/build.txt requirements/runtime.txt requirements/
+COPY requirements/build.txt requirements/redis.txt requirements/runtime.txt requirements/
 RUN python -m venv /opt/segue \
     && /opt/segue/bin/pip install --require-hashes -r requirements/runtime.txt \
+        -r requirements/redis.txt \
     && python -m venv /opt/build \
     && /opt/build/bin/pip install --require-hashes -r requirements/build.txt
 

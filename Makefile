@@ -76,8 +76,9 @@ lock: setup ## compile the lock files anew (ARGS=--upgrade for newer versions)
 	@$(COMPILE) $(ARGS) requirements/build.in -c requirements/runtime.txt -o requirements/build.txt
 	@$(COMPILE) $(ARGS) requirements/demo.in -c requirements/runtime.txt -c requirements/build.txt \
 		-o requirements/demo.txt
+	@$(COMPILE) $(ARGS) requirements/redis.in -c requirements/runtime.txt -o requirements/redis.txt
 	@$(COMPILE) $(ARGS) requirements/dev.in -c requirements/runtime.txt -c requirements/build.txt \
-		-c requirements/demo.txt -o requirements/dev.txt
+		-c requirements/demo.txt -c requirements/redis.txt -o requirements/dev.txt
 
 .PHONY: clean
 clean: ## remove what builds and tools left; the virtual environment stays

@@ -12,9 +12,10 @@ Floor 1, the rules: pure functions and small state machines, text or bytes in, v
     and `selection` choose the client's version; `tokens` reads the times of a JWT; `yamltext` and
     `documents` read what people write, `notation`, `overrides`, `keys`, `settings` and `config`
     give it types; `mapping` compiles mapping files to programs; `redaction` puts placeholders into
-    what was recorded; `histogram` counts durations.
+    what was recorded; `sealing` keeps tokens unreadable at rest; `histogram` counts durations.
 
-Floor 2, the adapters: `upstream` (connections to the server), `metrics`, `log`.
+Floor 2, the adapters: `upstream` (connections to the server), `store` (sessions at rest),
+    `metrics`, `log`.
 
 Floor 3, the state: `live` (the immutable snapshot that serves), `connections` (open WebSockets),
     `visits` (what is known of one request), `recorder` (messages that are kept as examples),

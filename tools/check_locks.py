@@ -98,6 +98,11 @@ def check(root: Path) -> list[str]:
     problems = []
     if sorted(map(str, build)) != sorted(project["build-system"]["requires"]):
         problems.append("pyproject.toml: build-system.requires is not requirements/build.in")
+    for extra, wanted in project["project"].get("optional-dependencies", {}).items():
+        source = requirements / f"{extra}.in"
+        locked = read_source(source) if source.exists() else []
+        if sorted(map(str, locked)) != sorted(wanted):
+            problems.append(f"pyproject.toml: the extra {extra} is not requirements/{extra}.in")
 
     sources = {"runtime": [Requirement(text) for text in project["project"]["dependencies"]]}
     for path in sorted(requirements.glob("*.in")):

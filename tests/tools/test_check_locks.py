@@ -17,6 +17,8 @@ requires = ["hatchling>=1"]
 [project]
 name = "example"
 dependencies = ["Alpha.One>=1.2,<2"]
+[project.optional-dependencies]
+more = ["epsilon>=3"]
 """
 
 
@@ -35,6 +37,8 @@ def repository(tmp_path: Path) -> Path:
     (requirements / "build.txt").write_text(
         "# made by a machine\n" + entry("hatchling", "1.5", "-r requirements/build.in")
     )
+    (requirements / "more.in").write_text("epsilon>=3\n")
+    (requirements / "more.txt").write_text(entry("epsilon", "3.1", "-r requirements/more.in"))
     (requirements / "dev.in").write_text("# a comment\nbeta>=2  # and another\n")
     (requirements / "dev.txt").write_text(
         entry("alpha-one", "1.3", "beta")
@@ -70,6 +74,7 @@ def test_pins_are_read_with_their_hashes_and_reasons(repository: Path) -> None:
         ("build.txt", HASH, "sha256:0", "build.txt: hatchling has no hash"),
         ("dev.txt", "==1.3", "==1.4", "alpha-one is 1.4, but 1.3 in requirements/runtime.txt"),
         ("build.in", ">=1", ">=1.4", "build-system.requires is not requirements/build.in"),
+        ("more.in", ">=3", ">=3.1", "the extra more is not requirements/more.in"),
     ],
 )
 def test_a_forgotten_lock_is_found(
