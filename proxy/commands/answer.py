@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any, Final
 
-from proxy.commands.comparison import differences, shown
+from proxy.commands.comparison import shown, texts
 from proxy.commands.terminal import Paint, printable, shortened
+from proxy.mapping.comparison import differences
 from proxy.mapping.engine import Program
 from proxy.mapping.trace import Outcome, Pass, Trace
 from proxy.selection import Selection
@@ -168,7 +169,7 @@ def data(answer: Answer) -> dict[str, Any]:
     if len(trace.messages) == 1:
         changes = differences(trace.message, trace.messages[0])
         found["changes"] = [
-            {"path": each.path, "before": each.expected, "after": each.got} for each in changes
+            dict(zip(("path", "before", "after"), texts(each), strict=True)) for each in changes
         ]
     return found
 

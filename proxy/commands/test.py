@@ -16,7 +16,7 @@ from typing import Final
 
 import pydantic
 
-from proxy.commands.comparison import Difference, differences, shown
+from proxy.commands.comparison import shown
 from proxy.commands.configuration import (
     Subparsers,
     add_config,
@@ -29,6 +29,7 @@ from proxy.documents import Document, parse, problems_from, render_path
 from proxy.errors import ConfigError, Problem
 from proxy.mapping import model
 from proxy.mapping.catalog import build
+from proxy.mapping.comparison import Difference, differences
 from proxy.mapping.compiler import compile_mapping
 from proxy.mapping.engine import Program
 from proxy.mapping.examples import check_example_file

@@ -2,50 +2,87 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
+from msgspec import Raw
+
+from proxy.documents import Path, render_path
 from proxy.mapping.fields import FieldPath
-from proxy.mapping.literals import number
+from proxy.mapping.literals import scalar
+from proxy.mapping.objects import open_list, open_object
 
 MAX_DIFFERENCES = 5
 """How many differing fields are told of one example."""
 
-MAX_SHOWN = 80
+MAX_TOLD = 80
 """How many characters of a value are told."""
 
 
-def compare_texts(expected: Sequence[bytes], found: Sequence[bytes]) -> str | None:
-    """Compare messages by what they mean; tell what differs, if anything.
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A field that differs.
 
-    Numbers are compared by their exact value. A message that is not JSON equals only itself.
+    Attributes:
+        path: the keys and positions that lead to it; empty for the message itself.
+        expected, found: its JSON text; None where it is not there.
     """
-    if len(expected) == len(found) == 1 and expected[0] == found[0]:
-        return None
-    try:
-        return compare([read_json(each) for each in expected], [read_json(each) for each in found])
-    except (ValueError, RecursionError):
-        return "the texts differ"
+
+    path: Path
+    expected: bytes | None
+    found: bytes | None
+
+    def within(self, fields: Sequence[FieldPath]) -> bool:
+        """Whether it lies in one of these fields; through a list, in those of its elements."""
+        keys = tuple(part for part in self.path if isinstance(part, str))
+        return any(keys[: len(field)] == field for field in fields)
+
+    def __str__(self) -> str:
+        place = f"`{render_path(self.path)}`" if self.path else "it"
+        if self.found is None:
+            return f"{place} is missing, expected {_told(self.expected)}"
+        expected = "none" if self.expected is None else _told(self.expected)
+        return f"{place} is {_told(self.found)}, expected {expected}"
 
 
-def read_json(text: bytes) -> object:
-    """Read JSON so that numbers compare by their exact value, apart from text and booleans."""
-    return json.loads(text, parse_int=number, parse_float=number)
+def differences(expected: bytes, found: bytes) -> Iterator[Difference]:
+    """Yield what differs between two JSON texts, in the order of the fields.
+
+    Equal is what means the same: 1.0 and 1.00, text however escaped; the order of keys counts for
+    nothing. Numbers are compared by their exact value. What is not JSON equals only itself.
+    """
+    pending: list[tuple[Path, bytes | None, bytes | None]] = [((), expected.strip(), found.strip())]
+    while pending:
+        path, one, other = pending.pop()
+        if one is None or other is None:
+            yield Difference(path, one, other)
+        elif one != other:
+            inner = _pairs(one, other)
+            if inner is not None:
+                pending += [((*path, key), *pair) for key, pair in reversed(inner)]
+            elif _is_composed(one) or _is_composed(other) or scalar(one) != scalar(other):
+                yield Difference(path, one, other)
 
 
-def compare(expected: Sequence[object], found: Sequence[object]) -> str | None:
-    """Compare what `read_json` gave; tell what differs, if anything."""
+def compare(
+    expected: Sequence[bytes], found: Sequence[bytes], lost: Sequence[FieldPath] = ()
+) -> str | None:
+    """Compare messages; tell what differs, if anything, but for the fields that may be lost."""
     if len(expected) != len(found):
         return f"expected {_messages(len(expected))}, found {_messages(len(found))}"
-    several = len(expected) > 1
-    differences = [
-        difference
-        for index, (one, other) in enumerate(zip(expected, found, strict=True))
-        for difference in _differences(one, other, (str(index),) if several else ())
-    ]
-    told = differences[:MAX_DIFFERENCES]
-    if len(differences) > MAX_DIFFERENCES:
-        told.append(f"and {len(differences) - MAX_DIFFERENCES} more")
+    told: list[str] = []
+    more = 0
+    for index, (one, other) in enumerate(zip(expected, found, strict=True)):
+        for difference in differences(one, other):
+            if difference.within(lost):
+                continue
+            if len(told) == MAX_DIFFERENCES:
+                more += 1
+                continue
+            message = f"message {index + 1}: " if len(expected) > 1 else ""
+            told.append(f"{message}{difference}")
+    if more:
+        told.append(f"and {more} more")
     return "; ".join(told) or None
 
 
@@ -53,23 +90,34 @@ def _messages(count: int) -> str:
     return {0: "no message", 1: "one message"}.get(count, f"{count} messages")
 
 
-def _differences(expected: object, found: object, path: FieldPath) -> Iterator[str]:
-    if isinstance(expected, dict) and isinstance(found, dict):
-        for key in {**expected, **found}:
-            inner = (*path, key)
-            if key not in found:
-                yield f"`{'.'.join(inner)}` is missing, expected {_shown(expected[key])}"
-            elif key not in expected:
-                yield f"`{'.'.join(inner)}` is {_shown(found[key])}, expected none"
-            else:
-                yield from _differences(expected[key], found[key], inner)
-    elif isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
-        for index, (one, other) in enumerate(zip(expected, found, strict=True)):
-            yield from _differences(one, other, (*path, str(index)))
-    elif (type(expected), expected) != (type(found), found):
-        yield f"`{'.'.join(path)}` is {_shown(found)}, expected {_shown(expected)}"
+_Pair = tuple[bytes | None, bytes | None]
 
 
-def _shown(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "..."
+def _pairs(one: bytes, other: bytes) -> list[tuple[str | int, _Pair]] | None:
+    """Match the parts of two objects or two lists; None where they are not two of a kind."""
+    first, second = open_object(one), open_object(other)
+    if first is not None and second is not None:
+        return [
+            (key, (_bytes(first.get(key)), _bytes(second.get(key))))
+            for key in dict.fromkeys([*first, *second])
+        ]
+    elements, others = open_list(one), open_list(other)
+    if elements is not None and others is not None and len(elements) == len(others):
+        return [
+            (index, (bytes(element), bytes(others[index])))
+            for index, element in enumerate(elements)
+        ]
+    return None
+
+
+def _is_composed(text: bytes) -> bool:
+    return text[:1] in (b"{", b"[")
+
+
+def _bytes(value: Raw | None) -> bytes | None:
+    return None if value is None else bytes(value)
+
+
+def _told(value: bytes | None) -> str:
+    text = (value or b"").decode(errors="replace")
+    return text if len(text) <= MAX_TOLD else text[:MAX_TOLD] + "..."

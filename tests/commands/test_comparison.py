@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.commands.comparison import MAX_SHOWN, Difference, differences
+from proxy.commands.comparison import MAX_SHOWN, texts
+from proxy.mapping.comparison import differences
 
 
 @pytest.mark.parametrize(
@@ -35,24 +35,22 @@ from proxy.commands.comparison import MAX_SHOWN, Difference, differences
 def test_fields_that_differ_are_found_with_their_place(
     expected: str, got: str, found: list[tuple[str, str | None, str | None]]
 ) -> None:
-    result = list(differences(expected.encode(), got.encode()))
-    assert result == [Difference(*each) for each in found]
+    assert list(map(texts, differences(expected.encode(), got.encode()))) == found
 
 
 def test_long_and_hostile_values_are_shown_short_and_harmless() -> None:
     long = json.dumps({"\x1b[2J": "a" * 1000}, ensure_ascii=False)
     (found,) = differences(b"{}", long.replace("\\u001b", "\u202e").encode())
-    assert found.got is not None
-    assert len(found.got) < MAX_SHOWN + 30
-    assert found.path.isprintable()
+    path, _, got = texts(found)
+    assert got is not None
+    assert len(got) < MAX_SHOWN + 30
+    assert path.isprintable()
 
 
 def test_deep_nesting_is_no_difficulty() -> None:
     deep = b'{"a":' * 500, b"}" * 500
-    began = time.perf_counter()
     (found,) = differences(deep[0] + b"1" + deep[1], deep[0] + b"2" + deep[1])
-    assert found.path.count("a") == 500
-    assert time.perf_counter() - began < 2
+    assert found.path == ("a",) * 500
 
 
 values = st.recursive(

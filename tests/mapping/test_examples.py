@@ -93,7 +93,7 @@ def test_an_example_that_holds(do: str, example: str) -> None:
         (
             "[{set: {kind: 1}}]",
             "{in: {kind: a}, out: {kind: true}}",
-            '`kind` is "1", expected true',
+            "`kind` is 1, expected true",
         ),
         (
             "[{rename: {kind: type}}]",
@@ -103,17 +103,17 @@ def test_an_example_that_holds(do: str, example: str) -> None:
         (
             "[{set: {x: {y: [1, 2]}}}]",
             "{in: {kind: a}, out: {kind: a, x: {y: [1, é]}}}",
-            '`x.y.1` is "2", expected "é"',
+            '`x.y[1]` is 2, expected "é"',
         ),
         (
             "[{set: {x: [1]}}]",
             "{in: {kind: a}, out: {kind: a, x: [1, 2]}}",
-            '`x` is ["1"], expected ["1", "2"]',
+            "`x` is [1], expected [1,2]",
         ),
         (
             "[{keep_only: [kind]}]",
             "{in: {kind: a}, out: {kind: a, b: 1, c: 1, d: 1, e: 1, f: 1, g: 1}}",
-            '`f` is missing, expected "1"; and 1 more',
+            "`f` is missing, expected 1; and 1 more",
         ),
         (
             f"[{{set: {{kind: {'x' * 200}}}}}]",
@@ -151,7 +151,7 @@ def test_a_way_back_that_holds(do: str, back: str, loses: str) -> None:
 
 def test_a_way_back_that_differs_is_told() -> None:
     lost = there_and_back("[{remove: [x]}]", "[{remove: [nothing]}]", "{kind: a, x: 1.10}")
-    assert lost == '`x` is missing, expected "1.10"'
+    assert lost == "`x` is missing, expected 1.10"
 
 
 def test_an_inverse_that_cannot_be_carried_out_is_told() -> None:
@@ -169,7 +169,7 @@ def test_each_message_of_a_split_has_to_come_back_without_what_is_lost() -> None
     back = "[{remove: [nothing]}]"
     message = "{kind: a, x: 1, l: [1, 2]}"
     assert there_and_back(split, back, message, "[l, e]") is None
-    assert there_and_back(split, back, message, "[l]") == '`e` is "1", expected none'
+    assert there_and_back(split, back, message, "[l]") == "`e` is 1, expected none"
     assert there_and_back(split, "[{remove: [x]}]", message, "[l, e]") is not None
 
 
@@ -222,7 +222,7 @@ def test_a_recorded_example_that_holds(line: str) -> None:
         ('{"in": {}, "out": {}, "more": 1}', "expected a JSON object on one line"),
         ('{"in": {}, "out": {}', "expected a JSON object on one line"),
         ('{"in": {}, "out": "\ud800"}', "expected a JSON object on one line"),
-        ('{"in": {"kind": "set"}, "out": {"kind": "set"}}', 'the example fails: `x` is "1.0"'),
+        ('{"in": {"kind": "set"}, "out": {"kind": "set"}}', "the example fails: `x` is 1.0"),
         ('{"in": {"kind": "gone"}, "out": {}}', "expected one message, found no message"),
         ('{"in": {"kind": "broken"}, "out": {}}', "the rule `broken` cannot be carried out"),
     ],
