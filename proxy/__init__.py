@@ -17,6 +17,9 @@ Floor 1, the rules: pure functions and small state machines, text or bytes in, v
 Floor 2, the adapters: `upstream` (connections to the server), `store` (sessions at rest),
     `metrics`, `log`.
 
+Between them and the next: `renewal`, the rules of sessions, as pure as floor 1; they speak of the
+    records that a store keeps.
+
 Floor 3, the state: `live` (the immutable snapshot that serves), `connections` (open WebSockets),
     `visits` (what is known of one request), `recorder` (messages that are kept as examples),
     `changeover` (what gives way when a snapshot does).
