@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import aiohttp
@@ -33,7 +32,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 @pytest.mark.parametrize("with_signal", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_ends_it_quickly_with_0_while_sockets_are_open(
+async def test_a_signal_ends_it_with_0_while_sockets_are_open(
     tmp_path: Path, http: aiohttp.ClientSession, with_signal: signal.Signals
 ) -> None:
     backend = Backend(tmp_path, script_delay=5)
@@ -44,9 +43,7 @@ async def test_a_signal_ends_it_quickly_with_0_while_sockets_are_open(
     async with http.ws_connect(address) as socket:
         await socket.send_json({"kind": "chat", "content": "Go"})
         await socket.receive_str(timeout=10)
-        begin = time.monotonic()
-        assert await backend.stop(with_signal) == 0
-        assert time.monotonic() - begin < 5
+        assert await backend.stop(with_signal) == 0  # A slow one is killed, which is not 0.
     assert backend.errors == ""
 
 

