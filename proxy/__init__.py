@@ -8,11 +8,12 @@ Floor 0, the words: `values` (enums, counters) and `errors` (whose fault it is, 
 
 Floor 1, the rules: pure functions and small state machines, text or bytes in, values out, with no
     sockets, no clock and no files. `headers`, `handshake`, `cors` and `answers` know HTTP, `trace`
-    the field `traceparent`; `frames`, `walker` and `treatment` know WebSocket messages; `versions`
-    and `selection` choose the client's version; `tokens` reads the times of a JWT; `yamltext` and
-    `documents` read what people write, `notation`, `overrides`, `keys`, `settings` and `config`
-    give it types; `mapping` compiles mapping files to programs; `redaction` puts placeholders into
-    what was recorded; `sealing` keeps tokens unreadable at rest; `histogram` counts durations.
+    the field `traceparent`; `frames`, `faults`, `walker` and `treatment` know WebSocket messages;
+    `versions` and `selection` choose the client's version; `tokens` reads the times of a JWT;
+    `yamltext` and `documents` read what people write, `notation`, `overrides`, `keys`, `settings`
+    and `config` give it types; `mapping` compiles mapping files to programs; `redaction` puts
+    placeholders into what was recorded; `sealing` keeps tokens unreadable at rest; `histogram`
+    counts durations.
 
 Floor 2, the adapters: `upstream` (connections to the server), `store` (sessions at rest),
     `metrics`, `log`.

@@ -250,11 +250,14 @@ class Gateway:
             to_client=self._treatment(visit, programs.to_client, Direction.TO_CLIENT),
             to_server=self._treatment(visit, programs.to_server, Direction.TO_SERVER),
             limits=SocketLimits(
+                frame=config.limits.frame,
                 message=config.limits.message,
                 fragments=config.limits.fragments,
+                control_frames=config.limits.control_frames,
                 close_timeout=config.timeouts.websocket_close,
             ),
             on_end=lambda relay: self._end_socket(visit, relay, programs),
+            on_limit=self._metrics.count_limit,
             loop=self._loop,
         )
 

@@ -60,6 +60,8 @@ _LIMITS: Final = {
 }
 """The limit that an error of Segue's own says was reached, by the error's label."""
 
+_SOCKET_LIMITS: Final = ("frame", "message", "fragments", "control_frames", "buffer")
+
 Samples = Iterable[tuple[tuple[str, ...], float]]
 
 
@@ -126,7 +128,7 @@ class Metrics(Collector):
         sockets: WebSockets opened, by cohort.
         handshakes: by cohort and result.
         closes: Close frames of WebSockets by side and code.
-        too_big: messages of WebSockets that were larger than `limits` allow.
+        limits: how often a limit of WebSockets was reached, by its name.
         bytes: by direction and protocol, of what has ended.
     """
 
@@ -137,7 +139,7 @@ class Metrics(Collector):
         self.sockets: Counter[str] = Counter()
         self.handshakes: Counter[tuple[str, str]] = Counter()
         self.closes: Counter[tuple[str, str]] = Counter()
-        self.too_big = 0
+        self.limits = dict.fromkeys(_SOCKET_LIMITS, 0)
         self.bytes: Counter[tuple[str, str]] = Counter()
         self._timings: dict[tuple[str, str], Timings] = {}
         self._messages: dict[tuple[str, str, Direction], MessageCounts] = {}
@@ -155,6 +157,10 @@ class Metrics(Collector):
         if counts is None:
             counts = self._messages[cohort, mapping, direction] = MessageCounts()
         return counts
+
+    def count_limit(self, limit: str) -> None:
+        """Count that a limit of WebSockets was reached: one of the attribute `limits`."""
+        self.limits[limit] += 1
 
     def timings(self, cohort: str, protocol: str) -> Timings:
         """Return the durations of the requests of a cohort (`none` for those of none)."""
@@ -274,7 +280,8 @@ class Metrics(Collector):
                 "segue_limits_hit",
                 "How often a limit of the configuration was reached: `headers` (431), `body` (413),"
                 " `client_time` (408), `upstream_time` (504), `connections` (503; also while"
-                " draining), `message` (a WebSocket message, 1009).",
+                " draining); of WebSockets `frame`, `message`, `fragments` (1009), `control_frames`"
+                " (1008), and `buffer` (a side was not read until the other took what waited).",
                 ("limit",),
                 self._limits_hit,
             ),
@@ -333,7 +340,8 @@ class Metrics(Collector):
     def _limits_hit(self) -> Samples:
         for label, limit in _LIMITS.items():
             yield (limit,), self.errors[label]
-        yield ("message",), self.too_big
+        for limit, count in self.limits.items():
+            yield (limit,), count
 
     def _failures(self) -> Samples:
         for key, counts in self._messages.items():

@@ -245,8 +245,10 @@ class Limits(Section):
         header_line: of the request line, and of each field of a request.
         headers: the number of fields of a request.
         body: of an HTTP body that a mapping may rewrite and that is therefore held.
+        frame: of a WebSocket frame.
         message: of a WebSocket message; one that a mapping may rewrite is held until it is whole.
-        fragments: the number of frames held for one such message.
+        fragments: the number of frames of one WebSocket message.
+        control_frames: a second, from each side of a WebSocket; ten times that many at once.
         buffer: what waits to be written, for each connection and direction, before reading stops.
         connections: the number of clients connected at the same time.
         response_headers: of the header section of the server's answer.
@@ -255,8 +257,10 @@ class Limits(Section):
     header_line: Annotated[Size, Field(ge=256, le=MIB)] = 16 * KIB
     headers: Annotated[Count, Field(ge=8, le=10_000)] = 128
     body: Annotated[Size, Field(ge=KIB, le=1024 * MIB)] = 8 * MIB
+    frame: Annotated[Size, Field(ge=KIB, le=1024 * MIB)] = 16 * MIB
     message: Annotated[Size, Field(ge=KIB, le=1024 * MIB)] = 16 * MIB
-    fragments: Annotated[Count, Field(ge=1, le=1_000_000)] = 1024
+    fragments: Annotated[Count, Field(ge=1, le=1_000_000)] = 65_536
+    control_frames: Annotated[Count, Field(ge=1, le=1_000_000)] = 100
     buffer: Annotated[Size, Field(ge=KIB, le=64 * MIB)] = 64 * KIB
     connections: Annotated[Count, Field(ge=1, le=1_000_000)] = 10_000
     response_headers: Annotated[Size, Field(ge=KIB, le=MIB)] = 64 * KIB

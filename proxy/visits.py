@@ -101,10 +101,6 @@ class Socket(Protocol):
     def closes(self) -> tuple[tuple[str, int], ...]:
         """The Close frames: who sent them (`client`, `server`, `segue`), and their codes."""
 
-    @property
-    def too_big(self) -> bool:
-        """Whether it ended because of a message that was larger than the limits allow."""
-
 
 class Journal:
     """Counts requests and writes their lines: one for each, when it is over."""
@@ -193,7 +189,6 @@ class Journal:
         metrics.bytes[_TO_CLIENT, _WEBSOCKET] += from_server
         for side, code in socket.closes:
             metrics.closes[side, close_code_label(code)] += 1
-        metrics.too_big += socket.too_big
         self._log.info(
             "websocket",
             **_line(visit, now),

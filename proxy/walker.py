@@ -7,9 +7,11 @@ and returns the bytes to send on. The rules, in prose:
   (whole, at most 125 bytes), the mask in the right direction, the order of fragments, close codes.
 - A message that nothing wants to rewrite is passed on as ranges of the received bytes, as it comes:
   a chunk full of such frames leaves as one piece, a large frame is never collected.
-- A text message that a rewriter may change is held until its last byte, within `max_message` and
-  `max_fragments`; which rewriter applies is fixed at its first fragment. Control frames overtake
-  it (section 5.4). Where the rewriter leaves it alone, its own frames go on, fragments and all.
+- A text message that a rewriter may change is held until its last byte; which rewriter applies is
+  fixed at its first fragment. Control frames overtake it (section 5.4). Where the rewriter leaves
+  it alone, its own frames go on, fragments and all.
+- Sizes and counts have bounds (`WalkerLimits`), for what is held and for what passes alike: a
+  message of endless empty fragments costs work on both sides of a proxy.
 - The unit of the accounts is the message: it counts when its last byte has arrived, once.
 - What a rule adds to a message goes out as further messages behind it.
 
@@ -19,10 +21,17 @@ No sockets, no clock: the random bytes for new masks come from a function that i
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
 
 from proxy.errors import MappingFailure
+from proxy.faults import (
+    FRAME_TOO_BIG,
+    MESSAGE_TOO_BIG,
+    TOO_MANY_CONTROL_FRAMES,
+    TOO_MANY_FRAGMENTS,
+    Blame,
+    Fault,
+    WalkerLimits,
+)
 from proxy.frames import (
     BINARY,
     CLOSE,
@@ -42,28 +51,6 @@ from proxy.frames import (
 from proxy.treatment import Treatment
 
 
-class Blame(Enum):
-    """Whose fault ended the connection."""
-
-    SENDER = "sender"
-    MAPPING = "mapping"
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Why a direction was given up.
-
-    Attributes:
-        code: the close code for the side that sent the bytes.
-        reason: a fixed text of this module, never bytes of the peer.
-        blame: the sender's framing, or a mapping whose `on_error` is `close`.
-    """
-
-    code: int
-    reason: str
-    blame: Blame = Blame.SENDER
-
-
 class Walker:
     """Walks the frames of one direction. See the module's text for the rules.
 
@@ -72,6 +59,7 @@ class Walker:
         fault: set when the direction was given up; from then on `feed` returns nothing.
         close_code: the code of the Close frame that was passed on, `NO_STATUS` for an empty one,
             None before.
+        control_frames: how many came; whoever has a clock lowers it as time goes by.
     """
 
     __slots__ = (
@@ -84,7 +72,9 @@ class Walker:
         "_holding",
         "_key",
         "_mask_bit",
+        "_max_controls",
         "_max_fragments",
+        "_max_frame",
         "_max_message",
         "_need",
         "_opcode",
@@ -93,6 +83,7 @@ class Walker:
         "_size",
         "_skip",
         "close_code",
+        "control_frames",
         "fault",
         "treatment",
     )
@@ -103,8 +94,7 @@ class Walker:
         masked: bool,
         treatment: Treatment,
         random: Callable[[int], bytes],
-        max_message: int,
-        max_fragments: int,
+        limits: WalkerLimits,
     ) -> None:
         """Begin at a frame boundary.
 
@@ -112,16 +102,19 @@ class Walker:
             masked: whether the frames must be masked: those of a client are (section 5.1).
             treatment: what becomes of the messages, and where they are counted.
             random: returns that many random bytes, for the masks of rewritten client frames.
-            max_message: the largest payload of one message, in bytes, over all its fragments.
-            max_fragments: the largest number of fragments held for one message.
+            limits: of this direction.
         """
         self.treatment = treatment
         self.fault: Fault | None = None
         self.close_code: int | None = None
         self._mask_bit = MASKED if masked else 0
         self._key = random if masked else None
-        self._max_message = max_message
-        self._max_fragments = max_fragments
+        # A frame cannot be larger than its message: one comparison for a message of one frame.
+        self._max_frame = min(limits.frame, limits.message)
+        self._max_message = limits.message
+        self._max_fragments = limits.fragments
+        self._max_controls = limits.control_frames
+        self.control_frames = 0.0
         self._deliverable = True
         self._finishing = False
         # The start of a frame that cannot be decided on yet, and how many bytes of it are needed.
@@ -129,16 +122,16 @@ class Walker:
         self._need = 0
         # The payload bytes still to come of a frame that is passed on as it comes.
         self._skip = 0
-        # The message in progress: how it is treated, its opcode (0: none), size so far, whether the
-        # frame that is passed on ends it, whether it is held, and what is held of it.
+        # The message in progress: how it is treated, its opcode (0: none), size and fragments so
+        # far, whether the frame that is passed on ends it, whether it is held, and what is held.
         self._current = treatment
         self._opcode = 0
         self._size = 0
+        self._fragments = 0
         self._final = False
         self._holding = False
         self._raw = bytearray()
         self._payload = bytearray()
-        self._fragments = 0
 
     @property
     def at_boundary(self) -> bool:
@@ -229,6 +222,10 @@ class Walker:
                 if stop > end:
                     need = stop - position
                     break
+                if self.control_frames >= self._max_controls:
+                    self.fault = TOO_MANY_CONTROL_FRAMES
+                    break
+                self.control_frames += 1
                 if opcode == CLOSE:
                     if self._read_close(self._unmasked(data, head, stop)):
                         position = end = stop
@@ -242,6 +239,7 @@ class Walker:
                     self.fault = Fault(1002, "unexpected data frame")
                     break
                 size = length
+                fragments = 1
                 current = self._current = self.treatment
                 holding = opcode == TEXT and current.rewriter is not None and deliverable
             else:
@@ -249,10 +247,17 @@ class Walker:
                     self.fault = Fault(1002, "continuation of nothing")
                     break
                 size = self._size + length
+                fragments = self._fragments + 1
+                if fragments > self._max_fragments:
+                    self.fault = TOO_MANY_FRAGMENTS
+                    break
+                if size > self._max_message:
+                    self.fault = MESSAGE_TOO_BIG
+                    break
                 current = self._current
                 holding = self._holding
-            if size > self._max_message:
-                self.fault = Fault(1009, "message too big")
+            if length > self._max_frame:
+                self.fault = MESSAGE_TOO_BIG if length > self._max_message else FRAME_TOO_BIG
                 break
             final = first & FIN != 0
 
@@ -262,6 +267,7 @@ class Walker:
                     break
                 self._opcode = 0 if final else (opcode or self._opcode)
                 self._size = 0 if final else size
+                self._fragments = fragments
                 self._holding = False
                 if stop > end:
                     self._skip = stop - end
@@ -293,6 +299,7 @@ class Walker:
                     out += frames
                 self._opcode = 0 if final else (opcode or self._opcode)
                 self._size = 0 if final else size
+                self._fragments = fragments
             if self.fault is not None:
                 break
             position = stop
@@ -320,7 +327,6 @@ class Walker:
         self._holding = False
 
     def _drop_held(self) -> None:
-        self._fragments = 0
         self._payload.clear()
         self._raw.clear()
 
@@ -344,12 +350,9 @@ class Walker:
     def _collect(self, payload: bytes, raw: bytes, *, final: bool) -> list[bytes] | None:
         """Add a fragment to the message that is held; return its frames once it is whole."""
         self._holding = not final
-        self._fragments += 1
         self._payload += payload
         self._raw += raw
         if not final:
-            if self._fragments >= self._max_fragments:
-                self.fault = Fault(1009, "too many fragments")
             return None
         frames = self._rewrite(bytes(self._payload))
         if frames is None:

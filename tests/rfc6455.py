@@ -15,12 +15,18 @@ from websockets.frames import CloseCode
 from websockets.utils import apply_mask
 
 from proxy.errors import MappingFailure
+from proxy.faults import WalkerLimits
 from proxy.treatment import Rewriter, Treatment
 from proxy.values import MessageCounts, OnError
 from proxy.walker import Walker
 
 MAX_MESSAGE: Final = 70_000
 MAX_FRAGMENTS: Final = 4
+MAX_FRAME: Final = 69_000
+MAX_CONTROLS: Final = 20
+LIMITS: Final = WalkerLimits(
+    frame=MAX_FRAME, message=MAX_MESSAGE, fragments=MAX_FRAGMENTS, control_frames=MAX_CONTROLS
+)
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
@@ -72,8 +78,7 @@ def walk(
         masked=masked,
         treatment=Treatment(rewriter, MessageCounts()),
         random=keys or Keys(),
-        max_message=MAX_MESSAGE,
-        max_fragments=MAX_FRAGMENTS,
+        limits=LIMITS,
     )
     return b"".join(b"".join(walker.feed(chunk)) for chunk in chunks), walker
 
@@ -94,6 +99,7 @@ class Expected:
         close_code: of the Close frame that was passed on.
         half_sent: the bytes still to come of a frame whose beginning was sent on.
         half_sent_ends_message: whether that frame is the last of its message.
+        controls: the control frames so far.
     """
 
     out: bytes = b""
@@ -102,6 +108,7 @@ class Expected:
     close_code: int | None = None
     half_sent: int = 0
     half_sent_ends_message: bool = False
+    controls: int = 0
 
 
 class _Refused(Exception):
@@ -171,6 +178,8 @@ def _check_order(frame: _Frame, message: list[_Frame]) -> None:
         raise _Refused(1002)
     if sum(fragment.size for fragment in (*message, frame)) > MAX_MESSAGE:
         raise _Refused(1009)
+    if frame.size > MAX_FRAME or len(message) >= MAX_FRAGMENTS:
+        raise _Refused(1009)
 
 
 def _pass(frame: _Frame, result: Expected) -> None:
@@ -189,6 +198,9 @@ def _read_control(frame: _Frame, result: Expected) -> None:
         raise _Refused(1002)
     if frame.missing:
         raise _Incomplete
+    result.controls += 1
+    if result.controls > MAX_CONTROLS:
+        raise _Refused(1008)
     if frame.opcode == CLOSE:
         result.close_code = _read_close(frame.payload)
     result.out += frame.raw
@@ -211,8 +223,6 @@ def _hold(message: list[_Frame], result: Expected, rewriter: Rewriter, keys: Key
     if message[-1].missing:
         raise _Incomplete
     if not message[-1].final:
-        if len(message) >= MAX_FRAGMENTS:
-            raise _Refused(1009)
         return
     raw = b"".join(fragment.raw for fragment in message)
     counts = result.counts
@@ -274,6 +284,8 @@ def streams(draw: st.DrawFn, *, masked: bool, may_break: bool = True) -> bytes:
         frames.insert(draw(st.integers(0, len(frames))), draw(st.binary(max_size=12)))
     if may_break and draw(st.booleans()):
         frames.append(framed(TEXT, b"C a message whose mapping says close") + b"\x81")
+    if may_break and draw(st.booleans()):
+        frames.insert(draw(st.integers(0, len(frames))), framed(PONG, b"") * (MAX_CONTROLS + 1))
     return b"".join(frames)
 
 

@@ -199,14 +199,20 @@ def test_limits_are_counted_by_the_error_that_says_so(metrics: Metrics) -> None:
     for error in (HeadersTooLarge, RequestTimeout, RequestTimeout, Unavailable):
         metrics.errors[error.label] += 1
     metrics.errors["bad_request"] += 1
-    metrics.too_big += 4
+    for _ in range(4):
+        metrics.count_limit("message")
+    metrics.count_limit("control_frames")
     assert samples(metrics, "segue_limits_hit_total") == {
         ("headers",): 1,
         ("body",): 0,
         ("client_time",): 2,
         ("upstream_time",): 0,
         ("connections",): 1,
+        ("frame",): 0,
         ("message",): 4,
+        ("fragments",): 0,
+        ("control_frames",): 1,
+        ("buffer",): 0,
     }
 
 

@@ -117,7 +117,6 @@ class Ended:
 
     received: tuple[int, int] = (0, 0)
     closes: tuple[tuple[str, int], ...] = ()
-    too_big: bool = False
 
 
 def test_a_websocket_counts_when_it_opens_and_is_written_when_it_ends(desk: Desk) -> None:
@@ -165,7 +164,7 @@ def test_bytes_of_bodies_are_counted_by_the_way_they_go(desk: Desk) -> None:
 
 def test_close_frames_are_counted_by_side_and_listed_code(desk: Desk) -> None:
     visit = desk.journal.open(0.0, "", "GET", b"/ws/")
-    socket = Ended(closes=(("client", 4003), ("server", 4242), ("segue", 1009)), too_big=True)
+    socket = Ended(closes=(("client", 4003), ("server", 4242), ("segue", 1009)))
     desk.journal.switch(visit, 0.0, socket)
     desk.journal.close_socket(visit, 0.0, socket)
     assert desk.metrics.closes == {
@@ -173,7 +172,6 @@ def test_close_frames_are_counted_by_side_and_listed_code(desk: Desk) -> None:
         ("server", "other"): 1,
         ("segue", "1009"): 1,
     }
-    assert desk.metrics.too_big == 1
 
 
 def test_handshakes_are_counted_by_what_became_of_them(desk: Desk) -> None:

@@ -8,17 +8,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.faults import Blame, Fault
 from proxy.frames import BINARY, CLOSE, CONTINUATION, PONG, TEXT
 from proxy.treatment import Rewriter
-from proxy.walker import Blame, Fault, Walker
-from tests.rfc6455 import CUTS, MAX_FRAGMENTS, MAX_MESSAGE, ByFirstByte, outcomes, split, walk, wire
+from proxy.walker import Walker
+from tests.rfc6455 import (
+    CUTS,
+    MAX_CONTROLS,
+    MAX_FRAGMENTS,
+    MAX_FRAME,
+    MAX_MESSAGE,
+    ByFirstByte,
+    outcomes,
+    split,
+    walk,
+    wire,
+)
 
 _BAD_CLOSE = Fault(1002, "invalid close code")
 _NOT_SHORTEST = Fault(1002, "length not in its shortest form")
 _BAD_CONTROL = Fault(1002, "invalid control frame")
 _UNEXPECTED = Fault(1002, "unexpected data frame")
 _RESERVED = Fault(1002, "reserved bits set without an extension")
-_TOO_BIG = Fault(1009, "message too big")
+_TOO_BIG = Fault(1009, "message too big", limit="message")
+_FRAME_TOO_BIG = Fault(1009, "frame too big", limit="frame")
+_TOO_MANY = Fault(1009, "too many fragments", limit="fragments")
+_rewriters = pytest.mark.parametrize(
+    "rewriter", [None, ByFirstByte()], ids=["passing", "rewriting"]
+)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +66,7 @@ _TOO_BIG = Fault(1009, "message too big")
         ),
     ],
 )
-@pytest.mark.parametrize("rewriter", [None, ByFirstByte()], ids=["passing", "rewriting"])
+@_rewriters
 def test_broken_framing_is_a_fault_of_the_sender(
     sent: bytes, fault: Fault, rewriter: Rewriter | None
 ) -> None:
@@ -70,32 +87,58 @@ def test_an_unmasked_frame_of_a_client_is_a_fault() -> None:
     assert walker.fault == Fault(1002, "unmasked frame")
 
 
-@pytest.mark.parametrize("rewriter", [None, ByFirstByte()], ids=["passing", "rewriting"])
-def test_the_size_limit_is_for_the_message_not_the_frame(rewriter: Rewriter | None) -> None:
-    exact = wire(TEXT, b"x" * (MAX_MESSAGE - 1), fin=False) + wire(CONTINUATION, b"y")
+@_rewriters
+def test_the_size_limit_is_for_the_message_over_all_its_frames(rewriter: Rewriter | None) -> None:
+    first = wire(TEXT, b"x" * MAX_FRAME, fin=False)
+    exact = first + wire(CONTINUATION, b"y" * (MAX_MESSAGE - MAX_FRAME))
     out, walker = walk(exact * 2, rewriter=rewriter)
     assert out == exact * 2
     assert outcomes(walker.treatment.counts) == {"passed": 2}
     # The declared length is enough: no byte of the payload has come.
-    walker.feed(wire(TEXT, b"x" * (MAX_MESSAGE - 1), fin=False))
-    assert walker.feed(b"\x80\x02") == []
+    walker.feed(first)
+    assert walker.feed(b"\x80\x7e" + (MAX_MESSAGE - MAX_FRAME + 1).to_bytes(2, "big")) == []
     assert walker.fault == _TOO_BIG
 
 
-def test_a_held_message_may_have_the_limit_of_fragments_and_no_more() -> None:
+@_rewriters
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+@pytest.mark.parametrize("before", [b"", b"\x01\x00"], ids=["a message", "a fragment"])
+def test_a_frame_may_have_the_limit_of_its_own_and_no_more(
+    rewriter: Rewriter | None, opcode: int, before: bytes
+) -> None:
+    opcode = CONTINUATION if before else opcode
+    exact = before + wire(opcode, b"x" * MAX_FRAME)
+    out, walker = walk(exact, rewriter=rewriter)
+    assert (out, walker.fault) == (exact, None)
+    head = wire(opcode, b"x" * (MAX_FRAME + 1))[:10]
+    assert b"".join(walker.feed(before + head)) in (b"", before)
+    assert walker.fault == _FRAME_TOO_BIG
+
+
+@_rewriters
+def test_a_message_may_have_the_limit_of_fragments_and_no_more(rewriter: Rewriter | None) -> None:
     first = wire(TEXT, b"", fin=False)
-    more = wire(CONTINUATION, b"z", fin=False)
-    out, walker = walk(first, more * (MAX_FRAGMENTS - 2), b"\x80\x00", rewriter=ByFirstByte())
-    assert out == first + more * (MAX_FRAGMENTS - 2) + b"\x80\x00"
+    more = wire(CONTINUATION, b"", fin=False)
+    whole = first + more * (MAX_FRAGMENTS - 2) + b"\x80\x00"
+    out, walker = walk(whole * 2, rewriter=rewriter)
+    assert (out, walker.fault) == (whole * 2, None)
     walker.feed(first + more * (MAX_FRAGMENTS - 1))
-    assert walker.fault == Fault(1009, "too many fragments")
+    assert walker.fault is None
+    walker.feed(b"\x80\x00")
+    assert walker.fault == _TOO_MANY
 
 
-def test_a_message_that_passes_may_have_any_number_of_fragments() -> None:
-    stream = wire(TEXT, b"", fin=False) + wire(CONTINUATION, b"z", fin=False) * 1000 + b"\x80\x00"
-    out, walker = walk(stream)
-    assert out == stream
-    assert outcomes(walker.treatment.counts) == {"passed": 1}
+def test_control_frames_are_limited_until_some_are_forgotten() -> None:
+    out, walker = walk(b"", wire(PONG) * MAX_CONTROLS)
+    assert (out, walker.fault) == (wire(PONG) * MAX_CONTROLS, None)
+    walker.control_frames -= 1.5
+    assert walker.feed(wire(PONG)[:1]) == []
+    assert walker.feed(wire(PONG)[1:] + wire(TEXT, b"between")) != []
+    # Half a frame's worth is left, which is enough for one.
+    assert walker.feed(wire(PONG)) == [wire(PONG)]
+    assert walker.fault is None
+    assert walker.feed(wire(CLOSE)) == []
+    assert walker.fault == Fault(1008, "too many control frames", limit="control_frames")
 
 
 def buffered(walker: Walker) -> int:
@@ -106,7 +149,7 @@ def buffered(walker: Walker) -> int:
 
 def test_a_message_that_passes_is_never_collected() -> None:
     empty = buffered(walk(b"")[1])
-    frame = wire(BINARY, b"b" * MAX_MESSAGE, key=b"mask")
+    frame = wire(BINARY, b"b" * MAX_FRAME, key=b"mask")
     _, walker = walk(b"", masked=True)
     for place in range(0, len(frame), 1000):
         chunk = frame[place : place + 1000]

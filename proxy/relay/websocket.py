@@ -18,15 +18,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from proxy.faults import Blame, Fault, WalkerLimits
 from proxy.frames import encode_close
 from proxy.treatment import Treatment
-from proxy.walker import Blame, Fault, Walker
+from proxy.walker import Walker
 
 GOING_AWAY = 1001
 ABNORMAL = 1006
 TOO_BIG = 1009
 BAD_GATEWAY = 1014
 """The server broke the protocol (registered with IANA; RFC 6455 section 11.7)."""
+
+
+BURST = 10.0
+"""Seconds of control frames that may come at once: a side that was paused has some waiting."""
 
 
 class Side(Enum):
@@ -41,14 +46,19 @@ class SocketLimits:
     """The bounds of a relay. Sizes in bytes, times in seconds.
 
     Attributes:
+        frame: the largest payload of a frame.
         message: the largest payload of a message.
-        fragments: the largest number of fragments held for one message.
+        fragments: the largest number of fragments of a message.
+        control_frames: how many control frames a second each side may send in the long run; what
+            `BURST` seconds of that make may come at once.
         close_timeout: how long a peer may take to answer a Close frame and to end the connection,
             counted from when it last took some of what it is still to be sent.
     """
 
+    frame: int
     message: int
     fragments: int
+    control_frames: float
     close_timeout: float
 
 
@@ -64,9 +74,11 @@ class Leg(asyncio.Protocol):
         shutting: whether nothing more is sent to this side.
         sent_close: the code of the Close frame that this side was sent by Segue itself.
         pending_close: that frame, while it waits for the end of another.
+        forgot: when control frames that this side sent were last forgotten, on the loop's clock.
     """
 
     __slots__ = (
+        "forgot",
         "half_closed",
         "lost",
         "peer",
@@ -93,11 +105,18 @@ class Leg(asyncio.Protocol):
         self.shutting = False
         self.sent_close: int | None = None
         self.pending_close: bytes | None = None
+        self.forgot = 0.0
 
     def data_received(self, data: bytes) -> None:
         walker = self.walker
         self.received += len(data)
-        out = walker.feed(data)
+        if walker.control_frames:
+            self.forget_control_frames()
+            out = walker.feed(data)
+        else:
+            out = walker.feed(data)
+            if walker.control_frames:
+                self.forgot = self.relay.clock()
         if out:
             self.peer.transport.write(out[0] if len(out) == 1 else b"".join(out))
         if self.peer.pending_close is not None and walker.at_boundary:
@@ -121,6 +140,7 @@ class Leg(asyncio.Protocol):
     def pause_writing(self) -> None:
         if not self.peer.lost:
             self.peer.transport.pause_reading()
+            self.relay.on_limit("buffer")
 
     def resume_writing(self) -> None:
         if not self.peer.lost:
@@ -129,6 +149,13 @@ class Leg(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's signature)
         self.lost = self.shutting = True
         self.relay.on_lost(self)
+
+    def forget_control_frames(self) -> None:
+        """Forget as many of its control frames as the time since the last call allows."""
+        walker, now = self.walker, self.relay.clock()
+        allowed = (now - self.forgot) * self.relay.control_rate
+        walker.control_frames = max(walker.control_frames - allowed, 0.0)
+        self.forgot = now
 
     def send_close(self, code: int, reason: str) -> None:
         """Send a Close frame of Segue's own as soon as no frame is half sent; nothing after it."""
@@ -176,6 +203,9 @@ class Relay:
         fault: why Segue ended the connection, and which side's bytes were the cause.
         fault_side: see `fault`.
         draining: whether Segue ended the connection because it drains.
+        on_limit: told the name of a limit that was reached, each time.
+        clock: the loop's, in seconds.
+        control_rate: how many control frames a second each side may send in the long run.
     """
 
     __slots__ = (
@@ -186,9 +216,12 @@ class Relay:
         "_timeout",
         "_timer",
         "client",
+        "clock",
+        "control_rate",
         "draining",
         "fault",
         "fault_side",
+        "on_limit",
         "server",
     )
 
@@ -199,10 +232,14 @@ class Relay:
         to_server: Treatment,
         limits: SocketLimits,
         on_end: Callable[[Relay], None],
+        on_limit: Callable[[str], None],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._loop = loop
         self._on_end = on_end
+        self.on_limit = on_limit
+        self.clock = loop.time
+        self.control_rate = limits.control_frames
         self._timeout = limits.close_timeout
         self._timer: asyncio.TimerHandle | None = None
         self._backlog = 0
@@ -211,13 +248,19 @@ class Relay:
         self.fault_side: Side | None = None
         self.draining = False
 
+        bounds = WalkerLimits(
+            frame=limits.frame,
+            message=limits.message,
+            fragments=limits.fragments,
+            control_frames=limits.control_frames * BURST,
+        )
+
         def walker(treatment: Treatment, *, masked: bool) -> Walker:
             return Walker(
                 masked=masked,
                 treatment=treatment,
                 random=os.urandom,
-                max_message=limits.message,
-                max_fragments=limits.fragments,
+                limits=bounds,
             )
 
         self.client = Leg(self, Side.CLIENT, walker(to_server, masked=True))
@@ -278,11 +321,6 @@ class Relay:
         sent = tuple([(side, code) for side, code in frames if code is not None])
         return sent or ((self._ended_first.value, ABNORMAL),)
 
-    @property
-    def too_big(self) -> bool:
-        """Whether it ended because of a message that was larger than the limits allow."""
-        return self.fault is not None and self.fault.code == TOO_BIG
-
     def abort(self) -> None:
         """End the connection at once."""
         for leg in (self.client, self.server):
@@ -329,6 +367,8 @@ class Relay:
     def _give_up(self, leg: Leg, fault: Fault) -> None:
         self.fault = fault
         self.fault_side = leg.side
+        if fault.limit is not None:
+            self.on_limit(fault.limit)
         onward = fault.code
         if fault.blame is Blame.SENDER and fault.code != TOO_BIG:
             onward = BAD_GATEWAY if leg.side is Side.SERVER else GOING_AWAY

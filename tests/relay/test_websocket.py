@@ -291,8 +291,9 @@ async def test_a_side_that_never_hangs_up_after_the_other_vanished_is_given_up(s
 
 
 async def test_a_slow_reader_gets_all_of_a_large_message_after_the_server_has_left() -> None:
-    env = {"SEGUE_TIMEOUTS__WEBSOCKET_CLOSE": "1s", "SEGUE_LIMITS__BUFFER": "64MiB"}
-    async with relayed(env | {"SEGUE_LIMITS__MESSAGE": "64MiB"}) as pair:
+    sizes = ("BUFFER", "FRAME", "MESSAGE")
+    env = {f"SEGUE_LIMITS__{name}": "64MiB" for name in sizes}
+    async with relayed(env | {"SEGUE_TIMEOUTS__WEBSOCKET_CLOSE": "1s"}) as pair:
         words = wire(BINARY, b"w" * (30 << 20)) + wire(CLOSE, closing(1000))
         got = 0
         with unread(pair.client):
@@ -401,6 +402,53 @@ async def test_a_message_beyond_the_limit_ends_both_sides_with_1009(
             await one.send(TEXT, b"x" * 2049)
         assert (await one.close_frame())[0] == 1009
         assert (await other.close_frame())[0] == 1009
+        assert await pair.segue.metric("segue_limits_hit_total", limit="message") == 1
+
+
+@pytest.mark.parametrize("side", SIDES)
+async def test_a_frame_beyond_its_limit_ends_both_sides_with_1009(side: str) -> None:
+    async with relayed({"SEGUE_LIMITS__FRAME": "1KiB"}) as pair:
+        one, other = ends(pair, side)
+        for opcode in (TEXT, CONTINUATION):
+            sent = await one.send(opcode, b"x" * 1024, fin=opcode == CONTINUATION)
+            assert await other.peer.read(len(sent)) == sent
+        await one.send(TEXT, b"x" * 1025)
+        assert (await one.close_frame())[0] == 1009
+        assert (await other.close_frame())[0] == 1009
+        assert await pair.segue.metric("segue_limits_hit_total", limit="frame") == 1
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("fields", [(), (MODERN,)], ids=["passing", "mapped"])
+async def test_a_message_of_endless_fragments_ends_both_sides_with_1009(
+    side: str, fields: tuple[bytes, ...]
+) -> None:
+    async with relayed({"SEGUE_LIMITS__FRAGMENTS": "8"}, *fields) as pair:
+        one, other = ends(pair, side)
+        await one.peer.send(one.frame(TEXT, fin=False) + one.frame(CONTINUATION, fin=False) * 8)
+        assert (await one.close_frame())[0] == 1009
+        while (frame := await other.receive()).opcode != CLOSE:
+            assert frame.payload == b""
+        assert frame.payload[:2] == closing(1009)
+        assert await pair.segue.metric("segue_limits_hit_total", limit="fragments") == 1
+
+
+@pytest.mark.parametrize("side", SIDES)
+async def test_a_flood_of_pings_ends_its_sender_with_1008_and_the_other_side_sees_few(
+    side: str,
+) -> None:
+    async with relayed({"SEGUE_LIMITS__CONTROL_FRAMES": "3"}) as pair:
+        one, other = ends(pair, side)
+        await one.peer.send(one.frame(PING, b"flood") * 1000)
+        assert (await one.close_frame())[0] == 1008
+        pings = 0
+        while (frame := await other.receive()).opcode != CLOSE:
+            assert (frame.opcode, frame.payload) == (PING, b"flood")
+            pings += 1
+        # Ten seconds' worth at once, and what the time in between allowed.
+        assert 30 <= pings < 1000
+        assert frame.payload[:2] == closing(1014 if side == "server" else 1001)
+        assert await pair.segue.metric("segue_limits_hit_total", limit="control_frames") == 1
 
 
 async def test_a_violation_after_a_close_frame_adds_no_second_close_frame() -> None:
@@ -611,12 +659,25 @@ class Stuck(asyncio.Transport):
         self.protocol = protocol
         self.held = 0
         self.reading = False
+        self.ended = False
 
     def write(self, data: object) -> None:
         assert isinstance(data, bytes)
         if self.held <= 1024 < self.held + len(data):
             self.protocol.pause_writing()
         self.held += len(data)
+
+    def is_closing(self) -> bool:
+        return False
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.ended = True
+
+    def get_write_buffer_size(self) -> int:
+        return self.held
 
     def is_reading(self) -> bool:
         return self.reading
@@ -628,23 +689,54 @@ class Stuck(asyncio.Transport):
         self.reading = True
 
 
-@pytest.mark.parametrize("side", SIDES)
-async def test_bytes_behind_the_handshake_that_fill_a_buffer_stop_their_sender(side: str) -> None:
-    # With a kernel's buffers in between, this would take a handshake of megabytes.
+def unplugged(limits: list[str]) -> tuple[Relay, Stuck, Stuck]:
+    """A relay between transports that take a kilobyte; limits that are reached are told."""
     treatment = Treatment(None, MessageCounts())
     relay = Relay(
         to_client=treatment,
         to_server=treatment,
-        limits=SocketLimits(message=1 << 20, fragments=8, close_timeout=1),
+        limits=SocketLimits(
+            frame=1 << 20, message=1 << 20, fragments=8, control_frames=3, close_timeout=1
+        ),
         on_end=lambda _: None,
+        on_limit=limits.append,
         loop=asyncio.get_running_loop(),
     )
-    client, server = Stuck(relay.client), Stuck(relay.server)
+    return relay, Stuck(relay.client), Stuck(relay.server)
+
+
+@pytest.mark.parametrize("side", SIDES)
+async def test_bytes_behind_the_handshake_that_fill_a_buffer_stop_their_sender(side: str) -> None:
+    # With a kernel's buffers in between, this would take a handshake of megabytes.
+    limits: list[str] = []
+    relay, client, server = unplugged(limits)
     tail = wire(BINARY, bytes(4096), key=MASK if side == "client" else None)
     tails = (tail, b"") if side == "client" else (b"", tail)
     relay.start((client, tails[0]), (server, tails[1]), b"HTTP/1.1 101 \r\n\r\n")
     assert client.reading is (side == "server")
     assert server.reading is (side == "client")
+    assert limits == ["buffer"]
+
+
+async def test_control_frames_may_come_for_ever_at_the_rate_and_ten_seconds_of_it_at_once() -> None:
+    limits: list[str] = []
+    relay, client, server = unplugged(limits)
+    relay.start((client, b""), (server, b""), b"")
+    now = 1000.0
+    relay.clock = lambda: now
+    relay.server.data_received(wire(PONG) * 30)
+    for _ in range(100):
+        now += 1
+        relay.server.data_received(wire(PONG) * 3)
+    now += 3600
+    relay.server.data_received(wire(PONG) * 30)
+    now += 0.5
+    relay.server.data_received(wire(PONG))
+    assert (relay.fault, limits) == (None, [])
+    relay.server.data_received(wire(PONG))
+    assert relay.fault is None
+    relay.server.data_received(wire(PONG))
+    assert limits == ["control_frames"]
 
 
 async def test_frames_sent_before_the_handshake_is_answered_are_held_within_bounds() -> None:
