@@ -15,7 +15,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
-from structlog.typing import FilteringBoundLogger
 
 from proxy.admin.app import State, application
 from proxy.admin.recording import Recordings
@@ -26,7 +25,7 @@ from proxy.connections import Connections
 from proxy.errors import ConfigError, Problem
 from proxy.gateway import Gateway
 from proxy.live import Live, Snapshot
-from proxy.log import Writer
+from proxy.log import Log, Writer
 from proxy.metrics import Metrics
 from proxy.recorder import Recorder
 from proxy.relay.dispatch import Dispatcher
@@ -63,9 +62,7 @@ class Server:
         address, admin_address: `host:port` of the sockets, once they listen.
     """
 
-    def __init__(
-        self, snapshot: Snapshot, log: FilteringBoundLogger, writer: Writer | None = None
-    ) -> None:
+    def __init__(self, snapshot: Snapshot, log: Log, writer: Writer | None = None) -> None:
         """Construct everything; nothing listens yet.
 
         Args:
@@ -239,7 +236,7 @@ class Server:
         return commit
 
 
-async def run(snapshot: Snapshot, log: FilteringBoundLogger, writer: Writer | None = None) -> None:
+async def run(snapshot: Snapshot, log: Log, writer: Writer | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal cuts the drain short.
 
     SIGHUP reloads; whoever starts this may have blocked it until then.

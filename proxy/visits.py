@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import quote
 
-from structlog.typing import FilteringBoundLogger
-
 from proxy.errors import ClientGone, SegueError
 from proxy.headers import RawFields
+from proxy.log import Log
 from proxy.metrics import Family, Metrics, Samples, close_code_label, code_label
 from proxy.selection import Selection
 from proxy.tokens import redact
@@ -105,7 +104,7 @@ class Socket(Protocol):
 class Journal:
     """Counts requests and writes their lines: one for each, when it is over."""
 
-    def __init__(self, metrics: Metrics, log: FilteringBoundLogger) -> None:
+    def __init__(self, metrics: Metrics, log: Log) -> None:
         self._metrics = metrics
         self._log = log
         self._ids = request_ids()
@@ -164,7 +163,7 @@ class Journal:
         if visit.response_size:
             metrics.bytes[_TO_CLIENT, _HTTP] += visit.response_size
         if self._log.is_enabled_for(logging.INFO):
-            self._log.info("request", **_line(visit, now))
+            self._log.line("request", _line(visit, now))
 
     def switch(self, visit: Visit, now: float, socket: Socket) -> None:
         """A handshake has succeeded."""
@@ -189,13 +188,12 @@ class Journal:
         metrics.bytes[_TO_CLIENT, _WEBSOCKET] += from_server
         for side, code in socket.closes:
             metrics.closes[side, close_code_label(code)] += 1
-        self._log.info(
-            "websocket",
-            **_line(visit, now),
-            client_bytes=from_client,
-            server_bytes=from_server,
-            **facts,
-        )
+        if self._log.is_enabled_for(logging.INFO):
+            line = _line(visit, now)
+            line["client_bytes"] = from_client
+            line["server_bytes"] = from_server
+            line.update(facts)
+            self._log.line("websocket", line)
 
     def _bytes(self) -> Samples:
         counts = self._metrics.bytes.copy()

@@ -225,6 +225,15 @@ async def raw_server(
     assert not state.errors, state.errors
 
 
+class Direct(logs.Writer):
+    """A writer whose lines can be read at once, without waiting for its thread."""
+
+    def msg(self, line: str) -> None:
+        self._stream.write(line + "\n")
+
+    debug = info = warning = error = critical = msg
+
+
 @asynccontextmanager
 async def segue(
     upstream: str, env: Mapping[str, str] | None = None, config: Path = CONFIG
@@ -236,7 +245,7 @@ async def segue(
         {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "upstream": upstream},
     )
     stream = io.StringIO()
-    writer = logs.Writer(stream)
+    writer = Direct(stream)
     log = logs.build(writer, "debug", "json", is_terminal=False)
     server = Server(snapshot, log, writer)
     await server.start()

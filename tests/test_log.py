@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
 
 import pytest
-from structlog.typing import FilteringBoundLogger
 
-from proxy.log import Format, Writer, build, take_over_libraries, to_stderr
+from proxy.log import Format, Log, Writer, build, take_over_libraries, to_stderr
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjF9.c2VjcmV0"
 
@@ -31,9 +31,7 @@ class Stuck(io.StringIO):
         return super().write(text)
 
 
-def logged(
-    use: Callable[[FilteringBoundLogger], object], level: str = "info"
-) -> list[dict[str, str]]:
+def logged(use: Callable[[Log], object], level: str = "info") -> list[dict[str, str]]:
     """The lines that are written while a logger is used."""
     stream = io.StringIO()
     writer = Writer(stream)
@@ -68,6 +66,61 @@ def test_closing_gives_up_a_stream_that_is_stuck() -> None:
     stream.goes_on.set()
 
 
+def test_lines_that_come_while_others_are_written_go_out_together() -> None:
+    written: list[str] = []
+
+    class Slow(Stuck):
+        def write(self, text: str) -> int:
+            super().write(text)
+            written.append(text)
+            return len(text)
+
+    stream = Slow()
+    writer = Writer(stream)
+    writer.msg("0")
+    assert stream.is_writing.wait(30)
+    for number in range(1, 2500):
+        writer.msg(str(number))
+    stream.goes_on.set()
+    writer.close()
+    assert "".join(written) == "".join(f"{number}\n" for number in range(2500))
+    assert [text.count("\n") for text in written] == [1, 1000, 1000, 499]
+    assert writer.dropped == 0
+
+
+def test_a_line_that_comes_alone_is_written_without_another_one() -> None:
+    stream = Stuck()
+    writer = Writer(stream)
+    stream.goes_on.set()
+    for line in ("first", "second"):
+        stream.is_writing.clear()
+        writer.msg(line)
+        assert stream.is_writing.wait(30)
+    writer.close()
+    assert stream.getvalue() == "first\nsecond\n"
+
+
+def test_no_line_of_several_threads_is_lost() -> None:
+    stream = io.StringIO()
+    writer = Writer(stream)
+
+    def write(name: str) -> None:
+        for number in range(500):
+            writer.msg(f"{name}{number}")
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    writer.close()
+    lines = stream.getvalue().splitlines()
+    for name in "abcd":
+        own = [line for line in lines if line.startswith(name)]
+        assert own == [f"{name}{number}" for number in range(500)]
+    assert len(lines) == 2000
+
+
 def test_the_last_lines_are_flushed_when_the_writer_closes() -> None:
     goes_on = threading.Event()
 
@@ -79,7 +132,7 @@ def test_the_last_lines_are_flushed_when_the_writer_closes() -> None:
     written = io.BytesIO()
     writer = Writer(Buffered(written))
     writer.msg("only line")
-    # The end is queued before the line is written, so that the queue is never seen empty.
+    # The end is asked for before the line is written.
     writer.close(timeout=0.01)
     goes_on.set()
     writer.close()
@@ -88,7 +141,10 @@ def test_the_last_lines_are_flushed_when_the_writer_closes() -> None:
 
 def test_a_broken_stream_loses_lines_but_not_the_thread() -> None:
     class Broken(io.StringIO):
+        tried = threading.Semaphore(0)
+
         def write(self, text: str) -> int:
+            self.tried.release()
             if text.startswith("bad"):
                 raise BrokenPipeError
             return super().write(text)
@@ -97,6 +153,7 @@ def test_a_broken_stream_loses_lines_but_not_the_thread() -> None:
     writer = Writer(stream)
     for line in ("bad 1", "good", "bad 2"):
         writer.msg(line)
+        assert stream.tried.acquire(timeout=30)
     writer.close()
     assert stream.getvalue() == "good\n"
     assert writer.dropped == 2
@@ -137,7 +194,7 @@ def test_a_line_is_json_with_level_and_time() -> None:
     ],
 )
 def test_lines_below_the_level_are_not_written(level: str, written: list[str]) -> None:
-    def use(log: FilteringBoundLogger) -> None:
+    def use(log: Log) -> None:
         for name in ("debug", "info", "warning", "error"):
             getattr(log, name)("line")
 
@@ -191,6 +248,49 @@ def test_any_value_is_ascii_json_that_says_the_same(value: object) -> None:
     assert json.loads(text)["value"] == value
 
 
+@pytest.mark.parametrize(("level", "count"), [("debug", 1), ("info", 1), ("warning", 0)])
+def test_the_short_way_writes_the_same_line_and_keeps_to_the_level(level: str, count: int) -> None:
+    fields: dict[str, object] = {"path": "/gr\u00fc\u00df", "status": 200, "error": None}
+    ways: list[Callable[[Log], object]] = [
+        lambda log: log.info("request", **fields),
+        lambda log: log.line("request", dict(fields)),
+    ]
+    texts = []
+    for way in ways:
+        stream = io.StringIO()
+        writer = Writer(stream)
+        way(build(writer, level, "json", is_terminal=False))
+        writer.close()
+        texts.append(re.sub(r"\d", "0", stream.getvalue()))
+    assert texts[0] == texts[1]
+    assert texts[0].count("\n") == count
+
+
+def test_the_short_way_is_for_people_too() -> None:
+    stream = io.StringIO()
+    writer = Writer(stream)
+    build(writer, "info", "console", is_terminal=False).line("request", {"status": 200})
+    writer.close()
+    assert re.fullmatch(r"\S+Z \[info +\] request +status=200\n", stream.getvalue())
+
+
+def test_times_are_those_of_the_clock_across_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = [
+        (1_700_000_000_999_999_999, "2023-11-14T22:13:20.999999Z"),
+        (1_700_000_001_000_000_000, "2023-11-14T22:13:21.000000Z"),
+        (1_700_000_001_000_123_456, "2023-11-14T22:13:21.000123Z"),
+        (1_700_000_000_500_000_000, "2023-11-14T22:13:20.500000Z"),
+    ]
+    now = iter([nanoseconds for nanoseconds, _ in readings])
+    monkeypatch.setattr("proxy.log.time.time_ns", lambda: next(now))
+
+    def use(log: Log) -> None:
+        for _ in readings:
+            log.info("line")
+
+    assert [line["timestamp"] for line in logged(use)] == [text for _, text in readings]
+
+
 def test_a_value_that_is_no_json_is_shown_as_python_does() -> None:
     lines = logged(lambda log: log.info("odd", value={1, 2}, other=object))
     assert lines[0]["other"] == "<class 'object'>"
@@ -221,7 +321,7 @@ def _own_logging() -> Iterator[None]:
 
 
 def _from_library(use: Callable[[logging.Logger], object]) -> list[dict[str, str]]:
-    def take_over(log: FilteringBoundLogger) -> None:
+    def take_over(log: Log) -> None:
         take_over_libraries(log)
         use(logging.getLogger("some.library"))
 
