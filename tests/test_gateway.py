@@ -29,7 +29,7 @@ from tests.sockets import (
 
 OLD = b'{"kind": "jobStatus", "jobId": "1", "status": "done", "message": null, "timestamp": "t"}'
 """As the old server sends it."""
-NEW = b'{"kind":"status","jobId":"1","status":"done","message":null,"timestamp":"t"}'
+NEW = b'{"kind": "status", "jobId": "1", "status": "done", "message": null, "timestamp": "t"}'
 """The same as new clients want it, written by hand."""
 
 PAGE = b"Origin: https://app.example.com"

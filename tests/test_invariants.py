@@ -174,7 +174,7 @@ def write_configuration(directory: Path) -> Path:
     return config
 
 
-OLD, NEW = b'{"kind": "old", "n": 1}', b'{"kind":"new","n":1}'
+OLD, NEW = b'{"kind": "old", "n": 1}', b'{"kind": "new", "n": 1}'
 NOISE, CLASH, PLAIN = b'{"kind": "noise"}', b'{"kind": "clash", "a": 1, "b": 2}', b"plain"
 MIXED = (OLD, PLAIN, NOISE, CLASH, OLD, b"", b"[1]", NOISE, OLD)
 """Three mapped, three passed, two dropped, one failed."""

@@ -7,11 +7,12 @@ from collections.abc import Callable, Hashable, Sequence
 
 from proxy.mapping import actions, analysis, model
 from proxy.mapping.kinds import compile_kinds
-from proxy.mapping.links import Candidate, Link, Rule, Step
+from proxy.mapping.links import Candidate, Link, Rule, Shortcut, Step
 from proxy.mapping.literals import is_plain, spellings
 from proxy.mapping.objects import Object
 from proxy.mapping.operations import compile_operation
 from proxy.mapping.predicates import compile_match, compile_reason
+from proxy.mapping.splice import compile_splice, constant
 
 Choice = Callable[[Object], Sequence[Candidate]]
 
@@ -19,7 +20,7 @@ Choice = Callable[[Object], Sequence[Candidate]]
 def compile_mapping(mapping: model.MappingFile) -> Link:
     """Turn a mapping file into a link."""
     rules = tuple(compile_rule(rule) for rule in mapping.rules)
-    choose = _choice([rule.match for rule in mapping.rules], rules)
+    choose, shortcut = _choice(mapping.rules, rules)
     return Link(
         mapping.name,
         mapping.direction,
@@ -28,6 +29,7 @@ def compile_mapping(mapping: model.MappingFile) -> Link:
         choose,
         mapping.channel,
         None if mapping.kinds is None else compile_kinds(mapping.kinds),
+        shortcut,
     )
 
 
@@ -47,16 +49,17 @@ def compile_rule(rule: model.Rule) -> Rule:
     )
 
 
-def _choice(matches: Sequence[object], rules: Sequence[Rule]) -> Choice:
-    """Make the closure that gives the rules a message can match.
+def _choice(written: Sequence[model.Rule], rules: Sequence[Rule]) -> tuple[Choice, Shortcut | None]:
+    """Make the closure that gives the rules a message can match, and the way around it if any.
 
     Most mappings tell their rules apart by one field, such as `kind`: there, the bytes of that
     field's value lead straight to the rule, whatever the number of rules.
     """
+    matches = [rule.match for rule in written]
     candidates = [(rule, compile_match(match)) for rule, match in zip(rules, matches, strict=True)]
     field = _distinguishing_field(matches)
     if field is None:
-        return lambda _: candidates
+        return lambda _: candidates, None
 
     by_value: dict[bytes, list[Candidate]] = {}
     wanted = [analysis.values_wanted(match, field) for match in matches]
@@ -82,7 +85,12 @@ def _choice(matches: Sequence[object], rules: Sequence[Rule]) -> Choice:
         # Escapes, and other spellings of a number, may still mean a value that a rule names.
         return others if is_plain(text) else candidates
 
-    return choose
+    does = {rule.name: constant(of.do, field) for rule, of in zip(rules, written, strict=True)}
+    constants = {
+        text: None if test is not None else does[rule.name]
+        for text, ((rule, test), *_) in by_value.items()
+    }
+    return choose, compile_splice(field, constants, undecided=bool(others))
 
 
 def _distinguishing_field(matches: Sequence[object]) -> str | None:

@@ -24,7 +24,7 @@ class Program:
             them; None where it lists none.
     """
 
-    __slots__ = ("_links", "_run", "channel", "direction", "kind_of", "name", "rules")
+    __slots__ = ("_links", "_run", "_shortcut", "channel", "direction", "kind_of", "name", "rules")
 
     def __init__(self, links: Sequence[Link]) -> None:
         """Compose links, at least one, all of one direction and channel."""
@@ -37,8 +37,14 @@ class Program:
             dict.fromkeys((link.mapping, rule.name) for link in links for rule in link.rules)
         )
         self._run = links[0].run if len(links) == 1 else self._run_chain
+        self._shortcut = links[0].shortcut if len(links) == 1 else None
 
     def apply(self, message: bytes) -> tuple[bytes, ...] | None:
+        """Rewrite one message as `rewrite` does, by the shortest way that there is."""
+        shortcut = self._shortcut
+        return self.rewrite(message) if shortcut is None else shortcut(message, self.rewrite)
+
+    def rewrite(self, message: bytes) -> tuple[bytes, ...] | None:
         """Rewrite one message, or one body.
 
         Args:

@@ -23,6 +23,12 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 
 Predicate = Callable[[Object], bool]
 Operation = Callable[[Object], tuple[Object, ...] | None]
+Rewrite = Callable[[bytes], tuple[bytes, ...] | None]
+"""What `Program.rewrite` is: see there."""
+
+Shortcut = Callable[[bytes, Rewrite], tuple[bytes, ...] | None]
+"""Does the same, and hands what it cannot do to the general way."""
+
 Reason = Callable[[Object], str | None]
 """Says why a message does not match; None where it does."""
 
@@ -133,6 +139,7 @@ class Link:
         choose: gives the rules that can match a message, in order.
         channel: what it rewrites.
         kind_of: names the kind of a message that it left alone; None where its file lists none.
+        shortcut: a shorter way for most messages; see `splice`.
     """
 
     mapping: str
@@ -142,6 +149,7 @@ class Link:
     choose: Callable[[Object], Sequence[Candidate]]
     channel: Channel = Channel.WEBSOCKET
     kind_of: Callable[[bytes], str] | None = None
+    shortcut: Shortcut | None = None
 
     def select(self, message: Object) -> Rule | None:
         """Find the first rule that matches."""

@@ -58,7 +58,7 @@ def test_what_is_not_to_change_is_left_alone(message: bytes) -> None:
 
 
 def test_a_rule_rewrites_drops_or_fails() -> None:
-    assert PROGRAM.apply(b'{"kind": "jobStatus", "n": 1}') == (b'{"kind":"status","n":1}',)
+    assert PROGRAM.apply(b'{"kind": "jobStatus", "n": 1}') == (b'{"kind": "status", "n": 1}',)
     assert PROGRAM.apply(b'{"kind": "dropped"}') == ()
     with pytest.raises(MappingFailure) as caught:
         PROGRAM.apply(b'{"kind": "broken", "token": "secret"}')

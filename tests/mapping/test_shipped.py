@@ -37,16 +37,6 @@ def frame(kind: str, rest: bytes) -> bytes:
     return b'{"kind": "' + kind.encode() + b'", ' + JOB + rest
 
 
-def rewritten(kind: str, rest: bytes) -> bytes:
-    """Write what is expected: the same values, no white space between the top level's tokens."""
-    tight = rest
-    for key in ("status", "message", "agent", "order", "role", "sender", "content", "metadata"):
-        tight = tight.replace(f', "{key}": '.encode(), f',"{key}":'.encode())
-    for key in ("spec", "prdMarkdown", "timestamp"):
-        tight = tight.replace(f', "{key}": '.encode(), f',"{key}":'.encode())
-    return b'{"kind":"' + kind.encode() + b'",' + JOB.replace(b": ", b":") + tight
-
-
 @pytest.fixture(scope="module")
 def programs() -> dict[str, Program]:
     documents = [
@@ -62,14 +52,14 @@ def programs() -> dict[str, Program]:
 def test_old_frames_become_new(
     programs: dict[str, Program], old: str, new: str, rest: bytes
 ) -> None:
-    assert programs["old-to-new"].apply(frame(old, rest)) == (rewritten(new, rest),)
+    assert programs["old-to-new"].apply(frame(old, rest)) == (frame(new, rest),)
 
 
 @pytest.mark.parametrize(("old", "new", "rest"), KINDS)
 def test_new_frames_become_old(
     programs: dict[str, Program], old: str, new: str, rest: bytes
 ) -> None:
-    assert programs["new-to-old"].apply(frame(new, rest)) == (rewritten(old, rest),)
+    assert programs["new-to-old"].apply(frame(new, rest)) == (frame(old, rest),)
 
 
 @pytest.mark.parametrize(("old", "new", "rest"), KINDS)
@@ -87,5 +77,5 @@ def test_errors_pass(programs: dict[str, Program], name: str) -> None:
 
 def test_an_app_without_its_document_is_mapped_too(programs: dict[str, Program]) -> None:
     assert programs["new-to-old"].apply(b'{"kind": "app", "spec": {}}') == (
-        b'{"kind":"prdReady","spec":{}}',
+        b'{"kind": "prdReady", "spec": {}}',
     )

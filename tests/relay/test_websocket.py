@@ -134,7 +134,7 @@ async def test_every_cut_of_a_rewritten_stream_gives_the_same_frames() -> None:
         + wire(CONTINUATION)
     )
     # Measured by hand: the kind is four characters shorter, the rest is what it was.
-    new = b'{"kind":"status","jobId":"1","status":"done","message":null}'
+    new = b'{"kind": "status", "jobId": "1", "status": "done", "message": null}'
     received = (
         wire(TEXT, new)
         + wire(PING, b"!")
