@@ -51,6 +51,8 @@ def apply_mask(payload: bytes, key: bytes) -> bytes:
 def encode(opcode: int, payload: bytes, key: bytes | None = None) -> bytes:
     """Return one final frame, masked where a key is given (RFC 6455 section 5.2)."""
     size = len(payload)
+    if key is None and LENGTH_16 <= size < 0x10000:
+        return _head_16(FIN | opcode, LENGTH_16, size) + payload  # As nearly all are.
     mask_bit = 0 if key is None else MASKED
     if size < LENGTH_16:
         head = bytes((FIN | opcode, mask_bit | size))

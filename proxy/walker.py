@@ -21,6 +21,7 @@ No sockets, no clock: the random bytes for new masks come from a function that i
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from proxy.errors import MappingFailure
 from proxy.faults import (
@@ -49,6 +50,9 @@ from proxy.frames import (
     is_valid_close_code,
 )
 from proxy.treatment import Treatment
+
+_WHOLE_TEXT: Final = bytes((FIN | TEXT,))
+"""How a text message in one frame begins (section 5.2)."""
 
 
 class Walker:
@@ -163,6 +167,19 @@ class Walker:
 
     def feed(self, data: bytes) -> list[bytes]:  # noqa: C901 (one loop: a call costs more than a frame)
         """Take the next bytes of the connection; return those to send on, in order."""
+        # Most chunks are one whole text message in one frame, and nothing else is going on. The
+        # rest of this function does the same with it, and takes 1 microsecond longer.
+        if (
+            data[:1] == _WHOLE_TEXT
+            and not (self._held or self._skip or self._opcode)
+            and self._deliverable
+            and self.fault is None
+            and self.close_code is None
+        ):
+            payload = self._only_payload(data)
+            if payload is not None:
+                frames = None if payload is data else self._rewrite(payload)
+                return [data] if frames is None else frames
         if self.ended:
             return []  # Nothing may follow a Close frame (section 5.5.1).
         if self._held:
@@ -311,6 +328,34 @@ class Walker:
             self._need = need
         return out
 
+    def _only_payload(self, data: bytes) -> bytes | None:
+        """Return the payload of a chunk that is one valid final frame; None where it is not.
+
+        Where nothing may rewrite it, the chunk itself, counted as passed.
+        """
+        size = len(data)
+        masked = self._mask_bit
+        head = 6 if masked else 2
+        if size < head + 2:
+            return None
+        # Beyond 127, and no length, where the mask bit is not as it has to be.
+        length = data[1] ^ masked
+        if length >= LENGTH_16:
+            if length != LENGTH_16:
+                return None
+            head += 2
+            length = data[2] << 8 | data[3]
+            if length < LENGTH_16:
+                return None
+        if head + length != size or length > self._max_frame:
+            return None
+        current = self._current = self.treatment
+        if current.rewriter is None:
+            current.counts.passed += 1
+            return data
+        payload = data[head:]
+        return apply_mask(payload, data[head - 4 : head]) if masked else payload
+
     def _unmasked(self, data: bytes, head: int, stop: int) -> bytes:
         """Return the payload of a frame whose payload stands at `head:stop`."""
         payload = data[head:stop]
@@ -370,5 +415,7 @@ class Walker:
         if messages is None:
             return None
         if self._key is None:
+            if len(messages) == 1:
+                return [encode(TEXT, messages[0])]
             return [encode(TEXT, message) for message in messages]
         return [encode(TEXT, message, self._key(4)) for message in messages]

@@ -79,6 +79,50 @@ def test_without_a_rewriter_the_output_is_the_input(
     assert walker.fault is None
 
 
+@_both_sides
+@given(
+    data=st.data(),
+    rewriter=_rewriters,
+    size=st.sampled_from([0, 1, 4, 125, 126, 127, 128, 139, 255, 256, 65_535, 65_536, 69_001]),
+    verdict=st.sampled_from([b"", b"P", b"D", b"C", b"0", b"1", b"3", b"x"]),
+    before=st.sampled_from(["nothing", "a fragment", "half a frame", "a Close frame", "an end"]),
+)
+def test_a_chunk_of_one_whole_frame_is_treated_as_the_same_frame_in_pieces(
+    masked: bool,
+    data: st.DataObject,
+    rewriter: Rewriter | None,
+    size: int,
+    verdict: bytes,
+    before: str,
+) -> None:
+    key = b"mask" if masked else None
+    frame = bytearray(wire(TEXT, verdict + b"." * size, key=key))
+    if data.draw(st.booleans()):  # A head that says something else, and mostly something wrong.
+        frame[data.draw(st.integers(0, 1))] = data.draw(st.integers(0, 255))
+    if data.draw(st.booleans()):  # Not in its shortest form, or not of this length.
+        frame[2:4] = data.draw(st.binary(min_size=2, max_size=2))
+    earlier = {
+        "a fragment": wire(TEXT, b"1he", fin=False, key=key),
+        "half a frame": wire(BINARY, b"b" * (len(frame) + 3), key=key)[: -len(frame)],
+        "a Close frame": wire(CLOSE, b"\x03\xe8", key=key),
+    }.get(before, b"")
+    results = []
+    for chunks in ([bytes(frame)], [bytes(frame[:1]), bytes(frame[1:])]):
+        keys = Keys()
+        _, walker = walk(earlier, masked=masked, rewriter=rewriter, keys=keys)
+        if before == "an end":
+            walker.finish()
+        out = b"".join(b"".join(walker.feed(chunk)) for chunk in chunks)
+        results.append(
+            (
+                *(out, walker.fault, walker.close_code, walker.at_boundary, keys.given),
+                outcomes(walker.treatment.counts),
+                b"".join(walker.feed(wire(PING, b"!", key=key))),
+            )
+        )
+    assert results[0] == results[1]
+
+
 def test_every_byte_alone_gives_the_same_as_one_chunk() -> None:
     frames = [
         wire(PING, b"p" * 125),

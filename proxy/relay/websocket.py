@@ -121,7 +121,7 @@ class Leg(asyncio.Protocol):
             self.peer.transport.write(out[0] if len(out) == 1 else b"".join(out))
         if self.peer.pending_close is not None and walker.at_boundary:
             self.peer.flush_close()
-        if walker.ended:
+        if walker.fault is not None or walker.close_code is not None:
             self.relay.on_final(self)
 
     def eof_received(self) -> bool:
