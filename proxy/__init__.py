@@ -7,13 +7,13 @@ down only, and import-linter holds them to it:
 Floor 0, the words: `values` (enums, counters) and `errors` (whose fault it is, and what follows).
 
 Floor 1, the rules: pure functions and small state machines, text or bytes in, values out, with no
-    sockets, no clock and no files. `headers`, `handshake`, `cors` and `answers` know HTTP, `trace`
-    the field `traceparent`; `frames`, `faults`, `walker` and `treatment` know WebSocket messages;
-    `versions` and `selection` choose the client's version; `tokens` reads the times of a JWT;
-    `yamltext` and `documents` read what people write, `notation`, `overrides`, `keys`, `settings`
-    and `config` give it types; `mapping` compiles mapping files to programs; `redaction` puts
-    placeholders into what was recorded; `sealing` keeps tokens unreadable at rest; `histogram`
-    counts durations.
+    sockets, no clock and no files. `headers`, `handshake`, `cors` and `answers` know HTTP,
+    `sharing` which answers several may have, `trace` the field `traceparent`; `frames`, `faults`,
+    `walker` and `treatment` know WebSocket messages; `versions` and `selection` choose the client's
+    version; `tokens` reads the times of a JWT; `yamltext` and `documents` read what people write,
+    `notation`, `overrides`, `keys`, `settings` and `config` give it types; `mapping` compiles
+    mapping files to programs; `redaction` puts placeholders into what was recorded; `sealing` keeps
+    tokens unreadable at rest; `histogram` counts durations.
 
 Floor 2, the adapters: `upstream` (connections to the server), `store` (sessions at rest),
     `metrics`, `log`.
@@ -37,7 +37,8 @@ Floor 6, the process: `server` (the only place that constructs), `commands` (for
 A request's way through it: aiohttp parses it (`relay.takeover`), `gateway` takes the current
 snapshot, chooses version and cohort (`selection`), writes the head for the server (`headers`), and
 has an `Exchange` (`relay.http`) carry request and response over a connection that
-`relay.dispatch` finds. Where the answer is `101`, the two transports become the legs of a `Relay`
+`relay.dispatch` finds; on routes with polling relief one for all who ask the same (`relay.relief`).
+Where the answer is `101`, the two transports become the legs of a `Relay`
 (`relay.websocket`), whose frames `walker.Walker` reads and the cohort's programs (`mapping.engine`)
 rewrite; no task is left for an open socket.
 """

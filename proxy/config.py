@@ -138,6 +138,16 @@ def _cohorts_all_reachable(config: Config) -> _Found:
         yield ("cohorts", index, "versions"), reason
 
 
+def _relief_named_apart(config: Config) -> _Found:
+    first: dict[str, int] = {}
+    for index, route in enumerate(config.relief):
+        if first.setdefault(route.name, index) != index:
+            yield (
+                ("relief", index, "name"),
+                f"the name `{route.name}` is taken by relief[{first[route.name]}]",
+            )
+
+
 def _listeners_apart(config: Config) -> _Found:
     listen, admin = config.listen.address, config.admin.address
     same_host = (
@@ -170,6 +180,7 @@ def _upstream_tls_of_use(config: Config) -> _Found:
 
 _CHECKS: Final[tuple[tuple[frozenset[str], Callable[[Config], _Found]], ...]] = (
     (frozenset({"cohorts"}), _cohorts_all_reachable),
+    (frozenset({"relief"}), _relief_named_apart),
     (frozenset({"admin", "listen"}), _listeners_apart),
     (frozenset({"listen", "upstream"}), _upstream_elsewhere),
     (frozenset({"upstream"}), _upstream_tls_of_use),

@@ -9,6 +9,7 @@ returns; a WebSocket goes on without it, as a `Relay` in the registry of connect
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from time import perf_counter
 
 from proxy import cors, handshake, headers
@@ -28,7 +29,8 @@ from proxy.recorder import Recorder
 from proxy.relay.bodies import BodyMapping, MappedExchange
 from proxy.relay.dispatch import Dispatcher
 from proxy.relay.forwarding import checked, forwarded_fields, request_head
-from proxy.relay.http import Amend, Exchange, Fields
+from proxy.relay.http import Amend, Exchange, Fields, Recipient
+from proxy.relay.relief import Relief
 from proxy.relay.takeover import ClientConnection, Request
 from proxy.relay.websocket import Relay, SocketLimits
 from proxy.selection import offered_subprotocols
@@ -45,6 +47,7 @@ class Gateway:
         self,
         live: Live,
         dispatcher: Dispatcher,
+        relief: Relief,
         connections: Connections,
         metrics: Metrics,
         journal: Journal,
@@ -53,6 +56,7 @@ class Gateway:
     ) -> None:
         self._live = live
         self._dispatcher = dispatcher
+        self._relief = relief
         self._connections = connections
         self._metrics = metrics
         self._journal = journal
@@ -80,12 +84,16 @@ class Gateway:
             if bodies is not None:
                 fields = await bodies.prepare(client, request, fields)
             head = request_head(request, target, fields)
-            exchange = await self._dispatcher.exchange(
-                visit,
-                request,
-                head,
-                lambda connection: self._exchange(client, request, connection, bodies, snapshot),
-            )
+            begin = partial(self._exchange, request, bodies, snapshot)
+            exchange = None
+            if snapshot.relief is not None:
+                exchange = await self._relief.exchange(
+                    snapshot, client, request, visit, target, fields, head, begin
+                )
+            if exchange is None:
+                exchange = await self._dispatcher.exchange(
+                    visit, request, head, partial(begin, client)
+                )
             self._conclude(client, visit, exchange)
         except SegueError as error:
             self._answer(client, request, visit, error, snapshot)
@@ -151,11 +159,11 @@ class Gateway:
 
     def _exchange(
         self,
-        client: ClientConnection,
         request: Request,
-        connection: Connection,
         bodies: BodyMapping | None,
         snapshot: Snapshot,
+        client: Recipient,
+        connection: Connection,
     ) -> Exchange:
         """Return the exchange that carries a request and its response, rewritten or not."""
         timeout = snapshot.config.timeouts.body

@@ -23,9 +23,10 @@ from proxy.documents import Document, parse
 from proxy.errors import ConfigError, Problem
 from proxy.mapping.catalog import Catalog, CohortBinding, RouteBinding
 from proxy.mapping.catalog import build as build_catalog
+from proxy.mapping.routes import Routes
 from proxy.overrides import Kind, Override, applied, attributed, from_environment
 from proxy.selection import VersionRules
-from proxy.settings import CohortSettings, Mappings
+from proxy.settings import CohortSettings, Mappings, ReliefRoute
 from proxy.values import VersionSource
 
 MAX_FILE: Final = 4 * 1024 * 1024
@@ -71,6 +72,7 @@ class Snapshot:
         config: the effective configuration; the names of TLS files are resolved.
         versions: chooses a client's version and cohort.
         catalog: the compiled mappings of each cohort.
+        relief: the routes on which GETs share an upstream request; None where there are none.
         version_header: the lower-case name of the version header; empty where it is no source.
         upstream_authority: what `Host` says where the client's is not kept.
         source: where it was read.
@@ -81,6 +83,7 @@ class Snapshot:
     config: Config
     versions: VersionRules
     catalog: Catalog
+    relief: Routes[ReliefRoute] | None
     version_header: bytes
     upstream_authority: bytes
     source: Source = field(repr=False)
@@ -138,6 +141,7 @@ def load(
         config=config,
         versions=config.version_rules(),
         catalog=catalog,
+        relief=Routes(config.relief) if config.relief else None,
         version_header=_version_header(config),
         upstream_authority=urlsplit(config.upstream.url).netloc.encode(),
         source=Source(file, env, flags),

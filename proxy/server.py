@@ -30,6 +30,7 @@ from proxy.metrics import Metrics
 from proxy.recorder import Recorder
 from proxy.relay.dispatch import Dispatcher
 from proxy.relay.limits import Limits
+from proxy.relay.relief import Relief
 from proxy.relay.takeover import Listener
 from proxy.upstream.target import Target
 from proxy.visits import Journal
@@ -88,9 +89,12 @@ class Server:
         self._certificate = Certificate(tls)
         self._connections = Connections()
         self._recorder = Recorder(loop, log)
+        dispatcher = Dispatcher(self._pools)
+        self._relief = Relief(dispatcher, self.metrics, loop)
         gateway = Gateway(
             self._live,
-            Dispatcher(self._pools),
+            dispatcher,
+            self._relief,
             self._connections,
             self.metrics,
             self._journal,
@@ -202,6 +206,7 @@ class Server:
             self._reloading.cancel()
             await asyncio.wait((self._reloading,))
         await asyncio.gather(self._listener.drain(0), self._connections.drain(0))
+        await self._relief.close()
         if self._ticker is not None:
             self._ticker.cancel()
         self._pools.close()

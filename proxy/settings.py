@@ -162,6 +162,29 @@ class RouteMappings(Section):
     to_server: Names = ()
 
 
+class ReliefRoute(Section):
+    """A route on which identical GETs that wait at the same moment share one upstream request.
+
+    Attributes:
+        name: what the metrics call it.
+        path: as in the request line, without the query: `{}` is one segment, `/**` at the end any
+            rest.
+    """
+
+    name: Label
+    path: PathPattern
+
+    @property
+    def pattern(self) -> str:
+        """The path."""
+        return self.path
+
+    @property
+    def methods(self) -> frozenset[str]:
+        """Only reads are alike."""
+        return frozenset({"GET"})
+
+
 class CohortSettings(Section):
     """A named group of clients that speak the same dialect.
 
@@ -252,6 +275,8 @@ class Limits(Section):
         buffer: what waits to be written, for each connection and direction, before reading stops.
         connections: the number of clients connected at the same time.
         response_headers: of the header section of the server's answer.
+        shared_body: of an answer that is held for several clients; see `relief`.
+        shared_waiters: the number of requests that wait for such answers at the same time.
     """
 
     header_line: Annotated[Size, Field(ge=256, le=MIB)] = 16 * KIB
@@ -264,6 +289,8 @@ class Limits(Section):
     buffer: Annotated[Size, Field(ge=KIB, le=64 * MIB)] = 64 * KIB
     connections: Annotated[Count, Field(ge=1, le=1_000_000)] = 10_000
     response_headers: Annotated[Size, Field(ge=KIB, le=MIB)] = 64 * KIB
+    shared_body: Annotated[Size, Field(ge=KIB, le=1024 * MIB)] = MIB
+    shared_waiters: Annotated[Count, Field(ge=1, le=1_000_000)] = 1024
 
 
 class Log(Section):
@@ -286,6 +313,7 @@ class Config(Section):
     upstream: Upstream
     versions: Versions = Versions()
     cohorts: tuple[CohortSettings, ...] = ()
+    relief: tuple[ReliefRoute, ...] = ()
     mappings: Mappings = Mappings()
     reload: Reload = Reload()
     cors: Cors = Cors()

@@ -52,6 +52,7 @@ class Visit:
         to_client, to_server: the mappings of the bodies; empty for none.
         upstream: the address of the server, once it was asked.
         waited: seconds that were spent waiting for the server.
+        shared_from: the request id under which the server was asked, where that was another's.
     """
 
     request_id: str
@@ -71,6 +72,7 @@ class Visit:
     to_server: str = ""
     upstream: str = ""
     waited: float = 0.0
+    shared_from: str = ""
 
     def fail(self, error: SegueError, status: int | None = None) -> None:
         """Record an error, and the status that the client saw: the error's own by default."""
@@ -250,6 +252,8 @@ def _line(visit: Visit, now: float) -> dict[str, object]:
     if visit.upstream:
         line["upstream"] = visit.upstream
         line["upstream_duration"] = round(visit.waited, 6)
+    if visit.shared_from:
+        line["shared_from"] = visit.shared_from
     if visit.request_size or visit.response_size:
         line["request_size"] = visit.request_size
         line["response_size"] = visit.response_size

@@ -69,6 +69,7 @@ def test_the_defaults() -> None:
     assert config.versions.subprotocol_prefix == "client-version."
     assert config.versions.query == config.versions.cookie == "client_version"
     assert config.cohorts == ()
+    assert config.relief == ()
     assert config.mappings.directory == "mappings"
     assert (config.reload.watch, config.reload.interval) == (False, 2)
     assert config.cors.origins == ()
@@ -94,6 +95,8 @@ def test_the_defaults() -> None:
         "buffer": 65_536,
         "connections": 10_000,
         "response_headers": 65_536,
+        "shared_body": 1_048_576,
+        "shared_waiters": 1024,
     }
     assert (config.log.level, config.log.format) == ("info", "auto")
 
@@ -123,6 +126,8 @@ cohorts:
     websocket: {to_client: [a, b], to_server: [c]}
     http:
       - {path: "/api/{}", methods: [GET], to_client: [d], to_server: [e]}
+relief:
+  - {name: job, path: "/api/jobs/{}/"}
 mappings: {directory: rules}
 reload: {watch: true, interval: 500ms}
 cors: {origins: ["https://app.example.com"]}
@@ -144,6 +149,7 @@ log: {level: debug, format: json}
     assert config.cohorts[0].name == "2024"
     assert config.cohorts[0].websocket.to_client == ("a", "b")
     assert config.cohorts[0].websocket.to_server == ("c",)
+    assert (config.relief[0].name, config.relief[0].path) == ("job", "/api/jobs/{}/")
     route = config.cohorts[0].http[0]
     assert (route.path, route.methods) == ("/api/{}", ("GET",))
     assert (route.to_client, route.to_server) == (("d",), ("e",))
@@ -181,6 +187,7 @@ def test_what_the_shipped_file_suggests_is_valid_too() -> None:
     assert config.listen.trusted_proxies
     assert config.versions.default is not None
     assert config.cors.origins
+    assert config.relief
     assert {"response", "drain"} <= config.timeouts.model_fields_set
 
 
@@ -254,6 +261,13 @@ log: {level: LOUD}
             "begins with none",
         ),
         (MINIMAL + "cohorts: [{name: a, versions: []}]\n", "cohorts[0].versions", "a range such"),
+        (MINIMAL + "relief: [{name: Job, path: /a}]\n", "relief[0].name", "small letters"),
+        (MINIMAL + "relief: [{name: a, path: 'a?b'}]\n", "relief[0].path", "expected a path"),
+        (
+            MINIMAL + "relief: [{name: a, path: /a}, {name: b, path: /b}, {name: a, path: /c}]\n",
+            "relief[2].name",
+            "taken by relief[0]",
+        ),
         (MINIMAL + "cohorts: [{name: none, versions: '>=2'}]\n", "cohorts[0].name", "another name"),
         (MINIMAL + "cohorts: [{name: A b, versions: '>=2'}]\n", "cohorts[0].name", "small letters"),
         (

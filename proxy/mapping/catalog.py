@@ -157,7 +157,7 @@ def build(documents: Sequence[Document], bindings: Mapping[str, CohortBinding]) 
 
 def _routes(
     bindings: Sequence[RouteBinding], program: Callable[[tuple[str, ...]], Program | None]
-) -> Routes | None:
+) -> Routes[RoutePrograms] | None:
     if not bindings:
         return None
     return Routes(

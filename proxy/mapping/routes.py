@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
 from proxy.mapping.engine import Program
 
@@ -33,6 +33,18 @@ def check_pattern(pattern: str) -> str:
     return pattern
 
 
+class Route(Protocol):
+    """A part of the paths that clients ask for."""
+
+    @property
+    def pattern(self) -> str:
+        """The path, as the configuration has it; checked."""
+
+    @property
+    def methods(self) -> frozenset[str]:
+        """In upper case; empty for all."""
+
+
 @dataclass(frozen=True, slots=True)
 class RoutePrograms:
     """What is done to the bodies of one route; None where nothing is.
@@ -50,28 +62,31 @@ class RoutePrograms:
     to_client: Program | None = None
 
 
-class Routes:
-    """The routes of a cohort; the first that fits a request counts."""
+_Route = TypeVar("_Route", bound=Route)
+
+
+class Routes(Generic[_Route]):
+    """Some routes; the first that fits a request counts."""
 
     __slots__ = ("_by_path", "_patterns")
 
-    def __init__(self, routes: Sequence[RoutePrograms]) -> None:
+    def __init__(self, routes: Sequence[_Route]) -> None:
         """Sort the routes.
 
         Args:
             routes: in the order of the configuration, their patterns checked.
         """
-        self._by_path: dict[bytes, list[tuple[int, RoutePrograms]]] = {}
-        self._patterns: list[tuple[int, re.Pattern[bytes], RoutePrograms]] = []
+        self._by_path: dict[bytes, list[tuple[int, _Route]]] = {}
+        self._patterns: list[tuple[int, re.Pattern[bytes], _Route]] = []
         for index, route in enumerate(routes):
             if "{" in route.pattern or route.pattern.endswith(_ANYTHING):
                 self._patterns.append((index, _compile(route.pattern), route))
             else:
                 self._by_path.setdefault(route.pattern.encode(), []).append((index, route))
 
-    def find(self, method: str, path: bytes) -> RoutePrograms | None:
+    def find(self, method: str, path: bytes) -> _Route | None:
         """Find the first route that fits."""
-        first: tuple[int, RoutePrograms] | None = None
+        first: tuple[int, _Route] | None = None
         for candidate in self._by_path.get(path, ()):
             if _takes(candidate[1], method):
                 first = candidate
@@ -84,7 +99,7 @@ class Routes:
         return None if first is None else first[1]
 
 
-def _takes(route: RoutePrograms, method: str) -> bool:
+def _takes(route: Route, method: str) -> bool:
     return not route.methods or method in route.methods
 
 
@@ -110,7 +125,7 @@ class Programs:
 
     to_client: Program | None = None
     to_server: Program | None = None
-    routes: Routes | None = field(default=None, compare=False)
+    routes: Routes[RoutePrograms] | None = field(default=None, compare=False)
 
     def route(self, method: str, path: bytes) -> RoutePrograms | None:
         """Tell what is done to the bodies of a request and its response.

@@ -14,7 +14,7 @@ from typing import Final
 
 from proxy.errors import ClientError, ContentTooLarge, MappingFailure, RequestTimeout
 from proxy.headers import RawFields, values_of
-from proxy.relay.http import Amend, Exchange, Fields
+from proxy.relay.http import Amend, Exchange, Fields, Recipient
 from proxy.relay.takeover import ClientConnection, Request
 from proxy.treatment import Treatment
 from proxy.upstream.connection import Connection
@@ -174,7 +174,7 @@ class MappedExchange(Exchange):
 
     def __init__(
         self,
-        client: ClientConnection,
+        client: Recipient,
         request: Request,
         connection: Connection,
         *,

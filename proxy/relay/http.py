@@ -12,10 +12,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from time import perf_counter
+from typing import Protocol
 
 from proxy.errors import ClientError, RequestTimeout, SegueError, UpstreamError
 from proxy.headers import RawFields, end_to_end, serialize
-from proxy.relay.takeover import ClientConnection, Request
+from proxy.relay.takeover import Flow, Request
 from proxy.upstream.connection import Connection
 from proxy.upstream.response import Head
 
@@ -24,6 +25,21 @@ Fields = list[tuple[bytes, bytes]]
 
 Amend = Callable[[int, Fields], Fields]
 """Given the status of a final response and its fields, returns the fields to send."""
+
+
+class Recipient(Protocol):
+    """Whoever a response is for: a client's connection, or what stands for several.
+
+    Attributes:
+        persistent: whether another request may follow; the response says so.
+        flow: told about back-pressure; set in the moment in which the request is sent.
+    """
+
+    persistent: bool
+    flow: Flow | None
+
+    def write(self, data: bytes) -> None:
+        """Send bytes of the response."""
 
 
 class Exchange:
@@ -61,7 +77,7 @@ class Exchange:
 
     def __init__(
         self,
-        client: ClientConnection,
+        client: Recipient,
         request: Request,
         connection: Connection,
         *,
