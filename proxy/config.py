@@ -178,12 +178,22 @@ def _upstream_tls_of_use(config: Config) -> _Found:
         yield ("upstream", "tls"), "only an https:// URL has use for this"
 
 
+def _store_can_be_shared(config: Config) -> _Found:
+    store = config.store
+    if not store.url.startswith("sqlite:") and not store.keys:
+        # A key made in one state directory opens nothing that another replica sealed.
+        yield ("store", "keys"), "whoever shares a store needs the same keys: set at least one"
+    if store.ca_file is not None and not store.url.startswith("rediss:"):
+        yield ("store", "ca_file"), "only a rediss:// URL has use for this"
+
+
 _CHECKS: Final[tuple[tuple[frozenset[str], Callable[[Config], _Found]], ...]] = (
     (frozenset({"cohorts"}), _cohorts_all_reachable),
     (frozenset({"relief"}), _relief_named_apart),
     (frozenset({"admin", "listen"}), _listeners_apart),
     (frozenset({"listen", "upstream"}), _upstream_elsewhere),
     (frozenset({"upstream"}), _upstream_tls_of_use),
+    (frozenset({"store"}), _store_can_be_shared),
 )
 
 

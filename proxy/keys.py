@@ -22,6 +22,7 @@ from proxy import notation
 from proxy.documents import WrittenText, as_written
 from proxy.mapping.routes import check_pattern
 from proxy.notation import Address, Network
+from proxy.sealing import read_key
 from proxy.values import NONE, VersionSource
 from proxy.versions import Range, Version, parse_range
 
@@ -37,6 +38,7 @@ SOURCES: Final = (
 WEEK: Final = 7 * 86400
 KIB: Final = 1024
 MIB: Final = 1024**2
+_MAX_KEYS: Final = 16
 
 
 def _source(value: object) -> VersionSource:
@@ -94,6 +96,18 @@ def _label(value: str) -> str:
     return value
 
 
+def _listed(value: object) -> object:
+    # One text with spaces or lines between them: how a variable, or a file with secrets, has them.
+    return value.split() if isinstance(value, str) else value
+
+
+def _not_too_many(keys: tuple[str, ...]) -> tuple[str, ...]:
+    # Each costs every look-up a hash.
+    if len(keys) > _MAX_KEYS:
+        raise ValueError(f"expected at most {_MAX_KEYS} keys; remove the oldest")
+    return keys
+
+
 # The input types are for the JSON Schema: what may be written, where that is not what is held.
 Seconds = Annotated[float, BeforeValidator(notation.duration, json_schema_input_type=str | float)]
 Duration = Annotated[Seconds, Field(gt=0, le=WEEK)]
@@ -102,6 +116,12 @@ Count = Annotated[int, BeforeValidator(notation.whole_number)]
 ListenAddress = Annotated[Address, PlainValidator(notation.address, json_schema_input_type=str)]
 ListedNetwork = Annotated[Network, PlainValidator(notation.network, json_schema_input_type=str)]
 Url = Annotated[str, PlainValidator(notation.upstream_url, json_schema_input_type=str)]
+StoreUrl = Annotated[str, PlainValidator(notation.store_url, json_schema_input_type=str)]
+SealingKeys = Annotated[
+    tuple[Annotated[str, AfterValidator(read_key)], ...],
+    BeforeValidator(_listed, json_schema_input_type=str | list[str]),
+    AfterValidator(_not_too_many),
+]
 Origin = Annotated[str, PlainValidator(notation.origin, json_schema_input_type=str)]
 Token = Annotated[WrittenText, AfterValidator(_token)]
 Parameter = Annotated[WrittenText, AfterValidator(_parameter)]

@@ -38,7 +38,7 @@ directory's mapping files, None for what cannot be seen. Symbolic links are foll
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
-_RESTART_SECTIONS: Final = ("admin", "log")
+_RESTART_SECTIONS: Final = ("admin", "log", "store")
 _LIVE_IN_LISTEN: Final = frozenset({"tls", "trusted_proxies"})
 
 _DECLARED: Final[Mapping[tuple[str, ...], Kind]] = {
@@ -311,14 +311,16 @@ def _read_mappings(directory: Path, reader: _Reader) -> tuple[list[Document], li
 
 def _resolved(config: Config, base: Path) -> Config:
     """Make the names of TLS files relative to the configuration, as that of the mappings is."""
-    listen, upstream = config.listen, config.upstream
+    listen, upstream, store = config.listen, config.upstream, config.store
     if listen.tls is not None:
         certificate, key = str(base / listen.tls.certificate), str(base / listen.tls.key)
         listen = _updated(listen, tls=_updated(listen.tls, certificate=certificate, key=key))
     if upstream.tls.ca_file is not None:
         ca_file = str(base / upstream.tls.ca_file)
         upstream = _updated(upstream, tls=_updated(upstream.tls, ca_file=ca_file))
-    return _updated(config, listen=listen, upstream=upstream)
+    if store.ca_file is not None:
+        store = _updated(store, ca_file=str(base / store.ca_file))
+    return _updated(config, listen=listen, upstream=upstream, store=store)
 
 
 def _tls_files(config: Config) -> list[Path]:

@@ -35,6 +35,10 @@ _NAME_OF_HOST: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})"
 _HOST: Final = rf"\[[0-9A-Fa-f:.]+\]|{_NAME_OF_HOST}"
 _ADDRESS: Final = re.compile(rf"({_HOST}|):([0-9]{{1,5}})")
 _ORIGIN: Final = re.compile(rf"([A-Za-z][A-Za-z0-9+.-]*)://({_HOST})(?::([0-9]{{1,5}}))?(/?)")
+_SQLITE: Final = re.compile(r"sqlite:[^\x00?#]{1,4096}")
+_REDIS: Final = re.compile(
+    rf"rediss?://(?:[^/?#@:\s]*(?::[^/?#@:\s]*)?@)?({_HOST})(?::([0-9]{{1,5}}))?(?:/[0-9]{{0,3}})?"
+)
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _MAX_PORT: Final = 65535
 
@@ -122,6 +126,23 @@ def upstream_url(value: object) -> str:
     if not 0 < int(match[3]) <= _MAX_PORT:
         raise ValueError("expected a port from 1 to 65535")
     return f"{match[1].lower()}://{match[2]}:{int(match[3])}"
+
+
+def store_url(value: object) -> str:
+    """Read where sessions are kept: a file, or a server of Redis or Valkey.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if _fullmatch(_SQLITE, value) is None:
+        match = _fullmatch(_REDIS, value)
+        if match is None or not _is_host(match[1]) or not 0 < int(match[2] or 1) <= _MAX_PORT:
+            raise ValueError(
+                'expected "sqlite:" and a file, or a URL such as "redis://host:6379/0" or '
+                '"rediss://user:password@host:6379/0", in which all but letters, digits and `-._~` '
+                "of user and password is percent-encoded"
+            )
+    return str(value)
 
 
 def origin(value: object) -> str:

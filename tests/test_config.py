@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,6 +21,7 @@ from proxy.values import VersionSource
 from proxy.versions import Version
 
 SHIPPED = Path(__file__).parent.parent / "config.yaml"
+KEYS = tuple(base64.urlsafe_b64encode(bytes([n]) * 32).decode() for n in (1, 2))
 MINIMAL = "upstream: {url: http://server:8000}\n"
 
 
@@ -98,6 +100,9 @@ def test_the_defaults() -> None:
         "shared_body": 1_048_576,
         "shared_waiters": 1024,
     }
+    assert config.store.url == "sqlite:sessions.sqlite3"
+    assert config.store.keys == ()
+    assert (config.store.sessions, config.store.timeout) == (100_000, 2)
     assert (config.log.level, config.log.format) == ("info", "auto")
 
 
@@ -133,8 +138,9 @@ reload: {watch: true, interval: 500ms}
 cors: {origins: ["https://app.example.com"]}
 timeouts: {header: 500ms, drain: 0, idle: 1h, body: 2}
 limits: {message: 1MB, headers: 64}
+store: {url: "rediss://:secret@store", ca_file: ca.pem, keys: [KEY], sessions: 5, timeout: 1s}
 log: {level: debug, format: json}
-"""
+""".replace("KEY", KEYS[0])
     )
     assert config.listen.address == Address("::1", 8443)
     assert config.listen.tls is not None
@@ -158,6 +164,8 @@ log: {level: debug, format: json}
     assert (config.timeouts.header, config.timeouts.drain) == (0.5, 0)
     assert (config.timeouts.idle, config.timeouts.body) == (3600, 2)
     assert (config.limits.message, config.limits.headers) == (1_000_000, 64)
+    assert (config.store.url, config.store.ca_file) == ("rediss://:secret@store", "ca.pem")
+    assert (config.store.keys, config.store.sessions, config.store.timeout) == (KEYS[:1], 5, 1)
 
 
 def test_the_shipped_file_is_valid_and_maps_both_ways() -> None:
@@ -346,6 +354,44 @@ def test_segue_does_not_forward_to_itself(listen: str, upstream: str, elsewhere:
 def test_tls_for_a_plain_url_is_refused() -> None:
     (found,) = problems("upstream: {url: http://a, tls: {verify: false}}\n")
     assert places([found]) == [("config.yaml", 1, 32, "upstream.tls")]
+
+
+@pytest.mark.parametrize(
+    "text", ["\n".join(KEYS) + "\n", " ".join(KEYS), f"[{KEYS[0]}, {KEYS[1]}]"]
+)
+def test_keys_may_be_one_text_as_a_file_with_secrets_holds_them(text: str) -> None:
+    env = {"SEGUE_STORE__KEYS_FILE": "/run/secrets/keys"}
+    assert load(MINIMAL, "config.yaml", env, {}, lambda _: text).store.keys == KEYS
+    assert read(env={"SEGUE_STORE__KEYS": KEYS[0]}).store.keys == KEYS[:1]
+
+
+@pytest.mark.parametrize("wrong", ["hunter2", "[hunter2]", '["hunter2", 5]'])
+def test_a_wrong_key_is_not_repeated(wrong: str) -> None:
+    found = problems(f"{MINIMAL}store: {{keys: {wrong}}}\n")
+    assert {each.path.partition("[")[0] for each in found} == {"store.keys"}
+    assert "hunter2" not in str(found)
+
+
+def test_keys_are_bounded() -> None:
+    (found,) = problems(f"{MINIMAL}store: {{keys: '{' '.join(KEYS[:1] * 17)}'}}\n")
+    assert "at most 16" in found.message
+
+
+def test_a_shared_store_needs_shared_keys() -> None:
+    (found,) = problems(MINIMAL + "store: {url: 'redis://store'}\n")
+    assert (found.path, "same keys" in found.message) == ("store.keys", True)
+
+
+def test_an_authority_without_tls_is_refused() -> None:
+    (found,) = problems(MINIMAL + "store: {ca_file: ca.pem}\n")
+    assert found.path == "store.ca_file"
+
+
+def test_no_secret_is_in_the_text_of_a_configuration() -> None:
+    store = f"store: {{url: 'redis://:hunter2@store', keys: [{KEYS[0]}]}}\n"
+    text = repr(read(MINIMAL + store))
+    assert "hunter2" not in text
+    assert KEYS[0] not in text
 
 
 def test_precedence_is_defaults_file_environment_flags() -> None:

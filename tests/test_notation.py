@@ -184,6 +184,46 @@ def test_other_urls_are_refused_and_not_repeated(written: object, reason: str) -
 @pytest.mark.parametrize(
     "written",
     [
+        "sqlite:sessions.sqlite3",
+        "sqlite:/var/lib/segue/sessions.sqlite3",
+        "redis://127.0.0.1",
+        "redis://store.example.com:6379/0",
+        "rediss://user:p%40ss@store:6380/15",
+        "rediss://:password@[::1]:6379/",
+    ],
+)
+def test_the_url_of_the_store_is_a_file_or_a_server(written: str) -> None:
+    assert notation.store_url(written) == written
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *ANYTHING_ELSE,
+        "",
+        "sqlite:",
+        "sqlite:a?mode=memory",
+        "sessions.sqlite3",
+        "postgres://store",
+        "redis://",
+        "redis://store:0",
+        "redis://store:65536",
+        "redis://store/hunter2",
+        "redis://store/0?ssl_cert_reqs=none",
+        "redis://user:hunter2@two@store",
+        "redis://[::z]",
+        "redis://store /0",
+    ],
+)
+def test_other_stores_are_refused_and_not_repeated(written: object) -> None:
+    with pytest.raises(ValueError, match=r"expected .sqlite:") as raised:
+        notation.store_url(written)
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
         "*",
         "https://app.example.com",
         "http://localhost:3000",
@@ -239,6 +279,7 @@ def test_other_networks_are_refused(written: object) -> None:
             notation.whole_number,
             notation.address,
             notation.upstream_url,
+            notation.store_url,
             notation.origin,
             notation.network,
         ]

@@ -127,7 +127,7 @@ def _by_index(value: object) -> Mapping[str | int, object]:
 def _shown(path: Path, value: Written, *, from_secret_file: bool) -> Written:
     names = [part for part in path if isinstance(part, str)]
     is_secret = any(_SECRET_KEY.fullmatch(name) for name in names)
-    if value is not None and (from_secret_file or is_secret):
+    if value not in (None, []) and (from_secret_file or is_secret):
         return HIDDEN
     if isinstance(value, list):
         return [_shown(path, each, from_secret_file=False) for each in value]

@@ -9,7 +9,7 @@ import pytest
 
 from proxy import errors
 from proxy.notation import duration, size
-from proxy.settings import Config, Limits, Timeouts, Upstream
+from proxy.settings import Config, Limits, Store, Timeouts, Upstream
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -27,6 +27,8 @@ def settings() -> dict[str, float]:
     for section, model in (("limits", Limits), ("timeouts", Timeouts)):
         for key, field in model.model_fields.items():
             found[f"{section}.{key}"] = float(field.default)
+    for key in ("sessions", "connections", "timeout", "purge"):
+        found[f"store.{key}"] = float(Store.model_fields[key].default)
     return found
 
 
@@ -41,7 +43,8 @@ def test_every_limit_is_documented_and_nothing_else() -> None:
 @pytest.mark.parametrize(("key", "default"), settings().items())
 def test_documented_default_is_the_one_that_applies(key: str, default: float) -> None:
     written = documented()[key][0]
-    read = duration if key.startswith("timeouts.") else size
+    times = ("timeouts.", "store.timeout", "store.purge")
+    read = duration if key.startswith(times) else size
     assert read(written) == default
 
 
