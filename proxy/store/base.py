@@ -200,12 +200,32 @@ def encode(record: Record) -> bytes:
     """
     if len(record.handles) > MAX_HANDLES or len(record.spent) > MAX_SPENT:
         raise ValueError("too many handles, or too many spent tokens, for one record")
-    if any(len(text) > MAX_TEXT for text in (record.user, record.version, record.cohort)):
-        raise ValueError("user, version or cohort is too long for a record")
+    check_texts(record.user, record.version, record.cohort)
     data = _FORMAT + _encoder.encode(record)
     if len(data) > MAX_RECORD:
         raise ValueError("too large for a record")
     return data
+
+
+def check_texts(*texts: str) -> None:
+    """See that texts are within the bounds of a record.
+
+    Raises:
+        ValueError: one is not.
+    """
+    for text in texts:
+        if len(text) > MAX_TEXT:
+            raise ValueError("user, version or cohort is too long for a record")
+        text.encode()  # Half a surrogate pair is no text: a ValueError too.
+
+
+def next_fence(last: int, now: float) -> int:
+    """The fencing number that follows `last`.
+
+    It is the time in milliseconds where that is more, so that numbers go on growing after a store
+    has lost the last ones.
+    """
+    return max(last + 1, int(now * 1000))
 
 
 def decode(data: bytes) -> Record:

@@ -60,7 +60,7 @@ def apt_that_installs(machine: Machine, *commands: str) -> None:
 
 
 def test_what_is_there_is_not_installed(machine: Machine) -> None:
-    for command in ("chromium", "git", "make", "prometheus"):
+    for command in ("chromium", "git", "make", "prometheus", "redis-server"):
         machine.add(command, "")
     apt_that_installs(machine, "chromium")
     assert machine.run("system_packages") == (0, "", "")
@@ -71,6 +71,7 @@ def test_root_installs_what_is_missing_by_apt(machine: Machine) -> None:
     machine.add("id", "echo 0")
     machine.add("git", "")
     machine.add("prometheus", "")
+    machine.add("redis-server", "")
     apt_that_installs(machine, "chromium", "make")
     code, output, errors = machine.run("system_packages", TESTS_REQUIRE_ALL="1")
     assert (code, errors) == (0, "")

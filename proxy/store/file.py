@@ -1,0 +1,170 @@
+"""The SQLite file itself: how it is made and opened, its schema, its faults in words."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from proxy.errors import StoreAway
+
+VERSION: Final = 1
+"""Of the schema, kept in `user_version`."""
+
+_APPLICATION: Final = 0x53656775
+_SCHEMA: Final = """
+CREATE TABLE sessions (
+    session TEXT PRIMARY KEY NOT NULL,
+    user TEXT NOT NULL,
+    version TEXT NOT NULL,
+    cohort TEXT NOT NULL,
+    used REAL NOT NULL,
+    ended REAL,
+    purge_after REAL NOT NULL,
+    body BLOB NOT NULL,
+    fence INTEGER NOT NULL DEFAULT 0,
+    owner TEXT,
+    held_from REAL NOT NULL DEFAULT 0,
+    held_until REAL NOT NULL DEFAULT 0
+);
+CREATE INDEX open_sessions ON sessions (session) WHERE ended IS NULL;
+CREATE INDEX open_sessions_of_user ON sessions (user, session) WHERE ended IS NULL;
+CREATE INDEX sessions_by_purge ON sessions (purge_after);
+CREATE TABLE handles (digest BLOB PRIMARY KEY NOT NULL, session TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX handles_of_session ON handles (session);
+CREATE TABLE total (kept INTEGER NOT NULL);
+INSERT INTO total VALUES (0);
+CREATE TRIGGER kept_one_more AFTER INSERT ON sessions BEGIN UPDATE total SET kept = kept + 1; END;
+CREATE TRIGGER kept_one_less AFTER DELETE ON sessions BEGIN UPDATE total SET kept = kept - 1; END;
+"""
+_DAMAGED: Final = "is damaged, or not a file of sessions"
+_PASSING: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_REASONS: Final = {
+    sqlite3.SQLITE_BUSY: "is locked by another process",
+    sqlite3.SQLITE_LOCKED: "is locked by another process",
+    sqlite3.SQLITE_FULL: "cannot grow: the disk is full",
+    sqlite3.SQLITE_READONLY: "cannot be written",
+    sqlite3.SQLITE_PERM: "cannot be written",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened",
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+}
+
+
+def reason_of(error: sqlite3.Error | OSError) -> str:
+    """What is wrong with the file, in words of our own."""
+    if isinstance(error, OSError):
+        return f"cannot be used: {(error.strerror or 'no reason given').lower()}"
+    return _REASONS.get(_code(error), "cannot be used")
+
+
+def is_passing(error: sqlite3.Error | OSError) -> bool:
+    """Whether the connection is as good as before: another one had the lock."""
+    return isinstance(error, sqlite3.Error) and _code(error) in _PASSING
+
+
+def _code(error: sqlite3.Error) -> int:
+    # The primary one of an extended code; errors of the module itself have none.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def make(path: Path) -> None:
+    """Make the file where it is missing, readable for this user alone, as SQLite's own beside it.
+
+    A log without its file would be taken for that of the new one.
+    """
+    if not path.exists():
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def identity_of(path: Path) -> tuple[int, int]:
+    """What tells the file from another one of the same name."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def connected(path: Path, timeout: float) -> sqlite3.Connection:
+    """Open the file, which exists; make or check its schema.
+
+    Args:
+        path: the file.
+        timeout: seconds to wait for the lock of another process.
+
+    Raises:
+        StoreAway: it is of another program or version, or cannot have a write-ahead log.
+        sqlite3.Error: it cannot be opened, or is damaged.
+    """
+    # By URI, with which SQLite does not make the file: a new one is made by `_make` alone.
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    connection = sqlite3.connect(uri, uri=True, timeout=timeout, isolation_level=None)
+    try:
+        _write_ahead(connection, timeout)
+        _check_version(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _write_ahead(connection: sqlite3.Connection, timeout: float) -> None:
+    # Another process that does the same at this moment is not waited for by SQLite itself.
+    deadline = time.monotonic() + timeout
+    mode = ""
+    while not mode:
+        try:
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+    if mode != "wal":
+        raise StoreAway("the file of sessions is on a file system without a write-ahead log")
+
+
+def _check_version(connection: sqlite3.Connection) -> None:
+    with transaction(connection, durable=True):
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if (application, version, tables) == (0, 0, 0):
+            for statement in _statements(_SCHEMA):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+        elif application != _APPLICATION:
+            raise StoreAway("the file of sessions belongs to another program; name another file")
+        elif version != VERSION:
+            raise StoreAway(
+                f"the file of sessions has schema {version}, this version of Segue reads {VERSION};"
+                " name another file, or move it away and let users log in again"
+            )
+
+
+def _statements(script: str) -> Iterator[str]:
+    # `executescript` would commit the transaction it is in.
+    statement = ""
+    for line in script.splitlines():
+        statement += f"{line}\n"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, *, durable: bool) -> Iterator[None]:
+    """One change, whole or not at all; `durable` waits for the disk."""
+    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

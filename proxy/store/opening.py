@@ -1,0 +1,67 @@
+"""What a process needs for its sessions, made from the section `store` of the configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from structlog.typing import FilteringBoundLogger
+
+from proxy import settings
+from proxy.errors import ConfigError, Problem
+from proxy.sealing import Sealer
+from proxy.store.base import Store
+from proxy.store.sqlite import SqliteStore
+from proxy.store.state import KEY_FILE, development_key, prepare_directory
+
+
+def open_store(store: settings.Store, state_dir: Path) -> Store:
+    """Open the store that the configuration names.
+
+    Blocks for as long as opening a file takes; to be done before anything is served.
+
+    Args:
+        store: the section of the configuration.
+        state_dir: where a SQLite file is, unless its name is absolute; made where it is missing.
+
+    Raises:
+        ConfigError: it cannot be used. (A server that is away is no such case.)
+    """
+    if not store.url.startswith("sqlite:"):
+        return _redis(store)
+    path = state_dir / store.url.removeprefix("sqlite:")
+    prepare_directory(path.parent)
+    return SqliteStore(path, limit=store.sessions, timeout=store.timeout)
+
+
+def open_sealer(store: settings.Store, state_dir: Path, log: FilteringBoundLogger) -> Sealer:
+    """Take the configured keys; where there are none, the state directory's own, with a warning.
+
+    Raises:
+        ConfigError: that one cannot be made or read.
+    """
+    if store.keys:
+        return Sealer(store.keys)
+    key = development_key(state_dir)
+    log.warning(
+        "sessions are sealed with a key from the state directory; set store.keys",
+        file=str(state_dir / KEY_FILE),
+    )
+    return Sealer([key])
+
+
+def _redis(store: settings.Store) -> Store:
+    try:
+        # Only here: its package is an extra, which most installations do without.
+        from proxy.store.redis import RedisStore  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "redis":
+            raise
+        message = "needs a package that is not installed: pip install 'segue-proxy[redis]'"
+        raise ConfigError([Problem("configuration", 0, 0, "store.url", message)]) from None
+    return RedisStore(
+        store.url,
+        limit=store.sessions,
+        timeout=store.timeout,
+        connections=store.connections,
+        ca_file=store.ca_file,
+    )

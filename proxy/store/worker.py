@@ -1,0 +1,75 @@
+"""A thread of its own for what blocks: calls from the loop wait in a bounded queue."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Final, TypeVar
+
+from proxy.errors import StoreAway
+
+_T = TypeVar("_T")
+
+MAX_WAITING: Final = 1000
+"""Calls that wait for the thread; more are refused at once."""
+
+
+class Worker:
+    """Runs one call after the other in one thread.
+
+    The thread is a daemon: a disk that hangs does not keep the process from ending.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._calls: queue.Queue[tuple[Future[Any], Callable[[], Any]] | None] = queue.Queue(
+            MAX_WAITING
+        )
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Callable[[], _T]) -> Future[_T]:
+        """Let the thread do something.
+
+        Raises:
+            StoreAway: too much waits for it already.
+        """
+        future: Future[_T] = Future()
+        try:
+            self._calls.put_nowait((future, work))
+        except queue.Full:
+            raise StoreAway("too many calls wait for the session store") from None
+        return future
+
+    async def call(self, work: Callable[[], _T], timeout: float) -> _T:
+        """Let the thread do something, and wait for it for `timeout` seconds.
+
+        What has not begun by then, or when the caller is cancelled, is not done at all.
+
+        Raises:
+            StoreAway: it took longer, or too much waits.
+        """
+        future = asyncio.wrap_future(self.submit(work))
+        try:
+            async with asyncio.timeout(timeout):
+                return await future
+        except TimeoutError:
+            raise StoreAway("the session store did not answer in time") from None
+
+    def end(self) -> None:
+        """Let the thread end after what it has been given."""
+        self._calls.put(None)
+
+    def _run(self) -> None:
+        while (call := self._calls.get()) is not None:
+            future, work = call
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(work())
+            except BaseException as error:  # noqa: BLE001 (the caller's to deal with)
+                future.set_exception(error)
+            # Nothing of a call outlives it here while the thread waits for the next.
+            del call, future, work
