@@ -80,6 +80,10 @@ lock: setup ## compile the lock files anew (ARGS=--upgrade for newer versions)
 	@$(COMPILE) $(ARGS) requirements/dev.in -c requirements/runtime.txt -c requirements/build.txt \
 		-c requirements/demo.txt -c requirements/redis.txt -o requirements/dev.txt
 
+.PHONY: coverage
+coverage: setup ## branch coverage of the pure floors by their own tests; it has to be full
+	@$(BIN)/python tools/pure_coverage.py
+
 .PHONY: clean
 clean: ## remove what builds and tools left; the virtual environment stays
 	@rm -rf build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache \

@@ -269,6 +269,11 @@ log: {level: LOUD}
             "begins with none",
         ),
         (MINIMAL + "cohorts: [{name: a, versions: []}]\n", "cohorts[0].versions", "a range such"),
+        (
+            MINIMAL + "cohorts: [{name: a, versions: '>2', http: [{path: /a, methods: [get]}]}]\n",
+            "cohorts[0].http[0].methods[0]",
+            "a method in capitals",
+        ),
         (MINIMAL + "relief: [{name: Job, path: /a}]\n", "relief[0].name", "small letters"),
         (MINIMAL + "relief: [{name: a, path: 'a?b'}]\n", "relief[0].path", "expected a path"),
         (

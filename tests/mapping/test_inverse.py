@@ -151,6 +151,7 @@ LOSSY = [
     ("copy", "[{copy: {a: m.b}}]", ["m"]),
     ("remove", "[{remove: [x, y.z]}]", ["x", "y.z"]),
     ("remove", "[{rename: {x: y}}, {remove: [y.z]}]", ["x.z"]),
+    ("remove", "[{rename: {x: y}}, {remove: [a]}]", ["a"]),
     ("keep_only", "[{keep_only: [kind]}]", [""]),
     ("convert", "[{convert: {t: {from: iso_8601, to: epoch_seconds}}}]", ["t"]),
     ("convert", "[{convert: {t: {from: iso_8601, to: epoch_seconds, digits: 3}}}]", ["t"]),
