@@ -15,8 +15,8 @@ Floor 1, the rules: pure functions and small state machines, text or bytes in, v
     mapping files to programs; `redaction` puts placeholders into what was recorded; `sealing` keeps
     tokens unreadable at rest; `histogram` counts durations.
 
-Floor 2, the adapters: `upstream` (connections to the server), `store` (sessions at rest),
-    `metrics`, `log`.
+Floor 2, the adapters: `upstream` (the servers, and connections to them), `store` (sessions at
+    rest), `metrics`, `log`.
 
 Between them and the next: `renewal`, the rules of sessions, as pure as floor 1; they speak of the
     records that a store keeps.

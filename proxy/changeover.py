@@ -1,20 +1,25 @@
-"""What is exchanged while clients go on: certificate, connections to the server, the process.
+"""What is exchanged while clients go on: certificate, servers, the process.
 
-After a reload new handshakes get the new certificate, and new requests go over connections of a new
-pool; whatever has begun ends with what it began with. A process can take its listening socket over
-from whoever started it, so that the next one finds the clients that came in between.
+After a reload new handshakes get the new certificate, and new requests go to the servers that are
+now configured; what has begun ends with what it began with. A process can take its listening socket
+over from whoever started it, so that the next one finds the clients that came in between.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import ssl
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
-from proxy.upstream.pool import Pool
+from proxy.config import Config
+from proxy.errors import ConfigError, Problem
+from proxy.settings import HealthCheck
+from proxy.upstream.fleet import Servers
+from proxy.upstream.health import Rules
+from proxy.upstream.probe import Check
 from proxy.upstream.target import Target
 
 _FIRST_INHERITED: Final = 3
@@ -43,48 +48,112 @@ class Certificate:
             handshake.context = self.current
 
 
-class Pools:
-    """The pool of connections to the server, and those that end with their last exchange.
+def connections_of(config: Config) -> tuple[ssl.SSLContext | None, Servers]:
+    """Return what `listener_tls` and `upstream_servers` do.
 
-    Attributes:
-        current: for new requests.
-        counters: of all of them, from the start.
+    Raises:
+        ConfigError: with everything that cannot be used.
     """
+    try:
+        tls = listener_tls(config)
+    except ConfigError as error:
+        try:
+            upstream_servers(config)
+        except ConfigError as also:
+            raise ConfigError([*error.problems, *also.problems]) from None
+        raise
+    return tls, upstream_servers(config)
 
-    def __init__(self, target: Target, loop: asyncio.AbstractEventLoop) -> None:
-        self.current = Pool(target, loop)
-        self.counters = self.current.counters
-        self._loop = loop
-        self._retired: list[Pool] = []
 
-    @property
-    def busy(self) -> int:
-        """How many connections carry an exchange."""
-        return sum(pool.busy for pool in (self.current, *self._retired))
+def upstream_servers(config: Config) -> Servers:
+    """Return where the servers are, and what is expected of them.
 
-    @property
-    def idle(self) -> int:
-        """How many connections wait for use."""
-        return self.current.idle
+    Raises:
+        ConfigError: the CA file cannot be used.
+    """
+    upstream = config.upstream
+    context = upstream_tls(config)
+    return Servers(
+        targets=tuple(_target(url, config, context) for url in upstream.urls),
+        rules=Rules(**upstream.ejection.model_dump()),
+        check=None if upstream.health is None else _check(upstream.health),
+        retries=upstream.retries,
+    )
 
-    def change(self, target: Target) -> None:
-        """Use a new pool from here on; unused connections of the old one are closed now."""
-        old = self.current
-        self.current = Pool(target, self._loop, self.counters)
-        old.retire()
-        self._retired.append(old)
 
-    def check(self, now: float) -> None:
-        """Give up exchanges that are past their deadline; called about once a second."""
-        self.current.check(now)
-        for pool in self._retired:
-            pool.check(now)
-        self._retired = [pool for pool in self._retired if pool.busy]
+def _check(settings: HealthCheck) -> Check:
+    return Check(
+        path=settings.path,
+        host=settings.host or "",
+        interval=settings.interval,
+        timeout=settings.timeout,
+        healthy=settings.healthy,
+        unhealthy=settings.unhealthy,
+        statuses=frozenset(settings.status),
+    )
 
-    def close(self) -> None:
-        """Close the unused connections and abort the others."""
-        for pool in (self.current, *self._retired):
-            pool.close()
+
+def _target(url: str, config: Config, context: ssl.SSLContext | None) -> Target:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    tls = context if parts.scheme == "https" else None
+    return Target(
+        host=host,
+        port=parts.port or (80 if tls is None else 443),
+        authority=parts.netloc.encode(),
+        tls=tls,
+        server_name=config.upstream.tls.server_name or host,
+        connect_timeout=config.timeouts.connect,
+        response_timeout=config.timeouts.response,
+        idle_timeout=config.timeouts.idle,
+        max_head=config.limits.response_headers,
+        max_idle=config.upstream.connections,
+        write_buffer=config.limits.buffer,
+    )
+
+
+def upstream_tls(config: Config) -> ssl.SSLContext | None:
+    """Return the TLS context for the servers whose URL is `https://`, None where there are none.
+
+    Raises:
+        ConfigError: the CA file cannot be used.
+    """
+    if not any(url.startswith("https:") for url in config.upstream.urls):
+        return None
+    tls = config.upstream.tls
+    try:
+        context = ssl.create_default_context(cafile=tls.ca_file)
+    except (OSError, ssl.SSLError):
+        raise _unusable("upstream.tls.ca_file", str(tls.ca_file), "CA certificates") from None
+    if not tls.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def listener_tls(config: Config) -> ssl.SSLContext | None:
+    """Return the TLS context of the public listener, None for plain TCP.
+
+    Raises:
+        ConfigError: the certificate or its key cannot be used.
+    """
+    tls = config.listen.tls
+    if tls is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(tls.certificate, tls.key)
+    except (OSError, ssl.SSLError):
+        raise _unusable(
+            "listen.tls", f"{tls.certificate}, {tls.key}", "a certificate and its key"
+        ) from None
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _unusable(path: str, file: str, what: str) -> ConfigError:
+    return ConfigError([Problem(file, 0, 0, path, f"cannot be read as {what} in PEM")])
 
 
 def inherited_socket(env: Mapping[str, str]) -> socket.socket | None:

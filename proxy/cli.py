@@ -14,6 +14,7 @@ import uvloop
 
 from proxy import log as logs
 from proxy import server
+from proxy.changeover import connections_of
 from proxy.commands import config, explain, health, record, schema, test
 from proxy.commands.configuration import add_config, add_overrides, snapshot
 from proxy.errors import ConfigError
@@ -103,12 +104,11 @@ def _run(options: argparse.Namespace) -> int:
 def _validate(options: argparse.Namespace) -> int:
     loaded = snapshot(options)
     config = loaded.config
-    server.listener_tls(config)
-    server.upstream_target(config)
+    connections_of(config)
     print(f"{options.config}: valid")
     print(f"  listen    {config.listen.address}{' (TLS)' if config.listen.tls else ''}")
     print(f"  admin     {config.admin.address}")
-    print(f"  upstream  {config.upstream.url}")
+    print(f"  upstream  {', '.join(config.upstream.urls)}")
     print(f"  mappings  {', '.join(loaded.catalog.names) or 'none'}")
     default = config.versions.default
     for cohort in config.cohorts:

@@ -160,21 +160,51 @@ def _listeners_apart(config: Config) -> _Found:
         yield ("admin", "address"), "the public listener (listen.address) has this address"
 
 
+def _one_server_or_several(config: Config) -> _Found:
+    upstream = config.upstream
+    if not upstream.urls:
+        yield ("upstream", "url"), "required, or `targets` where there are several servers"
+    elif upstream.url is not None and upstream.targets:
+        yield ("upstream", "targets"), "there is a `url` as well: only one of them can be given"
+
+
+def _servers_apart(config: Config) -> _Found:
+    first: dict[tuple[str, int], int] = {}
+    for index, url in enumerate(config.upstream.targets):
+        if first.setdefault(_place(url), index) != index:
+            yield (
+                ("upstream", "targets", index),
+                f"the same server as targets[{first[_place(url)]}]",
+            )
+
+
 def _upstream_elsewhere(config: Config) -> _Found:
-    listen, url = config.listen.address, urlsplit(config.upstream.url)
-    host = url.hostname or ""
-    port = url.port or (443 if url.scheme == "https" else 80)
-    # Whether another name leads back to this machine cannot be known here.
-    own = host == listen.host or (
-        host in _LOOPBACKS and (listen.host in _LOOPBACKS or _covers(listen.host, host))
-    )
-    if own and port == listen.port:
-        yield ("upstream", "url"), "this is the public listener: Segue would forward to itself"
+    listen, upstream = config.listen.address, config.upstream
+    listed: list[tuple[Path, str]] = [
+        (("upstream", "targets", index), url) for index, url in enumerate(upstream.targets)
+    ]
+    if upstream.url is not None:
+        listed.append((("upstream", "url"), upstream.url))
+    for path, url in listed:
+        host, port = _place(url)
+        # Whether another name leads back to this machine cannot be known here.
+        own = host == listen.host or (
+            host in _LOOPBACKS and (listen.host in _LOOPBACKS or _covers(listen.host, host))
+        )
+        if own and port == listen.port:
+            yield path, "this is the public listener: Segue would forward to itself"
+
+
+def _place(url: str) -> tuple[str, int]:
+    """The host and the port of a URL of a server."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _upstream_tls_of_use(config: Config) -> _Found:
     tls = config.upstream.tls
-    if tls.model_fields_set and not config.upstream.url.startswith("https:"):
+    encrypted = any(url.startswith("https:") for url in config.upstream.urls)
+    if tls.model_fields_set and not encrypted:
         yield ("upstream", "tls"), "only an https:// URL has use for this"
 
 
@@ -192,6 +222,8 @@ _CHECKS: Final[tuple[tuple[frozenset[str], Callable[[Config], _Found]], ...]] = 
     (frozenset({"relief"}), _relief_named_apart),
     (frozenset({"admin", "listen"}), _listeners_apart),
     (frozenset({"listen", "upstream"}), _upstream_elsewhere),
+    (frozenset({"upstream"}), _one_server_or_several),
+    (frozenset({"upstream"}), _servers_apart),
     (frozenset({"upstream"}), _upstream_tls_of_use),
     (frozenset({"store"}), _store_can_be_shared),
 )

@@ -36,6 +36,7 @@ from proxy.relay.websocket import Relay, SocketLimits
 from proxy.selection import offered_subprotocols
 from proxy.treatment import Treatment
 from proxy.upstream.connection import Connection
+from proxy.upstream.pool import Pool
 from proxy.values import NONE, Direction
 from proxy.visits import Journal, Visit
 
@@ -213,7 +214,7 @@ class Gateway:
         forwarded = snapshot.versions.forwarded_subprotocols(offered)
         fields += handshake.upgrade_fields(forwarded)
         head = request_head(request, target, fields)
-        exchange, connection = await self._dispatcher.handshake(
+        exchange, connection, pool = await self._dispatcher.handshake(
             visit,
             head,
             lambda connection: Exchange(
@@ -241,15 +242,16 @@ class Gateway:
         except UpstreamError:
             connection.abort()
             raise
-        relay = self._relay(visit, snapshot)
+        relay = self._relay(visit, snapshot, pool)
         self._journal.switch(visit, perf_counter(), relay)
         self._connections.add(relay)
+        pool.sockets += 1
         self._recorder.attach(relay, visit.selected)
         relay.start(
             client.take_transport(relay.client), connection.take_transport(relay.server), response
         )
 
-    def _relay(self, visit: Visit, snapshot: Snapshot) -> Relay:
+    def _relay(self, visit: Visit, snapshot: Snapshot, pool: Pool) -> Relay:
         """Return the relay of a WebSocket, with the mappings of the client's cohort."""
         config = snapshot.config
         programs = snapshot.catalog.for_cohort(visit.selected)
@@ -264,7 +266,7 @@ class Gateway:
                 control_frames=config.limits.control_frames,
                 close_timeout=config.timeouts.websocket_close,
             ),
-            on_end=lambda relay: self._end_socket(visit, relay, programs),
+            on_end=lambda relay: self._end_socket(visit, relay, programs, pool),
             on_limit=self._metrics.count_limit,
             loop=self._loop,
         )
@@ -293,8 +295,9 @@ class Gateway:
             problem(error, visit.request_id, also, persistent=client.persistent, is_head=is_head)
         )
 
-    def _end_socket(self, visit: Visit, relay: Relay, programs: Programs) -> None:
+    def _end_socket(self, visit: Visit, relay: Relay, programs: Programs, pool: Pool) -> None:
         self._connections.discard(relay)
+        pool.sockets -= 1
         self._recorder.detach(relay)
         to_client, to_server, fault = programs.to_client, programs.to_server, relay.fault
         self._journal.close_socket(

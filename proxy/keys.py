@@ -96,6 +96,19 @@ def _label(value: str) -> str:
     return value
 
 
+def _request_target(value: str) -> str:
+    # The `origin-form` of RFC 9112 section 3.2.1, without being strict about what servers take.
+    if not re.fullmatch(r"/[!\"$-~]{0,1023}", value):
+        raise ValueError('expected a path such as "/healthz", without spaces, at most 1024 long')
+    return value
+
+
+def _authority(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._:\[\]-]{1,255}", value):
+        raise ValueError('expected a host, with a port or without, such as "app.example.com"')
+    return value
+
+
 def _listed(value: object) -> object:
     # One text with spaces or lines between them: how a variable, or a file with secrets, has them.
     return value.split() if isinstance(value, str) else value
@@ -123,6 +136,9 @@ SealingKeys = Annotated[
     AfterValidator(_not_too_many),
 ]
 Origin = Annotated[str, PlainValidator(notation.origin, json_schema_input_type=str)]
+RequestTarget = Annotated[WrittenText, AfterValidator(_request_target)]
+Authority = Annotated[WrittenText, AfterValidator(_authority)]
+Status = Annotated[Count, Field(ge=200, le=599)]
 Token = Annotated[WrittenText, AfterValidator(_token)]
 Parameter = Annotated[WrittenText, AfterValidator(_parameter)]
 Method = Annotated[str, AfterValidator(_method)]

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -74,7 +73,6 @@ class Snapshot:
         catalog: the compiled mappings of each cohort.
         relief: the routes on which GETs share an upstream request; None where there are none.
         version_header: the lower-case name of the version header; empty where it is no source.
-        upstream_authority: what `Host` says where the client's is not kept.
         source: where it was read.
         files: what was read, and in which state it was then.
         digest: of the texts of configuration and mappings, in their order; 12 hexadecimal digits.
@@ -85,7 +83,6 @@ class Snapshot:
     catalog: Catalog
     relief: Routes[ReliefRoute] | None
     version_header: bytes
-    upstream_authority: bytes
     source: Source = field(repr=False)
     files: Mapping[Path, Stamp] = field(repr=False)
     digest: str
@@ -143,7 +140,6 @@ def load(
         catalog=catalog,
         relief=Routes(config.relief) if config.relief else None,
         version_header=_version_header(config),
-        upstream_authority=urlsplit(config.upstream.url).netloc.encode(),
         source=Source(file, env, flags),
         files=reader.seen,
         digest=reader.digest.hexdigest()[:12],

@@ -1,7 +1,7 @@
 """The composition root: the only place that constructs. Listeners, clock, signals, drain.
 
 A reload exchanges what serves in one step: the snapshot, the certificate, the limits of new
-connections, and the pool of those to the server.
+connections, and the servers with the connections to them.
 """
 
 from __future__ import annotations
@@ -9,17 +9,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import ssl
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from proxy.admin.app import State, application
 from proxy.admin.recording import Recordings
 from proxy.admin.state import show_connections, show_log, show_upstream
-from proxy.changeover import Certificate, Pools, inherited_socket
+from proxy.changeover import Certificate, connections_of, inherited_socket, listener_tls
 from proxy.config import Config
 from proxy.connections import Connections
 from proxy.errors import ConfigError, Problem
@@ -32,7 +30,7 @@ from proxy.relay.dispatch import Dispatcher
 from proxy.relay.limits import Limits
 from proxy.relay.relief import Relief
 from proxy.relay.takeover import Listener
-from proxy.upstream.target import Target
+from proxy.upstream.fleet import Fleet
 from proxy.visits import Journal
 from proxy.watch import Commit, Reloads, families
 
@@ -84,12 +82,12 @@ class Server:
         self._loop = loop
         self.metrics = Metrics(segue_version())
         self._journal = Journal(self.metrics, log)
-        tls, target = connections_of(config)
-        self._pools = Pools(target, loop)
+        tls, servers = connections_of(config)
+        self._fleet = Fleet(servers, loop, log)
         self._certificate = Certificate(tls)
         self._connections = Connections()
         self._recorder = Recorder(loop, log)
-        dispatcher = Dispatcher(self._pools)
+        dispatcher = Dispatcher(self._fleet)
         self._relief = Relief(dispatcher, self.metrics, loop)
         gateway = Gateway(
             self._live,
@@ -114,7 +112,7 @@ class Server:
         self._reloads = Reloads(self._live, self._prepare, self._watch_interval, log)
         self._reloading: asyncio.Task[None] | None = None
         show_connections(self.metrics, self._listener, self._connections)
-        show_upstream(self.metrics, self._pools)
+        show_upstream(self.metrics, self._fleet)
         show_log(self.metrics, lambda: 0 if writer is None else writer.dropped)
         for family in families(self._live, self._reloads):
             self.metrics.add(family)
@@ -153,13 +151,14 @@ class Server:
         self._servers.append(server)
         self.address = _authority(server.sockets[0].getsockname())
         self._tick()
+        self._fleet.start()
         self._reloading = asyncio.create_task(self._reloads.run())
         self.state = State.READY
         self._log.info(
             "listening",
             address=self.address,
             admin=self.admin_address,
-            upstream=config.upstream.url,
+            upstream=", ".join(config.upstream.urls),
             tls=tls is not None,
             inherited=inherited is not None,
         )
@@ -199,7 +198,7 @@ class Server:
         return await listener.drain(timeout - (self._loop.time() - begin))
 
     async def close(self) -> None:
-        """Give up what is left: clients, WebSockets, the pools, the clock, the admin listener."""
+        """Give up what is left: clients, WebSockets, the servers, the clock, the admin listener."""
         for server in self._servers:
             server.close()
         if self._reloading is not None:
@@ -209,7 +208,7 @@ class Server:
         await self._relief.close()
         if self._ticker is not None:
             self._ticker.cancel()
-        self._pools.close()
+        self._fleet.close()
         self._recorder.close()
         if self._admin is not None:
             await self._admin.cleanup()
@@ -217,7 +216,7 @@ class Server:
     def _tick(self) -> None:
         now = self._loop.time()
         self._listener.check(now)
-        self._pools.check(now)
+        self._fleet.check(now)
         self._ticker = self._loop.call_later(_TICK, self._tick)
 
     def _watch_interval(self) -> float | None:
@@ -230,13 +229,12 @@ class Server:
         Raises:
             ConfigError: a certificate, key or CA file cannot be used.
         """
-        tls, target = connections_of(snapshot.config)
+        tls, servers = connections_of(snapshot.config)
 
         def commit() -> None:
             self._certificate.current = tls
             self._listener.limits = client_limits(snapshot.config)
-            if target != self._pools.current.target:
-                self._pools.change(target)
+            self._fleet.change(servers)
 
         return commit
 
@@ -283,76 +281,6 @@ def client_limits(config: Config) -> Limits:
     )
 
 
-def connections_of(config: Config) -> tuple[ssl.SSLContext | None, Target]:
-    """Return what `listener_tls` and `upstream_target` do.
-
-    Raises:
-        ConfigError: with everything that cannot be used.
-    """
-    try:
-        tls = listener_tls(config)
-    except ConfigError as error:
-        try:
-            upstream_target(config)
-        except ConfigError as also:
-            raise ConfigError([*error.problems, *also.problems]) from None
-        raise
-    return tls, upstream_target(config)
-
-
-def upstream_target(config: Config) -> Target:
-    """Return where the server is, and what is expected of it.
-
-    Raises:
-        ConfigError: the CA file cannot be used.
-    """
-    url = urlsplit(config.upstream.url)
-    context: ssl.SSLContext | None = None
-    if url.scheme == "https":
-        tls = config.upstream.tls
-        try:
-            context = ssl.create_default_context(cafile=tls.ca_file)
-        except (OSError, ssl.SSLError):
-            raise _unusable("upstream.tls.ca_file", str(tls.ca_file), "CA certificates") from None
-        if not tls.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        context.set_alpn_protocols(["http/1.1"])
-    host = url.hostname or ""
-    return Target(
-        host=host,
-        port=url.port or (443 if context is not None else 80),
-        tls=context,
-        server_name=config.upstream.tls.server_name or host,
-        connect_timeout=config.timeouts.connect,
-        response_timeout=config.timeouts.response,
-        idle_timeout=config.timeouts.idle,
-        max_head=config.limits.response_headers,
-        max_idle=config.upstream.connections,
-        write_buffer=config.limits.buffer,
-    )
-
-
-def listener_tls(config: Config) -> ssl.SSLContext | None:
-    """Return the TLS context of the public listener, None for plain TCP.
-
-    Raises:
-        ConfigError: the certificate or its key cannot be used.
-    """
-    tls = config.listen.tls
-    if tls is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(tls.certificate, tls.key)
-    except (OSError, ssl.SSLError):
-        raise _unusable(
-            "listen.tls", f"{tls.certificate}, {tls.key}", "a certificate and its key"
-        ) from None
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
 def _authority(address: tuple[object, ...]) -> str:
     host, port = address[0], address[1]
     return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
@@ -363,7 +291,3 @@ def _cannot_listen(path: str, address: str, error: OSError) -> ConfigError:
     code = error.errno or 0
     reason = os.strerror(code) if code > 0 else error.strerror or "not possible"
     return ConfigError([Problem(address, 0, 0, path, f"cannot listen there: {reason.lower()}")])
-
-
-def _unusable(path: str, file: str, what: str) -> ConfigError:
-    return ConfigError([Problem(file, 0, 0, path, f"cannot be read as {what} in PEM")])

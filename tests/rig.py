@@ -89,8 +89,13 @@ class Segue:
         }
 
     async def metric(self, name: str, **labels: str) -> float:
-        """One sample; 0 where it does not exist yet."""
-        return (await self.metrics()).get((name, frozenset(labels.items())), 0.0)
+        """The sum of the samples that have these labels; 0 where there is none yet."""
+        wanted = labels.items()
+        return sum(
+            value
+            for (found, pairs), value in (await self.metrics()).items()
+            if found == name and wanted <= pairs
+        )
 
 
 @dataclass
@@ -236,9 +241,15 @@ class Direct(logs.Writer):
 
 @asynccontextmanager
 async def segue(
-    upstream: str, env: Mapping[str, str] | None = None, config: Path = CONFIG
+    upstream: str | None, env: Mapping[str, str] | None = None, config: Path = CONFIG
 ) -> AsyncIterator[Segue]:
-    """Run Segue in front of `upstream`, with settings as environment variables."""
+    """Run Segue in front of `upstream`, with settings as environment variables.
+
+    Args:
+        upstream: the URL of the server; None where the configuration says it.
+        env: the settings.
+        config: the file.
+    """
     snapshot = load(
         config,
         {"SEGUE_TIMEOUTS__DRAIN": "2s", **(env or {})},

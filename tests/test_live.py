@@ -43,7 +43,7 @@ def test_shipped_configuration_has_its_cohorts_and_mappings(config: Path) -> Non
     assert version is not None
     assert snapshot.versions.cohorts.find(version) == "modern"
     assert snapshot.version_header == b"x-client-version"
-    assert snapshot.upstream_authority == b"127.0.0.1:8000"
+    assert snapshot.config.upstream.url == "http://127.0.0.1:8000"
 
 
 def test_mappings_are_beside_the_configuration_wherever_it_is_read_from(
@@ -108,7 +108,7 @@ def test_value_from_a_file_is_read(config: Path) -> None:
     file = config.parent / "url"
     file.write_text("http://old.example.com:81\n")
     snapshot = load(config, {"SEGUE_UPSTREAM__URL_FILE": str(file)}, {})
-    assert snapshot.upstream_authority == b"old.example.com:81"
+    assert snapshot.config.upstream.url == "http://old.example.com:81"
 
 
 def test_faults_of_configuration_and_mappings_are_reported_at_once(config: Path) -> None:

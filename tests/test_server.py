@@ -8,18 +8,13 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import aiohttp
 import pytest
-import trustme
 
-from proxy.errors import ConfigError
-from proxy.live import load
-from proxy.server import listener_tls, upstream_target
 from tests.rig import CONFIG, PATIENCE, ROOT, RawPeer, answering, raw_server, segue, status_of
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -179,54 +174,3 @@ async def test_port_in_use_is_named(name: str) -> None:
     assert child.returncode == 1
     message = f"{address}: {name}.address: cannot listen there: address already in use"
     assert stderr.decode().splitlines() == [message, "segue: 1 problem found"]
-
-
-def target_of(upstream: str, env: dict[str, str]) -> Callable[[], object]:
-    config = load(CONFIG, env, {"upstream": upstream}).config
-    return lambda: upstream_target(config)
-
-
-async def test_target_has_the_port_and_the_name_of_the_url() -> None:
-    plain = upstream_target(load(CONFIG, {}, {"upstream": "http://old.example.com"}).config)
-    assert (plain.host, plain.port, plain.tls) == ("old.example.com", 80, None)
-    secure = upstream_target(load(CONFIG, {}, {"upstream": "https://[::1]"}).config)
-    assert (secure.host, secure.port, secure.server_name) == ("::1", 443, "::1")
-    assert secure.tls is not None
-    assert secure.tls.check_hostname
-    named = {"SEGUE_UPSTREAM__TLS__SERVER_NAME": "old.internal"}
-    other = upstream_target(load(CONFIG, named, {"upstream": "https://10.0.0.1:8443"}).config)
-    assert (other.host, other.port, other.server_name) == ("10.0.0.1", 8443, "old.internal")
-
-
-async def test_verification_can_be_turned_off_by_name_only() -> None:
-    env = {"SEGUE_UPSTREAM__TLS__VERIFY": "false"}
-    target = upstream_target(load(CONFIG, env, {"upstream": "https://old.example.com"}).config)
-    assert target.tls is not None
-    assert not target.tls.check_hostname
-
-
-@pytest.mark.parametrize("content", [None, "not a certificate"], ids=["missing", "unusable"])
-async def test_unusable_ca_file_is_named(tmp_path: Path, content: str | None) -> None:
-    file = tmp_path / "ca.pem"
-    if content is not None:
-        file.write_text(content)
-    env = {"SEGUE_UPSTREAM__TLS__CA_FILE": str(file)}
-    with pytest.raises(ConfigError) as caught:
-        target_of("https://old.example.com", env)()
-    [problem] = caught.value.problems
-    assert (problem.file, problem.path) == (str(file), "upstream.tls.ca_file")
-    assert problem.message == "cannot be read as CA certificates in PEM"
-
-
-async def test_certificate_that_does_not_fit_its_key_is_named(tmp_path: Path) -> None:
-    authority = trustme.CA()
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    authority.issue_cert("localhost").cert_chain_pems[0].write_to_path(str(certificate))
-    authority.issue_cert("localhost").private_key_pem.write_to_path(str(key))
-    env = {"SEGUE_LISTEN__TLS__CERTIFICATE": str(certificate), "SEGUE_LISTEN__TLS__KEY": str(key)}
-    with pytest.raises(ConfigError) as caught:
-        listener_tls(load(CONFIG, env, {}).config)
-    [problem] = caught.value.problems
-    assert problem.path == "listen.tls"
-    assert str(certificate) in problem.file
-    assert str(key) in problem.file

@@ -1,14 +1,16 @@
-"""What the metrics page says of the present: open connections, the pool, the log's queue."""
+"""What the metrics page says of the present: open connections, the servers, the log's queue."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import cast
 
-from proxy.changeover import Pools
 from proxy.connections import Connections
-from proxy.metrics import Distribution, Family, Metrics
+from proxy.metrics import Distribution, Family, Metrics, Samples
 from proxy.relay.takeover import ClientConnection, Listener
+from proxy.upstream.fleet import Fleet
+from proxy.upstream.target import Counters
 
 
 def show_connections(metrics: Metrics, listener: Listener, connections: Connections) -> None:
@@ -40,16 +42,35 @@ def show_connections(metrics: Metrics, listener: Listener, connections: Connecti
     )
 
 
-def show_upstream(metrics: Metrics, pools: Pools) -> None:
-    """Show the connections to the server."""
-    counters = pools.counters
+def show_upstream(metrics: Metrics, fleet: Fleet) -> None:
+    """Show the servers, and the connections to them. Every series bears its server: `target`.
+
+    Gauges are of the servers that are configured; counts also of those that were.
+    """
     metrics.add(
         Family(
             "gauge",
             "segue_upstream_up",
-            "1 if the newest attempt to connect to the server succeeded, else 0.",
-            (),
-            lambda: [((), counters.up)],
+            "1 if the newest attempt to connect to the server succeeded, and it is not left alone"
+            " because of failures or of what probes say; else 0.",
+            ("target",),
+            lambda: [
+                ((pool.name,), pool.counters.up and pool.health.is_in) for pool in fleet.pools
+            ],
+        )
+    )
+    metrics.add(
+        Family(
+            "gauge",
+            "segue_upstream_load",
+            "Requests that the server is being asked, and WebSockets open to it: the next request"
+            " goes to the server with the fewest of both.",
+            ("target", "kind"),
+            lambda: [
+                ((pool.name, kind), value)
+                for pool in fleet.known
+                for kind, value in (("request", pool.in_flight), ("websocket", pool.sockets))
+            ],
         )
     )
     metrics.add(
@@ -57,8 +78,12 @@ def show_upstream(metrics: Metrics, pools: Pools) -> None:
             "gauge",
             "segue_upstream_connections",
             "Pooled connections to the server: busy with an exchange, or idle.",
-            ("state",),
-            lambda: [(("busy",), pools.busy), (("idle",), pools.idle)],
+            ("target", "state"),
+            lambda: [
+                ((pool.name, state), value)
+                for pool in fleet.known
+                for state, value in (("busy", pool.busy), ("idle", pool.idle))
+            ],
         )
     )
     metrics.add(
@@ -66,8 +91,8 @@ def show_upstream(metrics: Metrics, pools: Pools) -> None:
             "counter",
             "segue_upstream_connects",
             "Connections to the server that were opened.",
-            (),
-            lambda: [((), counters.connects)],
+            ("target",),
+            lambda: [((pool.name,), pool.counters.connects) for pool in fleet.known],
         )
     )
     metrics.add(
@@ -75,8 +100,8 @@ def show_upstream(metrics: Metrics, pools: Pools) -> None:
             "histogram",
             "segue_upstream_connect_duration_seconds",
             "How long it took to open a connection to the server, TLS included.",
-            (),
-            lambda: [((), counters.connect_time)],
+            ("target",),
+            lambda: [((pool.name,), pool.counters.connect_time) for pool in fleet.known],
         )
     )
     metrics.add(
@@ -84,8 +109,8 @@ def show_upstream(metrics: Metrics, pools: Pools) -> None:
             "counter",
             "segue_upstream_reuses",
             "Exchanges that used a kept connection to the server.",
-            (),
-            lambda: [((), counters.reuses)],
+            ("target",),
+            lambda: [((pool.name,), pool.counters.reuses) for pool in fleet.known],
         )
     )
     metrics.add(
@@ -93,10 +118,38 @@ def show_upstream(metrics: Metrics, pools: Pools) -> None:
             "counter",
             "segue_upstream_failures",
             "Connection attempts and exchanges that failed on the server's side, by error.",
-            ("error",),
-            lambda: [((label,), count) for label, count in counters.failures.items()],
+            ("target", "error"),
+            lambda: _each(fleet, lambda counters: counters.failures),
         )
     )
+    metrics.add(
+        Family(
+            "counter",
+            "segue_upstream_retries",
+            "Requests that were tried once more after this server had failed: `unreached`, it could"
+            " not be connected to, and another was tried; `unanswered`, it closed the connection,"
+            " and another was asked; `stale`, it had closed a kept connection, and was asked on a"
+            " fresh one.",
+            ("target", "reason"),
+            lambda: _each(fleet, lambda counters: counters.retries),
+        )
+    )
+    metrics.add(
+        Family(
+            "counter",
+            "segue_upstream_ejections",
+            "How often the server was left alone for a while, because it had failed.",
+            ("target",),
+            lambda: [((pool.name,), pool.counters.ejections) for pool in fleet.known],
+        )
+    )
+
+
+def _each(fleet: Fleet, counted: Callable[[Counters], Counter[str]]) -> Samples:
+    """The counts of each server by a label."""
+    for pool in fleet.known:
+        for label, count in counted(pool.counters).items():
+            yield (pool.name, label), count
 
 
 def show_log(metrics: Metrics, dropped: Callable[[], int]) -> None:

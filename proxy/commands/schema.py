@@ -84,9 +84,10 @@ def _describe(section: dict[str, Any]) -> None:
     section["description"] = about
     for name, described in section.get("properties", {}).items():
         described.pop("title", None)
-        for key, keyword in _LIMITS.items():
-            if key in described:
-                described[keyword] = described.pop(key)
+        for limited in (described, described.get("items", {})):
+            for key, keyword in _LIMITS.items():
+                if key in limited:
+                    limited[keyword] = limited.pop(key)
         reference = described.pop("$ref", None)
         if reference is not None:
             # A section whose keys are all commented out is null. Its default says nothing more.

@@ -1,7 +1,11 @@
-"""Getting a request to the server: over a kept connection or a new one, and again if it was stale.
+"""Getting a request to a server: which one, over which connection, and when it is tried again.
 
-A request is sent twice only where that does no harm: its method has no effect on the server, none
-of its body was sent, and not a byte of an answer had come.
+What was not sent can be sent elsewhere: where no connection to one server can be opened, another is
+tried. What was sent is sent again only where that does no harm: the method has no effect on the
+server, none of a body was sent, and not a byte of an answer had come. The first time on a fresh
+connection to the same server, if the first one was kept and may have been stale; then to others,
+`upstream.retries` of them, and none that would begin later than an answer had to come. A server
+that is slow is not asked twice, nor is another in its place: it may be at work.
 """
 
 from __future__ import annotations
@@ -9,30 +13,46 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from time import perf_counter
-from typing import Final
+from typing import Final, NamedTuple
 
-from proxy.changeover import Pools
 from proxy.errors import UpstreamError, UpstreamTimeout
+from proxy.relay.forwarding import RequestHead
 from proxy.relay.http import Exchange
 from proxy.relay.takeover import Request
 from proxy.upstream.connection import Connection
+from proxy.upstream.fleet import Fleet
+from proxy.upstream.pool import Pool
 from proxy.visits import Visit
 
 _SAFE_TO_REPEAT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """Methods without an effect on the server (RFC 9110 section 9.2.1)."""
 
+_UNREACHED: Final = "unreached"
+_UNANSWERED: Final = "unanswered"
+_STALE: Final = "stale"
+
 Begin = Callable[[Connection], Exchange]
 """Makes the exchange that a connection is to carry."""
 
 
+class Handshake(NamedTuple):
+    """How a handshake went, and what carried it."""
+
+    exchange: Exchange
+    connection: Connection
+    pool: Pool
+
+
 class Dispatcher:
-    """Chooses the connection for each request, and counts the time that the server takes."""
+    """Chooses server and connection for each request, and counts the time that they take."""
 
-    def __init__(self, pools: Pools) -> None:
-        self._pools = pools
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
 
-    async def exchange(self, visit: Visit, request: Request, head: bytes, begin: Begin) -> Exchange:
-        """Relay a request and its response; on a fresh connection if a kept one was stale.
+    async def exchange(
+        self, visit: Visit, request: Request, head: RequestHead, begin: Begin
+    ) -> Exchange:
+        """Relay a request and its response.
 
         Args:
             visit: learns which server it was, and how long was waited for it.
@@ -41,67 +61,139 @@ class Dispatcher:
             begin: called for each connection that is tried.
 
         Returns:
-            The exchange, which says how it went.
+            The newest exchange, which says how it went.
 
         Raises:
-            UpstreamError: there is no connection to the server.
+            UpstreamError: there is no connection to any server that was tried.
         """
-        connection = self._pools.current.take() or await self._connect(visit)
-        exchange = await self._run(visit, connection, head, begin)
-        # A server that is slow is not asked twice; one that had closed the connection is.
-        closed = type(exchange.error) is UpstreamError
-        stale = connection.used and not connection.answered and closed
-        if stale and request.method in _SAFE_TO_REPEAT and not exchange.request_size:
-            exchange = await self._run(visit, await self._connect(visit), head, begin)
-        return exchange
+        tries = _Tries(self._fleet)
+        while True:
+            pool = tries.pool
+            pool.in_flight += 1
+            try:
+                exchange = await self._once(visit, request, pool, head, begin)
+            except UpstreamError:
+                if not tries.go_on(_UNREACHED):
+                    raise
+            else:
+                if not (_may_repeat(request, exchange) and tries.go_on(_UNANSWERED)):
+                    return exchange
+            finally:
+                pool.in_flight -= 1
 
     async def handshake(
-        self, visit: Visit, head: bytes, begin: Begin, timeout: float
-    ) -> tuple[Exchange, Connection]:
+        self, visit: Visit, head: RequestHead, begin: Begin, timeout: float
+    ) -> Handshake:
         """Relay a handshake and its response, on a connection that can change protocols.
 
         Args:
             visit, head, begin: as for `exchange`.
             timeout: seconds for all of it.
 
-        Returns:
-            The exchange, which says how it went, and the connection that carried it.
-
         Raises:
-            UpstreamError: there is no connection to the server.
+            UpstreamError: there is no connection to any server that was tried.
         """
-        connection: Connection | None = None
+        tries = _Tries(self._fleet)
         exchange: Exchange | None = None
+        connection: Connection | None = None
+        pool, epoch = tries.pool, 0
+        pool.in_flight += 1
         try:
             async with asyncio.timeout(timeout):
-                connection = await self._connect(visit)
+                while connection is None:
+                    epoch = pool.epoch
+                    try:
+                        connection = await self._connect(visit, pool)
+                    except UpstreamError:
+                        if not tries.go_on(_UNREACHED):
+                            raise
+                        pool.in_flight -= 1
+                        pool = tries.pool
+                        pool.in_flight += 1
                 exchange = begin(connection)
-                await exchange.run(head)
+                await exchange.run(head.for_server(pool.target.authority))
         except TimeoutError:
             late = UpstreamTimeout("the server did not answer the handshake in time")
+            if exchange is None or exchange.head is None:
+                pool.failed(epoch)
             if connection is None or exchange is None:
                 raise late from None
             exchange.error = late  # A refusal may have been on its way: it must not look complete.
         finally:
+            pool.in_flight -= 1
             visit.waited += 0.0 if exchange is None else exchange.waited
-        return exchange, connection
+        return Handshake(exchange, connection, pool)
+
+    async def _once(
+        self, visit: Visit, request: Request, pool: Pool, head: RequestHead, begin: Begin
+    ) -> Exchange:
+        """Ask one server; on a fresh connection if a kept one was stale."""
+        connection = pool.take()
+        if connection is not None:
+            exchange = await self._run(visit, pool, connection, head, begin)
+            stale = connection.stale and self._fleet.retries
+            if not (stale and _may_repeat(request, exchange)):
+                return exchange
+            pool.counters.retries[_STALE] += 1
+        connection = await self._connect(visit, pool)
+        return await self._run(visit, pool, connection, head, begin)
 
     async def _run(
-        self, visit: Visit, connection: Connection, head: bytes, begin: Begin
+        self, visit: Visit, pool: Pool, connection: Connection, head: RequestHead, begin: Begin
     ) -> Exchange:
-        visit.upstream = self._pools.current.target.name
+        visit.upstream = pool.name
         exchange = begin(connection)
         try:
-            await exchange.run(head)
+            await exchange.run(head.for_server(connection.target.authority))
         finally:
             visit.waited += exchange.waited
         return exchange
 
-    async def _connect(self, visit: Visit) -> Connection:
-        pool = self._pools.current
-        visit.upstream = pool.target.name
+    async def _connect(self, visit: Visit, pool: Pool) -> Connection:
+        visit.upstream = pool.name
         begun = perf_counter()
         try:
             return await pool.connect()
         finally:
             visit.waited += perf_counter() - begun
+
+
+class _Tries:
+    """The servers that one request is tried on.
+
+    Attributes:
+        pool: the one whose turn it is.
+    """
+
+    __slots__ = ("_begun", "_fleet", "_tried", "pool")
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._begun = perf_counter()
+        self._tried: list[Pool] = []
+        self.pool = fleet.choose()
+
+    def go_on(self, reason: str) -> bool:
+        """Move on to another server, if there is one, and tries and time are left."""
+        failed = self.pool
+        self._tried.append(failed)
+        late = perf_counter() - self._begun > failed.target.response_timeout
+        if late or len(self._tried) > self._fleet.retries:
+            return False
+        other = self._fleet.another(self._tried)
+        if other is None:
+            return False
+        failed.counters.retries[reason] += 1
+        self.pool = other
+        return True
+
+
+def _may_repeat(request: Request, exchange: Exchange) -> bool:
+    """Whether a request that was sent may be sent once more."""
+    return (
+        type(exchange.error) is UpstreamError
+        and exchange.unanswered
+        and request.method in _SAFE_TO_REPEAT
+        and not exchange.request_size
+        and request.payload.is_eof()
+    )

@@ -14,6 +14,7 @@ from enum import Enum, auto
 from typing import Final
 
 from proxy.headers import values_of
+from proxy.relay.forwarding import RequestHead
 from proxy.relay.http import Exchange, Recipient
 from proxy.relay.takeover import ClientConnection, Flow, Request
 from proxy.sharing import may_be_shared
@@ -45,7 +46,7 @@ class Waiter:
     client: ClientConnection
     visit: Visit
     request: Request
-    head: bytes
+    head: RequestHead
     begin: Begin
     outcome: asyncio.Future[Outcome]
 

@@ -13,6 +13,10 @@ from proxy.relay.takeover import Request
 from proxy.visits import Visit
 
 _NOT_FORWARDED: Final = frozenset({b"via"})
+SERVERS_OWN: Final = b"\0"
+"""Stands for the authority of the server that is asked. No field of a client can have this value,
+and no head can be written with it."""
+
 _NOT_IN_HANDSHAKE: Final = frozenset({b"via", handshake.PROTOCOL, handshake.EXTENSIONS})
 
 
@@ -40,6 +44,8 @@ def forwarded_fields(
 ) -> Fields:
     """Return what goes end to end, and Segue's own forwarding fields.
 
+    `Host` is `SERVERS_OWN` where it is to be that of the server: which one is not known yet.
+
     Args:
         authority: what an absolute request target named; it wins over `Host` (RFC 9112, 3.2.2).
         upgrade: whether this is a handshake; its subprotocols and extensions are dealt with apart.
@@ -52,9 +58,9 @@ def forwarded_fields(
     ]
     if authority is not None or not snapshot.config.upstream.preserve_host:
         fields = [field for field in fields if field[0].lower() != b"host"]
-        fields.insert(0, (b"Host", authority or snapshot.upstream_authority))
+        fields.insert(0, (b"Host", authority or SERVERS_OWN))
     elif request.version < (1, 1) and not headers.values_of(received, b"host"):
-        fields.insert(0, (b"Host", snapshot.upstream_authority))
+        fields.insert(0, (b"Host", SERVERS_OWN))
     downstream = headers.Downstream(
         visit.peer,
         "http" if snapshot.config.listen.tls is None else "https",
@@ -64,16 +70,48 @@ def forwarded_fields(
     return trace.carried(fields, visit.trace)
 
 
-def request_head(request: Request, target: bytes, fields: Fields) -> bytes:
-    """Return the head of the request for the server.
+class RequestHead:
+    """The head of a request, for whichever server will be asked."""
+
+    __slots__ = ("_fields", "_line", "_same")
+
+    def __init__(self, line: bytes, fields: Fields) -> None:
+        """Write it, unless it names the server.
+
+        Args:
+            line: the request line.
+            fields: `Host` is the first where its value is `SERVERS_OWN`.
+
+        Raises:
+            ClientError: a field could be read as two.
+        """
+        self._line = line
+        self._fields = fields
+        self._same = b"" if fields and fields[0][1] == SERVERS_OWN else _serialized(line, fields)
+
+    def for_server(self, authority: bytes) -> bytes:
+        """Return the bytes for a server.
+
+        Raises:
+            ClientError: a field could be read as two.
+        """
+        return self._same or _serialized(self._line, [(b"Host", authority), *self._fields[1:]])
+
+
+def request_head(request: Request, target: bytes, fields: Fields) -> RequestHead:
+    """Return the head of the request.
 
     Raises:
         ClientError: a field could be read as two.
     """
     if request.chunked:
         fields.append((b"Transfer-Encoding", b"chunked"))
+    return RequestHead(b"%b %b HTTP/1.1" % (request.method.encode(), target), fields)
+
+
+def _serialized(line: bytes, fields: Fields) -> bytes:
     try:
-        return headers.serialize(b"%b %b HTTP/1.1" % (request.method.encode(), target), fields)
+        return headers.serialize(line, fields)
     except ValueError:
         raise ClientError("a header field carries a line break or a NUL") from None
 

@@ -106,6 +106,11 @@ class Exchange:
         self.waited = 0.0
 
     @property
+    def unanswered(self) -> bool:
+        """Whether not a byte of an answer has come."""
+        return not self._connection.answered
+
+    @property
     def switched(self) -> bool:
         """Whether the server agreed to change protocols."""
         return self.head is not None and self.head.status == 101

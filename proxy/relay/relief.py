@@ -23,6 +23,7 @@ from proxy.live import Snapshot
 from proxy.metrics import Family, Metrics
 from proxy.relay.dispatch import Dispatcher
 from proxy.relay.flight import Begin, Flight, Outcome, Waiter, deliver
+from proxy.relay.forwarding import RequestHead
 from proxy.relay.http import Exchange
 from proxy.relay.takeover import ClientConnection, Request
 from proxy.settings import Limits
@@ -80,7 +81,7 @@ class Relief:
         visit: Visit,
         target: bytes,
         fields: RawFields,
-        head: bytes,
+        head: RequestHead,
         begin: Begin,
     ) -> Exchange | None:
         """Answer a request together with others, where that can be.

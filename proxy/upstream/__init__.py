@@ -1,5 +1,6 @@
-"""Connections to the server.
+"""Connections to the servers.
 
-From the bottom up: `target` says where it is, `response` what it answers; a `connection` carries
-one exchange after another, and a `pool` keeps those that wait for the next.
+From the bottom up: a `target` says where a server is, `response` what it answers, `health` whether
+it is to be asked. A `connection` carries one exchange after another, a `pool` keeps those to one
+server, a `probe` asks it whether it is well, and the `fleet` chooses one of them all.
 """

@@ -36,14 +36,16 @@ class Owner(Protocol):
     """Whoever a connection belongs to: its pool.
 
     Attributes:
-        target: what may be expected of the server.
         counters: of what happens to its connections.
         loop: the loop of their transports.
     """
 
-    target: Target
     counters: Counters
     loop: asyncio.AbstractEventLoop
+
+    @property
+    def epoch(self) -> int:
+        """What an exchange that begins now is to name when it tells how it went."""
 
     def remember(self, connection: Connection) -> None:
         """The connection is open."""
@@ -54,11 +56,21 @@ class Owner(Protocol):
     def put_back(self, connection: Connection) -> None:
         """The connection can carry another exchange."""
 
+    def answered(self, status: int, epoch: int) -> None:
+        """An exchange has got its final answer, or 101."""
+
+    def failed(self, epoch: int) -> None:
+        """An exchange got no answer, and that is not because the connection was stale."""
+
+    def abandoned(self, epoch: int) -> None:
+        """An exchange was given up before there was an answer."""
+
 
 class Connection(asyncio.Protocol):
     """One connection to the server.
 
     Attributes:
+        target: where it leads, and what is expected of the server.
         used: whether an earlier exchange was completed on it: it can then be stale.
         answered: whether a byte of an answer has arrived for the current exchange.
         writable: False while the write buffer is above its high-water mark.
@@ -69,13 +81,14 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_eof",
+        "_epoch",
         "_fields",
         "_head",
         "_head_done",
         "_informational",
         "_is_head_request",
+        "_owner",
         "_parser",
-        "_pool",
         "_reason",
         "_reusable",
         "_sink",
@@ -85,6 +98,7 @@ class Connection(asyncio.Protocol):
         "answered",
         "deadline",
         "ended",
+        "target",
         "transport",
         "used",
         "writable",
@@ -92,8 +106,10 @@ class Connection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, pool: Owner) -> None:
-        self._pool = pool
+    def __init__(self, owner: Owner, target: Target) -> None:
+        self._owner = owner
+        self.target = target
+        self._epoch = 0
         self._sink: Sink | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self._is_head_request = False
@@ -118,6 +134,11 @@ class Connection(asyncio.Protocol):
         self._unseen = 0
         self._informational = 0
 
+    @property
+    def stale(self) -> bool:
+        """Whether a failure of the current exchange says no more than that it was kept too long."""
+        return self.used and not self.answered
+
     # One exchange.
 
     def begin(self, sink: Sink, *, is_head: bool) -> None:
@@ -128,6 +149,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._reusable = False
         self._waiting = False
+        self._epoch = self._owner.epoch
         self.answered = False
         self.ended = 0.0
 
@@ -135,7 +157,7 @@ class Connection(asyncio.Protocol):
         """Start the clock of the response: it is the server's turn."""
         self._waiting = True
         if not self._head_done:
-            self.deadline = self._pool.loop.time() + self._pool.target.response_timeout
+            self.deadline = self._owner.loop.time() + self.target.response_timeout
 
     def stop_clock(self) -> None:
         """Wait without a limit: it is the client's turn, also after a 100 (Continue)."""
@@ -148,12 +170,14 @@ class Connection(asyncio.Protocol):
         self._sink = None
         if self._reusable and not self.transport.is_closing() and self.writable:
             self.used = True
-            self._pool.put_back(self)
+            self._owner.put_back(self)
         else:
             self.transport.close()
 
     def abort(self) -> None:
         """Drop the connection at once; what was not sent is lost. Safe to call twice."""
+        if self._parser is not None and not self._head_done:
+            self._owner.abandoned(self._epoch)
         self._sink = None
         self._parser = None
         self.transport.abort()
@@ -167,7 +191,7 @@ class Connection(asyncio.Protocol):
         self._sink = None
         self._parser = None
         self.transport.set_protocol(protocol)
-        self._pool.forget(self)
+        self._owner.forget(self)
         return self.transport, tail
 
     def pause_reading(self) -> None:
@@ -177,7 +201,7 @@ class Connection(asyncio.Protocol):
 
     def resume_reading(self) -> None:
         """Read on."""
-        self.deadline = self._pool.loop.time() + self._pool.target.idle_timeout
+        self.deadline = self._owner.loop.time() + self.target.idle_timeout
         self.transport.resume_reading()
 
     def check(self, now: float) -> None:
@@ -190,8 +214,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's are not its subclasses.
-        self.transport.set_write_buffer_limits(high=self._pool.target.write_buffer)
-        self._pool.remember(self)
+        self.transport.set_write_buffer_limits(high=self.target.write_buffer)
+        self._owner.remember(self)
 
     def pause_writing(self) -> None:
         self.writable = False
@@ -224,21 +248,20 @@ class Connection(asyncio.Protocol):
         if self._parser is None:
             sink.on_flush()
             return
-        if self._unseen > self._pool.target.max_head:
+        if self._unseen > self.target.max_head:
             self._fault(UpstreamError("the head of the server's response is too large"))
             return
-        target = self._pool.target
         if self._head_done:
-            self.deadline = self._pool.loop.time() + target.idle_timeout
+            self.deadline = self._owner.loop.time() + self.target.idle_timeout
         elif self._waiting:
-            self.deadline = self._pool.loop.time() + target.response_timeout
+            self.deadline = self._owner.loop.time() + self.target.response_timeout
         sink.on_flush()
 
     def eof_received(self) -> None:
         self._eof = True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._pool.forget(self)
+        self._owner.forget(self)
         if self._sink is None or self._parser is None:
             return
         if self._head is not None and self._head.until_close and self._eof and exc is None:
@@ -280,6 +303,7 @@ class Connection(asyncio.Protocol):
         if parser.get_http_version() not in _VERSIONS:
             raise UpstreamError("the server's response is not HTTP/1.0 or HTTP/1.1")
         self._head_done = True
+        self._owner.answered(status, self._epoch)
         lengths = 0
         for name, value in self._fields:
             lower = name.lower()
@@ -347,7 +371,9 @@ class Connection(asyncio.Protocol):
 
     def _fault(self, error: UpstreamError) -> None:
         sink = self._sink
-        self._pool.counters.fail(error.label)
+        self._owner.counters.fail(error.label)
+        if not (self._head_done or (self.stale and type(error) is UpstreamError)):
+            self._owner.failed(self._epoch)
         self.deadline = NEVER
         self.ended = perf_counter()
         self.abort()

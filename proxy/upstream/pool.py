@@ -1,36 +1,72 @@
-"""Kept connections to one server: reused while both sides may, bounded, and never waited for."""
+"""Connections to one server: kept while both sides may use them, and what they say of its health.
+
+A pool lives as long as its server is in the configuration; what is expected of the server can
+change meanwhile. Connections that began under other expectations end with their exchange.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
 from collections import deque
-from dataclasses import replace
 from time import perf_counter
+from typing import Final, Protocol
 
 from proxy.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
-from proxy.upstream.connection import Connection
+from proxy.upstream.connection import Connection, Owner
+from proxy.upstream.health import Health, Rules
 from proxy.upstream.target import Counters, Target
+
+_OVERLOADED: Final = frozenset({502, 503, 504})
+"""Answers by which a server says that it cannot serve now (RFC 9110 section 15.6)."""
+
+
+class Neighbours(Protocol):
+    """The other servers, and whoever wants to know of a change."""
+
+    def can_spare(self, pool: Pool) -> bool:
+        """Whether another server is in."""
+
+    def changed(self, pool: Pool) -> None:
+        """The server was put out, or is back in."""
 
 
 class Pool:
-    """Connections to one server: the newest unused one first, so that spare ones go stale."""
+    """The connections to one server: the newest unused first, so that spare ones go stale.
+
+    Attributes:
+        target: what is expected of the server.
+        name: what metrics and log call it.
+        loop: of all transports.
+        counters: what happened to the connections.
+        health: whether the server is to be asked.
+        in_flight: requests that it is being asked now, those that wait for a connection included.
+        sockets: open WebSockets to it.
+    """
 
     def __init__(
-        self, target: Target, loop: asyncio.AbstractEventLoop, counters: Counters | None = None
+        self,
+        target: Target,
+        rules: Rules,
+        neighbours: Neighbours,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
-        """Begin without a connection.
-
-        Args:
-            target: the server.
-            loop: of all transports.
-            counters: those of an earlier pool, to go on with.
-        """
         self.target = target
+        self.name = target.name
         self.loop = loop
-        self.counters = Counters() if counters is None else counters
+        self.counters = Counters()
+        self.health = Health(rules)
+        self.in_flight = 0
+        self.sockets = 0
+        self._neighbours = neighbours
+        self._kept = True
         self._idle: deque[Connection] = deque()
         self._open: set[Connection] = set()
+
+    @property
+    def epoch(self) -> int:
+        """What an exchange that begins now is to name when it tells how it went."""
+        return self.health.epoch
 
     @property
     def idle(self) -> int:
@@ -41,6 +77,11 @@ class Pool:
     def busy(self) -> int:
         """How many connections carry an exchange."""
         return len(self._open) - len(self._idle)
+
+    @property
+    def load(self) -> int:
+        """What the server has to do: requests and WebSockets."""
+        return self.in_flight + self.sockets
 
     def take(self) -> Connection | None:
         """Return an unused connection, or None: then `connect` makes one."""
@@ -58,46 +99,51 @@ class Pool:
             UpstreamUnreachable: refused, unknown host, or TLS failed.
             UpstreamTimeout: not open in time.
         """
-        target = self.target
+        epoch = self.health.epoch
         begun = perf_counter()
         try:
-            async with asyncio.timeout(target.connect_timeout):
-                _, connection = await self.loop.create_connection(
-                    lambda: Connection(self),
-                    target.host,
-                    target.port,
-                    ssl=target.tls,
-                    server_hostname=target.server_name if target.tls is not None else None,
-                )
-        except TimeoutError:
-            error: UpstreamError = UpstreamTimeout("no connection to the server in time")
-        except ssl.SSLError:
-            error = UpstreamUnreachable("the server's certificate or TLS was not acceptable")
-        except OSError:
-            error = UpstreamUnreachable("no connection to the server")
-        else:
-            self.counters.connects += 1
-            self.counters.connect_time.observe(perf_counter() - begun)
-            if not connection.transport.is_closing():
-                self.counters.up = True
-                return connection
-            # Its end has been reported already, and to nobody: no exchange had begun.
-            error = UpstreamUnreachable("the server closed the connection at once")
-        self.counters.up = False
-        self.counters.fail(error.label)
-        raise error
+            connection = await open_connection(self, self.target)
+        except UpstreamError as error:
+            self.counters.up = False
+            self.counters.fail(error.label)
+            self.failed(epoch)
+            raise
+        except asyncio.CancelledError:
+            self.health.abandoned(epoch)
+            raise
+        self.counters.connects += 1
+        self.counters.connect_time.observe(perf_counter() - begun)
+        self.counters.up = True
+        return connection
+
+    def change(self, target: Target) -> None:
+        """Expect this from here on. Unused connections are closed now, others after their use."""
+        self._kept = True
+        if target != self.target:
+            self.target = target
+            self.close_idle()
 
     def retire(self) -> None:
         """Keep no connection from here on: unused ones are closed now, others after their use."""
-        self.target = replace(self.target, max_idle=0)
+        self._kept = False
+        self.close_idle()
+
+    def close_idle(self) -> None:
+        """Close the unused connections."""
         while self._idle:
             self._idle.pop().transport.close()
 
-    def put_back(self, connection: Connection) -> None:
-        """Keep a connection for the next exchange, within `max_idle`."""
-        self._idle.append(connection)
-        if len(self._idle) > self.target.max_idle:
-            self._idle.popleft().transport.close()
+    def check(self, now: float) -> None:
+        """Give up exchanges that are past their deadline; called about once a second."""
+        for connection in tuple(self._open):
+            connection.check(now)
+
+    def close(self) -> None:
+        """Close the unused connections and abort the others."""
+        for connection in tuple(self._open):
+            connection.abort()
+
+    # Owner: what the connections tell.
 
     def remember(self, connection: Connection) -> None:
         """A connection is open."""
@@ -109,12 +155,62 @@ class Pool:
         if connection in self._idle:
             self._idle.remove(connection)
 
-    def check(self, now: float) -> None:
-        """Give up exchanges that are past their deadline; called about once a second."""
-        for connection in tuple(self._open):
-            connection.check(now)
+    def put_back(self, connection: Connection) -> None:
+        """Keep a connection for the next exchange, within `max_idle`."""
+        if not self._kept or connection.target is not self.target:
+            connection.transport.close()
+            return
+        self._idle.append(connection)
+        if len(self._idle) > self.target.max_idle:
+            self._idle.popleft().transport.close()
 
-    def close(self) -> None:
-        """Close the unused connections and abort the others."""
-        for connection in tuple(self._open):
-            connection.abort()
+    def answered(self, status: int, epoch: int) -> None:
+        """The server has answered a request."""
+        if status in _OVERLOADED:
+            self.failed(epoch)
+        elif self.health.succeeded():
+            self._neighbours.changed(self)
+
+    def abandoned(self, epoch: int) -> None:
+        """A request was given up before there was an answer."""
+        self.health.abandoned(epoch)
+
+    def failed(self, epoch: int) -> None:
+        """The server could not be reached, or did not answer a request that it was asked."""
+        spare = self._neighbours.can_spare(self)
+        if self.health.failed(self.loop.time(), epoch, spare=spare):
+            self.counters.ejections += 1
+            self.close_idle()
+            self._neighbours.changed(self)
+
+
+async def open_connection(owner: Owner, target: Target) -> Connection:
+    """Open a connection.
+
+    Args:
+        owner: whom it belongs to.
+        target: where to.
+
+    Raises:
+        UpstreamUnreachable: refused, unknown host, or TLS failed.
+        UpstreamTimeout: not open in time.
+    """
+    try:
+        async with asyncio.timeout(target.connect_timeout):
+            _, connection = await owner.loop.create_connection(
+                lambda: Connection(owner, target),
+                target.host,
+                target.port,
+                ssl=target.tls,
+                server_hostname=target.server_name if target.tls is not None else None,
+            )
+    except TimeoutError:
+        raise UpstreamTimeout("no connection to the server in time") from None
+    except ssl.SSLError:
+        raise UpstreamUnreachable("the server's certificate or TLS was not acceptable") from None
+    except OSError:
+        raise UpstreamUnreachable("no connection to the server") from None
+    if connection.transport.is_closing():
+        # Its end has been reported already, and to nobody: no exchange had begun.
+        raise UpstreamUnreachable("the server closed the connection at once")
+    return connection

@@ -1,8 +1,9 @@
-"""Where the server is, what may be expected of it, and what became of connections to it."""
+"""Where a server is, what may be expected of it, and what became of connections to it."""
 
 from __future__ import annotations
 
 import ssl
+from collections import Counter
 from dataclasses import dataclass
 
 from proxy.histogram import Histogram
@@ -10,10 +11,11 @@ from proxy.histogram import Histogram
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where the server is, and what may be expected of it. Times in seconds, sizes in bytes.
+    """Where a server is, and what may be expected of it. Times in seconds, sizes in bytes.
 
     Attributes:
         host, port: the address to connect to.
+        authority: what `Host` says where the client's is not kept.
         tls: None for plain TCP.
         server_name: what the server's certificate must name, and SNI.
         connect_timeout: for TCP and TLS together.
@@ -26,6 +28,7 @@ class Target:
 
     host: str
     port: int
+    authority: bytes
     tls: ssl.SSLContext | None
     server_name: str | None
     connect_timeout: float
@@ -37,22 +40,33 @@ class Target:
 
     @property
     def name(self) -> str:
-        """What the log calls it."""
-        return f"{self.host}:{self.port}"
+        """What metrics and log call it: `host:port`."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Counters:
-    """What happened to connections; read when the metrics are scraped."""
+    """What happened to connections; read when the metrics are scraped.
 
-    __slots__ = ("connect_time", "connects", "failures", "reuses", "up")
+    Attributes:
+        up: whether the newest attempt to connect succeeded.
+        connects, connect_time: connections that were opened, and how long that took.
+        reuses: exchanges on a kept connection.
+        failures: attempts and exchanges that failed, by the label of the error.
+        retries: requests that were sent again after this server had failed, by reason.
+        ejections: how often the server was put out.
+    """
+
+    __slots__ = ("connect_time", "connects", "ejections", "failures", "retries", "reuses", "up")
 
     def __init__(self) -> None:
         self.up = True
         self.connects = 0
         self.connect_time = Histogram()
         self.reuses = 0
-        self.failures: dict[str, int] = {}
+        self.failures: Counter[str] = Counter()
+        self.retries: Counter[str] = Counter()
+        self.ejections = 0
 
     def fail(self, label: str) -> None:
         """Count a fault under the label of its error."""
-        self.failures[label] = self.failures.get(label, 0) + 1
+        self.failures[label] += 1

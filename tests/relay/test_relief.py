@@ -447,7 +447,7 @@ async def test_a_slow_reader_of_an_answer_that_streams_stops_its_own_server_only
         size = 64 << 20
         head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
         in_flight.peer.writer.write(head + PIECE * (size // len(PIECE)))
-        upstream = it.segue.server._pools.current._open
+        upstream = it.segue.server._fleet.pools[0]._open
         await until(lambda: any(not each.transport.is_reading() for each in upstream))
         (other,) = await it.ask(get())
         await (await it.asked()).answer(b"at once")

@@ -1,0 +1,147 @@
+"""The servers that Segue stands in front of, and which of them gets the next request.
+
+The one with the fewest requests and WebSockets at that moment does, of those that are in (see
+`proxy.upstream.health`); where none is, of all of them. Servers with equally few take turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from structlog.typing import FilteringBoundLogger
+
+from proxy.upstream.health import Health, Rules
+from proxy.upstream.pool import Pool
+from proxy.upstream.probe import Check, Prober
+from proxy.upstream.target import Target
+
+_REMEMBERED: Final = 32
+"""Servers that are no longer configured whose counts are still shown, so that none is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """What the configuration says of the servers.
+
+    Attributes:
+        targets: each of another name; not empty.
+        rules: when a server goes out.
+        check: how they are probed; None where they are not.
+        retries: on how many more servers a request is tried.
+    """
+
+    targets: tuple[Target, ...]
+    rules: Rules
+    check: Check | None
+    retries: int
+
+
+class Fleet:
+    """The pools of all servers.
+
+    Attributes:
+        pools: of the servers that are configured, in their order; never empty.
+        retries: on how many more servers a request is tried.
+    """
+
+    def __init__(
+        self, servers: Servers, loop: asyncio.AbstractEventLoop, log: FilteringBoundLogger
+    ) -> None:
+        self.retries = servers.retries
+        self._loop = loop
+        self._log = log
+        self._check = servers.check
+        self._turn = 0
+        self._left: dict[str, Pool] = {}
+        self._prober: Prober | None = None
+        self.pools = tuple(self._pool(target, servers.rules) for target in servers.targets)
+
+    @property
+    def known(self) -> tuple[Pool, ...]:
+        """The pools, and those of servers that are no longer configured, as far as remembered."""
+        return (*self.pools, *self._left.values())
+
+    def start(self) -> None:
+        """Begin to probe, where the configuration says so."""
+        self._prober = Prober(self.changed, self._loop)
+        self._prober.change(self.pools, self._check)
+
+    def choose(self) -> Pool:
+        """Return the pool for the next request. Its exchange has to begin at once."""
+        return self.pools[0] if len(self.pools) == 1 else self._chosen(self.pools)
+
+    def another(self, tried: Collection[Pool]) -> Pool | None:
+        """Return a pool that is none of these; None where there is no other."""
+        untried = [pool for pool in self.pools if pool not in tried]
+        return self._chosen(untried) if untried else None
+
+    def _chosen(self, pools: Collection[Pool]) -> Pool:
+        now = self._loop.time()
+        candidates = [pool for pool in pools if pool.health.admits(now)] or list(pools)
+        fewest = min(pool.load for pool in candidates)
+        tied = [pool for pool in candidates if pool.load == fewest]
+        self._turn += 1
+        chosen = tied[self._turn % len(tied)]
+        chosen.health.begin(now)
+        return chosen
+
+    def change(self, servers: Servers) -> None:
+        """Go on with these servers; what is known of those that stay is kept.
+
+        Connections to the others end with their exchange, WebSockets when they end by themselves.
+        """
+        gone = {pool.name: pool for pool in self.pools}
+        pools = []
+        for target in servers.targets:
+            pool = gone.pop(target.name, None)
+            if pool is None:
+                pool = self._left.pop(target.name, None) or self._pool(target, servers.rules)
+                pool.health = Health(servers.rules)
+            pool.health.rules = servers.rules
+            pool.change(target)
+            pools.append(pool)
+        for pool in gone.values():
+            pool.retire()
+            self._left[pool.name] = pool
+        self.pools = tuple(pools)
+        self.retries = servers.retries
+        self._check = servers.check
+        self._forget_oldest()
+        if self._prober is not None:
+            self._prober.change(self.pools, servers.check)
+
+    def check(self, now: float) -> None:
+        """Give up exchanges that are past their deadline; called about once a second."""
+        for pool in self.known:
+            pool.check(now)
+
+    def close(self) -> None:
+        """Close the unused connections and abort the others."""
+        if self._prober is not None:
+            self._prober.close()
+        for pool in self.known:
+            pool.close()
+
+    # Neighbours: what pools ask and tell.
+
+    def can_spare(self, pool: Pool) -> bool:
+        """Whether another server is in."""
+        return any(other.health.is_in for other in self.pools if other is not pool)
+
+    def changed(self, pool: Pool) -> None:
+        """A server was put out, or is back in."""
+        if pool.health.is_in:
+            self._log.info("server is back", upstream=pool.name)
+        else:
+            self._log.warning("server is out", upstream=pool.name, sick=pool.health.sick)
+
+    def _pool(self, target: Target, rules: Rules) -> Pool:
+        return Pool(target, rules, self, self._loop)
+
+    def _forget_oldest(self) -> None:
+        unused = [name for name, pool in self._left.items() if not (pool.busy or pool.load)]
+        for name in unused[: max(len(self._left) - _REMEMBERED, 0)]:
+            del self._left[name]
