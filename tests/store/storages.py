@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Final
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from proxy.store.base import Store
 from proxy.store.redis import RedisStore
@@ -89,8 +91,7 @@ class RedisServer(Storage):
 
     def __init__(self, program: str, directory: Path, *options: str) -> None:
         self._directory = directory
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.address = f"redis://127.0.0.1:{self.port}/0"
         self._command = [
             program,
@@ -109,7 +110,7 @@ class RedisServer(Storage):
         """Start it, and wait until it answers."""
         self.process = subprocess.Popen(self._command, cwd=self._directory)
         deadline = time.monotonic() + 30
-        with redis.Redis(port=self.port) as client:
+        with redis.Redis(port=self.port, retry=Retry(NoBackoff(), 0)) as client:
             while True:
                 try:
                     client.ping()
@@ -149,6 +150,12 @@ class RedisServer(Storage):
     def empty(self) -> None:
         with redis.Redis(port=self.port) as client:
             client.flushall()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
 
 
 def mode_of(path: Path) -> int:

@@ -28,6 +28,9 @@ DIGESTS = st.binary(min_size=32, max_size=32)
 TEXTS = st.text(max_size=MAX_TEXT)
 TIMES = st.floats(0, 253_402_300_799)
 COUNTS = st.integers(0, 2**53)
+HANDLES = st.builds(
+    Handle, digest=DIGESTS, order=COUNTS, expires=TIMES, superseded=st.none() | TIMES
+)
 RECORDS = st.builds(
     Record,
     user=TEXTS,
@@ -35,8 +38,10 @@ RECORDS = st.builds(
     cohort=TEXTS,
     access=st.binary(max_size=200),
     refresh=st.binary(max_size=200),
+    ended=st.none() | TIMES,
+    purge_after=TIMES,
     attempt=st.none() | st.builds(Attempt, digest=DIGESTS, begun=TIMES, tries=COUNTS),
-    handles=st.lists(st.builds(Handle, digest=DIGESTS, order=COUNTS), max_size=4).map(tuple),
+    handles=st.lists(HANDLES, max_size=4).map(tuple),
     spent=st.lists(DIGESTS, max_size=4).map(tuple),
     **dict.fromkeys(
         ("access_issued", "access_expires", "refresh_expires", "created", "used", "refreshed"),
