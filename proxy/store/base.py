@@ -222,10 +222,10 @@ def check_texts(*texts: str) -> None:
 def next_fence(last: int, now: float) -> int:
     """The fencing number that follows `last`.
 
-    It is the time in milliseconds where that is more, so that numbers go on growing after a store
-    has lost the last ones.
+    It is the time in microseconds where that is more, so that numbers go on growing after a store
+    has lost the last ones. No lease is taken more often than once in a microsecond.
     """
-    return max(last + 1, int(now * 1000))
+    return max(last + 1, int(now * 1_000_000))
 
 
 def decode(data: bytes) -> Record:

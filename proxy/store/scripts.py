@@ -129,7 +129,7 @@ ACQUIRE: Final = (
     _LEASE
     + """
 if not old[1] or (held and old[2] ~= owner) then return false end
-local fence = string.format('%.0f', math.max(tonumber(old[1]) + 1, math.floor(moment * 1000)))
+local fence = string.format('%.0f', math.max(tonumber(old[1]) + 1, math.floor(moment * 1000000)))
 redis.call('HSET', key, 'fence', fence)
 hold(ARGV[3])
 return fence

@@ -40,6 +40,10 @@ class Storage(ABC):
     def everything(self) -> bytes:
         """All bytes that it has on the disk."""
 
+    @abstractmethod
+    def move_lease(self, session: str, *, by: float) -> None:
+        """Let a lease look as if it had been taken at another time."""
+
     @asynccontextmanager
     async def opened(self, *, limit: int = LIMIT, timeout: float = TIMEOUT) -> AsyncIterator[Store]:
         """Another store on this storage, as another process would have it."""
@@ -73,6 +77,16 @@ class SqliteStorage(Storage):
         files = sorted(self.path.parent.glob(f"{self.path.name}*"))
         assert files
         return b"".join(file.read_bytes() for file in files)
+
+    def move_lease(self, session: str, *, by: float) -> None:
+        connection = sqlite3.connect(self.path)
+        with connection:
+            connection.execute(
+                "UPDATE sessions SET held_from = held_from + ?, held_until = held_until + ?"
+                " WHERE session = ?",
+                (by, by, session),
+            )
+        connection.close()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -146,6 +160,11 @@ class RedisServer(Storage):
         files = sorted(file for file in self._directory.rglob("*") if file.is_file())
         assert {".aof", ".rdb"} <= {file.suffix for file in files}
         return b"".join(file.read_bytes() for file in files)
+
+    def move_lease(self, session: str, *, by: float) -> None:
+        with redis.Redis(port=self.port) as client:
+            for field in ("held_from", "held_until"):
+                client.hincrbyfloat(f"segue:session:{session}", field, by)
 
     def empty(self) -> None:
         with redis.Redis(port=self.port) as client:

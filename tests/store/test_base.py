@@ -19,6 +19,7 @@ from proxy.store.base import (
     Record,
     decode,
     encode,
+    next_fence,
     succeeding,
     touched,
 )
@@ -129,3 +130,11 @@ def test_the_latest_use_counts() -> None:
     stored = replace(newer, revision=1)
     late = succeeding(replace(record(), revision=1, user="eve"), stored)
     assert late == replace(stored, revision=2, user="eve")
+
+
+@given(COUNTS, TIMES)
+def test_a_fence_is_more_than_the_last_and_no_less_than_the_time(last: int, now: float) -> None:
+    fence = next_fence(last, now)
+    assert fence > last
+    assert fence >= int(now * 1_000_000)
+    assert fence in (last + 1, int(now * 1_000_000))

@@ -228,6 +228,19 @@ async def test_a_lease_that_was_given_back_fences_too(store: Store, other: Store
     assert await store.save(replace(first, user="without a lease")) is not None
 
 
+async def test_a_lease_from_before_the_clock_was_set_back_is_over(
+    storage: Storage, store: Store, other: Store
+) -> None:
+    first = await saved(store, record())
+    late = await store.acquire(first.session, "a", 60)
+    storage.move_lease(first.session, by=7200)
+    fence = await other.acquire(first.session, "b", 60)
+    assert late is not None
+    assert fence is not None
+    assert not await store.extend(first.session, "a", 60)
+    assert await store.save(replace(first, user="late"), fence=late) is None
+
+
 async def next_lease(store: Store, session: str, owner: str) -> int:
     """The fence of a lease that is free within a moment."""
     while True:
