@@ -425,9 +425,14 @@ async def test_an_answer_too_large_to_be_held_streams_to_the_first(framing: str)
         if framing == "chunked":
             head, end = b"Transfer-Encoding: chunked", b"0\r\n\r\n"
             piece = last = b"10000\r\n" + PIECE + b"\r\n"
-        await in_flight.peer.send(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n" + piece)
+        await in_flight.peer.send(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n")
         # It begins to arrive before it is whole, and nobody waits for the rest of it.
-        received = await first.read_head()
+        if framing == "length":
+            received = await first.read_head()
+            await in_flight.peer.send(piece)
+        else:
+            await in_flight.peer.send(piece)
+            received = await first.read_head()
         await first.read(len(PIECE))
         await (await it.asked()).answer(b"small")
         assert await bodies([other]) == [b"small"]
@@ -482,8 +487,9 @@ async def test_requests_beyond_the_number_that_may_wait_are_sent_alone() -> None
 
 
 async def test_one_slow_reader_does_not_hold_the_others_up() -> None:
-    whole = PIECE * 15
-    async with rig({"SEGUE_LIMITS__BUFFER": "1KiB"}) as it:
+    # More than the sockets' own buffers take.
+    whole = PIECE * 512
+    async with rig({"SEGUE_LIMITS__BUFFER": "1KiB", "SEGUE_LIMITS__SHARED_BODY": "40MiB"}) as it:
         await it.ask(get())
         in_flight = await it.asked()
         slow, quick, last = await it.ask(get(), get(), get())
@@ -491,6 +497,11 @@ async def test_one_slow_reader_does_not_hold_the_others_up() -> None:
         await in_flight.answer()
         await (await it.asked()).answer(whole)
         assert await bodies([quick, last]) == [whole, whole]
+        clients = cast(list[ClientConnection], it.segue.server._listener.connections)
+        waiting = [
+            cast(asyncio.Transport, each.transport).get_write_buffer_size() for each in clients
+        ]
+        assert 0 < max(waiting) <= 2 * len(PIECE)
         # While it reads nothing, the question can be asked again and again.
         for _ in range(2):
             (again,) = await it.ask(get())
