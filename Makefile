@@ -115,3 +115,9 @@ $(VENV)/.dev: requirements/dev.txt | $(BIN)/python
 bench: setup ## measure Segue beside its peers: bench/results/ (ARGS=--help lists the options)
 	@$(BIN)/python -m bench install
 	@$(BIN)/python -m bench $(ARGS)
+
+DURATION ?= 600
+
+.PHONY: soak
+soak: setup ## mixed traffic for DURATION seconds (600), then memory and every account are checked
+	@$(BIN)/python -m bench.soak --seconds $(DURATION)
