@@ -224,6 +224,65 @@ async def test_new_upstream_gets_new_requests_and_those_under_way_end_on_the_old
         assert old.requests + new.requests == traffic.answered
 
 
+def write_several(directory: Path, *urls: str) -> None:
+    config = write(directory, "http://one")
+    targets = ", ".join(f"'{url}'" for url in urls)
+    text = config.read_text().replace("url: 'http://one'", f"targets: [{targets}]")
+    config.write_text(text)
+
+
+async def test_servers_come_and_go_under_load_and_nothing_is_lost(tmp_path: Path) -> None:
+    async with origin() as one, origin() as two, origin() as three:
+        write_several(tmp_path, one.url)
+        async with running(tmp_path / "config.yaml") as process, load(process.address) as traffic:
+            for servers in ((one, two), (two, three), (three,), (three, one), (one, two, three)):
+                write_several(tmp_path, *(server.url for server in servers))
+                process.hang_up()
+                assert (await process.event("reloaded", "reload failed"))["event"] == "reloaded"
+                before = {server.url: server.requests for server in (one, two, three)}
+                await traffic.pass_by(60)
+                for server in (one, two, three):
+                    # Those that were on their way when it was read.
+                    assert server in servers or server.requests <= before[server.url] + 4
+            await traffic.end()
+            assert one.requests + two.requests + three.requests == traffic.answered
+            assert {session.code for session in traffic.sessions} == {1000}
+            # Which of them gets how much is for the WebSockets to say that stay where they began.
+            assert all(server.requests for server in (one, two, three))
+            shown = [key for key in await process.metrics() if key[0] == "segue_upstream_up"]
+            assert len(shown) == 3
+            assert await process.total("segue_upstream_failures_total") == 0
+
+
+async def test_what_is_known_of_a_servers_health_survives_a_reload(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        dead = f"http://127.0.0.1:{held.getsockname()[1]}"
+    lasting = "ejection: {failures: 1, backoff: 1h, longest: 1h}"
+    async with origin() as one, origin() as two:
+
+        def several(*urls: str) -> Path:
+            write_several(tmp_path, *urls)
+            config = tmp_path / "config.yaml"
+            config.write_text(config.read_text().replace("targets:", f"{lasting}, targets:"))
+            return config
+
+        async with running(several(dead, one.url)) as process:
+            async with load(process.address):
+                await process.event("server is out")
+            name = dead.removeprefix("http://")
+            # Several may have been on their way to it at once.
+            failures = await process.total("segue_upstream_failures_total", target=name)
+            several(dead, two.url)
+            process.hang_up()
+            await process.event("reloaded")
+            async with load(process.address):
+                pass
+            assert await process.total("segue_upstream_failures_total", target=name) == failures
+            assert await process.total("segue_upstream_ejections_total", target=name) == 1
+            assert await process.total("segue_upstream_up", target=name) == 0
+            assert two.requests > 0
+
+
 def certificate_of(address: str, authority: trustme.CA) -> bytes:
     """The certificate that a new handshake gets."""
     context = ssl.create_default_context()

@@ -9,7 +9,9 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.operations.load import Load, balancer, load, origin
 from tests.operations.process import running
@@ -134,6 +136,50 @@ async def test_cohort_rolled_over_and_back(directory: Path, names: dict[str, str
         assert all(len(each) == 1 for each in kinds(traffic)), "a WebSocket was mapped by halves"
         assert {session.code for session in traffic.sessions} == {1000}
         await operator.run(RECIPES["stop"])
+
+
+async def metric(names: dict[str, str], name: str, **labels: str) -> float:
+    """The sum of the samples of a metric that have these labels."""
+    async with (
+        aiohttp.ClientSession() as client,
+        client.get(f"http://{names['ADMIN']}/metrics") as response,
+    ):
+        text = await response.text()
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )
+
+
+async def test_server_taken_out_and_put_back(directory: Path, names: dict[str, str]) -> None:
+    async with origin() as one, origin() as other:
+        (directory / "config.yaml").write_text(
+            f"upstream:\n  targets:\n    - {one.url}\n    - {other.url}\n"
+            "cohorts: [{name: modern, versions: '>=2', websocket: {to_client: [old-to-new]}}]\n"
+        )
+        async with shell(directory, SERVER=one.url, **names) as operator:
+            await operator.run(RECIPES["start-several"])
+            async with load(names["LISTEN"]) as traffic:
+                assert min(one.requests, other.requests) > 0
+                await operator.run(RECIPES["take-out"])
+                await logged(directory, "reloaded")
+                name, target = "segue_upstream_load", one.url.removeprefix("http://")
+                async with asyncio.timeout(PATIENCE):
+                    while await metric(names, name, target=target, kind="request"):  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
+                before = one.requests
+                await traffic.pass_by(50)
+                assert one.requests == before
+                await operator.run(RECIPES["put-back"])
+                await logged(directory, "reloaded", 2)
+                await traffic.pass_by(50)
+                assert one.requests > before
+            assert one.requests + other.requests == traffic.answered
+            assert {session.code for session in traffic.sessions} == {1000}
+            await operator.run(RECIPES["stop"])
+            assert ended_orderly(directory)
 
 
 async def test_restarted_behind_a_socket_that_its_supervisor_holds(directory: Path) -> None:
