@@ -123,6 +123,20 @@ def test_a_chunk_of_one_whole_frame_is_treated_as_the_same_frame_in_pieces(
     assert results[0] == results[1]
 
 
+@_both_sides
+@pytest.mark.parametrize("first", [0x81, 0x01, 0x82, 0xC1])
+def test_no_second_byte_is_taken_for_a_length_that_it_is_not(masked: bool, first: int) -> None:
+    for second in range(256):
+        # As long as the second byte would have it, or the two behind it, whatever they mean.
+        tails = [bytes(4 * masked + size) for size in {second & 0x7F, second, second ^ 0x80}]
+        for tail in (*tails, b"\x01\x00" + bytes(4 * masked + 256)):
+            frame = bytes([first, second]) + tail
+            whole, pieces = walk(frame, masked=masked), walk(frame[:1], frame[1:], masked=masked)
+            assert whole[0] == pieces[0]
+            assert whole[1].fault == pieces[1].fault
+            assert outcomes(whole[1].treatment.counts) == outcomes(pieces[1].treatment.counts)
+
+
 def test_every_byte_alone_gives_the_same_as_one_chunk() -> None:
     frames = [
         wire(PING, b"p" * 125),
