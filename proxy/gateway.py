@@ -12,7 +12,7 @@ import asyncio
 from functools import partial
 from time import perf_counter
 
-from proxy import cors, handshake, headers
+from proxy import cors, handshake, headers, trace
 from proxy.answers import problem
 from proxy.connections import Connections
 from proxy.errors import (
@@ -68,11 +68,17 @@ class Gateway:
         """Answer one request."""
         snapshot = self._live.current
         visit = self._journal.open(
-            perf_counter(), _address(client), request.method, request.target, request.fields
+            perf_counter(),
+            _address(client),
+            request.method,
+            request.target,
+            request.fields if trace.has_trace(request.shape) else (),
         )
         try:
             target, authority = checked(request)
-            upgrade = handshake.is_upgrade(request.method, request.fields)
+            upgrade = b"upgrade" in request.shape and handshake.is_upgrade(
+                request.method, request.fields
+            )
             visit.protocol = "websocket" if upgrade else "http"
             offered = _offered(request) if upgrade else []
             self._choose(snapshot, request, visit, target, offered)
@@ -126,10 +132,10 @@ class Gateway:
         offered: list[bytes],
     ) -> None:
         selection = snapshot.versions.choose(
-            header=_joined(headers.values_of(request.fields, snapshot.version_header)),
+            header=_joined(request.shape.values(request.fields, snapshot.version_header)),
             subprotocols=offered,
             query=target.partition(b"?")[2],
-            cookies=headers.values_of(request.fields, b"cookie"),
+            cookies=request.shape.values(request.fields, b"cookie"),
         )
         self._journal.choose(visit, selection)
 

@@ -16,13 +16,12 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from proxy.headers import RawFields
+from proxy.headers import RawFields, Shape
 
 TRACEPARENT: Final = b"traceparent"
 TRACESTATE: Final = b"tracestate"
 
 _NAMES: Final = frozenset({TRACEPARENT, TRACESTATE})
-_LENGTHS: Final = frozenset({len(TRACEPARENT), len(TRACESTATE)})
 
 # Section 3.2.2: lower-case hexadecimal only; version ff and ids of nothing but zeros are invalid.
 # A version 00 ends behind the flags; a later one may go on behind another hyphen (section 4.3).
@@ -52,6 +51,11 @@ class Trace(NamedTuple):
     replaces: bool
 
 
+def has_trace(shape: Shape) -> bool:
+    """Whether there is anything among the fields of this shape that `trace_of` reads."""
+    return TRACEPARENT in shape or TRACESTATE in shape
+
+
 def trace_of(fields: RawFields, random_bits: Callable[[int], int]) -> Trace:
     """Return the trace that a request belongs to, or start one.
 
@@ -59,10 +63,7 @@ def trace_of(fields: RawFields, random_bits: Callable[[int], int]) -> Trace:
         fields: as received.
         random_bits: returns a number of that many random bits; ids are no secrets.
     """
-    # The length first: most requests have ten fields, and none of them is one of these.
-    present = [
-        field for field in fields if len(field[0]) in _LENGTHS and field[0].lower() in _NAMES
-    ]
+    present = [field for field in fields if field[0].lower() in _NAMES]
     if present:
         parents = [value for name, value in present if len(name) == len(TRACEPARENT)]
         # Section 3.2: there is one, or none.

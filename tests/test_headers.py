@@ -13,11 +13,13 @@ from proxy.headers import (
     HOP_BY_HOP,
     Downstream,
     end_to_end,
+    forwardable,
     forwarding_fields,
     is_forwarding,
     origin_form,
     reason_of,
     serialize,
+    shape_of,
     tokens,
     values_of,
 )
@@ -265,3 +267,47 @@ def test_reason_phrases_of_registered_codes_and_none_of_others() -> None:
     assert reason_of(404) == b"Not Found"
     assert reason_of(101) == b"Switching Protocols"
     assert reason_of(499) == b""
+
+
+# Shapes.
+
+_shaped_names = st.sampled_from(
+    [
+        b"Host",
+        b"Connection",
+        b"connection",
+        b"TE",
+        b"Via",
+        b"X_Forwarded_For",
+        b"X-A",
+        b"x-a",
+        b"Upgrade",
+    ]
+) | st.binary(min_size=1, max_size=3).filter(lambda name: b":" not in name)
+_shaped_values = st.sampled_from([b"", b"a", b"close", b"Keep-Alive", b"x-a, upgrade", b"host"])
+
+
+@given(st.lists(st.tuples(_shaped_names, _shaped_values), max_size=8))
+def test_a_shape_says_of_fields_what_going_through_them_says(
+    fields: list[tuple[bytes, bytes]],
+) -> None:
+    shape = shape_of(fields)
+    for name in (b"host", b"connection", b"x-a", b"via", b"absent"):
+        assert shape.values(fields, name) == values_of(fields, name)
+        assert (name in shape) == bool(values_of(fields, name))
+    named = set(tokens(values_of(fields, b"connection"))) - {b"host"}
+    gone = HOP_BY_HOP | named
+    onward = [field for field in fields if field[0].lower() not in gone]
+    assert end_to_end(fields) == onward
+    assert forwardable(fields, shape) == [
+        (name, value)
+        for name, value in onward
+        if name.lower() != b"via" and not is_forwarding(name.lower())
+    ]
+
+
+def test_shapes_are_remembered_for_names_of_bounded_length_only() -> None:
+    short, long = [(b"X-Short", b"1"), (b"B", b"2")], [(b"X-" + b"a" * 3000, b"1")]
+    assert shape_of(short) is shape_of([(b"X-Short", b"other"), (b"B", b"")])
+    assert shape_of(long) is not shape_of(long)
+    assert end_to_end(long) == long

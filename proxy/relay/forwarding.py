@@ -12,12 +12,11 @@ from proxy.relay.http import Fields
 from proxy.relay.takeover import Request
 from proxy.visits import Visit
 
-_NOT_FORWARDED: Final = frozenset({b"via"})
 SERVERS_OWN: Final = b"\0"
 """Stands for the authority of the server that is asked. No field of a client can have this value,
 and no head can be written with it."""
 
-_NOT_IN_HANDSHAKE: Final = frozenset({b"via", handshake.PROTOCOL, handshake.EXTENSIONS})
+_NOT_IN_HANDSHAKE: Final = frozenset({handshake.PROTOCOL, handshake.EXTENSIONS})
 
 
 def checked(request: Request) -> tuple[bytes, bytes | None]:
@@ -50,23 +49,21 @@ def forwarded_fields(
         authority: what an absolute request target named; it wins over `Host` (RFC 9112, 3.2.2).
         upgrade: whether this is a handshake; its subprotocols and extensions are dealt with apart.
     """
-    received = request.fields
-    fields = [
-        field
-        for field in headers.end_to_end(received, _NOT_IN_HANDSHAKE if upgrade else _NOT_FORWARDED)
-        if not headers.is_forwarding(field[0].lower())
-    ]
+    received, shape = request.fields, request.shape
+    fields = headers.forwardable(received, shape)
+    if upgrade:
+        fields = [field for field in fields if field[0].lower() not in _NOT_IN_HANDSHAKE]
     if authority is not None or not snapshot.config.upstream.preserve_host:
         fields = [field for field in fields if field[0].lower() != b"host"]
         fields.insert(0, (b"Host", authority or SERVERS_OWN))
-    elif request.version < (1, 1) and not headers.values_of(received, b"host"):
+    elif request.version < (1, 1) and b"host" not in shape:
         fields.insert(0, (b"Host", SERVERS_OWN))
     downstream = headers.Downstream(
         visit.peer,
         "http" if snapshot.config.listen.tls is None else "https",
         _is_trusted(snapshot, visit.peer),
     )
-    fields += headers.forwarding_fields(received, downstream, visit.request_id)
+    fields += headers.forwarding_fields(received, downstream, visit.request_id, shape)
     return trace.carried(fields, visit.trace)
 
 

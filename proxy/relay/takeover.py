@@ -30,6 +30,7 @@ from aiohttp.web import BaseRequest, RequestHandler, Server, StreamResponse
 from aiohttp.web_protocol import RequestPayloadError, _ErrInfo
 
 from proxy.errors import ClientError, HeadersTooLarge, RequestTimeout, SegueError, Unavailable
+from proxy.headers import shape_of
 from proxy.relay.limits import Limits
 
 NEVER: Final = float("inf")
@@ -52,18 +53,20 @@ class Request:
         target: the request target, byte for byte.
         version: (1, 0) or (1, 1), or whatever else the parser let through.
         fields: names and values in bytes, in their order and spelling.
+        shape: what the names of the fields say.
         payload: the body, without its framing, inflated by nobody.
         chunked: whether the body came in chunks.
         body: the whole body, where it was read and taken out of `payload`.
     """
 
-    __slots__ = ("body", "chunked", "fields", "method", "payload", "target", "version")
+    __slots__ = ("body", "chunked", "fields", "method", "payload", "shape", "target", "version")
 
     def __init__(self, message: RawRequestMessage, payload: StreamReader) -> None:
         self.method = message.method
         self.target = message.path.encode("utf-8", "surrogateescape")
         self.version = (message.version.major, message.version.minor)
         self.fields = message.raw_headers
+        self.shape = shape_of(self.fields)
         self.payload = payload
         self.body: bytes | None = None
         self.chunked = bool(message.chunked)
