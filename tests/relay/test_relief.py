@@ -611,6 +611,26 @@ async def test_an_answer_that_breaks_off_while_it_streams_breaks_its_client_off(
         assert await first.ended_by_reset()
 
 
+async def test_a_fault_of_segues_own_is_told_to_all_and_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("Bearer a.b.c")
+
+    async with rig() as it:
+        with monkeypatch.context() as patch:
+            patch.setattr(it.segue.server._relief._dispatcher, "exchange", fail)
+            (peer,) = await it.ask(get(TOKEN))
+            head, body = await peer.read_response()
+            assert status_of(head) == 500
+            assert json.loads(body)["title"] == "Internal error"
+        peers = await it.ask(get(TOKEN))
+        await (await it.asked()).answer()
+        assert await bodies(peers) == [b"ok"]
+        assert "RuntimeError" in it.segue.log.getvalue()
+        assert "a.b.c" not in it.segue.log.getvalue()
+
+
 async def test_a_drain_answers_everybody_who_waits() -> None:
     async with rig() as it:
         (first,) = await it.ask(get())
