@@ -23,7 +23,8 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /dist . 
 
 FROM python:3.11-slim
 
-RUN useradd --system --no-create-home --shell /usr/sbin/nologin --uid 10001 segue
+RUN useradd --system --no-create-home --shell /usr/sbin/nologin --uid 10001 segue \
+    && install --directory --owner=segue --mode=0700 /var/lib/segue
 
 COPY --from=builder /opt/segue /opt/segue
 
@@ -37,10 +38,12 @@ ENV PATH=/opt/segue/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     SEGUE_CONFIG=/etc/segue/config.yaml \
+    SEGUE_STATE_DIR=/var/lib/segue \
     SEGUE_LISTEN__ADDRESS=0.0.0.0:8080 \
     SEGUE_ADMIN__ADDRESS=0.0.0.0:9090
 
-# Nothing is written: run it with a read-only root file system.
+# Only the state directory is written, and only while `store.url` is a file in it: mount a volume
+# there, and leave the root file system read-only.
 USER 10001
 
 # Clients, and the admin listener: probes and metrics.

@@ -17,6 +17,7 @@ import yaml
 
 from proxy.live import load
 from proxy.notation import duration
+from proxy.sealing import new_key
 from proxy.settings import Timeouts
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -66,6 +67,10 @@ def test_unit_leaves_more_time_to_stop_than_a_drain_takes() -> None:
     assert service["ExecReload"] == "/bin/kill -HUP $MAINPID"
     assert service["DynamicUser"] == service["NoNewPrivileges"] == "yes"
     assert service["ProtectSystem"] == "strict"
+    # With ProtectSystem=strict nothing but its state directory can be written.
+    assert service["StateDirectory"] == "segue"
+    assert service["StateDirectoryMode"] == "0700"
+    assert "SEGUE_STATE_DIR=/var/lib/segue" in service["Environment"]
     assert unit("segue.socket")["Socket"]["ListenStream"] == "8080"
 
 
@@ -76,7 +81,25 @@ def test_configuration_of_the_example_is_valid_with_its_mappings() -> None:
     written = yaml.safe_load((KUBERNETES / "config.yaml").read_text(encoding="utf-8"))
     (container,) = manifest("deployment.yaml")["spec"]["template"]["spec"]["containers"]
     mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
-    assert mounts == {"config": "/etc/segue", "mappings": written["mappings"]["directory"]}
+    assert mounts == {
+        "config": "/etc/segue",
+        "mappings": written["mappings"]["directory"],
+        "store": "/run/secrets/segue-store",
+    }
+
+
+def test_replicas_of_the_example_share_a_store_and_its_keys(tmp_path: Path) -> None:
+    (container,) = manifest("deployment.yaml")["spec"]["template"]["spec"]["containers"]
+    env = {each["name"]: each["value"] for each in container["env"]}
+    assert set(env) == {"SEGUE_STORE__URL_FILE", "SEGUE_STORE__KEYS_FILE"}
+    (tmp_path / "url").write_text("redis://:password@redis:6379/0\n")
+    (tmp_path / "keys").write_text(f"{new_key()}\n{new_key()}\n")
+    here = {
+        name: path.replace("/run/secrets/segue-store", str(tmp_path)) for name, path in env.items()
+    }
+    here["SEGUE_MAPPINGS__DIRECTORY"] = str(KUBERNETES / "mappings")
+    store = load(KUBERNETES / "config.yaml", here, {}).config.store
+    assert (store.url, len(store.keys)) == ("redis://:password@redis:6379/0", 2)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +143,8 @@ def test_kustomize_builds_the_example() -> None:
     for kind in ("Deployment", "PodDisruptionBudget", "PodMonitor"):
         assert documents[kind]["spec"]["selector"] == {"matchLabels": labels}
     assert documents["Service"]["spec"]["selector"] == labels
-    names = [volume["configMap"]["name"] for volume in pods["spec"]["volumes"]]
+    volumes = pods["spec"]["volumes"]
+    names = [volume["configMap"]["name"] for volume in volumes if "configMap" in volume]
     assert all(re.fullmatch(r"segue-(config|mappings)-[a-z0-9]{10}", name) for name in names)
 
 
@@ -156,6 +180,7 @@ def test_image_runs_without_root_and_is_checked_by_the_command_itself() -> None:
     assert 'ENTRYPOINT ["segue"]' in text
     variables = dict(re.findall(r"(SEGUE_[A-Z_]+)=(\S+)", text))
     addresses = {"SEGUE_LISTEN__ADDRESS": "0.0.0.0:8080", "SEGUE_ADMIN__ADDRESS": "0.0.0.0:9090"}
-    assert variables == {"SEGUE_CONFIG": "/etc/segue/config.yaml", **addresses}
+    paths = {"SEGUE_CONFIG": "/etc/segue/config.yaml", "SEGUE_STATE_DIR": "/var/lib/segue"}
+    assert variables == {**paths, **addresses}
     # All of them are variables that Segue knows.
     load(ROOT / "config.yaml", variables, {})

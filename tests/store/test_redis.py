@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -18,6 +19,8 @@ from proxy.store.base import Store
 from proxy.store.redis import RedisStore
 from tests.store.records import NOW, record, session_of
 from tests.store.storages import LIMIT, TIMEOUT, RedisServer, free_port
+
+DOCS = Path(__file__).parents[2] / "docs" / "store.md"
 
 
 @contextmanager
@@ -162,6 +165,35 @@ async def test_a_password_is_used_and_a_wrong_one_told_but_not_repeated(
                     await store.count()
                 assert "hunter2" not in str(raised.value)
                 assert raised.value.__suppress_context__
+
+
+def permit(client: redis.Redis, *rules: str) -> None:
+    client.execute_command("ACL", "SETUSER", "segue", *rules)  # type: ignore[no-untyped-call]
+
+
+async def test_a_user_needs_no_more_rights_than_the_docs_say(
+    tmp_path: Path, require: Callable[[str], str]
+) -> None:
+    (rights,) = re.findall(r"needs `(~segue[^`]*)`", DOCS.read_text(encoding="utf-8"))
+    with server_with(require, tmp_path) as server:
+        with connected(server) as client:
+            permit(client, "on", ">secret", *rights.split())
+        async with store_at(f"redis://segue:secret@127.0.0.1:{server.port}") as store:
+            first = await store.save(record())
+            assert first is not None
+            assert await store.find(first.handles[0].digest) == first
+            await store.touch(first.session, NOW + 1, "", "")
+            fence = await store.acquire(first.session, "a", 60)
+            assert await store.extend(first.session, "a", 60)
+            await store.release(first.session, "a")
+            assert await store.sessions(user="ada", after="", limit=1) != []
+            assert await store.save(replace(first, handles=()), fence=fence) is not None
+            assert await store.purge(first.purge_after) == 1
+        with connected(server) as client:
+            permit(client, "-@scripting")
+        async with store_at(f"redis://segue:secret@127.0.0.1:{server.port}") as store:
+            with pytest.raises(StoreAway, match="does not permit"):
+                await store.load(first.session)
 
 
 async def test_a_replica_and_a_full_server_are_told(
