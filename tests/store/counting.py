@@ -10,7 +10,7 @@ from proxy.store.base import Record, Store
 from tests.store.records import session_of
 from tests.store.storages import store_at
 
-TIMES = 50
+TIMES = {"compare": 50, "lease": 50, "aloud": 1_000_000}
 
 
 async def loaded(store: Store) -> Record:
@@ -26,6 +26,14 @@ async def by_comparing(store: Store, _: str) -> None:
         saved = await store.save(replace(found, refreshes=found.refreshes + 1))
 
 
+async def aloud(store: Store, _: str) -> None:
+    """Say each revision once it is stored."""
+    saved = await store.save(await loaded(store))
+    assert saved is not None
+    sys.stdout.write(f"{saved.revision}\n")
+    sys.stdout.flush()
+
+
 async def under_a_lease(store: Store, owner: str) -> None:
     fence = None
     while fence is None:
@@ -39,8 +47,8 @@ async def under_a_lease(store: Store, owner: str) -> None:
 
 async def main(mode: str, address: str, owner: str) -> None:
     store = store_at(address)
-    add = {"compare": by_comparing, "lease": under_a_lease}[mode]
-    for _ in range(TIMES):
+    add = {"compare": by_comparing, "lease": under_a_lease, "aloud": aloud}[mode]
+    for _ in range(TIMES[mode]):
         await add(store, owner)
     await store.close()
 

@@ -376,6 +376,27 @@ async def test_processes_that_count_in_one_record_lose_no_count(storage: Storage
         assert final.revision == 201
 
 
+@pytest.mark.parametrize("lines", [1, 20])
+async def test_a_process_that_is_killed_loses_nothing_that_was_saved(
+    storage: Storage, lines: int
+) -> None:
+    """`kill -9` of a process that only writes; a write that was on its way may be there too."""
+    async with storage.opened() as store:
+        await saved(store, record())
+        command = [sys.executable, "-m", "tests.store.counting", "aloud", storage.address, ""]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            for _ in range(lines):
+                child.stdout.readline()
+            child.kill()
+            said = [int(line) for line in child.stdout.read().split()]
+        stored = await store.load(session_of(1))
+        assert stored is not None
+        last = said[-1] if said else lines + 1
+        assert stored.revision in (last, last + 1)
+        assert await saved(store, stored) == replace(stored, revision=stored.revision + 1)
+
+
 async def test_nothing_on_the_disk_shows_a_token(storage: Storage) -> None:
     sealer = Sealer([new_key()])
     tokens = ["eyJ.access.first", "eyJ.refresh.first", "eyJ.access.second", "eyJ.refresh.second"]

@@ -83,6 +83,43 @@ async def test_a_restart_costs_no_call_more_than_those_that_met_it(
         assert outcomes == [first] * 10
 
 
+async def test_a_server_that_is_killed_under_load_keeps_what_it_said_it_had(
+    redis_server: RedisServer,
+) -> None:
+    async with redis_server.opened() as store:
+        latest = {number: await store.save(record(number)) for number in range(8)}
+        running = asyncio.Event()
+
+        async def write(number: int) -> None:
+            while True:
+                stored = latest[number]
+                assert stored is not None
+                latest[number] = await store.save(stored) or await store.load(stored.session)
+                running.set()
+
+        for _ in range(3):
+            running.clear()
+            writers = [asyncio.create_task(write(number)) for number in latest]
+            await running.wait()
+            with redis_server.away():
+                outcomes = await asyncio.gather(*writers, return_exceptions=True)
+                assert {type(outcome) for outcome in outcomes} == {StoreAway}
+            for number, known in latest.items():
+                stored = await store.load(session_of(number))
+                assert stored is not None
+                assert known is not None
+                # The save whose answer was lost may have been carried out.
+                assert stored.revision in (known.revision, known.revision + 1)
+                latest[number] = stored
+
+
+async def test_a_store_is_closed_while_its_server_hangs(redis_server: RedisServer) -> None:
+    async with redis_server.opened() as store:
+        await store.ping()
+        with redis_server.hanging():
+            await store.close()
+
+
 async def test_scripts_that_the_server_forgot_are_sent_again(redis_server: RedisServer) -> None:
     async with redis_server.opened() as store:
         first = await store.save(record())
