@@ -11,9 +11,9 @@ Floor 1, the rules: pure functions and small state machines, text or bytes in, v
     `sharing` which answers several may have, `trace` the field `traceparent`; `frames`, `faults`,
     `walker` and `treatment` know WebSocket messages; `versions` and `selection` choose the client's
     version; `tokens` reads the times of a JWT; `yamltext` and `documents` read what people write,
-    `notation`, `overrides`, `keys`, `settings` and `config` give it types; `mapping` compiles
-    mapping files to programs; `redaction` puts placeholders into what was recorded; `sealing` keeps
-    tokens unreadable at rest; `histogram` counts durations.
+    `notation`, `overrides`, `keys`, `settings`, `upstream_settings` and `config` give it types;
+    `mapping` compiles mapping files to programs; `redaction` puts placeholders into what was
+    recorded; `sealing` keeps tokens unreadable at rest; `histogram` counts durations.
 
 Floor 2, the adapters: `upstream` (the servers, and connections to them), `store` (sessions at
     rest), `metrics`, `log`.

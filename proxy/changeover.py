@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 
 from proxy.config import Config
 from proxy.errors import ConfigError, Problem
-from proxy.settings import HealthCheck
 from proxy.upstream.fleet import Servers
 from proxy.upstream.health import Rules
 from proxy.upstream.probe import Check
 from proxy.upstream.target import Target
+from proxy.upstream_settings import HealthCheck
 
 _FIRST_INHERITED: Final = 3
 """The descriptor of the first socket that is handed over (sd_listen_fds(3))."""

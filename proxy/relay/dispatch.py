@@ -111,7 +111,7 @@ class Dispatcher:
                         pool = tries.pool
                         pool.in_flight += 1
                 exchange = begin(connection)
-                await exchange.run(head.for_server(pool.target.authority))
+                await exchange.run(head.for_server(connection.target.authority))
         except TimeoutError:
             late = UpstreamTimeout("the server did not answer the handshake in time")
             if exchange is None or exchange.head is None:

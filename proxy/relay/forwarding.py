@@ -53,11 +53,17 @@ def forwarded_fields(
     fields = headers.forwardable(received, shape)
     if upgrade:
         fields = [field for field in fields if field[0].lower() not in _NOT_IN_HANDSHAKE]
-    if authority is not None or not snapshot.config.upstream.preserve_host:
-        fields = [field for field in fields if field[0].lower() != b"host"]
-        fields.insert(0, (b"Host", authority or SERVERS_OWN))
+    if not snapshot.config.upstream.preserve_host:
+        host = SERVERS_OWN
+    elif authority is not None:
+        host = authority
     elif request.version < (1, 1) and b"host" not in shape:
-        fields.insert(0, (b"Host", SERVERS_OWN))
+        host = SERVERS_OWN
+    else:
+        host = b""
+    if host:
+        fields = [field for field in fields if field[0].lower() != b"host"]
+        fields.insert(0, (b"Host", host))
     downstream = headers.Downstream(
         visit.peer,
         "http" if snapshot.config.listen.tls is None else "https",

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from proxy import errors
 from proxy.notation import duration, size
-from proxy.settings import Config, Ejection, HealthCheck, Limits, Store, Timeouts, Upstream
+from proxy.settings import Config, Limits, Store, Timeouts
+from proxy.upstream_settings import Ejection, HealthCheck, Upstream
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

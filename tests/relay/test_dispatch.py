@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -343,22 +345,43 @@ async def test_where_all_are_out_all_are_tried(configured: Configured) -> None:
             assert await logged(proxy, "server is back", 1) == [first.name]
 
 
-async def test_server_comes_back_after_its_back_off(configured: Configured) -> None:
+async def refuse(origin: Origin) -> None:
+    origin.stop()
+
+
+def behaving(behave: Answer) -> Callable[[Origin], Awaitable[None]]:
+    async def change(origin: Origin) -> None:
+        origin.behave = behave
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [refuse, *map(behaving, (reset, end, hang, begin_and_reset, say_busy))],
+    ids=["refuses", "resets", "ends", "hangs", "breaks off", "busy"],
+)
+async def test_server_that_was_in_trouble_comes_back_after_its_back_off(
+    configured: Configured, trouble: Callable[[Origin], Awaitable[None]]
+) -> None:
     async with origins() as (one, other):
         config = configured(
             one.name, other.name, more="  ejection: {failures: 1, backoff: 20ms, longest: 40ms}\n"
         )
-        async with segue(None, config=config) as proxy:
-            one.stop()
+        async with segue(None, {"SEGUE_TIMEOUTS__RESPONSE": "50ms"}, config) as proxy:
+            await trouble(one)
             async with asyncio.timeout(PATIENCE):
-                while one.name not in events(proxy, "server is out"):
-                    assert await ask(proxy, POST) == 200
-            await one.start()
+                while not events(proxy, "server is out"):
+                    await ask(proxy, POST)
+            one.behave = serve_ok
+            if trouble is refuse:
+                await one.start()
             before = len(one.received)
             async with asyncio.timeout(PATIENCE):
-                while one.name not in events(proxy, "server is back"):
+                while not events(proxy, "server is back"):
                     assert await ask(proxy, POST) == 200
             assert len(one.received) > before
+            assert set(events(proxy, "server is out")) == {one.name}
             assert await proxy.metric("segue_upstream_up", target=one.name) == 1
 
 
@@ -530,3 +553,63 @@ async def test_host_is_that_of_the_server_that_is_asked_unless_the_clients_is_ke
             for each in (broken, alive):
                 hosts = {value for head in each.received for value in fields_of(head, b"host")}
                 assert hosts == {b"h" if preserved else each.name.encode()}
+
+
+# All of it at once.
+
+
+async def test_nothing_is_sent_twice_that_must_not_be_whatever_the_servers_do(
+    configured: Configured,
+) -> None:
+    """Three servers change what they do all the time; each request bears a number of its own."""
+    chance = random.Random(4)
+    troubles = (serve_ok, serve_ok, serve_ok, reset, end, begin_and_reset, say_busy)
+    statuses: dict[bytes, int] = {}
+
+    async with origins(3) as servers:
+        more = "  retries: 2\n  ejection: {failures: 2, backoff: 5ms, longest: 10ms}\n"
+        config = configured(*(each.name for each in servers), more=more)
+        async with segue(None, config=config) as proxy:
+
+            async def client(number: int) -> None:
+                async with AsyncExitStack() as open_now:
+                    peer: RawPeer | None = None
+                    for count in range(40):
+                        servers[chance.randrange(3)].behave = chance.choice(troubles)
+                        method, body = chance.choice(
+                            ((b"GET", b""), (b"POST", b"hello"), (b"DELETE", b""), (b"PUT", b"x"))
+                        )
+                        path = b"/%b/%d/%d" % (method, number, count)
+                        if peer is None:
+                            peer = await open_now.enter_async_context(proxy.client())
+                        await peer.send(
+                            b"%b %b HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%b"
+                            % (method, path, len(body), body)
+                        )
+                        head, _ = await peer.read_response()
+                        statuses[path] = status_of(head)
+                        if b"Connection: close" in head:
+                            peer = None
+
+            async def outages() -> None:
+                for each in servers * 2:
+                    each.stop()
+                    wanted = len(statuses) + 40
+                    while len(statuses) < wanted:  # noqa: ASYNC110 (a count tells nobody)
+                        await asyncio.sleep(0.001)
+                    await each.start()
+
+            async with asyncio.timeout(PATIENCE):
+                await asyncio.gather(outages(), *(client(number) for number in range(8)))
+            assert await proxy.metric("segue_upstream_load") == 0
+            assert await proxy.metric("segue_upstream_retries_total") > 0
+    sent = Counter(head.split(b" ")[1] for each in servers for head in each.received)
+    assert len(statuses) == 8 * 40
+    for path, status in statuses.items():
+        if path.startswith(b"/GET/"):
+            # On each of three servers once on a kept connection, and once on a fresh one.
+            assert sent[path] <= 6
+        else:
+            assert sent[path] <= 1, path
+        assert sent[path] >= 1 or status == 502
+    assert {200, 502, 503} == set(statuses.values())
