@@ -8,12 +8,14 @@ import random
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from proxy.upstream.health import State
+from proxy.upstream.pool import Pool
 from tests.rig import PATIENCE, RawPeer, Segue, segue, status_of
 from tests.sockets import fields_of, handshake, switch
 
@@ -153,11 +155,12 @@ async def logged(proxy: Segue, name: str, number: int) -> list[str]:
     return events(proxy, name)
 
 
-@pytest.fixture
-def silent() -> Iterator[str]:
+@contextmanager
+def saturated(port: int = 0) -> Iterator[str]:
     """An address at which connections neither succeed nor fail: its backlog is full."""
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
         listener.listen(0)
         fillers = [socket.socket() for _ in range(4)]
         for filler in fillers:
@@ -166,6 +169,12 @@ def silent() -> Iterator[str]:
         yield f"127.0.0.1:{listener.getsockname()[1]}"
         for filler in fillers:
             filler.close()
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    with saturated() as address:
+        yield address
 
 
 # Which server.
@@ -383,6 +392,81 @@ async def test_server_that_was_in_trouble_comes_back_after_its_back_off(
             assert len(one.received) > before
             assert set(events(proxy, "server is out")) == {one.name}
             assert await proxy.metric("segue_upstream_up", target=one.name) == 1
+
+
+def state_of(pool: Pool) -> State:
+    return pool.health.state
+
+
+@pytest.mark.parametrize("connected", [True, False], ids=["waiting", "connecting"])
+async def test_trial_whose_client_leaves_is_followed_by_another(
+    configured: Configured, connected: bool
+) -> None:
+    async with origins() as (one, other):
+        config = configured(
+            one.name, other.name, more="  ejection: {failures: 1, backoff: 20ms, longest: 40ms}\n"
+        )
+        async with segue(None, config=config) as proxy:
+            [pool] = [each for each in proxy.server._fleet.pools if each.name == one.name]
+            one.behave = end
+            while pool.health.is_in:
+                await ask(proxy)
+            one.behave, other.behave = hang, hang
+            clients: list[RawPeer] = []
+            with ExitStack() as silence:
+                if not connected:
+                    one.stop()
+                    await asyncio.sleep(0)
+                    silence.enter_context(saturated(one.port))
+                async with asyncio.timeout(PATIENCE):
+                    # Of those that come now, one is the trial.
+                    while state_of(pool) is not State.TRIAL:
+                        clients.append(await proxy.connect())
+                        await clients[-1].send(GET)
+                        await asyncio.sleep(0.005)
+                    while connected and not pool.busy:  # noqa: ASYNC110 (it tells nobody)
+                        await asyncio.sleep(0.005)
+                    for client in clients:
+                        client.reset()
+                    while pool.load:  # noqa: ASYNC110 (it tells nobody)
+                        await asyncio.sleep(0.005)
+            assert state_of(pool) is State.OUT
+            one.behave = other.behave = serve_ok
+            if not connected:
+                await one.start()
+            async with asyncio.timeout(PATIENCE):
+                while not pool.health.is_in:
+                    assert await ask(proxy) == 200
+
+
+async def test_connection_to_a_server_that_has_left_ends_with_its_exchange(
+    configured: Configured,
+) -> None:
+    arrived, release, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def hold(peer: RawPeer) -> bool:
+        arrived.set()
+        await release.wait()
+        await serve_ok(peer)
+        assert await peer.read_all() == b""
+        ended.set()
+        return False
+
+    async with origins() as (one, other):
+        one.behave = hold
+        async with segue(None, config=configured(one.name)) as proxy:
+            waiting = asyncio.create_task(ask(proxy))
+            await arrived.wait()
+            configured(other.name)
+            proxy.server.reload()
+            await becomes(proxy, 1, "segue_upstream_up", target=other.name)
+            assert await ask(proxy) == 200
+            assert len(other.received) == 1
+            assert await proxy.metric("segue_upstream_connections", target=one.name) == 1
+            release.set()
+            assert await waiting == 200
+            async with asyncio.timeout(PATIENCE):
+                await ended.wait()
 
 
 # A server that takes a request and does not answer it.

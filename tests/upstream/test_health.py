@@ -149,9 +149,10 @@ class Machine(RuleBasedStateMachine):
         self.requests: list[int] = []
         self.in_a_row = 0
 
-    @rule(seconds=st.floats(0.0, 40.0))
-    def wait(self, seconds: float) -> None:
-        self.now += seconds
+    # Quarters, of which sums are exact.
+    @rule(quarters=st.integers(0, 160))
+    def wait(self, quarters: int) -> None:
+        self.now += quarters / 4
 
     @precondition(lambda self: self.health.admits(self.now))
     @rule()
