@@ -10,10 +10,11 @@ Floor 1, the rules: pure functions and small state machines, text or bytes in, v
     sockets, no clock and no files. `headers`, `handshake`, `cors` and `answers` know HTTP,
     `sharing` which answers several may have, `trace` the field `traceparent`; `frames`, `faults`,
     `walker` and `treatment` know WebSocket messages; `versions` and `selection` choose the client's
-    version; `tokens` reads the times of a JWT; `yamltext` and `documents` read what people write,
-    `notation`, `overrides`, `keys`, `settings`, `upstream_settings` and `config` give it types;
-    `mapping` compiles mapping files to programs; `redaction` puts placeholders into what was
-    recorded; `sealing` keeps tokens unreadable at rest; `histogram` counts durations.
+    version; `tokens` reads the times of a JWT, `credentials` finds tokens in requests and bodies,
+    `sealing` keeps them unreadable at rest; `yamltext` and `documents` read what people write,
+    `notation`, `overrides`, `keys`, `settings` (with `session_settings`, `upstream_settings`)
+    and `config` give it types; `mapping` compiles mapping files to programs; `redaction` puts
+    placeholders into what was recorded; `histogram` counts durations.
 
 Floor 2, the adapters: `upstream` (the servers, and connections to them), `store` (sessions at
     rest), `metrics`, `log`.
@@ -22,8 +23,8 @@ Between them and the next: `renewal`, the rules of sessions, as pure as floor 1;
     records that a store keeps.
 
 Floor 3, the state: `live` (the immutable snapshot that serves), `connections` (open WebSockets),
-    `visits` (what is known of one request), `recorder` (messages that are kept as examples),
-    `changeover` (what gives way when a snapshot does).
+    `visits` (what is known of one request), `sessions` (who stays logged in), `recorder` (messages
+    that are kept as examples), `changeover` (what gives way when a snapshot does).
 
 Floor 4, the data plane: `gateway` is the one pipeline, and the page to read first; `relay` carries
     the bytes, `relay.dispatch` finds them a connection to the server, and `relay.takeover` is the

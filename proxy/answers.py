@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from proxy.errors import MethodNotAllowed, SegueError, Unavailable
+from proxy.credentials import TOKEN_ERROR
+from proxy.errors import MethodNotAllowed, SegueError, SessionEnded, Unavailable
 from proxy.headers import RawFields, reason_of, serialize
 
 
@@ -20,15 +21,17 @@ def problem(
         persistent: whether the connection stays open.
         is_head: whether the request was a HEAD: then the body is only measured.
     """
-    body = msgspec.json.encode(
-        {
-            "type": "about:blank",
-            "title": error.title,
-            "status": error.status,
-            "detail": error.detail,
-            "request_id": request_id,
-        }
-    )
+    document: dict[str, object] = {
+        "type": "about:blank",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "request_id": request_id,
+    }
+    if isinstance(error, SessionEnded):
+        # As the server says it, for clients that look at nothing else.
+        document["code"] = TOKEN_ERROR
+    body = msgspec.json.encode(document)
     fields = [
         (b"Content-Type", b"application/problem+json"),
         (b"Content-Length", b"%d" % len(body)),
@@ -38,8 +41,27 @@ def problem(
     ]
     if isinstance(error, MethodNotAllowed):
         fields.append((b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
+    if isinstance(error, SessionEnded):
+        fields.append((b"WWW-Authenticate", b'Bearer realm="api"'))
     if isinstance(error, Unavailable):
         fields.append((b"Retry-After", b"1"))
     fields.append((b"Connection", b"keep-alive" if persistent else b"close"))
     head = serialize(b"HTTP/1.1 %d %b" % (error.status, reason_of(error.status)), fields)
     return head if is_head else head + body
+
+
+def reply(
+    status: int, fields: RawFields, body: bytes, request_id: str, *, persistent: bool
+) -> bytes:
+    """Return the bytes of a response that Segue gives in the server's place, though all is well.
+
+    Raises:
+        ValueError: a field carries a line break.
+    """
+    framed = [
+        *fields,
+        (b"Content-Length", b"%d" % len(body)),
+        (b"X-Request-Id", request_id.encode()),
+        (b"Connection", b"keep-alive" if persistent else b"close"),
+    ]
+    return serialize(b"HTTP/1.1 %d %b" % (status, reason_of(status)), framed) + body

@@ -16,7 +16,7 @@ from proxy import log as logs
 from proxy import server
 from proxy.changeover import connections_of
 from proxy.commands import config, explain, health, record, schema, test
-from proxy.commands.configuration import add_config, add_overrides, snapshot
+from proxy.commands.configuration import add_config, add_overrides, add_state_directory, snapshot
 from proxy.errors import ConfigError
 
 EXIT_OK: Final = 0
@@ -75,6 +75,8 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
         add_config(command)
         add_overrides(command)
+        if name == "run":
+            add_state_directory(command)
     for module in _COMMANDS:
         module.add(commands)
     commands.add_parser(

@@ -67,6 +67,24 @@ class ContentTooLarge(ClientError):
     title = "Content too large"
 
 
+class SessionEnded(ClientError):
+    """The token leads to a session that has ended: the user has to log in again (RFC 6750)."""
+
+    status = 401
+    close_code = 1008
+    label = "session_ended"
+    title = "Session ended"
+
+
+class OriginRefused(ClientError):
+    """A page of another origin shakes hands with a session's cookie (RFC 6455 section 10.2)."""
+
+    status = 403
+    close_code = 1008
+    label = "origin_refused"
+    title = "Origin refused"
+
+
 class MethodNotAllowed(ClientError):
     """A method that a reverse proxy has no use for: CONNECT."""
 

@@ -1,9 +1,10 @@
 """What Segue does to a request, from top to bottom.
 
-    snapshot -> version -> mapping -> relay -> outcome
+    snapshot -> version -> session -> mapping -> relay -> outcome
 
 `Gateway.serve` is called for each request of each connection. An HTTP exchange is over when it
-returns; a WebSocket goes on without it, as a `Relay` in the registry of connections.
+returns; a WebSocket goes on without it, as a `Relay` in the registry of connections. A request that
+the server refuses for its token goes from `relay` back to `session`, once.
 """
 
 from __future__ import annotations
@@ -13,31 +14,26 @@ from functools import partial
 from time import perf_counter
 
 from proxy import cors, handshake, headers, trace
-from proxy.answers import problem
-from proxy.connections import Connections
+from proxy.answers import problem, reply
 from proxy.errors import (
     ClientError,
     ClientGone,
     SegueError,
-    UpstreamError,
 )
 from proxy.live import Live, Snapshot
-from proxy.mapping.catalog import Programs
-from proxy.mapping.engine import Program
-from proxy.metrics import Metrics
-from proxy.recorder import Recorder
 from proxy.relay.bodies import BodyMapping, MappedExchange
-from proxy.relay.dispatch import Dispatcher
+from proxy.relay.dispatch import Begin, Dispatcher
+from proxy.relay.door import Door, Guest
 from proxy.relay.forwarding import checked, forwarded_fields, request_head
+from proxy.relay.hold import Hold
 from proxy.relay.http import Amend, Exchange, Fields, Recipient
 from proxy.relay.relief import Relief
+from proxy.relay.sockets import Sockets
 from proxy.relay.takeover import ClientConnection, Request
-from proxy.relay.websocket import Relay, SocketLimits
+from proxy.relay.token_routes import Reply, Route, TokenRoutes
 from proxy.selection import offered_subprotocols
-from proxy.treatment import Treatment
 from proxy.upstream.connection import Connection
-from proxy.upstream.pool import Pool
-from proxy.values import NONE, Direction
+from proxy.values import Direction
 from proxy.visits import Journal, Visit
 
 
@@ -49,19 +45,18 @@ class Gateway:
         live: Live,
         dispatcher: Dispatcher,
         relief: Relief,
-        connections: Connections,
-        metrics: Metrics,
+        door: Door | None,
+        sockets: Sockets,
         journal: Journal,
-        recorder: Recorder,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._live = live
         self._dispatcher = dispatcher
         self._relief = relief
-        self._connections = connections
-        self._metrics = metrics
+        self._door = door
+        self._token_routes = None if door is None else TokenRoutes(door)
+        self._sockets = sockets
         self._journal = journal
-        self._recorder = recorder
         self._loop = loop
 
     async def serve(self, client: ClientConnection, request: Request) -> None:
@@ -81,27 +76,34 @@ class Gateway:
             )
             visit.protocol = "websocket" if upgrade else "http"
             offered = _offered(request) if upgrade else []
-            self._choose(snapshot, request, visit, target, offered)
+            route, guest = await self._session(snapshot, request, target, upgrade=upgrade)
+            self._choose(snapshot, request, visit, target, offered, guest)
             target = snapshot.versions.without_query_parameter(target)
             fields = forwarded_fields(snapshot, request, visit, authority, upgrade=upgrade)
             if upgrade:
-                await self._shake_hands(client, request, visit, snapshot, target, fields, offered)
+                refused = await self._sockets.open(
+                    client, request, visit, snapshot, target, fields, offered, guest
+                )
+                if refused is not None:
+                    self._conclude(client, request, visit, snapshot, refused)
                 return
             bodies = self._body_mapping(snapshot, request, visit, target)
             if bodies is not None:
                 fields = await bodies.prepare(client, request, fields)
-            head = request_head(request, target, fields)
             begin = partial(self._exchange, request, bodies, snapshot)
-            exchange = None
-            if snapshot.relief is not None:
+            carry = partial(self._carry, request, snapshot, target, fields, guest)
+            exchange: Exchange | Reply | None = None
+            if route is not None:
+                exchange = await self._serve_tokens(
+                    route, client, request, visit, snapshot, target, fields, partial(begin, client)
+                )
+            elif snapshot.relief is not None:
                 exchange = await self._relief.exchange(
-                    snapshot, client, request, visit, target, fields, head, begin
+                    snapshot, client, request, visit, target, fields, carry, begin
                 )
             if exchange is None:
-                exchange = await self._dispatcher.exchange(
-                    visit, request, head, partial(begin, client)
-                )
-            self._conclude(client, visit, exchange)
+                exchange = await carry(visit, partial(begin, client))
+            self._conclude(client, request, visit, snapshot, exchange)
         except SegueError as error:
             self._answer(client, request, visit, error, snapshot)
         except asyncio.CancelledError:
@@ -123,6 +125,17 @@ class Gateway:
 
     # The steps, in the order in which they are taken.
 
+    async def _session(
+        self, snapshot: Snapshot, request: Request, target: bytes, *, upgrade: bool
+    ) -> tuple[Route | None, Guest | None]:
+        """Whether a request is for a route of tokens, and otherwise whose session it belongs to."""
+        if self._door is None or self._token_routes is None:
+            return None, None
+        route = self._token_routes.find(snapshot, request.method, target)
+        if route is not None:
+            return route, None
+        return None, await self._door.enter(snapshot, request, target, upgrade=upgrade)
+
     def _choose(
         self,
         snapshot: Snapshot,
@@ -130,14 +143,18 @@ class Gateway:
         visit: Visit,
         target: bytes,
         offered: list[bytes],
+        guest: Guest | None,
     ) -> None:
         selection = snapshot.versions.choose(
             header=_joined(request.shape.values(request.fields, snapshot.version_header)),
             subprotocols=offered,
             query=target.partition(b"?")[2],
             cookies=request.shape.values(request.fields, b"cookie"),
+            session=None if guest is None else guest.version,
         )
         self._journal.choose(visit, selection)
+        if guest is not None and self._door is not None:
+            self._door.note(guest, selection)
 
     def _body_mapping(
         self, snapshot: Snapshot, request: Request, visit: Visit, target: bytes
@@ -151,18 +168,16 @@ class Gateway:
         visit.to_server = "" if to_server is None else to_server.name
         visit.to_client = "" if to_client is None else to_client.name
         return BodyMapping(
-            None if to_server is None else self._treatment(visit, to_server, Direction.TO_SERVER),
-            None if to_client is None else self._treatment(visit, to_client, Direction.TO_CLIENT),
+            None
+            if to_server is None
+            else self._sockets.treatment(visit, to_server, Direction.TO_SERVER),
+            None
+            if to_client is None
+            else self._sockets.treatment(visit, to_client, Direction.TO_CLIENT),
             limit=snapshot.config.limits.body,
             timeout=snapshot.config.timeouts.body,
             vary=snapshot.config.versions.header.encode() if snapshot.version_header else b"",
         )
-
-    def _treatment(self, visit: Visit, program: Program | None, direction: Direction) -> Treatment:
-        name = NONE if program is None else program.name
-        counts = self._metrics.messages(name, direction, visit.cohort)
-        treatment = Treatment(program, counts, None if program is None else program.kind_of)
-        return self._recorder.tapped(treatment, direction, visit.cohort)
 
     def _exchange(
         self,
@@ -190,8 +205,74 @@ class Gateway:
             limit=bodies.limit,
         )
 
-    def _conclude(self, client: ClientConnection, visit: Visit, exchange: Exchange) -> None:
+    async def _carry(
+        self,
+        request: Request,
+        snapshot: Snapshot,
+        target: bytes,
+        fields: Fields,
+        guest: Guest | None,
+        visit: Visit,
+        begin: Begin,
+    ) -> Exchange:
+        """Get a request to the server, with a token that is good, and again if it was refused."""
+        send = partial(self._send, request, target, visit, begin)
+        if guest is None or self._door is None:
+            return await send(fields)
+        return await self._door.exchange(guest, request, snapshot, fields, send)
+
+    async def _send(
+        self,
+        request: Request,
+        target: bytes,
+        visit: Visit,
+        begin: Begin,
+        fields: Fields,
+        hold: Hold | None = None,
+    ) -> Exchange:
+        head = request_head(request, target, list(fields))
+        if hold is not None:
+            begin = hold.in_front_of(begin)
+        return await self._dispatcher.exchange(visit, request, head, begin)
+
+    async def _serve_tokens(
+        self,
+        route: Route,
+        client: ClientConnection,
+        request: Request,
+        visit: Visit,
+        snapshot: Snapshot,
+        target: bytes,
+        fields: Fields,
+        begin: Begin,
+    ) -> Exchange | Reply:
+        """Answer a request for one of the routes of tokens."""
+        assert self._token_routes is not None
+        send = partial(self._send, request, target, visit, begin)
+        return await self._token_routes.exchange(route, client, request, snapshot, fields, send)
+
+    def _conclude(
+        self,
+        client: ClientConnection,
+        request: Request,
+        visit: Visit,
+        snapshot: Snapshot,
+        exchange: Exchange | Reply,
+    ) -> None:
         """Record how an exchange went; an incomplete response breaks the connection off."""
+        if isinstance(exchange, Reply):
+            also = cors.error_fields(request.fields, snapshot.config.cors.origins)
+            client.write(
+                reply(
+                    exchange.status,
+                    [*exchange.fields, *also],
+                    exchange.body,
+                    visit.request_id,
+                    persistent=client.persistent,
+                )
+            )
+            visit.status, visit.response_size = exchange.status, len(exchange.body)
+            return
         visit.request_size = exchange.request_size
         visit.response_size = exchange.response_size
         error = exchange.error
@@ -204,78 +285,6 @@ class Gateway:
         assert exchange.head is not None
         self._journal.fail(visit, error, exchange.head.status)
         client.abort()
-
-    async def _shake_hands(
-        self,
-        client: ClientConnection,
-        request: Request,
-        visit: Visit,
-        snapshot: Snapshot,
-        target: bytes,
-        fields: Fields,
-        offered: list[bytes],
-    ) -> None:
-        """Shake hands with the server for the client; then relay, or pass the refusal on."""
-        client.persistent = False  # Either the connection changes hands, or it ends here.
-        forwarded = snapshot.versions.forwarded_subprotocols(offered)
-        fields += handshake.upgrade_fields(forwarded)
-        head = request_head(request, target, fields)
-        exchange, connection, pool = await self._dispatcher.handshake(
-            visit,
-            head,
-            lambda connection: Exchange(
-                client,
-                request,
-                connection,
-                amend=None,
-                body_timeout=snapshot.config.timeouts.body,
-                loop=self._loop,
-                may_switch=True,
-            ),
-            snapshot.config.timeouts.websocket_handshake,
-        )
-        if exchange.error is not None or not exchange.switched:
-            self._conclude(client, visit, exchange)
-            return
-        assert exchange.head is not None
-        try:
-            answer = exchange.head.fields
-            chosen = handshake.check_switch(request.fields, answer, forwarded)
-            subprotocol = snapshot.versions.answered_subprotocol(offered, chosen)
-            response = handshake.switch_response(answer, subprotocol)
-            if connection.transport.is_closing():
-                raise UpstreamError("the server closed the connection after its handshake")
-        except UpstreamError:
-            connection.abort()
-            raise
-        relay = self._relay(visit, snapshot, pool)
-        self._journal.switch(visit, perf_counter(), relay)
-        self._connections.add(relay)
-        pool.sockets += 1
-        self._recorder.attach(relay, visit.selected)
-        relay.start(
-            client.take_transport(relay.client), connection.take_transport(relay.server), response
-        )
-
-    def _relay(self, visit: Visit, snapshot: Snapshot, pool: Pool) -> Relay:
-        """Return the relay of a WebSocket, with the mappings of the client's cohort."""
-        config = snapshot.config
-        programs = snapshot.catalog.for_cohort(visit.selected)
-
-        return Relay(
-            to_client=self._treatment(visit, programs.to_client, Direction.TO_CLIENT),
-            to_server=self._treatment(visit, programs.to_server, Direction.TO_SERVER),
-            limits=SocketLimits(
-                frame=config.limits.frame,
-                message=config.limits.message,
-                fragments=config.limits.fragments,
-                control_frames=config.limits.control_frames,
-                close_timeout=config.timeouts.websocket_close,
-            ),
-            on_end=lambda relay: self._end_socket(visit, relay, programs, pool),
-            on_limit=self._metrics.count_limit,
-            loop=self._loop,
-        )
 
     # Outcomes.
 
@@ -299,24 +308,6 @@ class Gateway:
         is_head = request is not None and request.method == "HEAD"
         client.write(
             problem(error, visit.request_id, also, persistent=client.persistent, is_head=is_head)
-        )
-
-    def _end_socket(self, visit: Visit, relay: Relay, programs: Programs, pool: Pool) -> None:
-        self._connections.discard(relay)
-        pool.sockets -= 1
-        self._recorder.detach(relay)
-        to_client, to_server, fault = programs.to_client, programs.to_server, relay.fault
-        self._journal.close_socket(
-            visit,
-            perf_counter(),
-            relay,
-            to_client=None if to_client is None else to_client.name,
-            to_server=None if to_server is None else to_server.name,
-            client_close=relay.client.walker.close_code,
-            server_close=relay.server.walker.close_code,
-            fault=None if fault is None else fault.reason,
-            fault_side=None if relay.fault_side is None else relay.fault_side.value,
-            drained=relay.draining,
         )
 
 

@@ -31,6 +31,10 @@ HOP_BY_HOP: Final = frozenset(
 )
 """Fields that concern one connection only (RFC 9110 section 7.6.1)."""
 
+SERVERS_OWN: Final = b"\0"
+"""Stands for the authority of the server that is asked. No field of a client can have this value,
+and no head can be written with it."""
+
 _NEVER_NAMED: Final = frozenset({b"content-length", b"host"})
 """Fields that decide routing or framing: a `Connection` field that names one does not remove it."""
 

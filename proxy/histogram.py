@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from functools import lru_cache
 from itertools import accumulate
 from typing import Final
 
@@ -21,26 +22,31 @@ BOUNDS: Final = (
 )
 """The upper bounds of the buckets, in seconds, each within its bucket; one more has no bound."""
 
-_LABELS: Final = (*(f"{bound:.6f}".rstrip("0").rstrip(".") for bound in BOUNDS), "+Inf")
+
+@lru_cache(maxsize=8)
+def _labels(bounds: tuple[float, ...]) -> tuple[str, ...]:
+    return (*(f"{bound:.6f}".rstrip("0").rstrip(".") for bound in bounds), "+Inf")
 
 
 class Histogram:
     """Durations in seconds, by bucket.
 
     Attributes:
+        bounds: the upper bounds of the buckets.
         counts: how many fell into each bucket, the unbounded one last.
         total: the sum of all.
     """
 
-    __slots__ = ("counts", "total")
+    __slots__ = ("bounds", "counts", "total")
 
-    def __init__(self) -> None:
-        self.counts = [0] * (len(BOUNDS) + 1)
+    def __init__(self, bounds: tuple[float, ...] = BOUNDS) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
 
     def observe(self, seconds: float) -> None:
         """Count one duration."""
-        self.counts[bisect_left(BOUNDS, seconds)] += 1
+        self.counts[bisect_left(self.bounds, seconds)] += 1
         self.total += seconds
 
     @property
@@ -50,4 +56,4 @@ class Histogram:
 
     def buckets(self) -> list[tuple[str, float]]:
         """Return (upper bound, how many were at most that long), as Prometheus reads them."""
-        return list(zip(_LABELS, map(float, accumulate(self.counts)), strict=True))
+        return list(zip(_labels(self.bounds), map(float, accumulate(self.counts)), strict=True))

@@ -82,6 +82,12 @@ def _parameter(value: str) -> str:
     return value
 
 
+def _exact_path(value: str) -> str:
+    if not re.fullmatch(r"/[!\"$-~]{0,1023}", value) or "?" in value:
+        raise ValueError("expected a path as in the request line, without a query")
+    return value
+
+
 def _method(value: str) -> str:
     if not re.fullmatch(r"[A-Z]{1,20}", value):
         raise ValueError("expected a method in capitals, such as GET")
@@ -145,6 +151,7 @@ Method = Annotated[str, AfterValidator(_method)]
 Label = Annotated[WrittenText, AfterValidator(_label)]
 PathPattern = Annotated[WrittenText, AfterValidator(check_pattern)]
 ClientVersion = Annotated[Version, PlainValidator(_version, json_schema_input_type=str | float)]
+ExactPath = Annotated[WrittenText, AfterValidator(_exact_path)]
 VersionRange = Annotated[Range, PlainValidator(_range, json_schema_input_type=str)]
 Sources = Annotated[
     tuple[

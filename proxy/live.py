@@ -168,6 +168,8 @@ def needs_restart(serving: Config, wanted: Config) -> tuple[str, ...]:
     ]
     if (serving.listen.tls is None) != (wanted.listen.tls is None):
         keys.append("listen.tls")
+    if serving.sessions.enabled != wanted.sessions.enabled:
+        keys.append("sessions.enabled")
     return tuple(keys)
 
 
@@ -192,7 +194,12 @@ def retained(serving: Config, snapshot: Snapshot) -> Snapshot:
         if key not in _LIVE_IN_LISTEN or (key == "tls" and "listen.tls" in keys)
     }
     sections = {name: getattr(serving, name) for name in _RESTART_SECTIONS}
-    merged = _updated(snapshot.config, listen=_updated(listen, **kept), **sections)
+    merged = _updated(
+        snapshot.config,
+        listen=_updated(listen, **kept),
+        sessions=_updated(snapshot.config.sessions, enabled=serving.sessions.enabled),
+        **sections,
+    )
     return replace(snapshot, config=merged)
 
 

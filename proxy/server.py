@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Final
 
 from aiohttp import web
@@ -27,12 +28,19 @@ from proxy.log import Log, Writer
 from proxy.metrics import Metrics
 from proxy.recorder import Recorder
 from proxy.relay.dispatch import Dispatcher
+from proxy.relay.door import Door
 from proxy.relay.limits import Limits
 from proxy.relay.relief import Relief
+from proxy.relay.sockets import Sockets
 from proxy.relay.takeover import Listener
+from proxy.sessions.opening import open_sessions
+from proxy.sessions.registry import Sessions
 from proxy.upstream.fleet import Fleet
 from proxy.visits import Journal
 from proxy.watch import Commit, Reloads, families
+
+_STATE_DIR: Final = ".segue"
+"""Where what outlives the process is kept, unless SEGUE_STATE_DIR or --state-dir says otherwise."""
 
 _TICK: Final = 0.5
 """Seconds between two looks at the deadlines; a timeout is late by this much at most."""
@@ -88,17 +96,19 @@ class Server:
         self._connections = Connections()
         self._recorder = Recorder(loop, log)
         dispatcher = Dispatcher(self._fleet)
-        self._relief = Relief(dispatcher, self.metrics, loop)
-        gateway = Gateway(
-            self._live,
+        self._relief = Relief(self.metrics, loop)
+        self._sessions = self._open_sessions(snapshot) if config.sessions.enabled else None
+        door = None if self._sessions is None else Door(self._sessions)
+        sockets = Sockets(
             dispatcher,
-            self._relief,
+            door,
             self._connections,
             self.metrics,
             self._journal,
             self._recorder,
             loop,
         )
+        gateway = Gateway(self._live, dispatcher, self._relief, door, sockets, self._journal, loop)
         self._listener = Listener(
             gateway.serve,
             gateway.refuse,
@@ -124,7 +134,7 @@ class Server:
             ConfigError: an address cannot be listened on.
         """
         config = self._live.current.config
-        views = application(self.metrics, lambda: self.state)
+        views = application(self.metrics, lambda: self.state, self._store_is_up)
         views.add_routes(Recordings(self._recorder, self._live).routes())
         admin = self._admin = web.AppRunner(views, access_log=None, shutdown_timeout=1.0)
         await admin.setup()
@@ -184,6 +194,9 @@ class Server:
         # A handshake may have become a WebSocket after the last one had ended.
         left = max(deadline - self._loop.time(), 0)
         orderly = await self._connections.drain(left) and orderly
+        if self._sessions is not None:
+            left = max(deadline - self._loop.time(), 0)
+            orderly = await self._sessions.drain(left) and orderly
         await self.close()
         self._log.info("stopped", orderly=orderly)
         return orderly
@@ -208,6 +221,8 @@ class Server:
         await self._relief.close()
         if self._ticker is not None:
             self._ticker.cancel()
+        if self._sessions is not None:
+            await self._sessions.close()
         self._fleet.close()
         self._recorder.close()
         if self._admin is not None:
@@ -217,7 +232,22 @@ class Server:
         now = self._loop.time()
         self._listener.check(now)
         self._fleet.check(now)
+        if self._sessions is not None:
+            self._sessions.tick()
         self._ticker = self._loop.call_later(_TICK, self._tick)
+
+    def _store_is_up(self) -> bool:
+        return self._sessions is None or self._sessions.counts.up
+
+    def _open_sessions(self, snapshot: Snapshot) -> Sessions:
+        return open_sessions(
+            snapshot.config.store,
+            Path(snapshot.source.env.get("SEGUE_STATE_DIR") or _STATE_DIR),
+            self._fleet.connect,
+            lambda: self._live.current.config.sessions,
+            self.metrics,
+            self._log,
+        )
 
     def _watch_interval(self) -> float | None:
         settings = self._live.current.config.reload

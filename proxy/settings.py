@@ -28,17 +28,16 @@ from proxy.keys import (
     Origin,
     Parameter,
     PathPattern,
-    SealingKeys,
     Seconds,
     Section,
     Size,
     Sources,
-    StoreUrl,
     Token,
     VersionRange,
 )
 from proxy.notation import Address
 from proxy.selection import VersionRules
+from proxy.session_settings import Sessions, Store
 from proxy.upstream_settings import Upstream
 from proxy.versions import Cohort, Cohorts
 
@@ -264,31 +263,6 @@ class Limits(Section):
     shared_waiters: Annotated[Count, Field(ge=1, le=1_000_000)] = 1024
 
 
-class Store(Section):
-    """Where sessions are kept, and the keys that seal their tokens.
-
-    Attributes:
-        url: `sqlite:` and a file, relative to the state directory; or `redis://`, or `rediss://`
-            for TLS, with host, port and number of the database, for Redis or Valkey.
-        ca_file: the certificates of the authorities to trust for `rediss://`, PEM; the system's
-            where null.
-        keys: 32 random bytes in base64 each. The first is in use, the others were before: they
-            only open. Without any, one is made in the state directory.
-        sessions: how many it may hold; ended ones count until their tokens have ended too.
-        connections: how many to Redis at the same time.
-        timeout: for the store's answer.
-        purge: the time between two removals of sessions that are over.
-    """
-
-    url: Annotated[StoreUrl, Field(repr=False)] = "sqlite:sessions.sqlite3"
-    ca_file: FileName | None = None
-    keys: Annotated[SealingKeys, Field(repr=False)] = ()
-    sessions: Annotated[Count, Field(ge=1, le=100_000_000)] = 100_000
-    connections: Annotated[Count, Field(ge=1, le=1000)] = 16
-    timeout: Annotated[Seconds, Field(ge=0.05, le=60)] = 2.0
-    purge: Annotated[Seconds, Field(ge=1, le=WEEK)] = 60.0
-
-
 class Log(Section):
     """What is logged, to standard error.
 
@@ -316,6 +290,7 @@ class Config(Section):
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
     store: Store = Store()
+    sessions: Sessions = Sessions()
     log: Log = Log()
 
     def ordered_cohorts(self) -> Cohorts:

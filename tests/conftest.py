@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import os
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -89,6 +90,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Where the processes that tests start keep their sessions, if they keep any.
+    state = tempfile.TemporaryDirectory(prefix="segue-tests-", ignore_cleanup_errors=True)
+    config.add_cleanup(state.cleanup)
+    os.environ["SEGUE_STATE_DIR"] = state.name
     for command, package in system_components().items():
         config.addinivalue_line(
             "markers", f"needs_{command}: runs {command} (Debian package {package})"

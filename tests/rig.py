@@ -252,7 +252,7 @@ async def segue(
     """
     snapshot = load(
         config,
-        {"SEGUE_TIMEOUTS__DRAIN": "2s", **(env or {})},
+        {"SEGUE_TIMEOUTS__DRAIN": "2s", "SEGUE_SESSIONS__ENABLED": "false", **(env or {})},
         {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "upstream": upstream},
     )
     stream = io.StringIO()

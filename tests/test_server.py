@@ -168,6 +168,7 @@ async def test_port_in_use_is_named(name: str) -> None:
             *(sys.executable, "-m", "proxy", "run", "--config", str(CONFIG)),
             *(part for flag, value in flags.items() for part in (f"--{flag}", value)),
             cwd=ROOT,
+            env={**os.environ, "SEGUE_SESSIONS__ENABLED": "false"},
             stderr=asyncio.subprocess.PIPE,
         )
         _, stderr = await child.communicate()

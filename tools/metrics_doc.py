@@ -10,6 +10,7 @@ import asyncio
 import io
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from textwrap import fill
 from typing import Final
 
@@ -35,8 +36,9 @@ Counters belong to the process: they outlive every reload, and begin at zero wit
 _CLOSING: Final = """\
 ## Histograms
 
-Their buckets end at {bounds} seconds. Each has three series: `_bucket` (with the label `le`),
-`_sum` and `_count`.
+Their buckets end at {bounds} seconds; those of
+`segue_session_age_seconds` run from a minute to thirty days. Each has three series: `_bucket` (with
+the label `le`), `_sum` and `_count`.
 
 ## The process
 
@@ -52,12 +54,13 @@ async def families() -> tuple[Family | Distribution, ...]:
     """Return the families of a server with the shipped configuration."""
     writer = logs.Writer(io.StringIO())
     log = logs.build(writer, "error", "json", is_terminal=False)
-    server = Server(load(ROOT / "config.yaml", {}, {}), log, writer)
-    try:
-        return server.metrics.families
-    finally:
-        await server.close()
-        writer.close()
+    with TemporaryDirectory() as state:
+        server = Server(load(ROOT / "config.yaml", {"SEGUE_STATE_DIR": state}, {}), log, writer)
+        try:
+            return server.metrics.families
+        finally:
+            await server.close()
+            writer.close()
 
 
 def render(shown: tuple[Family | Distribution, ...]) -> str:

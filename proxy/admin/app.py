@@ -18,13 +18,16 @@ class State(StrEnum):
     DRAINING = "draining"
 
 
-def application(metrics: Metrics, state: Callable[[], State]) -> web.Application:
+def application(
+    metrics: Metrics, state: Callable[[], State], store_is_up: Callable[[], bool]
+) -> web.Application:
     """Return the application.
 
     `/healthz` answers 200 as long as the event loop turns. `/readyz` answers 200 while new
     traffic is welcome and 503 while the process starts or drains, so that a load balancer sends
     it elsewhere. The server's own health is not part of either: taking every replica of a proxy
-    away because the server is down would only turn its 502 into a refused connection.
+    away because the server is down would only turn its 502 into a refused connection. The same goes
+    for the session store; `/readyz` says that it is away, and stays ready.
     """
 
     async def healthz(_: web.Request) -> web.Response:
@@ -33,7 +36,8 @@ def application(metrics: Metrics, state: Callable[[], State]) -> web.Application
     async def readyz(_: web.Request) -> web.Response:
         now = state()
         status = 200 if now is State.READY else 503
-        return web.json_response({"status": now.value}, status=status)
+        body = {"status": now.value} | ({} if store_is_up() else {"store": "away"})
+        return web.json_response(body, status=status)
 
     async def page(_: web.Request) -> web.Response:
         return web.Response(body=metrics.page(), headers={"Content-Type": CONTENT_TYPE})

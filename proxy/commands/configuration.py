@@ -35,13 +35,24 @@ def add_overrides(command: argparse.ArgumentParser) -> None:
     command.add_argument("--admin", metavar="HOST:PORT", help="overrides admin.address")
 
 
+def add_state_directory(command: argparse.ArgumentParser) -> None:
+    """Give a command the flag for the directory of what outlives the process."""
+    command.add_argument(
+        "--state-dir",
+        metavar="DIRECTORY",
+        help="sessions, and the key that seals them (default: $SEGUE_STATE_DIR, or .segue)",
+    )
+
+
 def snapshot(options: argparse.Namespace) -> Snapshot:
     """Read and validate the configuration and every mapping, as a start would.
 
     Raises:
         ConfigError: with every problem that was found.
     """
-    return load(Path(options.config), os.environ, _flags(options))
+    state_dir = getattr(options, "state_dir", None)
+    env = os.environ if state_dir is None else {**os.environ, "SEGUE_STATE_DIR": state_dir}
+    return load(Path(options.config), env, _flags(options))
 
 
 def reading(options: argparse.Namespace) -> Reading:

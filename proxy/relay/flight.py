@@ -8,15 +8,15 @@ all others are told to ask alone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
 from proxy.headers import values_of
-from proxy.relay.forwarding import RequestHead
+from proxy.relay import dispatch
 from proxy.relay.http import Exchange, Recipient
-from proxy.relay.takeover import ClientConnection, Flow, Request
+from proxy.relay.takeover import ClientConnection, Flow
 from proxy.sharing import may_be_shared
 from proxy.upstream.connection import Connection
 from proxy.visits import Visit
@@ -26,6 +26,9 @@ _PIECE: Final = 64 * 1024
 
 Begin = Callable[[Recipient, Connection], Exchange]
 """Makes the exchange that a connection is to carry, for whoever is to have the response."""
+
+Carry = Callable[[Visit, dispatch.Begin], Awaitable[Exchange]]
+"""Gets the request to the server, over the exchange that it begins."""
 
 
 class Outcome(Enum):
@@ -45,8 +48,7 @@ class Waiter:
 
     client: ClientConnection
     visit: Visit
-    request: Request
-    head: RequestHead
+    carry: Carry
     begin: Begin
     outcome: asyncio.Future[Outcome]
 

@@ -7,14 +7,11 @@ from typing import Final
 
 from proxy import handshake, headers, trace
 from proxy.errors import ClientError, MethodNotAllowed, UnsupportedVersion
+from proxy.headers import SERVERS_OWN
 from proxy.live import Snapshot
 from proxy.relay.http import Fields
 from proxy.relay.takeover import Request
 from proxy.visits import Visit
-
-SERVERS_OWN: Final = b"\0"
-"""Stands for the authority of the server that is asked. No field of a client can have this value,
-and no head can be written with it."""
 
 _NOT_IN_HANDSHAKE: Final = frozenset({handshake.PROTOCOL, handshake.EXTENSIONS})
 

@@ -18,7 +18,7 @@ from proxy.errors import ClientError, RequestTimeout, SegueError, UpstreamError
 from proxy.headers import RawFields, end_to_end, serialize
 from proxy.relay.takeover import Flow, Request
 from proxy.upstream.connection import Connection
-from proxy.upstream.response import Head
+from proxy.upstream.response import Head, Sink
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -51,6 +51,7 @@ class Exchange:
         head_sent: whether the client has seen a part of the response.
         complete: whether the client was sent the whole response.
         request_size, response_size: bytes of the bodies that were passed on.
+        sink: what stands in front of it and is handed the response first; None for nothing.
         waited: seconds from handing the server the request to the last byte of its response.
     """
 
@@ -72,6 +73,7 @@ class Exchange:
         "head_sent",
         "request_size",
         "response_size",
+        "sink",
         "waited",
     )
 
@@ -103,6 +105,7 @@ class Exchange:
         self.complete = False
         self.request_size = 0
         self.response_size = 0
+        self.sink: Sink | None = None
         self.waited = 0.0
 
     @property
@@ -125,7 +128,7 @@ class Exchange:
             head: the head of the request as the server is to see it.
         """
         connection, request = self._connection, self._request
-        connection.begin(self, is_head=request.method == "HEAD")
+        connection.begin(self.sink or self, is_head=request.method == "HEAD")
         self._client.flow = self
         pump: asyncio.Task[None] | None = None
         finished = False
@@ -194,7 +197,8 @@ class Exchange:
             self.error = error
             self._done.set_result(None)
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
+        """Let `run` return."""
         if not self._done.done():
             self._done.set_result(None)
 
@@ -253,7 +257,7 @@ class Exchange:
             self._out = []
             self.head_sent = self._head_ready
         if self.complete or self.switched:
-            self._settle()
+            self.settle()
 
     def on_fault(self, error: UpstreamError) -> None:
         """The server failed; a client that saw the head sees how far the response came."""

@@ -21,9 +21,7 @@ from time import perf_counter
 from proxy.headers import RawFields
 from proxy.live import Snapshot
 from proxy.metrics import Family, Metrics
-from proxy.relay.dispatch import Dispatcher
-from proxy.relay.flight import Begin, Flight, Outcome, Waiter, deliver
-from proxy.relay.forwarding import RequestHead
+from proxy.relay.flight import Begin, Carry, Flight, Outcome, Waiter, deliver
 from proxy.relay.http import Exchange
 from proxy.relay.takeover import ClientConnection, Request
 from proxy.settings import Limits
@@ -43,10 +41,7 @@ class _Lane:
 class Relief:
     """Asks the server once for all who ask the same."""
 
-    def __init__(
-        self, dispatcher: Dispatcher, metrics: Metrics, loop: asyncio.AbstractEventLoop
-    ) -> None:
-        self._dispatcher = dispatcher
+    def __init__(self, metrics: Metrics, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._lanes: dict[Hashable, _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -81,7 +76,7 @@ class Relief:
         visit: Visit,
         target: bytes,
         fields: RawFields,
-        head: RequestHead,
+        carry: Carry,
         begin: Begin,
     ) -> Exchange | None:
         """Answer a request together with others, where that can be.
@@ -91,7 +86,8 @@ class Relief:
             client: is sent the answer.
             request: as it was received.
             visit: learns who was asked, and how long was waited.
-            target, fields, head: of the request as the server is to see it.
+            target, fields: of the request as the server is to see it, but for its token.
+            carry: gets it there.
             begin: makes the exchange that carries it, if this is the request that is sent.
 
         Returns:
@@ -112,7 +108,7 @@ class Relief:
         ):
             # The snapshot is another one after each reload, and whoever waits keeps it alive.
             key = (id(snapshot), visit.cohort, likeness(target, fields))
-            waiter = Waiter(client, visit, request, head, begin, self._loop.create_future())
+            waiter = Waiter(client, visit, carry, begin, self._loop.create_future())
             exchange = await self._wait(self._join(key, route.name, fields, limits, waiter), waiter)
         if exchange is None:
             self._sent[route.name] += 1
@@ -187,7 +183,7 @@ class Relief:
         visit = flight.visit = replace(leader.visit)
         error: Exception | None = None
         try:
-            await self._dispatcher.exchange(visit, leader.request, leader.head, begin)
+            await leader.carry(visit, begin)
         except Exception as fault:  # noqa: BLE001 (whoever waits is told, and tells the journal)
             error = fault
         flight.land(error)

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 
-from proxy import settings
 from proxy.errors import ConfigError, Problem
 from proxy.sealing import Sealer
+from proxy.session_settings import Store as Settings
 from proxy.store.base import Store
 from proxy.store.sqlite import SqliteStore
 from proxy.store.state import KEY_FILE, development_key, prepare_directory
 
 
-def open_store(store: settings.Store, state_dir: Path) -> Store:
+def open_store(store: Settings, state_dir: Path) -> Store:
     """Open the store that the configuration names.
 
     Blocks for as long as opening a file takes; to be done before anything is served.
@@ -33,7 +33,7 @@ def open_store(store: settings.Store, state_dir: Path) -> Store:
     return SqliteStore(path, limit=store.sessions, timeout=store.timeout)
 
 
-def open_sealer(store: settings.Store, state_dir: Path, log: FilteringBoundLogger) -> Sealer:
+def open_sealer(store: Settings, state_dir: Path, log: FilteringBoundLogger) -> Sealer:
     """Take the configured keys; where there are none, the state directory's own, with a warning.
 
     Raises:
@@ -49,7 +49,7 @@ def open_sealer(store: settings.Store, state_dir: Path, log: FilteringBoundLogge
     return Sealer([key])
 
 
-def _redis(store: settings.Store) -> Store:
+def _redis(store: Settings) -> Store:
     try:
         # Only here: its package is an extra, which most installations do without.
         from proxy.store.redis import RedisStore  # noqa: PLC0415

@@ -13,6 +13,8 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
+from proxy.errors import UpstreamError
+from proxy.upstream.connection import Connection
 from proxy.upstream.health import Health, Rules
 from proxy.upstream.pool import Pool
 from proxy.upstream.probe import Check, Prober
@@ -77,6 +79,24 @@ class Fleet:
         """Return a pool that is none of these; None where there is no other."""
         untried = [pool for pool in self.pools if pool not in tried]
         return self._chosen(untried) if untried else None
+
+    async def connect(self) -> Connection:
+        """Open a connection for a request of Segue's own, to the first server that takes one.
+
+        Raises:
+            UpstreamError: none of those that were tried does.
+        """
+        tried: list[Pool] = []
+        pool = self.choose()
+        while True:
+            try:
+                return await pool.connect()
+            except UpstreamError:
+                tried.append(pool)
+                other = self.another(tried) if len(tried) <= self.retries else None
+                if other is None:
+                    raise
+                pool = other
 
     def _chosen(self, pools: Collection[Pool]) -> Pool:
         now = self._loop.time()

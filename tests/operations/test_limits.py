@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from proxy import errors
 from proxy.notation import duration, size
-from proxy.settings import Config, Limits, Store, Timeouts
+from proxy.session_settings import Sessions, Store
+from proxy.settings import Config, Limits, Timeouts
 from proxy.upstream_settings import Ejection, HealthCheck, Upstream
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -28,6 +29,7 @@ def settings() -> dict[str, float]:
     sections: dict[str, type[BaseModel]] = {
         "limits": Limits,
         "timeouts": Timeouts,
+        "sessions": Sessions,
         "store": Store,
         "upstream": Upstream,
         "upstream.ejection": Ejection,

@@ -12,6 +12,7 @@ from typing import Final, cast
 
 import pytest
 
+from proxy.relay.dispatch import Dispatcher
 from proxy.relay.takeover import ClientConnection
 from tests.rig import CONFIG, PATIENCE, RawPeer, Segue, raw_server, segue
 from tests.sockets import fields_of, status_of, turn
@@ -619,7 +620,7 @@ async def test_a_fault_of_segues_own_is_told_to_all_and_ends_nothing(
 
     async with rig() as it:
         with monkeypatch.context() as patch:
-            patch.setattr(it.segue.server._relief._dispatcher, "exchange", fail)
+            patch.setattr(Dispatcher, "exchange", fail)
             (peer,) = await it.ask(get(TOKEN))
             head, body = await peer.read_response()
             assert status_of(head) == 500

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from proxy.errors import ConfigError
 from proxy.sealing import new_key
-from proxy.settings import Store as Settings
+from proxy.session_settings import Store as Settings
 from proxy.store.opening import open_sealer, open_store
 from proxy.store.sqlite import SqliteStore
 from tests.store.records import record
@@ -58,7 +58,7 @@ import sys
 sys.modules["redis"] = None
 from pathlib import Path
 from proxy.errors import ConfigError
-from proxy.settings import Store
+from proxy.session_settings import Store
 from proxy.store.opening import open_store
 try:
     open_store(Store(url="redis://:hunter2@127.0.0.1:1", keys=({new_key()!r},)), Path("state"))

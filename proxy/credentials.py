@@ -1,0 +1,196 @@
+"""Where tokens stand in requests and in the bodies of the auth routes, and putting others there.
+
+Reads what clients and the server wrote, of any content; None for whatever is not what it should
+be. Nothing here knows whether a token is good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from proxy.headers import RawFields, is_forwarding, values_of
+
+MAX_BODY: Final = 64 * 1024
+"""Bytes of the largest body that is read for tokens: a pair of 8 KiB each, a user, and room."""
+
+TOKEN_ERROR: Final = "token_not_valid"  # noqa: S105 (the server's word, not a password)
+"""The `code` by which the server says that a token is bad or has ended."""
+
+_QUERY_NAMES: Final = (b"token", b"access_token")
+_CARRIED: Final = frozenset({b"host", b"user-agent", b"via"})
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What the server issued.
+
+    Attributes:
+        access: the access token.
+        refresh: the refresh token; None where the server keeps the one that it was sent.
+    """
+
+    access: str = field(repr=False)
+    refresh: str | None = field(repr=False)
+
+
+class _Pair(msgspec.Struct):
+    access: str
+    refresh: str | None = None
+
+
+class _Refresh(msgspec.Struct):
+    refresh: str
+
+
+class _Error(msgspec.Struct):
+    code: str
+
+
+# In requests.
+
+
+def bearer(fields: RawFields) -> str | None:
+    """The token of the `Authorization` field (RFC 6750 section 2.1); None if there is not one."""
+    found: bytes | None = None
+    for name, value in fields:
+        if len(name) == 13 and name.lower() == b"authorization":
+            if found is not None:
+                return None
+            found = value
+    if found is None or found[:7].lower() != b"bearer ":
+        return None
+    return found[7:].strip(b" ").decode("latin-1")
+
+
+def query_token(target: bytes) -> str | None:
+    """The token in a handshake's query: the first `token` or `access_token`.
+
+    Tokens need no percent-encoding (RFC 7515 section 2); one that has some is none that is known.
+    """
+    for part in target.partition(b"?")[2].split(b"&"):
+        name, _, value = part.partition(b"=")
+        if name in _QUERY_NAMES:
+            return value.decode("latin-1")
+    return None
+
+
+def with_bearer(fields: RawFields, token: str) -> list[tuple[bytes, bytes]]:
+    """The fields with another token in their `Authorization`, at its place; else at the end."""
+    value = b"Bearer " + token.encode("latin-1")
+    found = False
+    changed = []
+    for field_ in fields:
+        if field_[0].lower() == b"authorization":
+            found = True
+            changed.append((field_[0], value))
+        else:
+            changed.append(field_)
+    return changed if found else [*changed, (b"Authorization", value)]
+
+
+def with_query_token(target: bytes, old: str, new: str) -> bytes:
+    """The target with another token wherever a parameter for tokens has the old one."""
+    path, _, query = target.partition(b"?")
+    before, after = old.encode("latin-1"), new.encode("latin-1")
+    parts = []
+    for part in query.split(b"&"):
+        name, _, value = part.partition(b"=")
+        parts.append(name + b"=" + after if name in _QUERY_NAMES and value == before else part)
+    return path + b"?" + b"&".join(parts)
+
+
+def cookie_of(fields: RawFields, name: bytes) -> str | None:
+    """The value of a cookie (RFC 6265 section 4.2.1); None if there is not exactly one."""
+    found = [
+        value
+        for whole in values_of(fields, b"cookie")
+        for key, _, value in (part.strip(b" \t").partition(b"=") for part in whole.split(b";"))
+        if key == name
+    ]
+    return found[0].decode("latin-1") if len(found) == 1 else None
+
+
+def without_cookie(fields: RawFields, name: bytes) -> list[tuple[bytes, bytes]]:
+    """The fields without a cookie of that name; the others keep their bytes."""
+    kept = []
+    for key, whole in fields:
+        if key.lower() != b"cookie" or name not in whole:
+            kept.append((key, whole))
+            continue
+        parts = whole.split(b";")
+        rest = [part for part in parts if part.strip(b" \t").partition(b"=")[0] != name]
+        if len(rest) == len(parts):
+            kept.append((key, whole))
+        elif rest:
+            kept.append((key, b";".join(rest).lstrip(b" \t")))
+    return kept
+
+
+def carried(fields: RawFields) -> tuple[tuple[bytes, bytes], ...]:
+    """Of the fields of a forwarded request, those that a refresh on its behalf goes with.
+
+    Whom it comes from, and which host it was for: servers check the latter, limit rates by the
+    former, and redirect where the scheme is missing.
+    """
+    return tuple(
+        (name, value)
+        for name, value in fields
+        if name.lower() in _CARRIED or is_forwarding(name.lower())
+    )
+
+
+def same_origin(fields: RawFields, allowed: Container[str]) -> bool:
+    """Whether a handshake comes from a page of the host that it is for, or of a listed origin."""
+    origins, hosts = values_of(fields, b"origin"), values_of(fields, b"host")
+    if len(origins) != 1 or len(hosts) != 1:
+        return False
+    scheme, _, authority = origins[0].lower().partition(b"://")
+    own = scheme in (b"http", b"https") and authority == hosts[0].lower()
+    return own or origins[0].decode("latin-1") in allowed
+
+
+# In bodies.
+
+
+def read_pair(body: bytes) -> Pair | None:
+    """The tokens in the server's answer to a login or a refresh."""
+    try:
+        pair = msgspec.json.decode(body, type=_Pair)
+    except (ValueError, RecursionError):
+        return None
+    return Pair(pair.access, pair.refresh)
+
+
+def write_pair(access: str, refresh: str) -> bytes:
+    """The body that a client gets where its refresh was answered without the server."""
+    return msgspec.json.encode({"access": access, "refresh": refresh})
+
+
+def read_refresh(body: bytes) -> str | None:
+    """The refresh token that a client sends to be exchanged, or to log out."""
+    try:
+        return msgspec.json.decode(body, type=_Refresh).refresh
+    except (ValueError, RecursionError):
+        return None
+
+
+def with_refresh(body: bytes, token: str) -> bytes:
+    """The body with that refresh token; what else it holds stays, where it is a JSON object."""
+    try:
+        values = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except (ValueError, RecursionError):
+        values = {}
+    values["refresh"] = msgspec.Raw(msgspec.json.encode(token))
+    return msgspec.json.encode(values)
+
+
+def is_token_error(body: bytes) -> bool:
+    """Whether a refusal's body says that the token is the reason."""
+    try:
+        return msgspec.json.decode(body, type=_Error).code == TOKEN_ERROR
+    except (ValueError, RecursionError):
+        return False

@@ -1,0 +1,228 @@
+"""The step `session`: who is this, which token goes upstream, and what if the server refuses it.
+
+Only requests that carry a token of a session are touched, and only in that token. A 401 that says
+that the token is the reason is held back until it is decided whether there is a fresh one; then the
+request is sent once more. The routes of tokens themselves are `token_routes`' business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from proxy.credentials import (
+    bearer,
+    cookie_of,
+    is_token_error,
+    query_token,
+    same_origin,
+    with_bearer,
+    with_query_token,
+    without_cookie,
+)
+from proxy.errors import OriginRefused, Unavailable
+from proxy.headers import RawFields, values_of
+from proxy.live import Snapshot
+from proxy.relay.bodies import has_length, read_body
+from proxy.relay.dispatch import Handshake
+from proxy.relay.hold import Hold
+from proxy.relay.http import Exchange, Fields
+from proxy.relay.takeover import Request
+from proxy.selection import Selection
+from proxy.session_settings import Sessions as Settings
+from proxy.sessions.counts import Trigger
+from proxy.sessions.known import Ticket
+from proxy.sessions.registry import Sessions
+from proxy.versions import Version
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A request that carries a token of a session.
+
+    Attributes:
+        ticket: the session that it leads to.
+        token: as the client sent it.
+        in_query: whether it stands in the query, where browsers put it for a WebSocket.
+    """
+
+    ticket: Ticket
+    token: str = field(repr=False)
+    in_query: bool
+
+    @property
+    def version(self) -> Version | None:
+        """The version that was last seen in the session."""
+        return self.ticket.known.version
+
+    def carrying(self, target: bytes, fields: Fields, token: str) -> tuple[bytes, Fields]:
+        """The request's target and fields with another token in place of its own."""
+        if token == self.token:
+            return target, fields
+        if self.in_query:
+            return with_query_token(target, self.token, token), fields
+        return target, with_bearer(fields, token)
+
+
+class Send(Protocol):
+    """Gets a request to the server, and its response to the client."""
+
+    def __call__(self, fields: Fields, hold: Hold | None = None) -> Awaitable[Exchange]:
+        """Send it with these fields; a response that `hold` wants does not go on at once."""
+
+
+Shake = Callable[[bytes, Fields, Hold | None], Awaitable[Handshake]]
+"""Shakes hands for a target, with these fields."""
+
+
+class Door:
+    """Lets requests of sessions through with tokens that are good."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self.sessions = sessions
+
+    async def enter(
+        self, snapshot: Snapshot, request: Request, target: bytes, *, upgrade: bool
+    ) -> Guest | None:
+        """Look who comes; None for whoever has no session.
+
+        Raises:
+            SessionEnded: a user who has logged out.
+            OriginRefused: a page of another origin, with the cookie of a session.
+            StoreAway: a token that has ended, and nobody can say whose it was.
+        """
+        token = bearer(request.fields) if b"authorization" in request.shape else None
+        in_query = False
+        if token is None and upgrade:
+            token, in_query = query_token(target), True
+        if not token:
+            return None
+        settings = snapshot.config.sessions
+        cookie = cookie_from(request.fields, settings)
+        ticket = await self.sessions.ticket(token, cookie)
+        if ticket is None:
+            return None
+        if (
+            upgrade
+            and settings.proof == "cookie"
+            and not same_origin(request.fields, snapshot.config.cors.origins)
+        ):
+            raise OriginRefused("a handshake with a session's cookie comes from its own pages")
+        return Guest(ticket, token, in_query)
+
+    def note(self, guest: Guest, selection: Selection | None) -> None:
+        """Note that a session was used, and by which version of the client."""
+        if selection is not None:
+            self.sessions.note(guest.ticket, selection)
+
+    async def exchange(
+        self, guest: Guest, request: Request, snapshot: Snapshot, fields: Fields, send: Send
+    ) -> Exchange:
+        """Answer a request of a session.
+
+        Raises:
+            Unavailable: its token has ended, and there is no fresh one at the moment.
+        """
+        settings = snapshot.config.sessions
+        fields = without_own(fields, settings)
+        token = await self.sessions.fresh(guest.ticket, fields)
+        if token is None:
+            return await send(fields)
+        again = await _keep_body(request, settings.retry_body, snapshot.config.timeouts.body)
+        hold = Hold(_is_unauthorized)
+        exchange = await send(guest.carrying(b"", fields, token)[1], hold)
+        if hold.head is None:
+            return exchange
+        fresh = None
+        if again and is_token_error(hold.body):
+            fresh = await self.sessions.after_refusal(guest.ticket, token, Trigger.REJECTED, fields)
+        if fresh is None:
+            hold.let_go()
+            return exchange
+        self.sessions.counts.retries["http"] += 1
+        exchange = await send(guest.carrying(b"", fields, fresh)[1])
+        if exchange.head is not None and exchange.head.status == 401:
+            self.sessions.refused_again(guest.ticket)
+        return exchange
+
+    async def handshake(
+        self, guest: Guest, snapshot: Snapshot, target: bytes, fields: Fields, shake: Shake
+    ) -> Handshake:
+        """Shake hands for a request of a session.
+
+        The server refuses bad tokens and other people's resources alike. So a refusal leads to a
+        second try only where the token that was sent should have been renewed before.
+
+        Raises:
+            Unavailable: its token has ended, and there is no fresh one at the moment.
+        """
+        sessions = self.sessions
+        fields = without_own(fields, snapshot.config.sessions)
+        token = await sessions.fresh(guest.ticket, fields, Trigger.HANDSHAKE)
+        if token is None:
+            return await shake(target, fields, None)
+        hold = Hold(_is_refusal) if sessions.is_near_its_end(guest.ticket) else None
+        first = await shake(*guest.carrying(target, fields, token), hold)
+        if hold is None or hold.head is None:
+            return first
+        try:
+            fresh = await sessions.after_refusal(guest.ticket, token, Trigger.HANDSHAKE, fields)
+        except Unavailable:
+            fresh = None  # The token was still valid: the refusal may well be meant.
+        if fresh is None:
+            hold.let_go()
+            return first
+        sessions.counts.retries["websocket"] += 1
+        second = await shake(*guest.carrying(target, fields, fresh), None)
+        head = second.exchange.head
+        if head is not None and _is_refusal(head.status):
+            sessions.refused_again(guest.ticket)
+        return second
+
+
+def cookie_from(fields: RawFields, settings: Settings) -> str:
+    """The session's cookie; empty where none came along, or none is asked for."""
+    if settings.proof != "cookie":
+        return ""
+    return cookie_of(fields, settings.cookie.encode()) or ""
+
+
+def without_own(fields: Fields, settings: Settings) -> Fields:
+    """The fields without the session's cookie, which is Segue's own."""
+    if settings.proof != "cookie":
+        return fields
+    return without_cookie(fields, settings.cookie.encode())
+
+
+def _is_unauthorized(status: int) -> bool:
+    return status == 401
+
+
+def _is_refusal(status: int) -> bool:
+    return status in (401, 403)
+
+
+async def _keep_body(request: Request, limit: int, timeout: float) -> bool:
+    """Whether a request can be sent a second time; a small body is kept for that.
+
+    Raises:
+        ClientError: the body is broken, or too slow.
+    """
+    payload = request.payload
+    if request.body is not None:
+        return len(request.body) <= limit
+    if not request.chunked and not has_length(request.fields):
+        return True
+    if payload.is_eof():
+        if payload.total_bytes > limit:
+            return False
+        request.body = payload.read_nowait()
+        return True
+    lengths = values_of(request.fields, b"content-length")
+    announced = int(lengths[0]) if lengths and lengths[0].isdigit() else limit + 1
+    # A client that waits for a 100 is told by the server whether to send it.
+    if announced > limit or values_of(request.fields, b"expect"):
+        return False
+    request.body = await read_body(request, limit, timeout)
+    return True

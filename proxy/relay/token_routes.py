@@ -1,0 +1,203 @@
+"""The routes on which clients get tokens, exchange them, and give them back.
+
+| route | what goes to the server | what is done |
+|---|---|---|
+| login, register, token | all, as it came | a successful answer opens a session |
+| refresh | what leads to no session | the client is given the session's current pair |
+| logout | with the tokens that are really current | a successful answer ends the session |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from proxy.credentials import (
+    MAX_BODY,
+    Pair,
+    read_pair,
+    read_refresh,
+    with_bearer,
+    with_refresh,
+    write_pair,
+)
+from proxy.headers import RawFields
+from proxy.live import Snapshot
+from proxy.relay.bodies import has_length, read_body
+from proxy.relay.door import Door, Send, cookie_from, without_own
+from proxy.relay.hold import Hold
+from proxy.relay.http import Exchange, Fields
+from proxy.relay.takeover import ClientConnection, Request
+from proxy.session_settings import SessionPaths
+from proxy.session_settings import Sessions as Settings
+from proxy.sessions.known import Ticket
+
+
+class Route(Enum):
+    """A route of tokens."""
+
+    ISSUE = auto()
+    REFRESH = auto()
+    LOGOUT = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer that Segue gives in the server's place."""
+
+    status: int
+    fields: RawFields
+    body: bytes = field(repr=False)
+
+
+class TokenRoutes:
+    """Serves them."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._paths: SessionPaths | None = None
+        self._routes: Mapping[bytes, Route] = {}
+
+    def find(self, snapshot: Snapshot, method: str, target: bytes) -> Route | None:
+        """The route that a request is for; None for nearly all."""
+        if method != "POST":
+            return None
+        paths = snapshot.config.sessions.paths
+        if paths is not self._paths:
+            self._paths = paths
+            self._routes = {
+                **{path.encode(): Route.ISSUE for path in paths.login},
+                paths.refresh.encode(): Route.REFRESH,
+                paths.logout.encode(): Route.LOGOUT,
+            }
+        return self._routes.get(target.partition(b"?")[0])
+
+    async def exchange(
+        self,
+        route: Route,
+        client: ClientConnection,
+        request: Request,
+        snapshot: Snapshot,
+        fields: Fields,
+        send: Send,
+    ) -> Exchange | Reply:
+        """Answer a request for one of them.
+
+        Raises:
+            SessionEnded: the session that its token leads to has ended.
+            Unavailable: the session can be neither renewed nor ended at the moment.
+            ClientError: the body is too large, too slow, or broken.
+        """
+        settings = snapshot.config.sessions
+        cookie = cookie_from(request.fields, settings)
+        fields = without_own(fields, settings)
+        if route is Route.ISSUE:
+            return await self._issue(settings, fields, send)
+        fields, body = await _whole_body(client, request, fields, snapshot.config.timeouts.body)
+        refresh = read_refresh(body)
+        if route is Route.REFRESH:
+            return await self._refresh(settings, refresh, cookie, fields, send)
+        guest = await self._door.enter(snapshot, request, b"", upgrade=False)
+        ticket = None if guest is None else guest.ticket
+        if ticket is None and refresh is not None:
+            ticket = await self._door.sessions.routes.session_of(refresh, cookie)
+        if ticket is None:
+            return await send(fields)
+        return await self._log_out(settings, ticket, request, body, fields, send)
+
+    async def _issue(self, settings: Settings, fields: Fields, send: Send) -> Exchange:
+        """Pass the server's answer on, once its tokens are known."""
+        hold = Hold(_is_success)
+        exchange = await send(_asking_for_identity(fields), hold)
+        if hold.head is not None:
+            routes = self._door.sessions.routes
+            pair = read_pair(hold.body)
+            cookie = await routes.capture(pair)
+            if cookie is not None:
+                hold.head.fields.append(_cookie(settings, cookie, settings.lifetime))
+            hold.let_go()
+        return exchange
+
+    async def _refresh(
+        self, settings: Settings, token: str | None, cookie: str, fields: Fields, send: Send
+    ) -> Exchange | Reply:
+        given = None
+        if token is not None:
+            given = await self._door.sessions.routes.exchange(token, cookie, fields)
+        if given is None:
+            return await self._issue(settings, fields, send)
+        if isinstance(given, Pair):
+            assert given.refresh is not None
+            kind = (b"Content-Type", b"application/json")
+            return Reply(
+                200,
+                (kind, (b"Cache-Control", b"no-store")),
+                write_pair(given.access, given.refresh),
+            )
+        fitting = [item for item in given.fields if item[0].lower() in _OF_A_REFUSAL]
+        return Reply(given.status, fitting, given.body)
+
+    async def _log_out(
+        self,
+        settings: Settings,
+        ticket: Ticket,
+        request: Request,
+        body: bytes,
+        fields: Fields,
+        send: Send,
+    ) -> Exchange:
+        hold = Hold(_is_success)
+        async with self._door.sessions.routes.logging_out(ticket, fields) as leaving:
+            if leaving is None:
+                return await send(fields)
+            request.body = with_refresh(body, leaving.refresh)
+            request.chunked = False
+            exchange = await send(_with_json(with_bearer(fields, leaving.access), request), hold)
+            leaving.done = hold.head is not None
+        if hold.head is not None:
+            if settings.proof == "cookie":
+                hold.head.fields.append(_cookie(settings, "", 0))
+            hold.let_go()
+        return exchange
+
+
+_OF_A_REFUSAL = frozenset({b"content-type", b"www-authenticate"})
+
+
+def _is_success(status: int) -> bool:
+    return 200 <= status < 300
+
+
+def _asking_for_identity(fields: Fields) -> Fields:
+    kept = [item for item in fields if item[0].lower() != b"accept-encoding"]
+    return [*kept, (b"Accept-Encoding", b"identity")]
+
+
+def _with_json(fields: Fields, request: Request) -> Fields:
+    kept = [item for item in fields if item[0].lower() not in (b"content-length", b"content-type")]
+    size = len(request.body or b"")
+    return [
+        *kept,
+        (b"Content-Type", b"application/json"),
+        (b"Content-Length", b"%d" % size),
+    ]
+
+
+def _cookie(settings: Settings, value: str, age: float) -> tuple[bytes, bytes]:
+    """Set the session's cookie (RFC 6265 section 4.1)."""
+    text = f"{settings.cookie}={value}; Path=/; Max-Age={int(age)}; HttpOnly; Secure; SameSite=Lax"
+    return b"Set-Cookie", text.encode()
+
+
+async def _whole_body(
+    client: ClientConnection, request: Request, fields: Fields, timeout: float
+) -> tuple[Fields, bytes]:
+    """Read the body of a request that is about a refresh token; returns its fields too."""
+    if request.body is None and (request.chunked or has_length(request.fields)):
+        if any(name.lower() == b"expect" for name, _ in fields):
+            # Nobody else would say it: the server is not asked before the body is here.
+            client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            fields = [item for item in fields if item[0].lower() != b"expect"]
+        request.body = await read_body(request, MAX_BODY, timeout)
+    return fields, request.body or b""

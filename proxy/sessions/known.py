@@ -1,0 +1,181 @@
+"""What this process remembers of sessions, so that a valid token costs one look into a dict."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, TypeVar
+from weakref import WeakValueDictionary
+
+from proxy import renewal
+from proxy.headers import RawFields
+from proxy.renewal import Rules
+from proxy.store.base import Record
+from proxy.values import HandleKind
+from proxy.versions import Version
+
+MAX_TICKETS: Final = 20_000
+MAX_STRANGERS: Final = 10_000
+
+_T = TypeVar("_T")
+
+
+class Outcome(StrEnum):
+    """What became of the wish for newer tokens."""
+
+    RENEWED = "renewed"
+    ENDED = "ended"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The server's answer to the refresh that ended a session."""
+
+    status: int
+    fields: RawFields
+    body: bytes = field(repr=False)
+
+
+class Known:
+    """One session, as this process knows it.
+
+    What concerns tokens is in seconds since 1970; `checked`, `touched`, `resume` and `storm` are on
+    the loop's clock, which nobody sets back.
+
+    Attributes:
+        record: the newest that was read or written.
+        access: its access token in plain; empty where it has ended.
+        due, expires: when that token is to be renewed, and when it ends.
+        over: when the session is, by its age or idleness.
+        oldest: the lowest delivery that is not superseded.
+        version: that the client told last.
+        checked: when the store was asked last.
+        touched: when its use was noted last.
+        flight: the refresh that is under way.
+        context: the fields that a refresh without a request goes with.
+        sockets: how many WebSockets of it are open.
+        resume: not before then is a refresh tried again that has failed.
+        failures: how many have failed since the last success.
+        storm: not before then is a refresh tried again because the server refuses the token.
+        storm_passing: whether that was for a reason that passes.
+        condemned: the keyed hash of the refresh token that the server has refused, where that
+            could not be written down yet.
+        refusal: what the server said then.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "access",
+        "checked",
+        "condemned",
+        "context",
+        "due",
+        "expires",
+        "failures",
+        "flight",
+        "oldest",
+        "over",
+        "record",
+        "refusal",
+        "resume",
+        "sockets",
+        "storm",
+        "storm_passing",
+        "touched",
+        "version",
+    )
+
+    def __init__(self, record: Record, access: str, rules: Rules, now: float) -> None:
+        self.flight: asyncio.Task[Outcome] | None = None
+        self.context: RawFields = ()
+        self.sockets = 0
+        self.resume = 0.0
+        self.failures = 0
+        self.storm = 0.0
+        self.storm_passing = False
+        self.condemned = b""
+        self.refusal: Refusal | None = None
+        self.checked = now
+        self.touched = now
+        self.adopt(record, access, rules)
+
+    def adopt(self, record: Record, access: str, rules: Rules) -> None:
+        """Know this of it from now on."""
+        self.record = record
+        self.access = access
+        self.due = renewal.due(record, rules)
+        self.expires = record.access_expires
+        self.over = renewal.over(record, rules)
+        self.oldest = min(
+            (
+                handle.order
+                for handle in record.handles
+                if handle.superseded is None and handle.kind is not HandleKind.COOKIE
+            ),
+            default=0,
+        )
+        self.version = Version.parse(record.version) if record.version else None
+
+
+@dataclass(slots=True)
+class Ticket:
+    """An access token that a client presented, and the session that it leads to.
+
+    Attributes:
+        order: with which delivery the client got it.
+        cookie: the cookie that came along and belongs to the session; empty without one.
+    """
+
+    known: Known
+    order: int
+    cookie: str = field(default="", repr=False)
+
+
+class Memory:
+    """The tickets and sessions that were seen lately; the oldest give way."""
+
+    def __init__(self) -> None:
+        self.tickets: dict[str, Ticket] = {}
+        self.unsaved: dict[str, Known] = {}
+        self.with_sockets: dict[str, Known] = {}
+        self._strangers: dict[str, float] = {}
+        self._known: WeakValueDictionary[str, Known] = WeakValueDictionary()
+
+    def known(self, session: str) -> Known | None:
+        """The session, if anything still refers to it."""
+        return self._known.get(session)
+
+    def all_known(self) -> list[Known]:
+        """The sessions of all that is remembered."""
+        return list(self._known.values())
+
+    def add(self, known: Known) -> None:
+        """Remember a session for as long as something refers to it."""
+        self._known[known.record.session] = known
+
+    def remember(self, token: str, ticket: Ticket) -> None:
+        """Remember where a token leads to."""
+        self._strangers.pop(token, None)
+        _put(self.tickets, token, ticket, MAX_TICKETS)
+
+    def estrange(self, token: str, until: float) -> None:
+        """Remember for a while that a token leads nowhere."""
+        self.tickets.pop(token, None)
+        _put(self._strangers, token, until, MAX_STRANGERS)
+
+    def forget_strangers(self) -> None:
+        """Look for every token anew: what led nowhere may now be known to have ended."""
+        self._strangers.clear()
+
+    def is_stranger(self, token: str, now: float) -> bool:
+        """Whether it was looked for in vain a moment ago."""
+        return now < self._strangers.get(token, 0.0)
+
+
+def _put(into: dict[str, _T], key: str, value: _T, bound: int) -> None:
+    into.pop(key, None)
+    while len(into) >= bound:
+        del into[next(iter(into))]
+    into[key] = value

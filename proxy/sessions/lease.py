@@ -1,0 +1,75 @@
+"""Who may present a session's refresh token: one holder of its lease, over all processes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from proxy.errors import StoreAway
+from proxy.sessions.known import Known
+from proxy.sessions.ledger import Ledger
+
+TTL: Final = 6.0
+"""Seconds after which the lease of a process that died is free. While its holder lives it is
+extended three times as often, so that it outlives every call that is made under it."""
+
+_PATIENCE: Final = 30.0
+_FIRST_PAUSE: Final = 0.02
+_LONGEST_PAUSE: Final = 0.25
+
+
+@asynccontextmanager
+async def held(ledger: Ledger, known: Known, owner: str) -> AsyncIterator[int]:
+    """Hold the lease of a session; yields its fencing number.
+
+    What is known of the session has then been read again, so that whatever the holder before has
+    done is known too.
+
+    Args:
+        ledger: memory and store.
+        known: the session.
+        owner: a name of this holder; no other uses it.
+
+    Raises:
+        StoreAway: the store does not answer, or somebody else does not give the lease back.
+    """
+    fence = await _acquired(ledger, known, owner)
+    keeper = asyncio.create_task(_extend(ledger, known, owner))
+    try:
+        await ledger.reread(known)
+        yield fence
+    finally:
+        keeper.cancel()
+        await asyncio.wait((keeper,))
+        with suppress(StoreAway):
+            await ledger.asked(ledger.store.release, known.record.session, owner)
+
+
+async def _acquired(ledger: Ledger, known: Known, owner: str) -> int:
+    store, session = ledger.store, known.record.session
+    fence = await ledger.asked(store.acquire, session, owner, TTL)
+    if fence is not None:
+        return fence
+    ledger.counts.lease_waits += 1
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _PATIENCE
+    pause = _FIRST_PAUSE
+    while loop.time() < deadline:
+        # A store that has lost the session gives no lease of it either: this puts it back.
+        await ledger.reread(known)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
+        fence = await ledger.asked(store.acquire, session, owner, TTL)
+        if fence is not None:
+            return fence
+    raise StoreAway("another process holds the session's lease for too long")
+
+
+async def _extend(ledger: Ledger, known: Known, owner: str) -> None:
+    while True:
+        await asyncio.sleep(TTL / 3)
+        with suppress(StoreAway):
+            if not await ledger.asked(ledger.store.extend, known.record.session, owner, TTL):
+                return  # Too late. Whoever has it now has a higher fencing number.

@@ -1,0 +1,181 @@
+"""What this process remembers of sessions and what the store says, brought together.
+
+Whichever knows the newer generation, or the end, is right: a store that came back with older
+records is put right by those who remember newer ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final, ParamSpec, TypeVar
+
+from proxy import renewal
+from proxy.errors import StoreAway, StoreFull
+from proxy.renewal import Rules
+from proxy.sealing import Sealer, Unsealable
+from proxy.sessions.counts import Counts
+from proxy.sessions.known import Known, Memory
+from proxy.store.base import Record, Store
+
+_T = TypeVar("_T")
+_P = ParamSpec("_P")
+
+_PAUSE: Final = 1.0
+"""Seconds for which a store that was away is not asked again: a request costs no time limit then,
+only the first of each second does."""
+
+_TRIES: Final = 8
+"""Writers of one record at the same moment, beyond which a change is given up."""
+
+Change = Callable[[Record], Record | None]
+"""Says what a record becomes; the same record for nothing, None where it does not apply."""
+
+
+class Ledger:
+    """The one place that asks the store.
+
+    Attributes:
+        memory: what is remembered.
+        sealer: opens and closes tokens.
+        counts: where it is counted.
+        clock: seconds since 1970.
+        rules: those of the configuration that serves.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        sealer: Sealer,
+        counts: Counts,
+        clock: Callable[[], float],
+        rules: Callable[[], Rules],
+    ) -> None:
+        self.memory = Memory()
+        self.store = store
+        self.sealer = sealer
+        self.counts = counts
+        self.clock = clock
+        self.rules = rules
+        self._not_before = 0.0
+
+    async def find(self, *digests: bytes) -> Known | None:
+        """The session that one of these handles leads to.
+
+        Raises:
+            StoreAway: nobody can say.
+        """
+        record = await self.asked(self.store.find, *digests)
+        if record is None:
+            return None
+        known = self.memory.known(record.session)
+        if known is None:
+            return self.know(record)
+        await self._reconcile(known, record)
+        return known
+
+    def know(self, record: Record) -> Known:
+        """Remember a session that was not known here."""
+        now = asyncio.get_running_loop().time()
+        known = Known(record, self._opened(record), self.rules(), now)
+        self.memory.add(known)
+        return known
+
+    def adopt(self, known: Known, record: Record) -> None:
+        """Take a record for what is known of its session."""
+        same = record.access == known.record.access
+        access = known.access if same else self._opened(record)
+        if record.generation != known.record.generation:
+            known.failures = 0
+            known.resume = 0.0
+        known.adopt(record, access, self.rules())
+
+    async def reread(self, known: Known) -> None:
+        """Ask the store what is new of a session.
+
+        Raises:
+            StoreAway: it does not answer.
+        """
+        await self._reconcile(known, await self.asked(self.store.load, known.record.session))
+
+    async def update(self, known: Known, change: Change, fence: int | None = None) -> bool:
+        """Write a change of a record, whatever others write meanwhile.
+
+        Args:
+            known: whose record.
+            change: asked again whenever somebody else was faster.
+            fence: that of the lease under which the change was decided.
+
+        Returns:
+            Whether it is written. What is known is then what is written.
+
+        Raises:
+            StoreAway: the store does not answer.
+            StoreFull: there is no room for one more session.
+        """
+        for _ in range(_TRIES):
+            wanted = change(known.record)
+            if wanted is None:
+                return False
+            if wanted is known.record:
+                return True
+            saved = await self.asked(self.store.save, wanted, fence=fence)
+            if saved is not None:
+                self.adopt(known, saved)
+                return True
+            await self.reread(known)
+        return False
+
+    def keep(self, known: Known, record: Record) -> None:
+        """Know a record that could not be written; `upkeep` writes it when the store is back."""
+        self.adopt(known, record)
+        self.memory.unsaved[record.session] = known
+        self.counts.unsaved = len(self.memory.unsaved)
+
+    def saved(self, known: Known) -> None:
+        """It is in the store again."""
+        self.memory.unsaved.pop(known.record.session, None)
+        self.counts.unsaved = len(self.memory.unsaved)
+
+    async def asked(
+        self, ask: Callable[_P, Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """What the store answers; whether it does is remembered.
+
+        Raises:
+            StoreAway: it does not, or did not a moment ago.
+        """
+        now = asyncio.get_running_loop().time()
+        if now < self._not_before:
+            raise StoreAway("the session store did not answer a moment ago")
+        try:
+            reply = await ask(*args, **kwargs)
+        except StoreAway:
+            self.counts.up = False
+            self._not_before = asyncio.get_running_loop().time() + _PAUSE
+            raise
+        self.counts.up = True
+        return reply
+
+    async def _reconcile(self, known: Known, stored: Record | None) -> None:
+        known.checked = asyncio.get_running_loop().time()
+        ours = known.record
+        if stored is not None and not renewal.succeeds(ours, stored):
+            self.adopt(known, stored)
+            return
+        if stored is None and ours.purge_after <= self.clock():
+            return  # It was removed because it was over.
+        revision = 0 if stored is None else stored.revision
+        with suppress(StoreFull):
+            saved = await self.asked(self.store.save, replace(ours, revision=revision))
+            if saved is not None and known.record is ours:
+                self.adopt(known, saved)
+
+    def _opened(self, record: Record) -> str:
+        """The access token in plain; empty where there is none that can be opened."""
+        try:
+            return self.sealer.unseal(record.access) if record.access else ""
+        except Unsealable:
+            return ""

@@ -1,0 +1,44 @@
+"""What a process needs for its sessions, made from the configuration."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from structlog.typing import FilteringBoundLogger
+
+from proxy.metrics import Metrics
+from proxy.session_settings import Sessions as Settings
+from proxy.session_settings import Store as StoreSettings
+from proxy.sessions.call import Connect
+from proxy.sessions.registry import Sessions
+from proxy.store.opening import open_sealer, open_store
+
+
+def open_sessions(
+    store: StoreSettings,
+    state_dir: Path,
+    connect: Connect,
+    settings: Callable[[], Settings],
+    metrics: Metrics,
+    log: FilteringBoundLogger,
+) -> Sessions:
+    """Open the store, and what is built on it.
+
+    Args:
+        store: the section `store` of the configuration.
+        state_dir: for a SQLite file, and for a key where none is configured.
+        connect: opens connections to the server.
+        settings: gives the section `sessions` that serves.
+        metrics: is to show what is counted.
+        log: for what happens to sessions.
+
+    Raises:
+        ConfigError: the store or a key cannot be used.
+    """
+    opened = open_store(store, state_dir)
+    sealer = open_sealer(store, state_dir, log)
+    sessions = Sessions(opened, sealer, connect, settings, time.time, log, store.purge)
+    sessions.counts.show(metrics)
+    return sessions

@@ -1,0 +1,291 @@
+"""What the data plane asks of sessions: whose token is this, and which one goes upstream?"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+from structlog.typing import FilteringBoundLogger
+
+from proxy import renewal, tokens
+from proxy.credentials import carried
+from proxy.errors import SessionEnded, StoreAway, Unavailable
+from proxy.headers import RawFields
+from proxy.renewal import Rules, Standing
+from proxy.sealing import Sealer
+from proxy.selection import Selection
+from proxy.session_settings import Sessions as Settings
+from proxy.sessions.call import Connect
+from proxy.sessions.counts import Counts, Trigger
+from proxy.sessions.known import Known, Outcome, Ticket
+from proxy.sessions.ledger import Ledger
+from proxy.sessions.proof import presented, proven
+from proxy.sessions.renewals import Renewals
+from proxy.sessions.routes import Routes
+from proxy.sessions.upkeep import Upkeep
+from proxy.store.base import MAX_TEXT, Store
+from proxy.values import HandleKind, VersionSource
+
+TRUST: Final = 5.0
+"""Seconds for which the store is not asked again about a session: how late a replica learns that
+one was ended at another."""
+
+_STRANGE: Final = 10.0
+"""Seconds for which a token that leads nowhere is not looked for again."""
+
+_TOUCH: Final = 60.0
+
+_TOLD: Final = frozenset(
+    {
+        VersionSource.HEADER,
+        VersionSource.SUBPROTOCOL,
+        VersionSource.QUERY,
+        VersionSource.COOKIE,
+    }
+)
+
+
+class Sessions:
+    """The sessions of this process.
+
+    Attributes:
+        counts: for the metrics page.
+        routes: what happens on the routes of tokens.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        sealer: Sealer,
+        connect: Connect,
+        settings: Callable[[], Settings],
+        clock: Callable[[], float],
+        log: FilteringBoundLogger,
+        purge: float,
+    ) -> None:
+        """Construct; nothing is asked of the store yet.
+
+        Args:
+            store: where records are.
+            sealer: opens and closes them.
+            connect: opens connections to the server.
+            settings: those that serve.
+            clock: seconds since 1970.
+            log: for what happens to sessions, without tokens.
+            purge: seconds between two removals of what is over.
+        """
+        self.counts = Counts()
+        self._settings = settings
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._ledger = Ledger(store, sealer, self.counts, clock, self._rules)
+        self._memory = self._ledger.memory
+        self._renewals = Renewals(self._ledger, connect, settings, log)
+        self._upkeep = Upkeep(self._ledger, self._renewals, log, purge)
+        self.routes = Routes(self._ledger, self._renewals, settings)
+
+    # Requests.
+
+    async def ticket(self, token: str, cookie: str) -> Ticket | None:
+        """Where a token leads to; None for one that no login through this proxy produced.
+
+        Args:
+            token: the access token that a client presents.
+            cookie: the cookie of its session; empty where none came along or none is asked for.
+
+        Raises:
+            SessionEnded: its user has logged out.
+            StoreAway: it has ended, and nobody can say whether it may be renewed.
+        """
+        ticket = self._memory.tickets.get(token)
+        if ticket is None:
+            if self._memory.is_stranger(token, self._loop.time()):
+                return None
+        else:
+            known = ticket.known
+            if (
+                ticket.order == known.oldest
+                and self._loop.time() < known.checked + TRUST
+                and self._clock() < known.over
+                and (not cookie or hmac.compare_digest(cookie.encode(), ticket.cookie.encode()))
+                and (cookie or self._settings().proof != "cookie")
+                and known.record.ended is None
+            ):
+                return ticket
+        return await self._look_up(token, cookie, ticket)
+
+    async def fresh(
+        self, ticket: Ticket, fields: RawFields, trigger: Trigger = Trigger.EXPIRY
+    ) -> str | None:
+        """The access token that goes upstream; None where the client's own is to go.
+
+        Args:
+            ticket: of the token that the client presented.
+            fields: those of the request, as they are forwarded.
+            trigger: what a renewal is counted under.
+
+        Raises:
+            Unavailable: the token has ended and cannot be renewed at the moment.
+        """
+        known = ticket.known
+        if self._clock() < known.due:
+            return known.access or None
+        return await self._renewals.current(known, trigger, fields)
+
+    def is_near_its_end(self, ticket: Ticket) -> bool:
+        """Whether the session's token should have been renewed before it was sent."""
+        return self._clock() >= ticket.known.due
+
+    async def after_refusal(
+        self, ticket: Ticket, sent: str, trigger: Trigger, fields: RawFields
+    ) -> str | None:
+        """The token for a second try, once the server has refused the one that was sent.
+
+        None where the server's refusal stands.
+
+        Raises:
+            Unavailable: there may be one later.
+        """
+        known = ticket.known
+        if known.record.ended is not None:
+            return None
+        if known.access and known.access != sent:
+            return known.access  # Somebody else has renewed it meanwhile.
+        if self._loop.time() < known.storm:
+            if known.storm_passing:
+                raise Unavailable("the session cannot be renewed at the moment")
+            return None
+        if not renewal.may_force(known.record, self._clock()):
+            return None
+        seen = known.record.generation
+        outcome = await self._renewals.renew(known, seen, trigger, fields)
+        if outcome is Outcome.RENEWED:
+            return known.access
+        if outcome is Outcome.ENDED:
+            return None
+        self._calm(known, passing=True)
+        raise Unavailable("the session cannot be renewed at the moment")
+
+    def refused_again(self, ticket: Ticket) -> None:
+        """The server has refused the fresh token too."""
+        self._calm(ticket.known, passing=False)
+
+    def note(self, ticket: Ticket, selection: Selection) -> None:
+        """Note that a session was used, and by which version of the client."""
+        known = ticket.known
+        told = selection.version is not None and selection.source in _TOLD
+        if told and selection.version != known.version:
+            assert selection.version is not None
+            version, cohort = selection.version.text[:MAX_TEXT], selection.cohort or ""
+        elif self._loop.time() - known.touched >= min(_TOUCH, self._settings().idle / 10):
+            version, cohort = known.record.version, known.record.cohort
+        else:
+            return
+        self._touch(known, version, cohort)
+
+    # WebSockets.
+
+    def socket_opened(self, ticket: Ticket, fields: RawFields) -> None:
+        """A WebSocket of a session has opened: it is kept renewed."""
+        known = ticket.known
+        known.sockets += 1
+        known.context = carried(fields)
+        self._memory.with_sockets[known.record.session] = known
+
+    def socket_closed(self, ticket: Ticket) -> None:
+        """It has closed."""
+        known = ticket.known
+        known.sockets -= 1
+        if not known.sockets:
+            self._memory.with_sockets.pop(known.record.session, None)
+
+    # The process.
+
+    def tick(self) -> None:
+        """Do what is due; called twice a second."""
+        self._upkeep.tick()
+
+    async def drain(self, timeout: float) -> bool:
+        """Wait for the refreshes that are under way, and write what is unsaved.
+
+        Returns whether nothing was left.
+        """
+        if waiting := self._renewals.under_way:
+            await asyncio.wait(waiting, timeout=timeout)
+        return await self._upkeep.finish() and not self._renewals.under_way
+
+    async def close(self) -> None:
+        """Give up what is left, and the store."""
+        await self._upkeep.close()
+        if left := self._renewals.under_way:
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left)
+        await self._ledger.store.close()
+
+    # Steps.
+
+    def _rules(self) -> Rules:
+        settings = self._settings()
+        return Rules(
+            refresh_before=settings.refresh_before,
+            lifetime=settings.lifetime,
+            idle=settings.idle,
+            replay_window=settings.replay_window,
+        )
+
+    async def _look_up(self, token: str, cookie: str, ticket: Ticket | None) -> Ticket | None:
+        claims = tokens.read(token)
+        if claims is None:
+            return None
+        digests = self._ledger.sealer.digests(token)
+        known = None if ticket is None else ticket.known
+        try:
+            if known is None:
+                known = await self._ledger.find(*digests)
+            else:
+                await self._ledger.reread(known)
+        except StoreAway:
+            if known is None:
+                if self._clock() < claims.exp:
+                    return None
+                raise
+            known.checked = self._loop.time()  # What is known has to do.
+        handle = None if known is None else renewal.handle_of(known.record, digests)
+        if known is None or handle is None or handle.kind is not HandleKind.ACCESS:
+            self._stranger(token)
+            return None
+        if known.record.ended is not None:
+            self._memory.tickets.pop(token, None)
+            raise SessionEnded("the session has ended")
+        now = self._clock()
+        if renewal.standing(handle, now, self._rules()) is not Standing.GOOD or now >= known.over:
+            self._stranger(token)
+            return None
+        if not proven(self._ledger, self._settings(), known.record, cookie):
+            return None
+        await presented(self._ledger, known, handle.order)
+        ticket = Ticket(known, handle.order, cookie)
+        self._memory.remember(token, ticket)
+        return ticket
+
+    def _stranger(self, token: str) -> None:
+        self._memory.estrange(token, self._loop.time() + _STRANGE)
+
+    def _calm(self, known: Known, *, passing: bool) -> None:
+        known.storm = self._loop.time() + renewal.STORM
+        known.storm_passing = passing
+
+    def _touch(self, known: Known, version: str, cohort: str) -> None:
+        now = self._clock()
+        known.touched = self._loop.time()
+        self._ledger.adopt(known, replace(known.record, used=now, version=version, cohort=cohort))
+        self._renewals.soon(self._write_use(known.record.session, now, version, cohort))
+
+    async def _write_use(self, session: str, used: float, version: str, cohort: str) -> None:
+        with suppress(StoreAway):
+            await self._ledger.asked(self._ledger.store.touch, session, used, version, cohort)

@@ -1,0 +1,323 @@
+"""Renewing a session: once for all who wait, over all processes.
+
+A renewal is a task of its own, a flight. No request's end cancels it, and whoever waits for it
+gives up alone. It holds the session's lease, looks whether somebody else was faster, writes down
+which token it is about to present, presents it, and writes down what came of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, Final
+
+from structlog.typing import FilteringBoundLogger
+
+from proxy import renewal, tokens
+from proxy.credentials import Pair, carried, is_token_error, read_pair
+from proxy.errors import StoreAway, Unavailable, UpstreamError
+from proxy.headers import RawFields
+from proxy.renewal import Presenting, Tokens, Verdict
+from proxy.sealing import Unsealable
+from proxy.session_settings import Sessions as Settings
+from proxy.sessions.call import Answer, Connect, present
+from proxy.sessions.counts import Trigger
+from proxy.sessions.known import Known, Outcome, Refusal
+from proxy.sessions.lease import held
+from proxy.sessions.ledger import Ledger
+from proxy.store.base import Record
+
+_FIRST_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 30.0
+_UNKNOWN_PAUSE: Final = 5.0
+"""Seconds until a refresh is tried again: after a failure, doubling; after an answer was lost."""
+
+_SECOND_LOOKS: Final = (0.0, 0.5, 1.5)
+"""Seconds between looks for a newer generation, where a token is refused that somebody may have
+presented before: the one who got its answer may still be writing it down."""
+
+
+class Renewals:
+    """Makes sessions have newer tokens."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        connect: Connect,
+        settings: Callable[[], Settings],
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._ledger = ledger
+        self._connect = connect
+        self._settings = settings
+        self._log = log
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._owners = (f"{secrets.token_hex(8)}-{number}" for number in itertools.count())
+
+    @property
+    def under_way(self) -> set[asyncio.Task[Any]]:
+        """The flights that have not landed, and what else is to be done to its end."""
+        return set(self._tasks)
+
+    def next_owner(self) -> str:
+        """A name for the holder of a lease."""
+        return next(self._owners)
+
+    async def renew(self, known: Known, seen: int, trigger: Trigger, fields: RawFields) -> Outcome:
+        """Wait until a session has a newer generation of tokens than the one that was seen.
+
+        Args:
+            known: the session.
+            seen: the generation whose access token will not do.
+            trigger: why not.
+            fields: those of the request, as they are forwarded.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._settings().wait
+        while True:
+            if known.record.ended is not None:
+                return Outcome.ENDED
+            if known.record.generation > seen:
+                return Outcome.RENEWED
+            if loop.time() < known.resume and known.flight is None:
+                return Outcome.UNAVAILABLE
+            flight = known.flight
+            if flight is None:
+                flight = self._take_off(known, seen, trigger, carried(fields))
+            else:
+                self._ledger.counts.waiters += 1
+            done, _ = await asyncio.wait((flight,), timeout=max(deadline - loop.time(), 0))
+            if not done or flight.cancelled():
+                return Outcome.UNAVAILABLE
+            if flight.result() is not Outcome.RENEWED:
+                return flight.result()
+
+    async def current(self, known: Known, trigger: Trigger, fields: RawFields) -> str | None:
+        """The access token of a session, renewed; None where the session has ended.
+
+        Raises:
+            Unavailable: the one there is has ended, and cannot be renewed at the moment.
+        """
+        generation = known.record.generation
+        outcome = await self.renew(known, generation, trigger, fields)
+        if outcome is Outcome.RENEWED or (
+            outcome is Outcome.UNAVAILABLE and self._ledger.clock() < known.expires
+        ):
+            return known.access or None
+        if outcome is Outcome.ENDED:
+            return None
+        raise Unavailable("the session cannot be renewed at the moment")
+
+    def soon(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do something that no request's end cancels, and that the drain waits for."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _take_off(
+        self, known: Known, seen: int, trigger: Trigger, context: RawFields
+    ) -> asyncio.Task[Outcome]:
+        def landed(task: asyncio.Task[Outcome]) -> None:
+            self._tasks.discard(task)
+            known.flight = None
+
+        flight = asyncio.create_task(self._fly(known, seen, trigger, context))
+        known.flight = flight
+        self._tasks.add(flight)
+        flight.add_done_callback(landed)
+        return flight
+
+    async def _fly(self, known: Known, seen: int, trigger: Trigger, context: RawFields) -> Outcome:
+        try:
+            async with held(self._ledger, known, self.next_owner()) as fence:
+                return await self.renew_held(known, seen, trigger, context, fence)
+        except StoreAway:
+            # Without a record of what is presented nothing is presented.
+            return self._failed(known, trigger, "store_away")
+        except Exception as error:  # noqa: BLE001 (waiters get an answer whatever happens)
+            self._log.error("a refresh failed", kind=type(error).__name__)
+            return self._failed(known, trigger, "unavailable")
+
+    async def renew_held(
+        self, known: Known, seen: int, trigger: Trigger, context: RawFields, fence: int
+    ) -> Outcome:
+        """Do what `renew` waits for, under the session's lease and just after reading it.
+
+        Raises:
+            StoreAway: it is not known, or not written down, how things stand.
+        """
+        ledger = self._ledger
+        record, now = known.record, ledger.clock()
+        if record.ended is not None:
+            return Outcome.ENDED
+        if record.generation > seen:
+            return Outcome.RENEWED
+        if now >= known.over:
+            return await self._end(known, trigger, "", fence)
+        try:
+            token = ledger.sealer.unseal(record.refresh)
+        except Unsealable:
+            return self._failed(known, trigger, "unavailable")
+        digests = ledger.sealer.digests(token)
+        if known.condemned in digests:
+            return await self._end(known, trigger, "refused", fence)
+        may = renewal.presenting(record, digests)
+        if may is Presenting.NEVER:
+            if now < known.expires and trigger is not Trigger.REJECTED:
+                return self._failed(known, trigger, "unavailable")
+            return await self._end(known, trigger, "lost", fence)
+        tries = 1 if may is Presenting.FIRST else 2
+        before = record.attempt
+        if not await ledger.update(
+            known, lambda current: _attempting(current, seen, digests[0], tries, now), fence
+        ):
+            return self._moved_on(known, seen)
+        settings = self._settings()
+        try:
+            answer = await present(
+                self._connect, settings.paths.refresh, token, context, settings.timeout
+            )
+        except UpstreamError:
+            # Nothing was sent: the token is as it was before.
+            await self._write(known, lambda current: replace(current, attempt=before), fence)
+            return self._failed(known, trigger, "unavailable")
+        return await self._conclude(known, trigger, answer, token, tries, fence)
+
+    async def _conclude(
+        self,
+        known: Known,
+        trigger: Trigger,
+        answer: Answer,
+        token: str,
+        tries: int,
+        fence: int,
+    ) -> Outcome:
+        """Write down what the server's answer means."""
+        ledger = self._ledger
+        now = ledger.clock()
+        pair = read_pair(answer.body) if 200 <= answer.status < 300 else None
+        issued = None if pair is None else self.seal(pair, token, now)
+        verdict = renewal.judge(
+            answer.status,
+            token_error=is_token_error(answer.body),
+            readable=issued is not None,
+        )
+        if issued is not None:
+            assert pair is not None
+            rotated = pair.refresh not in (None, token)
+            digest = ledger.sealer.digest(token)
+            await self._succeed(known, issued, digest if rotated else None, now, fence)
+            ledger.counts.refreshes[trigger.value, "renewed"] += 1
+            ledger.counts.ages["renewed"].observe(now - known.record.created)
+            return Outcome.RENEWED
+        if verdict is Verdict.REFUSED:
+            known.condemned = ledger.sealer.digest(token)
+            known.refusal = Refusal(answer.status, answer.fields, answer.body)
+            for pause in _SECOND_LOOKS[: 1 if tries == 1 else None]:
+                await asyncio.sleep(pause)
+                generation = known.record.generation
+                await ledger.reread(known)
+                if known.record.generation > generation or known.record.ended is not None:
+                    return self._moved_on(known, generation)
+            return await self._end(known, trigger, "refused", fence)
+        if verdict is Verdict.UNAVAILABLE:
+            await self._write(known, renewal.unpresented, fence)
+            return self._failed(known, trigger, "unavailable")
+        return self._failed(known, trigger, "unknown", _UNKNOWN_PAUSE)
+
+    def seal(self, pair: Pair, presented: str | None, now: float) -> Tokens | None:
+        """The tokens of the server's answer as they are kept; None where they cannot be read.
+
+        Args:
+            pair: what the server issued.
+            presented: the refresh token that stays where there is no new one.
+            now: when the answer came.
+        """
+        refresh = pair.refresh if pair.refresh is not None else presented
+        if refresh is None:
+            return None
+        access_claims, refresh_claims = tokens.read(pair.access), tokens.read(refresh)
+        if access_claims is None or refresh_claims is None:
+            return None
+        sealer = self._ledger.sealer
+        return Tokens(
+            sealer.seal(pair.access),
+            sealer.seal(refresh),
+            renewal.validity(access_claims, now),
+            renewal.validity(refresh_claims, now).expires,
+        )
+
+    async def _succeed(
+        self, known: Known, issued: Tokens, spent: bytes | None, now: float, fence: int
+    ) -> None:
+        """Write down new tokens: they are all that is left of the session.
+
+        Where another holder has taken the lease meanwhile, they are written without it: nobody
+        else can have got newer ones for the token that was taken.
+        """
+        generation = known.record.generation
+
+        def change(current: Record) -> Record | None:
+            if current.ended is not None or current.generation > generation:
+                return None
+            return renewal.renewed(current, issued, spent, now)
+
+        ledger = self._ledger
+        try:
+            if not await ledger.update(known, change, fence):
+                await ledger.update(known, change)
+        except StoreAway:
+            wanted = change(known.record)
+            if wanted is not None:
+                ledger.keep(known, wanted)
+
+    async def _end(self, known: Known, trigger: Trigger, result: str, fence: int) -> Outcome:
+        """End a session; somebody newer may still win."""
+        ledger = self._ledger
+        generation, now = known.record.generation, ledger.clock()
+
+        def change(current: Record) -> Record | None:
+            return None if current.generation > generation else renewal.refused(current, now)
+
+        if not await ledger.update(known, change, fence):
+            return self._moved_on(known, generation)
+        if result:
+            ledger.counts.refreshes[trigger.value, result] += 1
+            ledger.counts.ages["ended"].observe(now - known.record.created)
+            self._log.info("session ended", session=known.record.session, reason=result)
+        return Outcome.ENDED
+
+    async def _write(
+        self, known: Known, change: Callable[[Record], Record | None], fence: int
+    ) -> None:
+        """Write down what may be lost: without it the token only counts as presented."""
+        with suppress(StoreAway):
+            await self._ledger.update(known, change, fence)
+
+    def _failed(
+        self, known: Known, trigger: Trigger, result: str, pause: float = _FIRST_PAUSE
+    ) -> Outcome:
+        ledger = self._ledger
+        ledger.counts.refreshes[trigger.value, result] += 1
+        wait = min(pause * 2**known.failures, _LONGEST_PAUSE)
+        known.failures = min(known.failures + 1, 10)
+        known.resume = asyncio.get_running_loop().time() + wait
+        return Outcome.UNAVAILABLE
+
+    @staticmethod
+    def _moved_on(known: Known, seen: int) -> Outcome:
+        """What it is now that somebody else has written."""
+        if known.record.ended is not None:
+            return Outcome.ENDED
+        return Outcome.RENEWED if known.record.generation > seen else Outcome.UNAVAILABLE
+
+
+def _attempting(current: Record, seen: int, digest: bytes, tries: int, now: float) -> Record | None:
+    if current.ended is not None or current.generation > seen:
+        return None
+    return renewal.attempted(current, digest, tries, now)

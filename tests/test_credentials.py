@@ -1,0 +1,162 @@
+"""Tokens in requests and bodies: found, replaced, and nothing else touched."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy import credentials
+
+NESTED = b"[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("lines", "token"),
+    [
+        ([b"Bearer abc"], "abc"),
+        ([b"bearer abc "], "abc"),
+        ([b"BEARER  abc"], "abc"),
+        ([b"Basic abc"], None),
+        ([b"Bearer"], None),
+        ([b"Bearerabc"], None),
+        ([b"Bearer a", b"Bearer b"], None),
+        ([b"Bearer \xff"], "\xff"),
+        ([], None),
+    ],
+)
+def test_a_bearer_token_is_read_where_there_is_exactly_one(
+    lines: list[bytes], token: str | None
+) -> None:
+    fields = [(b"Host", b"h"), *((b"AUTHORIZATION", line) for line in lines)]
+    assert credentials.bearer(fields) == token
+
+
+@pytest.mark.parametrize(
+    ("target", "token"),
+    [
+        (b"/ws?token=abc", "abc"),
+        (b"/ws?x=1&access_token=abc&token=d", "abc"),
+        (b"/ws?x=1", None),
+        (b"/ws", None),
+        (b"/ws?token", ""),
+        (b"/ws?tokens=1", None),
+    ],
+)
+def test_a_handshakes_token_is_read_from_its_query(target: bytes, token: str | None) -> None:
+    assert credentials.query_token(target) == token
+
+
+def test_another_token_takes_its_place_and_every_other_byte_stays() -> None:
+    fields = [(b"host", b"h"), (b"authorization", b"bearer old"), (b"X", b"old")]
+    assert credentials.with_bearer(fields, "new") == [
+        (b"host", b"h"),
+        (b"authorization", b"Bearer new"),
+        (b"X", b"old"),
+    ]
+    target = b"/old?a=%41&token=old&&b=old&access_token=other&access_token=old"
+    assert credentials.with_query_token(target, "old", "new") == (
+        b"/old?a=%41&token=new&&b=old&access_token=other&access_token=new"
+    )
+
+
+def test_a_cookie_is_read_where_there_is_exactly_one() -> None:
+    fields = [(b"Cookie", b"a=1; sid=x=y"), (b"cookie", b"xsid=2")]
+    assert credentials.cookie_of(fields, b"sid") == "x=y"
+    assert credentials.cookie_of(fields, b"b") is None
+    assert credentials.cookie_of([*fields, (b"Cookie", b"sid=z")], b"sid") is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"sid=1", None),
+        (b"a=1; sid=2; b=3", b"a=1; b=3"),
+        (b"sid=2; b=3", b"b=3"),
+        (b"a=sid; b=3", b"a=sid; b=3"),
+        (b"b = 3 ;sid=1", b"b = 3 "),
+    ],
+)
+def test_a_cookie_is_taken_out_and_the_others_keep_their_bytes(
+    before: bytes, after: bytes | None
+) -> None:
+    fields = [(b"Cookie", before), (b"X", b"sid=1")]
+    expected = [(b"X", b"sid=1")] if after is None else [(b"Cookie", after), (b"X", b"sid=1")]
+    assert credentials.without_cookie(fields, b"sid") == expected
+
+
+def test_a_refresh_goes_with_the_host_and_the_address_of_whom_it_is_for() -> None:
+    fields = [
+        (b"Host", b"app"),
+        (b"Cookie", b"c"),
+        (b"Authorization", b"Bearer t"),
+        (b"X-Forwarded-For", b"1.2.3.4"),
+        (b"X-Request-Id", b"1"),
+        (b"Via", b"1.1 segue"),
+    ]
+    names = [name for name, _ in credentials.carried(fields)]
+    assert names == [b"Host", b"X-Forwarded-For", b"X-Request-Id", b"Via"]
+
+
+@pytest.mark.parametrize(
+    ("origins", "good"),
+    [
+        ([b"http://app.example:8080"], True),
+        ([b"https://APP.example:8080"], True),
+        ([b"https://listed.example"], True),
+        ([b"https://evil.example"], False),
+        ([b"null"], False),
+        ([b"ftp://app.example:8080"], False),
+        ([], False),
+        ([b"http://app.example:8080", b"http://app.example:8080"], False),
+    ],
+)
+def test_a_page_of_the_same_host_or_a_listed_one_may_shake_hands(
+    origins: list[bytes], good: bool
+) -> None:
+    fields = [(b"Host", b"app.example:8080"), *((b"Origin", origin) for origin in origins)]
+    assert credentials.same_origin(fields, ("https://listed.example",)) is good
+
+
+def test_a_pair_is_read_from_what_a_login_answers() -> None:
+    body = b'{"user": {"id": 1}, "access": "a", "refresh": "r", "more": 1}'
+    assert credentials.read_pair(body) == credentials.Pair("a", "r")
+    assert credentials.read_pair(b'{"access": "a"}') == credentials.Pair("a", None)
+    assert "a" not in repr(credentials.Pair("a", "r")).replace("Pair", "")
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"null", b"{}", b'{"access": 1}', b'{"refresh": "r"}', NESTED, b"\xff"]
+)
+def test_what_is_no_pair_is_none(body: bytes) -> None:
+    assert credentials.read_pair(body) is None
+
+
+@given(st.binary(max_size=200))
+def test_no_body_raises(body: bytes) -> None:
+    credentials.read_pair(body)
+    credentials.read_refresh(body)
+    credentials.is_token_error(body)
+    assert credentials.read_refresh(credentials.with_refresh(body, "r")) == "r"
+
+
+def test_a_refresh_token_is_put_into_a_body_and_the_rest_of_it_stays() -> None:
+    assert credentials.read_refresh(b'{"refresh": "r", "n": 1.10}') == "r"
+    assert credentials.with_refresh(b'{"refresh": "r", "n": 1.10}', 'x"y') == (
+        b'{"refresh":"x\\"y","n":1.10}'
+    )
+    assert credentials.with_refresh(b"refresh=form", "x") == b'{"refresh":"x"}'
+    assert credentials.with_refresh(b"", "x") == b'{"refresh":"x"}'
+    assert credentials.with_refresh(NESTED, "x") == b'{"refresh":"x"}'
+    assert json.loads(credentials.write_pair("a", "r")) == {"access": "a", "refresh": "r"}
+
+
+def test_the_servers_token_error_is_told_from_other_refusals() -> None:
+    error = b'{"detail": "Token is blacklisted", "code": "token_not_valid"}'
+    assert credentials.is_token_error(error)
+    assert not credentials.is_token_error(b'{"detail": "Forbidden", "code": "no"}')
+    assert not credentials.is_token_error(b'{"detail": "token_not_valid"}')
+    assert not credentials.is_token_error(error[:-1])
+    assert not credentials.is_token_error(NESTED)
