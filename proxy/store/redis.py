@@ -1,8 +1,9 @@
 """Sessions in Redis or Valkey, for replicas on any number of machines.
 
-Every operation is one script (`scripts`), and so one step. Nothing is sent twice: whether a call
-whose answer is missing was carried out is not known, and its caller finds out by loading. Leases
-end by the clock of the server.
+Every operation is one script (`scripts`), and so one step. A save is never sent twice: whether one
+whose answer is missing was carried out is not known, and its caller finds out by loading. The
+others do the same when done again, and are, once, on a new connection. Leases end by the clock of
+the server.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class RedisStore:
                 message = "cannot be read as CA certificates in PEM"
                 raise ConfigError([Problem(str(ca_file), 0, 0, "store.ca_file", message)]) from None
             options = {"ssl_ca_certs": ca_file, "ssl_cert_reqs": "required"}
-        pool = BlockingConnectionPool.from_url(
+        self._pool = BlockingConnectionPool.from_url(
             url,
             max_connections=connections,
             timeout=timeout,
@@ -79,7 +80,7 @@ class RedisStore:
             protocol=2,
             **options,
         )
-        self._client = Redis.from_pool(pool)
+        self._client = Redis.from_pool(self._pool)
         self._scripts = {
             text: self._client.register_script(text)
             for text in (
@@ -158,7 +159,7 @@ class RedisStore:
 
     async def close(self) -> None:
         await self._client.aclose()
-        await self._client.connection_pool.disconnect()
+        await self._pool.disconnect()
 
     async def _run(self, text: str, *arguments: bytes | str | int) -> Any:
         """What a script returns.
@@ -166,10 +167,18 @@ class RedisStore:
         Raises:
             StoreAway: it did not, in time; why is told in words of our own.
         """
+        # By its digest; where the server does not know it, it is sent and run by it again.
+        script = self._scripts[text]
         try:
             async with asyncio.timeout(self._timeout):
-                # By its digest; where the server does not know it, it is sent and run by it again.
-                return await self._scripts[text](args=arguments)
+                try:
+                    return await script(args=arguments)
+                except exceptions.ConnectionError:
+                    if text is scripts.SAVE:
+                        raise
+                    # A connection may have died while nobody used it; the others with it.
+                    await self._pool.disconnect(inuse_connections=False)
+                    return await script(args=arguments)
         except (exceptions.RedisError, OSError) as error:
             raise StoreAway(f"the session store {_reason(error)}") from None
 

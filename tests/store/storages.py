@@ -144,15 +144,19 @@ class RedisServer(Storage):
     @contextmanager
     def away(self) -> Iterator[None]:
         self.stop()
-        yield
-        self.start()
+        try:
+            yield
+        finally:
+            self.start()
 
     @contextmanager
     def hanging(self) -> Iterator[None]:
         """Let it accept connections and answer nothing."""
         os.kill(self.process.pid, signal.SIGSTOP)
-        yield
-        os.kill(self.process.pid, signal.SIGCONT)
+        try:
+            yield
+        finally:
+            os.kill(self.process.pid, signal.SIGCONT)
 
     def everything(self) -> bytes:
         with redis.Redis(port=self.port) as client:

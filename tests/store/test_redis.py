@@ -17,6 +17,7 @@ import trustme
 from proxy.errors import StoreAway
 from proxy.store.base import Store
 from proxy.store.redis import RedisStore
+from tests.conftest import LOOPS
 from tests.store.records import NOW, record, session_of
 from tests.store.storages import LIMIT, TIMEOUT, RedisServer, free_port
 
@@ -70,7 +71,8 @@ async def test_a_call_that_is_cancelled_leaves_no_answer_to_the_next(
             assert await store.count() == 1
 
 
-async def test_a_restart_costs_no_call_more_than_those_that_met_it(
+@pytest.mark.asyncio(loop_factories=[*LOOPS])
+async def test_a_restart_costs_nothing_but_the_calls_that_met_it(
     redis_server: RedisServer,
 ) -> None:
     async with redis_server.opened() as store:
