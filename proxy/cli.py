@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -96,11 +97,23 @@ def _run(options: argparse.Namespace) -> int:
     settings = loaded.config.log
     log = logs.build(writer, settings.level, settings.format, is_terminal=sys.stderr.isatty())
     logs.take_over_libraries(log)
+    _settle_memory()
     try:
         uvloop.run(server.run(loaded, log, writer))
     finally:
         writer.close()
     return EXIT_OK
+
+
+def _settle_memory() -> None:
+    """Let the collector look at what was made since the start, and less often.
+
+    What a request leaves behind is freed by its reference counts; looking for cycles among all
+    objects took a tenth of its time. At most 20,000 objects wait for it, a few megabytes.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
 
 
 def _validate(options: argparse.Namespace) -> int:

@@ -260,7 +260,7 @@ def serialize(start_line: bytes, fields: RawFields) -> bytes:
     lines = [start_line, *map(b": ".join, fields), b"\r\n"]
     head = b"\r\n".join(lines)
     breaks = len(lines)
-    if head.count(b"\n") != breaks or head.count(b"\r") != breaks or b"\0" in head:
+    if head.count(b"\n") != breaks or head.count(b"\r") != breaks or 0 in head:
         raise ValueError("a line break or a NUL inside a line of the head")
     return head
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
@@ -158,6 +159,9 @@ class Server:
         except OSError as error:
             await admin.cleanup()
             raise _cannot_listen("listen.address", str(config.listen.address), error) from None
+        for listening in server.sockets:
+            # Connections inherit it: a client that vanished is noticed some time, however silent.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._servers.append(server)
         self.address = _authority(server.sockets[0].getsockname())
         self._tick()

@@ -117,7 +117,11 @@ _SECRET_NAMES: Final = frozenset(
         "ticket",
     }
 )
-_SUSPECT: Final = ("%", "eyj", *_SECRET_PARTS, *sorted(_SECRET_NAMES))
+_SUSPECTS: Final = ("%", "eyj", *_SECRET_PARTS, *sorted(_SECRET_NAMES))
+# Without those that hold another one: `authorization` is found by `auth`.
+_SUSPECT: Final = tuple(
+    text for text in _SUSPECTS if not any(other in text for other in _SUSPECTS if other != text)
+)
 # Every pattern here takes time linear in the text: what it reads is what a client sent.
 _JWT: Final = re.compile(r"eyJ[\w-]{5}")
 _BEARER: Final = re.compile(r"\b(bearer(?:[\s+]|%20)+)[^\s,;&#]+", re.IGNORECASE)
@@ -135,9 +139,10 @@ def redact(text: str) -> str:
     Where in doubt it replaces too much. Everything else stays as it is.
     """
     lower = text.lower()
-    if not any(suspect in lower for suspect in _SUSPECT):
-        return text
-    return _PIECE.sub(_redacted_piece, _BEARER.sub(rf"\1{REDACTED}", text))
+    for suspect in _SUSPECT:  # Every line of the log comes here: `any` takes twice as long.
+        if suspect in lower:
+            return _PIECE.sub(_redacted_piece, _BEARER.sub(rf"\1{REDACTED}", text))
+    return text
 
 
 def _redacted_piece(match: re.Match[str]) -> str:

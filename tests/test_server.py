@@ -157,6 +157,18 @@ async def test_connections_that_are_kept_end_with_their_current_request() -> Non
             assert await used.read_all() == await unused.read_all() == b""
 
 
+async def test_a_clients_connection_is_kept_alive_and_sends_without_delay() -> None:
+    async with raw_server(answering(OK)) as origin, segue(origin.url) as proxy:
+        async with proxy.client() as client:
+            await client.send(GET)
+            await client.read_response()
+            (connection,) = proxy.server._listener.connections
+            assert connection.transport is not None
+            accepted = connection.transport.get_extra_info("socket")
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 @pytest.mark.parametrize("name", ["listen", "admin"])
 async def test_port_in_use_is_named(name: str) -> None:
     with socket.socket() as taken:

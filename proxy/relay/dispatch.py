@@ -10,7 +10,6 @@ that is slow is not asked twice, nor is another in its place: it may be at work.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from time import perf_counter
 from typing import Final, NamedTuple
@@ -20,6 +19,7 @@ from proxy.relay.forwarding import RequestHead
 from proxy.relay.http import Exchange
 from proxy.relay.takeover import Request
 from proxy.upstream.connection import Connection
+from proxy.upstream.deadline import Deadline
 from proxy.upstream.fleet import Fleet
 from proxy.upstream.pool import Pool
 from proxy.visits import Visit
@@ -99,7 +99,7 @@ class Dispatcher:
         pool, epoch = tries.pool, 0
         pool.in_flight += 1
         try:
-            async with asyncio.timeout(timeout):
+            with Deadline(pool.loop, timeout):
                 while connection is None:
                     epoch = pool.epoch
                     try:

@@ -194,7 +194,11 @@ class ClientConnection(RequestHandler):
         limits = self._listener.limits
         cast(asyncio.WriteTransport, transport).set_write_buffer_limits(high=limits.write_buffer)
         self.deadline = self._loop.time() + limits.header_timeout
-        super().connection_made(transport)
+        # What aiohttp does, but for options of the socket: loops turn Nagle's algorithm off, and
+        # `Server` has keep-alive set on the socket that listens. Each is three system calls.
+        self.transport = cast(asyncio.Transport, transport)
+        self._listener.connection_made(self, self.transport)
+        self._task_handler = self._loop.create_task(self.start())
         if self._listener.open > limits.connections:
             self._listener.refuse(self, Unavailable("too many connections"))
             self._discard()

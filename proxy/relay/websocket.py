@@ -351,6 +351,9 @@ class Relay:
             if self._timer is not None:
                 self._timer.cancel()
             self._on_end(self)
+            # Nothing is called any more; in a circle the garbage collector would have to find them.
+            for ended in (leg, peer):
+                del ended.peer, ended.relay
             return
         self._ended_first = leg.side
         peer.walker.discard()

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from proxy.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from proxy.upstream.connection import Connection, Owner
+from proxy.upstream.deadline import Deadline
 from proxy.upstream.health import Health, Rules
 from proxy.upstream.target import Counters, Target
 
@@ -196,7 +197,7 @@ async def open_connection(owner: Owner, target: Target) -> Connection:
         UpstreamTimeout: not open in time.
     """
     try:
-        async with asyncio.timeout(target.connect_timeout):
+        with Deadline(owner.loop, target.connect_timeout):
             _, connection = await owner.loop.create_connection(
                 lambda: Connection(owner, target),
                 target.host,
