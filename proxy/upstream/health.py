@@ -54,10 +54,21 @@ class Health:
         until: when the newest back-off ends.
         epoch: the number of back-offs so far. A request carries that of its beginning, so that
             what it meets with says nothing of a server that was put out meanwhile.
+        troubled: whether an answer would change anything: asked for each one, so it is kept apart.
         sick: whether probes say so.
     """
 
-    __slots__ = ("_doublings", "_passes", "epoch", "failures", "rules", "sick", "state", "until")
+    __slots__ = (
+        "_doublings",
+        "_passes",
+        "epoch",
+        "failures",
+        "rules",
+        "sick",
+        "state",
+        "troubled",
+        "until",
+    )
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
@@ -65,6 +76,7 @@ class Health:
         self.failures = 0
         self.until = 0.0
         self.epoch = 0
+        self.troubled = False
         self.sick = False
         self._doublings = 0
         self._passes = 0  # Probes in a row that say other than `sick` does.
@@ -91,6 +103,7 @@ class Health:
         self.failures = 0
         self._doublings = 0
         self.state = State.IN
+        self.troubled = False
         return back
 
     def failed(self, now: float, epoch: int, *, spare: bool) -> bool:
@@ -106,6 +119,7 @@ class Health:
         """
         if epoch != self.epoch or (self.state is State.OUT and now < self.until):
             return False
+        self.troubled = True
         if self.state is State.IN:
             self.failures += 1
             if self.failures < self.rules.failures or not spare:

@@ -169,7 +169,7 @@ class Pool:
         """The server has answered a request."""
         if status in _OVERLOADED:
             self.failed(epoch)
-        elif self.health.succeeded():
+        elif self.health.troubled and self.health.succeeded():
             self._neighbours.changed(self)
 
     def abandoned(self, epoch: int) -> None:

@@ -624,19 +624,21 @@ async def test_handshakes_that_hang_put_a_server_out(configured: Configured) -> 
             assert await logged(proxy, "server is out", 1) == [stuck.name]
 
 
+@pytest.mark.parametrize("target", [b"/", b"http://elsewhere/"], ids=["origin", "absolute"])
 @pytest.mark.parametrize("preserved", [True, False])
 async def test_host_is_that_of_the_server_that_is_asked_unless_the_clients_is_kept(
-    configured: Configured, preserved: bool
+    configured: Configured, preserved: bool, target: bytes
 ) -> None:
     async with origins() as (broken, alive):
         broken.behave = end
         more = f"  preserve_host: {str(preserved).lower()}\n"
         async with segue(None, config=configured(broken.name, alive.name, more=more)) as proxy:
             for _ in range(2):
-                assert await ask(proxy) == 200
+                assert await ask(proxy, GET.replace(b" /", b" " + target, 1)) == 200
             for each in (broken, alive):
                 hosts = {value for head in each.received for value in fields_of(head, b"host")}
-                assert hosts == {b"h" if preserved else each.name.encode()}
+                named = b"h" if target == b"/" else b"elsewhere"
+                assert hosts == {named if preserved else each.name.encode()}
 
 
 # All of it at once.

@@ -209,6 +209,11 @@ class Machine(RuleBasedStateMachine):
             assert self.health.admits(self.now + RULES.longest)
 
     @invariant()
+    def answer_is_of_no_consequence_unless_there_is_trouble(self) -> None:
+        calm = self.health.state is State.IN and self.health.failures == 0
+        assert calm is not self.health.troubled
+
+    @invariant()
     def sick_gets_nothing(self) -> None:
         assert not (self.health.sick and self.health.admits(self.now + 1e6))
 
