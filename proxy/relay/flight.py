@@ -24,6 +24,8 @@ from proxy.visits import Visit
 _PIECE: Final = 64 * 1024
 """Bytes of a held answer that are written before it matters whether the client takes them."""
 
+_INFORMATIONAL: Final = b"HTTP/1.1 1"
+
 Begin = Callable[[Recipient, Connection], Exchange]
 """Makes the exchange that a connection is to carry, for whoever is to have the response."""
 
@@ -67,7 +69,8 @@ class Flight:
         waiters: in the order in which they came.
         sent: whether the server may have begun to answer: who comes now is too late.
         landed: whether nothing more will come.
-        persistent: always: the held answer says nothing of any client's connection.
+        persistent: of the client that the answer streams to; while it is held it says nothing of
+            any connection.
         visit: what is known of the request to the server, once it is made.
         task: what makes it.
         exchange: what carries it.
@@ -166,7 +169,7 @@ class Flight:
     def _is_for_all(self, data: bytes) -> bool:
         head = None if self.exchange is None else self.exchange.head
         # A 1xx comes before the final response, or together with it.
-        if head is None or data.startswith(b"HTTP/1.1 1"):
+        if head is None or data.startswith(_INFORMATIONAL):
             return False
         if any(int(size) > self._max_size for size in values_of(head.fields, b"content-length")):
             return False
@@ -182,6 +185,7 @@ class Flight:
                 waiter.settle(Outcome.ALONE)
         if first is not None:
             self._alone = first.client
+            self.persistent = first.client.persistent  # For a head that is still to come.
             first.client.flow = self._flow
             first.client.write(_framed(held, first.client))
 
@@ -223,8 +227,16 @@ class _Gate(asyncio.Event):
 
 
 def _framed(response: bytes, client: ClientConnection) -> bytes:
-    """Say in the head of a response whether this client's connection ends with it."""
-    if client.persistent:
+    """Say in the head of a response whether this client's connection ends with it.
+
+    Args:
+        response: the final one, after any number of 1xx; or those alone.
+        client: who gets it.
+    """
+    start = 0
+    while response.startswith(_INFORMATIONAL, start):
+        start = response.index(b"\r\n\r\n", start) + 4
+    if client.persistent or start == len(response):
         return response
-    status_line, line_break, rest = response.partition(b"\r\n")
-    return b"%b%bConnection: close\r\n%b" % (status_line, line_break, rest)
+    fields = response.index(b"\r\n", start) + 2
+    return b"%bConnection: close\r\n%b" % (response[:fields], response[fields:])

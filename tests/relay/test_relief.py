@@ -412,6 +412,25 @@ async def test_private_answers_are_shared_between_requests_of_one_user() -> None
         assert await it.counts() == (3, 2)
 
 
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_connection_that_ends_is_told_so_behind_a_1xx(together: bool) -> None:
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    async with rig() as it:
+        (peer,) = await it.ask(get(b"Connection: close"))
+        asked = await it.asked()
+        if together:
+            await asked.peer.send(hints + answer())
+            assert await peer.read_head() == hints
+        else:
+            await asked.peer.send(hints)
+            assert await peer.read_head() == hints
+            await asked.answer()
+        received = await peer.read_all()
+        assert status_of(received) == 200
+        assert fields_of(received, b"connection") == [b"close"]
+        assert received.endswith(b"\r\n\r\nok")
+
+
 # Bounds.
 
 
