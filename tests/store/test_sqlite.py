@@ -149,6 +149,13 @@ def execute(path: Path, statement: str) -> list[tuple[object, ...]]:
         connection.close()
 
 
+@pytest.mark.parametrize("journal", ["DELETE", "WAL"])
+def test_a_file_that_stays_locked_is_told_at_the_start(sqlite: SqliteStorage, journal: str) -> None:
+    execute(sqlite.path, f"PRAGMA journal_mode = {journal}")
+    with sqlite.locked(), pytest.raises(ConfigError, match="is locked by another process"):
+        store_at(sqlite.address, timeout=0.2)
+
+
 def test_a_directory_in_its_place_is_told(sqlite: SqliteStorage) -> None:
     sqlite.path.mkdir()
     with pytest.raises(ConfigError, match="is a directory"):
