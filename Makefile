@@ -111,6 +111,15 @@ $(VENV)/.dev: requirements/dev.txt | $(BIN)/python
 	@$(LOCKED) -r requirements/dev.txt
 	@touch $@
 
+.PHONY: autobahn
+autobahn: setup $(VENV)/.autobahn ## the WebSocket test suite of that name with Segue in the middle
+	@$(BIN)/python -m tools.autobahn $(VENV)/autobahn $(ARGS)
+
+$(VENV)/.autobahn: requirements/autobahn.txt requirements/autobahn-pip.txt tools/autobahn/setup
+	@echo "Fetching the Autobahn test suite, and a Python 2.7 for it"
+	@tools/autobahn/setup $(BIN)/python $(VENV)/autobahn
+	@touch $@
+
 .PHONY: bench
 bench: setup ## measure Segue beside its peers: bench/results/ (ARGS=--help lists the options)
 	@$(BIN)/python -m bench install

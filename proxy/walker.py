@@ -64,6 +64,7 @@ class Walker:
         close_code: the code of the Close frame that was passed on, `NO_STATUS` for an empty one,
             None before.
         control_frames: how many came; whoever has a clock lowers it as time goes by.
+        withholds_close: whether a Close frame is read and not passed on.
     """
 
     __slots__ = (
@@ -90,6 +91,7 @@ class Walker:
         "control_frames",
         "fault",
         "treatment",
+        "withholds_close",
     )
 
     def __init__(
@@ -111,6 +113,7 @@ class Walker:
         self.treatment = treatment
         self.fault: Fault | None = None
         self.close_code: int | None = None
+        self.withholds_close = False
         self._mask_bit = MASKED if masked else 0
         self._key = random if masked else None
         # A frame cannot be larger than its message: one comparison for a message of one frame.
@@ -245,7 +248,7 @@ class Walker:
                 self.control_frames += 1
                 if opcode == CLOSE:
                     if self._read_close(self._unmasked(data, head, stop)):
-                        position = end = stop
+                        end = position = position if self.withholds_close else stop
                     break
                 position = stop
                 continue

@@ -248,6 +248,7 @@ async def test_invariant_2_a_failure_that_closes_is_counted_and_told_to_both_sid
         await send_all(one, [OLD, CLASH])
         assert await other.message() == NEW
         assert (await other.close_frame())[0] == 1011
+        await other.send(CLOSE, closing(1011))
         assert (await one.close_frame())[0] == 1011
         direction = "to_client" if to_client else "to_server"
         mapping = f"{direction.replace('_', '-')}-close"
@@ -631,9 +632,9 @@ async def test_invariant_7_no_token_in_a_relays_frames_and_reasons_is_logged(
     clash = b'{"kind": "clash", "a": "' + SECRET + b'", "b": "' + TOKEN.encode() + b'"}'
     async with relayed(None, b"X-Client-Version: 3", config=config) as pair:
         await pair.client.send(TEXT, clash)
-        assert (await pair.client.close_frame())[0] == 1011
         await pair.server.close_frame()
         await pair.server.send(CLOSE, closing(1000, OPAQUE))
+        assert (await pair.client.close_frame())[0] == 1011
         await pair.client.peer.close()
         await pair.server.peer.close()
         await gone(pair.segue)

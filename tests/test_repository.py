@@ -149,7 +149,12 @@ def test_every_make_target_parses(target: str) -> None:
 
 
 def test_scripts_can_be_executed() -> None:
-    scripts = [ROOT / ".ci/run", ROOT / "tools/create_venv", ROOT / "tools/system_packages"]
+    scripts = [
+        ROOT / ".ci/run",
+        ROOT / "tools/create_venv",
+        ROOT / "tools/system_packages",
+        ROOT / "tools/autobahn/setup",
+    ]
     assert [script.name for script in scripts if not script.stat().st_mode & 0o100] == []
 
 

@@ -6,8 +6,9 @@ ends when both are closed, and says so once.
 How a connection ends (RFC 6455 section 7): Close frames travel like other frames, so both peers
 see each other's code and reason. A transport that ends without one ends the other without one.
 Where Segue itself ends the connection (a broken frame, a mapping that says so, a drain), both
-sides get a Close frame of its own, between two frames, and a moment to answer. No side gets a
-second Close frame, or anything behind the first.
+sides get a Close frame of its own, between two frames, and a moment to answer. The side whose
+bytes were the cause gets it behind what the other side said up to its answer, as if the two spoke
+to each other. No side gets a second Close frame, or anything behind the first.
 """
 
 from __future__ import annotations
@@ -16,10 +17,9 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 
 from proxy.faults import Blame, Fault, WalkerLimits
-from proxy.frames import encode_close
+from proxy.relay.leg import Leg, Side
 from proxy.treatment import Treatment
 from proxy.walker import Walker
 
@@ -32,13 +32,6 @@ BAD_GATEWAY = 1014
 
 BURST = 10.0
 """Seconds of control frames that may come at once: a side that was paused has some waiting."""
-
-
-class Side(Enum):
-    """The two ends of a relay."""
-
-    CLIENT = "client"
-    SERVER = "server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,139 +55,6 @@ class SocketLimits:
     close_timeout: float
 
 
-class Leg(asyncio.Protocol):
-    """One side of a relay: its transport, and the walker of what arrives on it.
-
-    Attributes:
-        walker: of the frames that this side sends.
-        peer: the other leg.
-        received: bytes that arrived.
-        half_closed: whether this side has shut its sending, and still reads.
-        lost: whether the transport is closed.
-        shutting: whether nothing more is sent to this side.
-        sent_close: the code of the Close frame that this side was sent by Segue itself.
-        pending_close: that frame, while it waits for the end of another.
-        forgot: when control frames that this side sent were last forgotten, on the loop's clock.
-    """
-
-    __slots__ = (
-        "forgot",
-        "half_closed",
-        "lost",
-        "peer",
-        "pending_close",
-        "received",
-        "relay",
-        "sent_close",
-        "shutting",
-        "side",
-        "transport",
-        "walker",
-    )
-
-    peer: Leg
-    transport: asyncio.Transport
-
-    def __init__(self, relay: Relay, side: Side, walker: Walker) -> None:
-        self.relay = relay
-        self.side = side
-        self.walker = walker
-        self.received = 0
-        self.half_closed = False
-        self.lost = False
-        self.shutting = False
-        self.sent_close: int | None = None
-        self.pending_close: bytes | None = None
-        self.forgot = 0.0
-
-    def data_received(self, data: bytes) -> None:
-        walker = self.walker
-        self.received += len(data)
-        if walker.control_frames:
-            self.forget_control_frames()
-            out = walker.feed(data)
-        else:
-            out = walker.feed(data)
-            if walker.control_frames:
-                self.forgot = self.relay.clock()
-        if out:
-            self.peer.transport.write(out[0] if len(out) == 1 else b"".join(out))
-        if self.peer.pending_close is not None and walker.at_boundary:
-            self.peer.flush_close()
-        if walker.fault is not None or walker.close_code is not None:
-            self.relay.on_final(self)
-
-    def eof_received(self) -> bool:
-        """Let a side that has sent a Close frame and shut its sending read the other's last words.
-
-        TLS has no half-close.
-        """
-        self.half_closed = (
-            self.walker.close_code is not None
-            and self.sent_close is None
-            and not (self.peer.lost or self.peer.walker.ended)
-            and self.transport.get_extra_info("sslcontext") is None
-        )
-        return self.half_closed
-
-    def pause_writing(self) -> None:
-        if not self.peer.lost:
-            self.peer.transport.pause_reading()
-            self.relay.on_limit("buffer")
-
-    def resume_writing(self) -> None:
-        if not self.peer.lost:
-            self.peer.transport.resume_reading()
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's signature)
-        self.lost = self.shutting = True
-        self.relay.on_lost(self)
-
-    def forget_control_frames(self) -> None:
-        """Forget as many of its control frames as the time since the last call allows."""
-        walker, now = self.walker, self.relay.clock()
-        allowed = (now - self.forgot) * self.relay.control_rate
-        walker.control_frames = max(walker.control_frames - allowed, 0.0)
-        self.forgot = now
-
-    def send_close(self, code: int, reason: str) -> None:
-        """Send a Close frame of Segue's own as soon as no frame is half sent; nothing after it."""
-        if self.sent_close is not None or self.shutting or self.peer.walker.close_code is not None:
-            return  # RFC 6455 section 5.5.1: one Close frame, and nothing behind it.
-        self.sent_close = code
-        key = os.urandom(4) if self.side is Side.SERVER else None
-        self.pending_close = encode_close(code, reason, key)
-        if self.peer.walker.finish():
-            self.flush_close()
-
-    def flush_close(self) -> None:
-        """Write the Close frame that waited for a boundary."""
-        pending, self.pending_close = self.pending_close, None
-        if pending is not None and not self.shutting:
-            self.transport.write(pending)
-            if self.walker.fault is not None:
-                self.shut()  # Nothing that it sends is read any more, so no answer is waited for.
-
-    def shut(self) -> None:
-        """End the connection after what is still to be sent, without losing it.
-
-        A socket that is closed with unread bytes in it is reset, and the peer may lose the end of
-        what it was sent. So only the sending ends here; the peer's end, or the timer, closes.
-        """
-        if self.shutting:
-            return
-        self.shutting = True
-        if self.transport.can_write_eof() and not self.transport.is_closing():
-            self.transport.write_eof()
-        else:
-            self.transport.close()
-
-    def close(self) -> None:
-        """End the connection after what is still to be sent; read no more."""
-        self.shutting = True
-        self.transport.close()
-
-
 class Relay:
     """An open WebSocket between a client and the server.
 
@@ -210,6 +70,7 @@ class Relay:
 
     __slots__ = (
         "_backlog",
+        "_dismissed",
         "_ended_first",
         "_loop",
         "_on_end",
@@ -243,6 +104,8 @@ class Relay:
         self._timeout = limits.close_timeout
         self._timer: asyncio.TimerHandle | None = None
         self._backlog = 0
+        # The side that is to get a Close frame when the other side has had its last word.
+        self._dismissed: Leg | None = None
         self._ended_first = Side.CLIENT
         self.fault: Fault | None = None
         self.fault_side: Side | None = None
@@ -335,7 +198,11 @@ class Relay:
         if walker.fault is not None:
             if self.fault is None:
                 self._give_up(leg, walker.fault)
+            elif self._dismissed is leg.peer:
+                self._dismiss()
         elif leg.sent_close is not None:
+            if self._dismissed is leg.peer:
+                self._dismiss()
             leg.close()  # The answer to Segue's own Close frame.
         else:
             # The other side answers, and then the server closes (section 7.1.1). One that has shut
@@ -356,6 +223,7 @@ class Relay:
                 del ended.peer, ended.relay
             return
         self._ended_first = leg.side
+        self._dismiss()
         peer.walker.discard()
         if peer.walker.close_code is not None:
             peer.close()  # It has said its last word.
@@ -375,13 +243,25 @@ class Relay:
         onward = fault.code
         if fault.blame is Blame.SENDER and fault.code != TOO_BIG:
             onward = BAD_GATEWAY if leg.side is Side.SERVER else GOING_AWAY
-        leg.send_close(fault.code, fault.reason)
+        self._dismissed = leg
+        peer = leg.peer
+        peer.send_close(onward, fault.reason)
+        if peer.walker.ended or leg.shutting or leg.sent_close is not None:
+            self._dismiss()
+        else:
+            peer.walker.withholds_close = True
+        if peer.walker.close_code is not None:
+            peer.shut()  # It has said its last word.
+        self._set_timer()
+
+    def _dismiss(self) -> None:
+        """Tell the side that was the cause why it is over; nothing of the other follows."""
+        leg, self._dismissed = self._dismissed, None
+        if leg is None or self.fault is None:
+            return
+        leg.send_close(self.fault.code, self.fault.reason)
         if leg.pending_close is None:
             leg.shut()
-        leg.peer.send_close(onward, fault.reason)
-        if leg.peer.walker.close_code is not None:
-            leg.peer.shut()  # It has said its last word.
-        self._set_timer()
 
     def _set_timer(self) -> None:
         if self._timer is None:
@@ -394,7 +274,10 @@ class Relay:
     def _expire(self) -> None:
         # A peer that takes what it was sent, however slowly, is not given up. (What the kernel
         # holds when the rest is dropped is still delivered.)
-        if self._unsent() < self._backlog:
+        if self._dismissed is not None:
+            self._dismiss()  # The other side did not answer in time.
+            self._wait()
+        elif self._unsent() < self._backlog:
             self._wait()
         else:
             self.abort()

@@ -346,14 +346,14 @@ async def test_a_client_that_breaks_the_protocol_is_told_1002_and_the_server_100
 ) -> None:
     async with relayed() as pair:
         await pair.client.peer.send(pair.client.frame(TEXT, b"fine") + wrong)
-        code, reason = await pair.client.close_frame()
-        assert (code, bool(reason)) == (1002, True)
-        await pair.client.ended()  # No answer is waited for: it could not be understood.
         while (frame := await pair.server.receive()).opcode != CLOSE:
             assert frame.opcode == TEXT
         assert frame.masked
         assert frame.payload[:2] == closing(1001)
         await pair.server.send(CLOSE, frame.payload)
+        code, reason = await pair.client.close_frame()
+        assert (code, bool(reason)) == (1002, True)
+        await pair.client.ended()  # No answer is waited for: it could not be understood.
         await pair.server.ended()
         await pair.client.peer.close()
         await gone(pair.segue)
@@ -366,10 +366,10 @@ async def test_a_server_that_breaks_the_protocol_is_told_1002_and_the_client_101
 ) -> None:
     async with relayed() as pair:
         await pair.server.peer.send(wrong)
-        assert (await pair.server.close_frame())[0] == 1002
-        await pair.server.ended()
         assert (await pair.client.close_frame())[0] == 1014
         await pair.client.send(CLOSE, closing(1014))
+        assert (await pair.server.close_frame())[0] == 1002
+        await pair.server.ended()
         await pair.client.ended()
         await pair.server.peer.close()
         await gone(pair.segue)
@@ -381,8 +381,44 @@ async def test_a_close_reason_that_is_not_utf8_is_refused_with_1007(side: str) -
     async with relayed() as pair:
         one, other = ends(pair, side)
         await one.send(CLOSE, closing(1000) + b"\xff")
-        assert (await one.close_frame())[0] == 1007
         assert (await other.close_frame())[0] == (1014 if side == "server" else 1001)
+        await other.send(CLOSE)
+        assert (await one.close_frame())[0] == 1007
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("last", ["answer", "violation", "end of stream", "silence"])
+async def test_who_breaks_the_protocol_still_gets_what_the_other_said_before_it_knew(
+    side: str, last: str
+) -> None:
+    async with relayed(SHORT) as pair:
+        one, other = ends(pair, side)
+        await one.send(BINARY, b"a question")
+        await one.peer.send(b"\xff" * 14)
+        assert await other.message() == b"a question"
+        # Sent before the Close frame could be read, and half of the next.
+        sent = other.frame(TEXT, b"the answer") + other.frame(BINARY, b"more of it", fin=False)
+        await other.peer.send(sent[:-5])
+        await other.close_frame()
+        await other.peer.send(sent[-5:])
+        if last == "answer":
+            await other.peer.send(other.frame(CLOSE, closing(1001)) + other.frame(TEXT, b"late"))
+        elif last == "violation":
+            await other.peer.send(b"\xff" * 14)
+        elif last == "end of stream":
+            await other.peer.close()
+        assert await one.peer.read(len(sent)) == sent
+        assert (await one.close_frame())[0] == 1002
+        await one.ended()
+        await one.peer.close()
+        await gone(pair.segue)
+        counted = [
+            await pair.segue.metric(
+                "segue_messages_total", mapping="none", direction=way, outcome="passed"
+            )
+            for way in ("to_client", "to_server")
+        ]
+        assert counted == [1, 1]
 
 
 @pytest.mark.parametrize("side", SIDES)
@@ -400,8 +436,9 @@ async def test_a_message_beyond_the_limit_ends_both_sides_with_1009(
             sent = await one.send(TEXT, b"x" * 2048)
             assert await other.peer.read(len(sent)) == sent
             await one.send(TEXT, b"x" * 2049)
-        assert (await one.close_frame())[0] == 1009
         assert (await other.close_frame())[0] == 1009
+        await other.send(CLOSE, closing(1009))
+        assert (await one.close_frame())[0] == 1009
         assert await pair.segue.metric("segue_limits_hit_total", limit="message") == 1
 
 
@@ -413,8 +450,9 @@ async def test_a_frame_beyond_its_limit_ends_both_sides_with_1009(side: str) -> 
             sent = await one.send(opcode, b"x" * 1024, fin=opcode == CONTINUATION)
             assert await other.peer.read(len(sent)) == sent
         await one.send(TEXT, b"x" * 1025)
-        assert (await one.close_frame())[0] == 1009
         assert (await other.close_frame())[0] == 1009
+        await other.send(CLOSE, closing(1009))
+        assert (await one.close_frame())[0] == 1009
         assert await pair.segue.metric("segue_limits_hit_total", limit="frame") == 1
 
 
@@ -426,10 +464,11 @@ async def test_a_message_of_endless_fragments_ends_both_sides_with_1009(
     async with relayed({"SEGUE_LIMITS__FRAGMENTS": "8"}, *fields) as pair:
         one, other = ends(pair, side)
         await one.peer.send(one.frame(TEXT, fin=False) + one.frame(CONTINUATION, fin=False) * 8)
-        assert (await one.close_frame())[0] == 1009
         while (frame := await other.receive()).opcode != CLOSE:
             assert frame.payload == b""
         assert frame.payload[:2] == closing(1009)
+        await other.send(CLOSE, closing(1009))
+        assert (await one.close_frame())[0] == 1009
         assert await pair.segue.metric("segue_limits_hit_total", limit="fragments") == 1
 
 
@@ -440,7 +479,6 @@ async def test_a_flood_of_pings_ends_its_sender_with_1008_and_the_other_side_see
     async with relayed({"SEGUE_LIMITS__CONTROL_FRAMES": "3"}) as pair:
         one, other = ends(pair, side)
         await one.peer.send(one.frame(PING, b"flood") * 1000)
-        assert (await one.close_frame())[0] == 1008
         pings = 0
         while (frame := await other.receive()).opcode != CLOSE:
             assert (frame.opcode, frame.payload) == (PING, b"flood")
@@ -448,6 +486,8 @@ async def test_a_flood_of_pings_ends_its_sender_with_1008_and_the_other_side_see
         # Ten seconds' worth at once, and what the time in between allowed.
         assert 30 <= pings < 1000
         assert frame.payload[:2] == closing(1014 if side == "server" else 1001)
+        await other.send(CLOSE, frame.payload)
+        assert (await one.close_frame())[0] == 1008
         assert await pair.segue.metric("segue_limits_hit_total", limit="control_frames") == 1
 
 
@@ -594,9 +634,9 @@ async def test_a_relay_leaves_no_task_timer_or_transport_behind(how: str) -> Non
             await pair.client.close_frame()
         elif how == "violation":
             await pair.client.peer.send(wire(TEXT, b"without a mask"))
-            await pair.client.close_frame()
             await pair.server.close_frame()
             await pair.server.send(CLOSE, closing(1001))
+            await pair.client.close_frame()
         else:
             pair.client.peer.abort()
         await pair.server.peer.close()
