@@ -688,6 +688,18 @@ async def test_a_drain_that_is_out_of_time_leaves_nothing_behind() -> None:
         assert not it.segue.server._relief._tasks
 
 
+async def test_closing_gives_up_what_is_still_asked_of_the_server() -> None:
+    async with rig() as it:
+        (peer,) = await it.ask(get())
+        asked = await it.asked()
+        await it.segue.server._relief.close()
+        async with asyncio.timeout(PATIENCE):
+            await asked.ended.wait()
+        assert not it.segue.server._relief._tasks
+        peer.reset()
+        await it.gone(1)
+
+
 # Mapped bodies.
 
 
