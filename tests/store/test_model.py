@@ -181,18 +181,23 @@ class Stores(RuleBasedStateMachine):
 
     async def compare(self) -> None:
         store = self.stores[0]
-        for number in range(5):
-            assert await store.load(session_of(number)) == self.records.get(session_of(number))
-        for name in ("h0", "h1", "h2", "h3"):
-            session = self.handles.get(digest_of(name))
-            assert await store.find(digest_of(name)) == self.records.get(session or "")
+        names = [session_of(number) for number in range(5)]
+        digests = [digest_of(f"h{number}") for number in range(4)]
+        users = ["", "ada", "eve"]
+        loaded, found, count, listed, of_users = await asyncio.gather(
+            asyncio.gather(*(store.load(name) for name in names)),
+            asyncio.gather(*(store.find(digest) for digest in digests)),
+            store.count(),
+            store.sessions(user=None, after="", limit=10),
+            asyncio.gather(*(store.sessions(user=u, after=names[1], limit=2) for u in users)),
+        )
+        assert loaded == [self.records.get(name) for name in names]
+        assert found == [self.records.get(self.handles.get(digest, "")) for digest in digests]
         still_open = [each for _, each in sorted(self.records.items()) if each.ended is None]
-        assert await store.count() == len(still_open)
-        assert await store.sessions(user=None, after="", limit=10) == still_open
-        for user in ("", "ada", "eve"):
-            listed = await store.sessions(user=user, after=session_of(1), limit=2)
+        assert (count, listed) == (len(still_open), still_open)
+        for user, page in zip(users, of_users, strict=True):
             theirs = [each for each in still_open if each.user == user]
-            assert listed == [each for each in theirs if each.session > session_of(1)][:2]
+            assert page == [each for each in theirs if each.session > names[1]][:2]
 
 
 PROFILE = settings(max_examples=20, stateful_step_count=20)
