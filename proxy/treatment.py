@@ -12,7 +12,7 @@ from proxy.values import MessageCounts, OnError
 class Rewriter(Protocol):
     """What the data plane needs of a compiled mapping."""
 
-    def apply(self, message: bytes) -> tuple[bytes, ...] | None:
+    def apply(self, message: bytes, /) -> tuple[bytes, ...] | None:
         """Return None to leave the message alone, or the messages to send in its place.
 
         Raises:

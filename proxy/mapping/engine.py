@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from sys import maxsize
 
-from proxy.mapping.links import Link, Room
+from proxy.mapping.links import Link, Rewrite, Room
 from proxy.mapping.objects import Object, close_list, close_object, open_list, open_object
 from proxy.mapping.trace import Trace, trace
 from proxy.values import Channel
@@ -15,6 +15,7 @@ class Program:
     """A mapping, or a chain of them where the output of one is the input of the next.
 
     Attributes:
+        apply: does what `rewrite` does, by the shortest way that there is for the mapping.
         name: the mappings' names joined with "+"; a metric's label.
         channel: what it rewrites. The body of an HTTP route can be a list of objects too; each of
             them is rewritten for itself.
@@ -24,7 +25,9 @@ class Program:
             them; None where it lists none.
     """
 
-    __slots__ = ("_links", "_run", "_shortcut", "channel", "direction", "kind_of", "name", "rules")
+    __slots__ = ("_links", "_run", "apply", "channel", "direction", "kind_of", "name", "rules")
+
+    apply: Rewrite
 
     def __init__(self, links: Sequence[Link]) -> None:
         """Compose links, at least one, all of one direction and channel."""
@@ -37,12 +40,8 @@ class Program:
             dict.fromkeys((link.mapping, rule.name) for link in links for rule in link.rules)
         )
         self._run = links[0].run if len(links) == 1 else self._run_chain
-        self._shortcut = links[0].shortcut if len(links) == 1 else None
-
-    def apply(self, message: bytes) -> tuple[bytes, ...] | None:
-        """Rewrite one message as `rewrite` does, by the shortest way that there is."""
-        shortcut = self._shortcut
-        return self.rewrite(message) if shortcut is None else shortcut(message, self.rewrite)
+        shortcut = links[0].shortcut if len(links) == 1 else None
+        self.apply = self.rewrite if shortcut is None else shortcut(self.rewrite)
 
     def rewrite(self, message: bytes) -> tuple[bytes, ...] | None:
         """Rewrite one message, or one body.

@@ -26,8 +26,8 @@ Operation = Callable[[Object], tuple[Object, ...] | None]
 Rewrite = Callable[[bytes], tuple[bytes, ...] | None]
 """What `Program.rewrite` is: see there."""
 
-Shortcut = Callable[[bytes, Rewrite], tuple[bytes, ...] | None]
-"""Does the same, and hands what it cannot do to the general way."""
+Shortcut = Callable[[Rewrite], Rewrite]
+"""Gives a shorter way to the same; it hands what it cannot do to the general one."""
 
 Reason = Callable[[Object], str | None]
 """Says why a message does not match; None where it does."""

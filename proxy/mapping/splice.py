@@ -74,27 +74,30 @@ def compile_splice(
     )
     read = msgspec.json.Decoder(rest_of).decode
 
-    def splice(message: bytes, general: Rewrite) -> tuple[bytes, ...] | None:
-        if message.startswith(spaced):
-            start, known = spaced_length, spaced_heads
-        elif message.startswith(compact):
-            start, known = compact_length, compact_heads
-        else:
-            return general(message)
-        end = message.find(_QUOTE, start)
-        value = message[start:end]
-        if value not in known and (undecided or value in others or b"\\" in value):
-            return general(message)
-        rest = message[end + 1 :]
-        try:
-            if not rest.isascii():
-                rest.decode()  # msgspec does not check the UTF-8 of what it leaves out.
-            again = read(_FIRST + rest).again
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return general(message)
-        if again is not UNSET:
-            return general(message)
-        head = known.get(value)
-        return None if head is None else (head + rest,)
+    def shortcut(general: Rewrite) -> Rewrite:
+        def splice(message: bytes) -> tuple[bytes, ...] | None:
+            if message.startswith(spaced):
+                start, known = spaced_length, spaced_heads
+            elif message.startswith(compact):
+                start, known = compact_length, compact_heads
+            else:
+                return general(message)
+            end = message.find(_QUOTE, start)
+            value = message[start:end]
+            if value not in known and (undecided or value in others or b"\\" in value):
+                return general(message)
+            rest = message[end + 1 :]
+            try:
+                if not rest.isascii():
+                    rest.decode()  # msgspec does not check the UTF-8 of what it leaves out.
+                again = read(_FIRST + rest).again
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                return general(message)
+            if again is not UNSET:
+                return general(message)
+            head = known.get(value)
+            return None if head is None else (head + rest,)
 
-    return splice
+        return splice
+
+    return shortcut
