@@ -86,6 +86,7 @@ class Sessions:
         self._memory = self._ledger.memory
         self._renewals = Renewals(self._ledger, connect, settings, log)
         self._upkeep = Upkeep(self._ledger, self._renewals, log, purge)
+        self._closed = False
         self.routes = Routes(self._ledger, self._renewals, settings)
 
     # Requests.
@@ -219,13 +220,17 @@ class Sessions:
         return await self._upkeep.finish() and not self._renewals.under_way
 
     async def close(self) -> None:
-        """Give up what is left, and the store."""
+        """Give up what is left, and the store. Safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
         await self._upkeep.close()
         if left := self._renewals.under_way:
             for task in left:
                 task.cancel()
             await asyncio.wait(left)
-        await self._ledger.store.close()
+        with suppress(StoreAway):
+            await self._ledger.store.close()
 
     # Steps.
 

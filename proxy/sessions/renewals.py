@@ -228,7 +228,7 @@ class Renewals:
         if verdict is Verdict.UNAVAILABLE:
             await self._write(known, renewal.unpresented, fence)
             return self._failed(known, trigger, "unavailable")
-        return self._failed(known, trigger, "unknown", _UNKNOWN_PAUSE)
+        return self._failed(known, trigger, "unknown")
 
     def seal(self, pair: Pair, presented: str | None, now: float) -> Tokens | None:
         """The tokens of the server's answer as they are kept; None where they cannot be read.
@@ -299,11 +299,10 @@ class Renewals:
         with suppress(StoreAway):
             await self._ledger.update(known, change, fence)
 
-    def _failed(
-        self, known: Known, trigger: Trigger, result: str, pause: float = _FIRST_PAUSE
-    ) -> Outcome:
+    def _failed(self, known: Known, trigger: Trigger, result: str) -> Outcome:
         ledger = self._ledger
         ledger.counts.refreshes[trigger.value, result] += 1
+        pause = _UNKNOWN_PAUSE if result == "unknown" else _FIRST_PAUSE
         wait = min(pause * 2**known.failures, _LONGEST_PAUSE)
         known.failures = min(known.failures + 1, 10)
         known.resume = asyncio.get_running_loop().time() + wait
