@@ -128,6 +128,7 @@ def upstream_tls(config: Config) -> ssl.SSLContext | None:
     if not tls.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     return context
 
@@ -148,6 +149,7 @@ def listener_tls(config: Config) -> ssl.SSLContext | None:
         raise _unusable(
             "listen.tls", f"{tls.certificate}, {tls.key}", "a certificate and its key"
         ) from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     return context
 

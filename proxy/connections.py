@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Final, Protocol
 
 _PACE: Final = 0.01
@@ -26,21 +27,36 @@ class Connections:
     """The open WebSockets of this process."""
 
     def __init__(self) -> None:
-        self._open: dict[Drainable, None] = {}
+        self._open: dict[Drainable, str] = {}
+        self._origins: Counter[str] = Counter()
         # Set when one has come or the last has gone.
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def add(self, connection: Drainable) -> None:
-        """Count a connection from here on."""
-        self._open[connection] = None
+    def open_from(self, origin: str) -> int:
+        """How many there are for one client address, as `add` was told."""
+        return self._origins[origin]
+
+    def add(self, connection: Drainable, origin: str = "") -> None:
+        """Count a connection from here on.
+
+        Args:
+            connection: not yet among them.
+            origin: whose it is; empty for nobody's.
+        """
+        self._open[connection] = origin
+        self._origins[origin] += 1
         self._changed.set()
 
     def discard(self, connection: Drainable) -> None:
         """A connection has ended."""
-        self._open.pop(connection, None)
+        origin = self._open.pop(connection, None)
+        if origin is not None:
+            self._origins[origin] -= 1
+            if not self._origins[origin]:
+                del self._origins[origin]
         if not self._open:
             self._changed.set()
 

@@ -143,6 +143,12 @@ class Unavailable(SegueError):
     title = "Service unavailable"
 
 
+class AddressFull(Unavailable):
+    """One address has as many connections as it may; nobody else is affected."""
+
+    label = "address_full"
+
+
 class StoreAway(Unavailable):
     """The store did not answer in time, or not in a way that can be read.
 

@@ -28,8 +28,9 @@ from proxy.relay.forwarding import checked, forwarded_fields, request_head
 from proxy.relay.hold import Hold
 from proxy.relay.http import Amend, Exchange, Fields, Recipient
 from proxy.relay.relief import Relief
+from proxy.relay.request import Request
 from proxy.relay.sockets import Sockets
-from proxy.relay.takeover import ClientConnection, Request
+from proxy.relay.takeover import ClientConnection
 from proxy.relay.token_routes import Reply, Route, TokenRoutes
 from proxy.selection import offered_subprotocols
 from proxy.upstream.connection import Connection
@@ -64,16 +65,16 @@ class Gateway:
         snapshot = self._live.current
         visit = self._journal.open(
             perf_counter(),
-            _address(client),
+            client.address,
             request.method,
             request.target,
             request.fields if trace.has_trace(request.shape) else (),
         )
         try:
-            target, authority = checked(request)
-            upgrade = b"upgrade" in request.shape and handshake.is_upgrade(
-                request.method, request.fields
-            )
+            target, authority = checked(snapshot, request)
+            # HTTP/1.0 cannot upgrade (RFC 9110 section 7.8).
+            may_upgrade = b"upgrade" in request.shape and request.version >= (1, 1)
+            upgrade = may_upgrade and handshake.is_upgrade(request.method, request.fields)
             visit.protocol = "websocket" if upgrade else "http"
             offered = _offered(request) if upgrade else []
             route, guest = await self._session(snapshot, request, target, upgrade=upgrade)
@@ -118,7 +119,7 @@ class Gateway:
 
     def refuse(self, client: ClientConnection, error: SegueError) -> None:
         """Answer what is not a request; the connection ends with the answer."""
-        visit = self._journal.open(perf_counter(), _address(client), "", b"")
+        visit = self._journal.open(perf_counter(), client.address, "", b"")
         client.persistent = False
         self._answer(client, None, visit, error, self._live.current)
         self._journal.close(visit, perf_counter())
@@ -326,8 +327,3 @@ def _amendment(snapshot: Snapshot, request: Request) -> Amend | None:
         return None
     spelled = snapshot.config.versions.header.encode()
     return lambda _, fields: cors.allow_header(request.fields, fields, spelled)
-
-
-def _address(client: ClientConnection) -> str:
-    peer = client.peername
-    return str(peer[0]) if isinstance(peer, tuple) else ""

@@ -6,6 +6,7 @@ spelling. The functions return new lists; nothing here knows a connection.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from http import HTTPStatus
@@ -38,7 +39,16 @@ and no head can be written with it."""
 _NEVER_NAMED: Final = frozenset({b"content-length", b"host"})
 """Fields that decide routing or framing: a `Connection` field that names one does not remove it."""
 
+_NEVER_FORWARDED: Final = frozenset({b"via", b"http2-settings"})
+"""Not as it came: `Via` is written anew, and no upgrade to HTTP/2 is ever asked for."""
+
 _FORWARDING: Final = frozenset({b"forwarded", b"x-real-ip", b"x-request-id"})
+
+_AUTHORITY: Final = re.compile(
+    rb"(?:[A-Za-z0-9._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{0,5}))?"
+)
+"""A name, an IPv4 or IPv6 address, and a port. RFC 3986 section 3.2.2 allows names with percent
+signs and punctuation too; no host has one, and servers disagree on what they mean."""
 
 
 def tokens(values: Iterable[bytes]) -> list[bytes]:
@@ -115,7 +125,7 @@ class Shape:
 
     Attributes:
         end_to_end: picks the fields that are not hop-by-hop; `Connection` may name more.
-        forwardable: picks of these the ones that are not for Segue to set: `Via`, and all that
+        forwardable: picks of these the ones that are not for Segue to set, as `Via` and all that
             `is_forwarding` names.
     """
 
@@ -136,7 +146,7 @@ class Shape:
             [
                 place
                 for place in onward
-                if names[place] != b"via" and not is_forwarding(names[place])
+                if names[place] not in _NEVER_FORWARDED and not is_forwarding(names[place])
             ]
         )
 
@@ -187,37 +197,32 @@ class Downstream(NamedTuple):
 
 
 def forwarding_fields(
-    fields: RawFields, downstream: Downstream, request_id: str, shape: Shape | None = None
+    fields: RawFields, downstream: Downstream, request_id: str, host: bytes
 ) -> list[tuple[bytes, bytes]]:
     """Return the forwarding fields to add: whom the request comes from, and its request id.
 
     From a trusted proxy the chain is continued; from anybody else it starts here, because every
-    client can write such fields. `Via` always names Segue (RFC 9110 section 7.6.3).
+    client can write such fields, `Via` among them; it always names Segue (RFC 9110 section 7.6.3).
 
     Args:
         fields: the fields received. The caller removes those that `is_forwarding` names, and `Via`.
         downstream: the peer.
         request_id: used where no trusted proxy gave one.
-        shape: of the fields, if it is known.
+        host: whom the client asked for; empty where it named nobody.
     """
-    shape = shape or shape_of(fields)
     earlier: dict[bytes, bytes] = {}
     if downstream.trusted:
         for name, value in fields:
             lower = name.lower()
             if b"_" not in lower and (is_forwarding(lower) or lower == b"via"):
                 earlier[lower] = earlier[lower] + b", " + value if lower in earlier else value
-    else:
-        via = shape.values(fields, b"via")
-        if via:
-            earlier[b"via"] = b", ".join(via)
     address = downstream.address.encode()
     chain = earlier.pop(b"x-forwarded-for", b"")
     added = [
         (b"X-Forwarded-For", chain + b", " + address if chain else address),
         (b"X-Forwarded-Proto", earlier.pop(b"x-forwarded-proto", downstream.scheme.encode())),
     ]
-    host = earlier.pop(b"x-forwarded-host", b"") or b"".join(shape.values(fields, b"host")[:1])
+    host = earlier.pop(b"x-forwarded-host", b"") or host
     if host:
         added.append((b"X-Forwarded-Host", host))
     added.append((b"X-Request-Id", earlier.pop(b"x-request-id", b"") or request_id.encode()))
@@ -227,6 +232,15 @@ def forwarding_fields(
     return added
 
 
+_NOT_IN_TARGET: Final = re.compile(rb"[^!-~]|#")
+
+
+def is_authority(value: bytes) -> bool:
+    """Whether this names a host, with or without a port, and nothing else (RFC 9110, 7.2)."""
+    match = _AUTHORITY.fullmatch(value)
+    return match is not None and int(match[1] or 0) <= 65535
+
+
 def origin_form(target: bytes) -> tuple[bytes, bytes | None]:
     """Return a request target in origin form, and the authority that an absolute form named.
 
@@ -234,9 +248,9 @@ def origin_form(target: bytes) -> tuple[bytes, bytes | None]:
 
     Raises:
         ClientError: neither a path, nor `*`, nor an absolute `http` URL (RFC 9112 section 3.2), or
-            with a fragment or white space in it.
+            with a fragment, white space, or a byte over 127 in it.
     """
-    if b"#" in target or b" " in target or b"\t" in target:
+    if _NOT_IN_TARGET.search(target):
         raise ClientError("the request target holds a character that has no place there")
     if target.startswith(b"/") or target == b"*":
         return target, None
@@ -245,8 +259,8 @@ def origin_form(target: bytes) -> tuple[bytes, bytes | None]:
         raise ClientError("the request target is neither a path nor an http URL")
     cut = min((i for i in (rest.find(b"/"), rest.find(b"?")) if i >= 0), default=len(rest))
     authority, path = rest[:cut], rest[cut:]
-    if not authority or b"@" in authority:
-        raise ClientError("the request target names no host, or a user")
+    if not is_authority(authority):
+        raise ClientError("the request target names no host, or more than a host")
     return (path if path.startswith(b"/") else b"/" + path), authority
 
 

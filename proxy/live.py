@@ -170,6 +170,8 @@ def needs_restart(serving: Config, wanted: Config) -> tuple[str, ...]:
         keys.append("listen.tls")
     if serving.sessions.enabled != wanted.sessions.enabled:
         keys.append("sessions.enabled")
+    if serving.timeouts.tls_handshake != wanted.timeouts.tls_handshake:
+        keys.append("timeouts.tls_handshake")
     return tuple(keys)
 
 
@@ -198,6 +200,7 @@ def retained(serving: Config, snapshot: Snapshot) -> Snapshot:
         snapshot.config,
         listen=_updated(listen, **kept),
         sessions=_updated(snapshot.config.sessions, enabled=serving.sessions.enabled),
+        timeouts=_updated(snapshot.config.timeouts, tls_handshake=serving.timeouts.tls_handshake),
         **sections,
     )
     return replace(snapshot, config=merged)

@@ -29,6 +29,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from proxy.errors import (
+    AddressFull,
     ClientGone,
     ContentTooLarge,
     HeadersTooLarge,
@@ -57,6 +58,7 @@ _LIMITS: Final = {
     RequestTimeout.label: "client_time",
     UpstreamTimeout.label: "upstream_time",
     Unavailable.label: "connections",
+    AddressFull.label: "connections_per_address",
 }
 """The limit that an error of Segue's own says was reached, by the error's label."""
 
@@ -280,8 +282,9 @@ class Metrics(Collector):
                 "segue_limits_hit",
                 "How often a limit of the configuration was reached: `headers` (431), `body` (413),"
                 " `client_time` (408), `upstream_time` (504), `connections` (503; also while"
-                " draining); of WebSockets `frame`, `message`, `fragments` (1009), `control_frames`"
-                " (1008), and `buffer` (a side was not read until the other took what waited).",
+                " draining), `connections_per_address` (503); of WebSockets `frame`, `message`,"
+                " `fragments` (1009), `control_frames` (1008), and `buffer` (a side was not read"
+                " until the other took what waited).",
                 ("limit",),
                 self._limits_hit,
             ),

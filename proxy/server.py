@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 import socket
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
@@ -31,9 +32,9 @@ from proxy.recorder import Recorder
 from proxy.relay.dispatch import Dispatcher
 from proxy.relay.door import Door
 from proxy.relay.limits import Limits
+from proxy.relay.listener import Listener
 from proxy.relay.relief import Relief
 from proxy.relay.sockets import Sockets
-from proxy.relay.takeover import Listener
 from proxy.sessions.opening import open_sessions
 from proxy.sessions.registry import Sessions
 from proxy.upstream.fleet import Fleet
@@ -114,7 +115,7 @@ class Server:
             gateway.serve,
             gateway.refuse,
             client_limits(config),
-            lambda: len(self._connections),
+            self._connections,
             loop,
         )
         self._servers: list[asyncio.Server] = []
@@ -150,11 +151,15 @@ class Server:
             inherited = inherited_socket(self._live.current.source.env)
             tls = self._certificate.behind(listener_tls(config))
             place = config.listen.address
-            create = self._loop.create_server
+            create = partial(
+                self._loop.create_server,
+                self._listener,
+                ssl=tls,
+                backlog=_BACKLOG,
+                ssl_handshake_timeout=None if tls is None else config.timeouts.tls_handshake,
+            )
             server = await (
-                create(self._listener, place.host, place.port, ssl=tls, backlog=_BACKLOG)
-                if inherited is None
-                else create(self._listener, sock=inherited, ssl=tls, backlog=_BACKLOG)
+                create(place.host, place.port) if inherited is None else create(sock=inherited)
             )
         except OSError as error:
             await admin.cleanup()
@@ -310,8 +315,11 @@ def client_limits(config: Config) -> Limits:
         keepalive_timeout=config.timeouts.keepalive,
         header_line=config.limits.header_line,
         headers=config.limits.headers,
+        request_headers=config.limits.request_headers,
         write_buffer=config.limits.buffer,
         connections=config.limits.connections,
+        connections_per_address=config.limits.connections_per_address,
+        trusted_proxies=config.listen.trusted_proxies,
     )
 
 

@@ -209,6 +209,7 @@ class Timeouts(Section):
     """How long Segue waits, in seconds.
 
     Attributes:
+        tls_handshake: for a client's TLS handshake.
         header: for a request's header section to be complete.
         body: for the next piece of a request's body.
         keepalive: for the next request on a connection.
@@ -220,6 +221,7 @@ class Timeouts(Section):
         drain: for what is open to end by itself when Segue is stopped; 0 does not wait.
     """
 
+    tls_handshake: Duration = 10.0
     header: Duration = 15.0
     body: Duration = 30.0
     keepalive: Duration = 75.0
@@ -237,6 +239,8 @@ class Limits(Section):
     Attributes:
         header_line: of the request line, and of each field of a request.
         headers: the number of fields of a request.
+        request_headers: of all fields of a request together.
+        request_body: of a request's body, whatever is done with it; null leaves it to the server.
         body: of an HTTP body that a mapping may rewrite and that is therefore held.
         frame: of a WebSocket frame.
         message: of a WebSocket message; one that a mapping may rewrite is held until it is whole.
@@ -244,6 +248,8 @@ class Limits(Section):
         control_frames: a second, from each side of a WebSocket; ten times that many at once.
         buffer: what waits to be written, for each connection and direction, before reading stops.
         connections: the number of clients connected at the same time.
+        connections_per_address: how many of them from one address, that of the socket. Those in
+            `listen.trusted_proxies` are not counted so: they stand for many.
         response_headers: of the header section of the server's answer.
         shared_body: of an answer that is held for several clients; see `relief`.
         shared_waiters: the number of requests that wait for such answers at the same time.
@@ -251,6 +257,8 @@ class Limits(Section):
 
     header_line: Annotated[Size, Field(ge=256, le=MIB)] = 16 * KIB
     headers: Annotated[Count, Field(ge=8, le=10_000)] = 128
+    request_headers: Annotated[Size, Field(ge=KIB, le=16 * MIB)] = 64 * KIB
+    request_body: Annotated[Size, Field(ge=0, le=1024**5)] | None = None
     body: Annotated[Size, Field(ge=KIB, le=1024 * MIB)] = 8 * MIB
     frame: Annotated[Size, Field(ge=KIB, le=1024 * MIB)] = 16 * MIB
     message: Annotated[Size, Field(ge=KIB, le=1024 * MIB)] = 16 * MIB
@@ -258,6 +266,7 @@ class Limits(Section):
     control_frames: Annotated[Count, Field(ge=1, le=1_000_000)] = 100
     buffer: Annotated[Size, Field(ge=KIB, le=64 * MIB)] = 64 * KIB
     connections: Annotated[Count, Field(ge=1, le=1_000_000)] = 10_000
+    connections_per_address: Annotated[Count, Field(ge=1, le=1_000_000)] = 1000
     response_headers: Annotated[Size, Field(ge=KIB, le=MIB)] = 64 * KIB
     shared_body: Annotated[Size, Field(ge=KIB, le=1024 * MIB)] = MIB
     shared_waiters: Annotated[Count, Field(ge=1, le=1_000_000)] = 1024

@@ -168,7 +168,8 @@ class RawPeer:
     def reset(self) -> None:
         """End with a TCP reset, as a process does that dies with unread bytes."""
         sock = self.writer.transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if sock is not None:  # Otherwise the other side was quicker.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.abort()
 
 

@@ -76,6 +76,7 @@ def test_the_defaults() -> None:
     assert (config.reload.watch, config.reload.interval) == (False, 2)
     assert config.cors.origins == ()
     assert config.timeouts.model_dump() == {
+        "tls_handshake": 10,
         "header": 15,
         "body": 30,
         "keepalive": 75,
@@ -89,6 +90,8 @@ def test_the_defaults() -> None:
     assert config.limits.model_dump() == {
         "header_line": 16_384,
         "headers": 128,
+        "request_headers": 64 * 1024,
+        "request_body": None,
         "body": 8_388_608,
         "frame": 16_777_216,
         "message": 16_777_216,
@@ -96,6 +99,7 @@ def test_the_defaults() -> None:
         "control_frames": 100,
         "buffer": 65_536,
         "connections": 10_000,
+        "connections_per_address": 1000,
         "response_headers": 65_536,
         "shared_body": 1_048_576,
         "shared_waiters": 1024,

@@ -15,6 +15,7 @@ from proxy.headers import (
     end_to_end,
     forwardable,
     forwarding_fields,
+    is_authority,
     is_forwarding,
     origin_form,
     reason_of,
@@ -127,7 +128,7 @@ HOSTILE: Fields = [
 
 
 def test_whatever_a_stranger_claims_the_chain_starts_with_its_address() -> None:
-    assert forwarding_fields(HOSTILE, STRANGER, "id-1") == [
+    assert forwarding_fields(HOSTILE, STRANGER, "id-1", b"api.example") == [
         (b"X-Forwarded-For", b"192.0.2.7"),
         (b"X-Forwarded-Proto", b"http"),
         (b"X-Forwarded-Host", b"api.example"),
@@ -137,7 +138,9 @@ def test_whatever_a_stranger_claims_the_chain_starts_with_its_address() -> None:
 
 
 def test_a_trusted_proxys_chain_is_continued_but_not_its_look_alikes() -> None:
-    added = forwarding_fields([*HOSTILE, (b"x-forwarded-for", b"10.0.0.1")], PROXY, "id-1")
+    added = forwarding_fields(
+        [*HOSTILE, (b"x-forwarded-for", b"10.0.0.1")], PROXY, "id-1", b"api.example"
+    )
     assert added == [
         (b"X-Forwarded-For", b"127.0.0.1, 10.0.0.1, 10.0.0.2"),
         (b"X-Forwarded-Proto", b"https"),
@@ -151,7 +154,7 @@ def test_a_trusted_proxys_chain_is_continued_but_not_its_look_alikes() -> None:
 
 
 def test_what_a_trusted_proxy_leaves_open_is_filled_in() -> None:
-    assert forwarding_fields([(b"Host", b"api.example")], PROXY, "id-1") == [
+    assert forwarding_fields([(b"Host", b"h")], PROXY, "id-1", b"api.example") == [
         (b"X-Forwarded-For", b"10.0.0.2"),
         (b"X-Forwarded-Proto", b"https"),
         (b"X-Forwarded-Host", b"api.example"),
@@ -161,14 +164,19 @@ def test_what_a_trusted_proxy_leaves_open_is_filled_in() -> None:
 
 
 def test_without_a_host_none_is_forwarded() -> None:
-    names = [name for name, _ in forwarding_fields([], STRANGER, "id-1")]
+    names = [name for name, _ in forwarding_fields([], STRANGER, "id-1", b"")]
     assert b"X-Forwarded-Host" not in names
 
 
-@pytest.mark.parametrize("downstream", [STRANGER, PROXY])
-def test_via_is_continued_whoever_sent_it(downstream: Downstream) -> None:
+@pytest.mark.parametrize(
+    ("downstream", "via"),
+    [(STRANGER, b"1.1 segue"), (PROXY, b"1.0 fred, 1.1 wilma, 1.1 segue")],
+)
+def test_via_is_continued_for_a_trusted_proxy_and_begins_here_for_others(
+    downstream: Downstream, via: bytes
+) -> None:
     fields = [(b"Via", b"1.0 fred"), (b"VIA", b"1.1 wilma")]
-    assert (b"Via", b"1.0 fred, 1.1 wilma, 1.1 segue") in forwarding_fields(fields, downstream, "i")
+    assert (b"Via", via) in forwarding_fields(fields, downstream, "i", b"h")
 
 
 # Request targets.
@@ -182,7 +190,7 @@ def test_via_is_continued_whoever_sent_it(downstream: Downstream) -> None:
         (b"/a%2Fb/../c;d?e=%00&f==/?", b"/a%2Fb/../c;d?e=%00&f==/?", None),
         (b"//elsewhere.example/x", b"//elsewhere.example/x", None),
         (b"/http://elsewhere.example/", b"/http://elsewhere.example/", None),
-        (b"/\xc3\xa9?\xff", b"/\xc3\xa9?\xff", None),
+        (b"/%C3%A9?%FF", b"/%C3%A9?%FF", None),
         (b"http://api.example", b"/", b"api.example"),
         (b"HTTPS://api.example:8443/x?y", b"/x?y", b"api.example:8443"),
         (b"http://api.example?q=/a", b"/?q=/a", b"api.example"),
@@ -203,6 +211,8 @@ def test_a_target_keeps_the_bytes_of_its_path_and_query(
         *(b"ftp://api.example/", b"file:///etc/passwd", b"javascript:alert(1)", b"://x/"),
         *(b"http:/x", b"http:///x", b"http://", b"http://?x", b"ws://api.example/"),
         *(b"http://alice:s3cret@api.example/", b"http://@api.example/"),
+        *(b"http://a,b/", b"http://a%2fb/", b"http://a:x/", b"http://[::1/", b"http://a\\b/"),
+        *(b"/\xc3\xa9", b"/?\xff", b"/\x7f", b"/\0"),
         *(b"/a#b", b"/a b", b"/a\tb", b"http://api.example/#", b"* "),
     ],
 )
@@ -222,6 +232,60 @@ def test_any_target_is_either_in_origin_form_or_refused(target: bytes) -> None:
     assert origin.startswith(b"/") or origin == b"*"
     assert target.endswith(origin.removeprefix(b"/"))
     assert authority is None or (authority in target and b"@" not in authority)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            b"h",
+            b"api.example",
+            b"API.example.",
+            b"a_b.c-d",
+            b"192.0.2.7",
+            b"[::1]",
+            b"[2001:db8::1]",
+        ),
+        *(b"h:1", b"h:65535", b"h:", b"[::1]:8080"),
+    ],
+)
+def test_a_name_or_an_address_with_or_without_a_port_is_an_authority(value: bytes) -> None:
+    assert is_authority(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            b"",
+            b":80",
+            b"h:65536",
+            b"h:x",
+            b"h:-1",
+            b"h:1:2",
+            b"h ",
+            b"a b",
+            b"a/b",
+            b"a?b",
+            b"a#b",
+        ),
+        *(
+            b"a@b",
+            b"a,b",
+            b"a\\b",
+            b"a%2fb",
+            b"\xc3\xa4",
+            b"http://a",
+            b"[::1",
+            b"::1",
+            b"[]",
+            b"[g]",
+        ),
+        *(b"a<b", b"a;b", b"a" * 256, b"h\n"),
+    ],
+)
+def test_anything_else_is_no_authority(value: bytes) -> None:
+    assert not is_authority(value)
 
 
 # Writing a head.

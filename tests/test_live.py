@@ -225,6 +225,14 @@ def test_what_needs_a_restart_keeps_its_old_value_and_all_else_is_new(config: Pa
     assert retained(new.config, old).config.listen.tls == new.config.listen.tls
 
 
+def test_time_of_a_tls_handshake_belongs_to_the_open_listener(config: Path) -> None:
+    env = {"SEGUE_TIMEOUTS__TLS_HANDSHAKE": "3s", "SEGUE_TIMEOUTS__BODY": "4s"}
+    old, new = load(config, {}, {}), load(config, env, {})
+    assert needs_restart(old.config, new.config) == ("timeouts.tls_handshake",)
+    serving = retained(old.config, new).config
+    assert (serving.timeouts.tls_handshake, serving.timeouts.body) == (10, 4)
+
+
 def test_other_files_of_an_open_tls_listener_need_no_restart(config: Path) -> None:
     def named(name: str) -> dict[str, str]:
         return {"SEGUE_LISTEN__TLS__CERTIFICATE": name, "SEGUE_LISTEN__TLS__KEY": name}

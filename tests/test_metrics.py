@@ -8,7 +8,7 @@ from http import HTTPStatus
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.errors import HeadersTooLarge, RequestTimeout, Unavailable
+from proxy.errors import AddressFull, HeadersTooLarge, RequestTimeout, Unavailable
 from proxy.metrics import CONTENT_TYPE, Family, Metrics, close_code_label, code_label
 from proxy.values import Direction
 
@@ -196,7 +196,7 @@ def test_a_request_that_did_not_reach_the_server_has_no_duration_of_the_server(
 
 
 def test_limits_are_counted_by_the_error_that_says_so(metrics: Metrics) -> None:
-    for error in (HeadersTooLarge, RequestTimeout, RequestTimeout, Unavailable):
+    for error in (HeadersTooLarge, RequestTimeout, RequestTimeout, Unavailable, AddressFull):
         metrics.errors[error.label] += 1
     metrics.errors["bad_request"] += 1
     for _ in range(4):
@@ -208,6 +208,7 @@ def test_limits_are_counted_by_the_error_that_says_so(metrics: Metrics) -> None:
         ("client_time",): 2,
         ("upstream_time",): 0,
         ("connections",): 1,
+        ("connections_per_address",): 1,
         ("frame",): 0,
         ("message",): 4,
         ("fragments",): 0,

@@ -8,7 +8,8 @@ from typing import cast
 
 from proxy.connections import Connections
 from proxy.metrics import Distribution, Family, Metrics, Samples
-from proxy.relay.takeover import ClientConnection, Listener
+from proxy.relay.listener import Listener
+from proxy.relay.takeover import ClientConnection
 from proxy.upstream.fleet import Fleet
 from proxy.upstream.target import Counters
 

@@ -15,7 +15,8 @@ from typing import Final
 from proxy.errors import ClientError, ContentTooLarge, MappingFailure, RequestTimeout
 from proxy.headers import RawFields, values_of
 from proxy.relay.http import Amend, Exchange, Fields, Recipient
-from proxy.relay.takeover import ClientConnection, Request
+from proxy.relay.request import Request
+from proxy.relay.takeover import ClientConnection
 from proxy.treatment import Treatment
 from proxy.upstream.connection import Connection
 from proxy.upstream.response import Head
@@ -93,6 +94,7 @@ async def read_body(request: Request, limit: int, timeout: float) -> bytes:
             if not data:
                 return bytes(body)
             body += data
+            request.check_size(len(body))
             if len(body) > limit:
                 raise ContentTooLarge("the body is larger than a mapping may hold")
     except TimeoutError:

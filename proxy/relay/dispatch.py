@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from proxy.errors import UpstreamError, UpstreamTimeout
 from proxy.relay.forwarding import RequestHead
 from proxy.relay.http import Exchange
-from proxy.relay.takeover import Request
+from proxy.relay.request import Request
 from proxy.upstream.connection import Connection
 from proxy.upstream.deadline import Deadline
 from proxy.upstream.fleet import Fleet

@@ -28,7 +28,7 @@ from proxy.relay.bodies import has_length, read_body
 from proxy.relay.dispatch import Handshake
 from proxy.relay.hold import Hold
 from proxy.relay.http import Exchange, Fields
-from proxy.relay.takeover import Request
+from proxy.relay.request import Request
 from proxy.selection import Selection
 from proxy.session_settings import Sessions as Settings
 from proxy.sessions.counts import Trigger

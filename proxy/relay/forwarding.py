@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Final
 
 from proxy import handshake, headers, trace
-from proxy.errors import ClientError, MethodNotAllowed, UnsupportedVersion
+from proxy.errors import ClientError
+from proxy.framing import check_head
 from proxy.headers import SERVERS_OWN
 from proxy.live import Snapshot
 from proxy.relay.http import Fields
-from proxy.relay.takeover import Request
+from proxy.relay.limits import is_in
+from proxy.relay.request import Request
 from proxy.visits import Visit
 
 _NOT_IN_HANDSHAKE: Final = frozenset({handshake.PROTOCOL, handshake.EXTENSIONS})
 
 
-def checked(request: Request) -> tuple[bytes, bytes | None]:
+def checked(snapshot: Snapshot, request: Request) -> tuple[bytes, bytes | None]:
     """Refuse what is not for a reverse proxy; return target and authority (see `origin_form`).
 
     Raises:
         ClientError: with the status that says what was wrong.
     """
-    if request.version not in ((1, 0), (1, 1)):
-        raise UnsupportedVersion("HTTP/1.0 and HTTP/1.1 are spoken here")
-    if request.method == "CONNECT":
-        raise MethodNotAllowed("CONNECT is for forward proxies")
-    if request.chunked:
-        # RFC 9112 sections 6.1 and 7: what Segue does not take off must not be forwarded without
-        # its name, and a chunked HTTP/1.0 message is framed by nobody's rules.
-        codings = headers.tokens(headers.values_of(request.fields, b"transfer-encoding"))
-        if codings != [b"chunked"] or request.version < (1, 1):
-            raise ClientError("no transfer coding but chunked, in HTTP/1.1, is known here")
+    limits = snapshot.config.limits
+    check_head(
+        request.method,
+        request.version,
+        request.fields,
+        request.shape,
+        max_size=limits.request_headers,
+        max_fields=limits.headers,
+    )
+    if limits.request_body is not None:
+        request.max_body = limits.request_body
+        for length in request.shape.values(request.fields, b"content-length"):
+            request.check_size(int(length))
     return headers.origin_form(request.target)
 
 
@@ -50,23 +54,20 @@ def forwarded_fields(
     fields = headers.forwardable(received, shape)
     if upgrade:
         fields = [field for field in fields if field[0].lower() not in _NOT_IN_HANDSHAKE]
-    if not snapshot.config.upstream.preserve_host:
-        host = SERVERS_OWN
-    elif authority is not None:
-        host = authority
-    elif request.version < (1, 1) and b"host" not in shape:
-        host = SERVERS_OWN
-    else:
-        host = b""
-    if host:
+    elif request.version < (1, 1) and b"expect" in shape:
+        # It waits for no 100 (RFC 9110 section 10.1.1).
+        fields = [field for field in fields if field[0].lower() != b"expect"]
+    named = authority or b"".join(shape.values(received, b"host"))
+    kept = named if snapshot.config.upstream.preserve_host else b""
+    if authority is not None or not kept:
         fields = [field for field in fields if field[0].lower() != b"host"]
-        fields.insert(0, (b"Host", host))
+        fields.insert(0, (b"Host", kept or SERVERS_OWN))
     downstream = headers.Downstream(
         visit.peer,
         "http" if snapshot.config.listen.tls is None else "https",
-        _is_trusted(snapshot, visit.peer),
+        is_in(snapshot.config.listen.trusted_proxies, visit.peer),
     )
-    fields += headers.forwarding_fields(received, downstream, visit.request_id, shape)
+    fields += headers.forwarding_fields(received, downstream, visit.request_id, named)
     return trace.carried(fields, visit.trace)
 
 
@@ -114,11 +115,3 @@ def _serialized(line: bytes, fields: Fields) -> bytes:
         return headers.serialize(line, fields)
     except ValueError:
         raise ClientError("a header field carries a line break or a NUL") from None
-
-
-def _is_trusted(snapshot: Snapshot, peer: str) -> bool:
-    networks = snapshot.config.listen.trusted_proxies
-    if not networks or not peer:
-        return False
-    address = ipaddress.ip_address(peer.partition("%")[0])
-    return any(address in network for network in networks)

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Protocol
 
-from proxy.errors import ClientError, RequestTimeout, SegueError, UpstreamError
+from proxy.errors import ClientError, ContentTooLarge, RequestTimeout, SegueError, UpstreamError
 from proxy.headers import RawFields, end_to_end, serialize
-from proxy.relay.takeover import Flow, Request
+from proxy.relay.request import Request
+from proxy.relay.takeover import Flow
 from proxy.upstream.connection import Connection
 from proxy.upstream.response import Head, Sink
 
@@ -135,8 +136,7 @@ class Exchange:
         begun = perf_counter()
         try:
             if request.payload.is_eof():
-                connection.transport.write(self._with_whole_body(head))
-                connection.expect_answer()
+                self._send_whole(head)
             else:
                 connection.transport.write(head)
                 pump = asyncio.create_task(self._pump())
@@ -153,27 +153,32 @@ class Exchange:
             elif not self.switched:
                 connection.release()
 
-    def _with_whole_body(self, head: bytes) -> bytes:
-        request = self._request
+    def _send_whole(self, head: bytes) -> None:
+        """Send a request whose body has arrived, in one write."""
+        connection, request = self._connection, self._request
         body = request.payload.read_nowait() if request.body is None else request.body
+        try:
+            request.check_size(len(body))
+        except ContentTooLarge as error:
+            self._fail(error)
+            return
         self.request_size = len(body)
-        if not request.chunked:
-            return head + body
-        return b"%b%x\r\n%b\r\n0\r\n\r\n" % (head, len(body), body) if body else head + _LAST_CHUNK
+        if request.chunked:
+            body = b"%x\r\n%b\r\n%b" % (len(body), body, _LAST_CHUNK) if body else _LAST_CHUNK
+        connection.transport.write(head + body)
+        connection.expect_answer()
 
     async def _pump(self) -> None:
         """Send the body of the request as it arrives."""
-        connection, payload, chunked = (
-            self._connection,
-            self._request.payload,
-            self._request.chunked,
-        )
+        connection, request = self._connection, self._request
+        payload, chunked = request.payload, request.chunked
         try:
             while True:
                 async with asyncio.timeout(self._body_timeout):
                     data = await payload.readany()
                 if not data:
                     break
+                request.check_size(self.request_size + len(data))
                 self.request_size += len(data)
                 connection.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
                 if not connection.writable:
@@ -183,6 +188,8 @@ class Exchange:
                     connection.stop_clock()
         except TimeoutError:
             self._fail(RequestTimeout("the body of the request took too long"))
+        except ContentTooLarge as error:
+            self._fail(error)
         except asyncio.CancelledError:
             raise
         except Exception:  # noqa: BLE001 (whatever the parser found wrong with the body)
@@ -207,7 +214,8 @@ class Exchange:
     def on_informational(self, head: Head) -> None:
         """Pass a 1xx on; HTTP/1.0 does not know them (RFC 9110 section 15.2)."""
         if self._request.version >= (1, 1):
-            self._out.append(_serialize(head.status, head.reason, end_to_end(head.fields)))
+            fields = end_to_end(head.fields, _OF_A_BODY)
+            self._out.append(_serialize(head.status, head.reason, fields))
 
     def on_head(self, head: Head) -> None:
         """Send the head, framed for this client."""
@@ -217,7 +225,7 @@ class Exchange:
                 raise UpstreamError("the server switched protocols without being asked")
             return
         client, request = self._client, self._request
-        fields = end_to_end(head.fields)
+        fields = end_to_end(head.fields, _OF_A_BODY if head.status == 204 else frozenset())
         if self._amend is not None:
             fields = self._amend(head.status, fields)
         if not request.payload.is_eof():
@@ -287,6 +295,9 @@ class Exchange:
 
 
 _LAST_CHUNK = b"0\r\n\r\n"
+
+_OF_A_BODY = frozenset({b"content-length"})
+"""Not in a 1xx or 204 (RFC 9110 section 8.6): a client that believes it waits for a body."""
 
 
 def _serialize(status: int, reason: bytes, fields: RawFields) -> bytes:

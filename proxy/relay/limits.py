@@ -1,8 +1,16 @@
-"""The bounds of a client connection while it speaks HTTP."""
+"""The bounds of a client connection while it speaks HTTP, and for whom they count together."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Final
+
+Network = IPv4Network | IPv6Network
+
+_SUBSCRIBER: Final = 64
+"""Bits of an IPv6 address that name a network; whoever has one has all addresses in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,13 +23,41 @@ class Limits:
             sent to it.
         header_line: the longest request line, and the longest value of a field.
         headers: the largest number of fields.
+        request_headers: the largest head without its request line.
         write_buffer: the high-water mark of the write buffer.
         connections: how many connections may be open at once, WebSockets among them.
+        connections_per_address: how many of them for one `origin_of`.
+        trusted_proxies: who stands for many clients, and is not counted so.
     """
 
     header_timeout: float
     keepalive_timeout: float
     header_line: int
     headers: int
+    request_headers: int
     write_buffer: int
     connections: int
+    connections_per_address: int
+    trusted_proxies: tuple[Network, ...] = ()
+
+
+def is_in(networks: Iterable[Network], peer: str) -> bool:
+    """Whether an address, as a socket gives it, belongs to one of these networks."""
+    if not peer:
+        return False
+    address = ip_address(peer.partition("%")[0])
+    return any(address in network for network in networks)
+
+
+def origin_of(peer: str) -> str:
+    """Return what stands for a peer where connections are counted by address.
+
+    For IPv4 that is the address, for IPv6 the network of 64 bits.
+    """
+    if ":" not in peer:
+        return peer
+    address = ip_address(peer.partition("%")[0])
+    assert isinstance(address, IPv6Address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(IPv6Network((address, _SUBSCRIBER), strict=False))

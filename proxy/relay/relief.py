@@ -23,7 +23,8 @@ from proxy.live import Snapshot
 from proxy.metrics import Family, Metrics
 from proxy.relay.flight import Begin, Carry, Flight, Outcome, Waiter, deliver
 from proxy.relay.http import Exchange
-from proxy.relay.takeover import ClientConnection, Request
+from proxy.relay.request import Request
+from proxy.relay.takeover import ClientConnection
 from proxy.settings import Limits
 from proxy.sharing import has_credentials, likeness, may_wait
 from proxy.upstream.connection import Connection

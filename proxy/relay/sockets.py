@@ -19,7 +19,8 @@ from proxy.relay.door import Door, Guest
 from proxy.relay.forwarding import request_head
 from proxy.relay.hold import Hold
 from proxy.relay.http import Exchange, Fields
-from proxy.relay.takeover import ClientConnection, Request
+from proxy.relay.request import Request
+from proxy.relay.takeover import ClientConnection
 from proxy.relay.websocket import Relay, SocketLimits
 from proxy.treatment import Treatment
 from proxy.upstream.connection import Connection
@@ -103,7 +104,7 @@ class Sockets:
         if guest is not None and self._door is not None:
             self._door.sessions.socket_opened(guest.ticket, fields)
         self._journal.switch(visit, perf_counter(), relay)
-        self._connections.add(relay)
+        self._connections.add(relay, client.origin)
         pool.sockets += 1
         self._recorder.attach(relay, visit.selected)
         relay.start(

@@ -11,6 +11,8 @@ breaks the assumption:
   half-closes its connection.
 - The last trailer of a chunked request becomes the first field of the next request, and what comes
   behind a request to upgrade is not parsed: such a request is the last of its connection (`start`).
+- It bounds the lines of a head and their number, not their sum, and no chunk extension; its parser
+  in Python takes heads and chunk sizes that the one in C refuses (`data_received`).
 - A body whose chunks turn out to be broken just never ends (`data_received`).
 - A connection that became a WebSocket is not its own any more: `take_transport`.
 """
@@ -24,14 +26,14 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, cast
 
 from aiohttp import StreamReader
-from aiohttp.http_exceptions import LineTooLong
-from aiohttp.http_parser import RawRequestMessage
-from aiohttp.web import BaseRequest, RequestHandler, Server, StreamResponse
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web import RequestHandler, Server
 from aiohttp.web_protocol import RequestPayloadError, _ErrInfo
 
-from proxy.errors import ClientError, HeadersTooLarge, RequestTimeout, SegueError, Unavailable
-from proxy.headers import shape_of
-from proxy.relay.limits import Limits
+from proxy.errors import ClientError, HeadersTooLarge, RequestTimeout, SegueError
+from proxy.relay.intake import IS_PYTHON, Intake, check_chunk, check_first, refusal
+from proxy.relay.limits import Limits, origin_of
+from proxy.relay.request import Request
 
 NEVER: Final = float("inf")
 
@@ -41,35 +43,10 @@ _LINGER: Final = 2.0
 Closing a socket with unread bytes makes TCP reset it, and the client may lose what was sent
 (RFC 9112 section 9.6)."""
 
+_END_OF_HEAD: Final = b"\r\n\r\n"
+
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 """The value of SO_LINGER that makes closing a socket reset the connection."""
-
-
-class Request:
-    """A request as it was received.
-
-    Attributes:
-        method: in upper case.
-        target: the request target, byte for byte.
-        version: (1, 0) or (1, 1), or whatever else the parser let through.
-        fields: names and values in bytes, in their order and spelling.
-        shape: what the names of the fields say.
-        payload: the body, without its framing, inflated by nobody.
-        chunked: whether the body came in chunks.
-        body: the whole body, where it was read and taken out of `payload`.
-    """
-
-    __slots__ = ("body", "chunked", "fields", "method", "payload", "shape", "target", "version")
-
-    def __init__(self, message: RawRequestMessage, payload: StreamReader) -> None:
-        self.method = message.method
-        self.target = message.path.encode("utf-8", "surrogateescape")
-        self.version = (message.version.major, message.version.minor)
-        self.fields = message.raw_headers
-        self.shape = shape_of(self.fields)
-        self.payload = payload
-        self.body: bytes | None = None
-        self.chunked = bool(message.chunked)
 
 
 class Flow(Protocol):
@@ -86,6 +63,32 @@ Serve = Callable[["ClientConnection", Request], Awaitable[None]]
 Refuse = Callable[["ClientConnection", SegueError], None]
 
 
+class Acceptor(Protocol):
+    """Whoever accepted a connection; aiohttp wants it to be its `Server`.
+
+    Attributes:
+        limits: of new connections.
+        draining: whether every connection ends with its current request.
+    """
+
+    limits: Limits
+    draining: bool
+
+    @property
+    def serve(self) -> Serve:
+        """Answers one request."""
+
+    @property
+    def refuse(self) -> Refuse:
+        """Answers what is not a request."""
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        """A connection is open."""
+
+    def refusal_of(self, connection: ClientConnection) -> SegueError | None:
+        """Why a connection that has just been made is one too many; None where it is not."""
+
+
 class ClientConnection(RequestHandler):
     """One client connection while it speaks HTTP.
 
@@ -93,39 +96,50 @@ class ClientConnection(RequestHandler):
         persistent: whether another request may follow the current one.
         flow: told about back-pressure while a response is sent.
         deadline: the loop's time at which the next request must have arrived.
+        address: of the client, as its socket gives it; empty where it has none.
+        origin: for whom the connection counts (`origin_of`).
     """
 
     __slots__ = (
+        "_broken",
         "_discarding",
         "_half_closed",
+        "_intake",
         "_listener",
         "_partial",
         "_payload",
+        "address",
         "deadline",
         "flow",
+        "origin",
         "persistent",
     )
 
-    def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, listener: Acceptor, loop: asyncio.AbstractEventLoop) -> None:
         limits = listener.limits
         super().__init__(
-            listener,
+            cast(Server, listener),
             loop=loop,
             keepalive_timeout=0,  # Segue's own clock, which also covers the drip.
             access_log=None,  # type: ignore[arg-type]  # None is what turns it off.
             max_line_size=limits.header_line,
             max_field_size=limits.header_line,
-            max_headers=limits.headers,
+            # The parser in Python counts the request line and the empty line too.
+            max_headers=limits.headers + 2,
             auto_decompress=False,
         )
         self._listener = listener
+        self._broken = False
         self._discarding = False
         self._half_closed = False
+        self._intake = Intake()
         self._partial = False
         self._payload: StreamReader | None = None
         self.persistent = True
         self.flow: Flow | None = None
         self.deadline = NEVER
+        self.address = ""
+        self.origin = ""
 
     @property
     def is_busy(self) -> bool:
@@ -197,23 +211,83 @@ class ClientConnection(RequestHandler):
         # What aiohttp does, but for options of the socket: loops turn Nagle's algorithm off, and
         # `Server` has keep-alive set on the socket that listens. Each is three system calls.
         self.transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        self.address = str(peer[0]) if isinstance(peer, tuple) else ""
+        self.origin = origin_of(self.address)
         self._listener.connection_made(self, self.transport)
         self._task_handler = self._loop.create_task(self.start())
-        if self._listener.open > limits.connections:
-            self._listener.refuse(self, Unavailable("too many connections"))
+        refusal = self._listener.refusal_of(self)
+        if refusal is not None:
+            self._listener.refuse(self, refusal)
             self._discard()
 
     def data_received(self, data: bytes) -> None:
-        if self._discarding:
+        if self._discarding or self._broken:
             return
-        super().data_received(data)
-        if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
-            self._break_body()
+        waiting = len(self._messages)
+        payload = self._newest_payload()
+        try:
+            if IS_PYTHON and payload is None and not self._intake.pending:
+                check_first(data)
+            super().data_received(data)
+            self._count(data, waiting, payload)
+        except ClientError as error:
+            self._break(error)
         # Empty lines in front of a request are none of it (RFC 9112 section 2.2).
         idle = self._waiter is not None and not self._waiter.done() and not self._partial
         if idle and data.strip(b"\r\n"):
             self._partial = True
             self.deadline = self._loop.time() + self._listener.limits.header_timeout
+
+    def _newest_payload(self) -> StreamReader | None:
+        """The body that is arriving; None where it is the turn of a head."""
+        payload = self._messages[-1][1] if self._messages else self._payload
+        return None if payload is None or payload.is_eof() else payload
+
+    def _count(self, data: bytes, waiting: int, payload: StreamReader | None) -> None:
+        """Hold against the limits what has just been parsed.
+
+        Args:
+            data: as it came.
+            waiting: the number of requests that waited before.
+            payload: the body that was arriving before.
+
+        Raises:
+            ClientError: it goes beyond them, or is no request.
+        """
+        limits = self._listener.limits
+        if self._upgraded:
+            return
+        count = len(self._messages) - waiting
+        if count:
+            message, newest = self._messages.pop()
+            if isinstance(message, _ErrInfo):
+                if self._intake.has_too_many_lines(data, limits):
+                    raise HeadersTooLarge("the request has too many fields")
+                raise refusal(message.exc)
+            self._intake.begin()
+            if count == 1 and message.chunked:
+                self._count_body(len(data) - data.find(_END_OF_HEAD), newest)
+            self._messages.append((message, newest))
+        elif payload is None:
+            self._intake.head(data, limits)
+        elif payload.is_eof():
+            self._intake.begin()
+        else:
+            self._count_body(len(data), payload)
+
+    def _count_body(self, size: int, payload: StreamReader) -> None:
+        self._intake.body(size, payload, self._listener.limits)
+        if IS_PYTHON:
+            check_chunk(self._parser)
+
+    def _break(self, error: ClientError) -> None:
+        """Take no more from the client; refuse it when what it sent before is answered."""
+        self._broken = True
+        self._break_body()
+        self._messages.append((_ErrInfo(error.status, error, ""), EMPTY_PAYLOAD))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio takes a bool here.
         """Keep the connection for the response where the client has only finished sending."""
@@ -259,7 +333,7 @@ class ClientConnection(RequestHandler):
                 self.deadline = NEVER
             self._partial = False
             if isinstance(message, _ErrInfo):
-                listener.refuse(self, _refusal(message.exc))
+                listener.refuse(self, cast(SegueError, message.exc))
                 orderly = False
                 break
             self._payload = payload
@@ -278,7 +352,10 @@ class ClientConnection(RequestHandler):
                 orderly = payload.is_eof() and (message.should_close or self._half_closed)
                 break
             await self._drain_helper()  # A client that pipelines and does not read waits here.
-            self.deadline = self._loop.time() + listener.limits.keepalive_timeout
+            limits = listener.limits
+            self._partial = self._intake.pending > 0
+            wait = limits.header_timeout if self._partial else limits.keepalive_timeout
+            self.deadline = self._loop.time() + wait
         if self._force_close or self.transport is None:
             return
         if orderly and not self._discarding:
@@ -319,81 +396,3 @@ class ClientConnection(RequestHandler):
             transport.write_eof()
         if not transport.is_reading():
             transport.resume_reading()
-
-
-class Listener(Server):
-    """aiohttp's low-level server with Segue's connections.
-
-    Attributes:
-        serve: answers one request.
-        refuse: answers what is not a request.
-        elsewhere: how many connections were taken over and are still open.
-        draining: whether every connection ends with its current request.
-    """
-
-    def __init__(
-        self,
-        serve: Serve,
-        refuse: Refuse,
-        limits: Limits,
-        elsewhere: Callable[[], int],
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        super().__init__(_unused, handler_cancellation=True, loop=loop)
-        self.serve = serve
-        self.refuse = refuse
-        self.limits = limits
-        self.elsewhere = elsewhere
-        self.draining = False
-        self._empty = asyncio.Event()
-
-    def __call__(self) -> ClientConnection:
-        """Return the protocol of a new connection; a wrong argument is an error, not a default."""
-        return ClientConnection(self, self._loop)
-
-    @property
-    def open(self) -> int:
-        """How many client connections are open, those that were taken over included."""
-        return len(self._connections) + self.elsewhere()
-
-    def check(self, now: float) -> None:
-        """Close the connections whose time is up; called about once a second."""
-        for connection in self.connections:
-            cast(ClientConnection, connection).check(now)
-
-    def connection_lost(
-        self,
-        handler: RequestHandler,
-        exc: BaseException | None = None,  # noqa: ARG002 (aiohttp's signature)
-    ) -> None:
-        """Forget a connection that has ended or was taken over."""
-        self._connections.pop(handler, None)
-        if not self._connections:
-            self._empty.set()
-
-    async def drain(self, timeout: float) -> bool:
-        """Let the requests in progress finish. Returns whether all did within the time."""
-        self.draining = True
-        for connection in self.connections:
-            cast(ClientConnection, connection).stop()
-        try:
-            async with asyncio.timeout(timeout):
-                while self._connections:
-                    self._empty.clear()
-                    await self._empty.wait()
-        except TimeoutError:
-            for connection in self.connections:
-                cast(ClientConnection, connection).abort()
-            return False
-        return True
-
-
-async def _unused(_: BaseRequest) -> StreamResponse:
-    raise RuntimeError("requests are served by ClientConnection.start")
-
-
-def _refusal(error: BaseException) -> ClientError:
-    """Translate a parser's error; its text, which quotes the request, goes nowhere."""
-    if isinstance(error, LineTooLong):
-        return HeadersTooLarge("a line of the head is too long")
-    return ClientError("the request is not valid HTTP/1.1")

@@ -28,7 +28,8 @@ from proxy.relay.bodies import has_length, read_body
 from proxy.relay.door import Door, Send, cookie_from, without_own
 from proxy.relay.hold import Hold
 from proxy.relay.http import Exchange, Fields
-from proxy.relay.takeover import ClientConnection, Request
+from proxy.relay.request import Request
+from proxy.relay.takeover import ClientConnection
 from proxy.session_settings import SessionPaths
 from proxy.session_settings import Sessions as Settings
 from proxy.sessions.known import Ticket

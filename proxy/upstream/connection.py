@@ -20,6 +20,7 @@ from typing import Final, Protocol, cast
 import httptools
 
 from proxy.errors import UpstreamError, UpstreamTimeout
+from proxy.framing import LONGEST_BODY
 from proxy.headers import tokens
 from proxy.upstream.response import Head, Sink
 from proxy.upstream.target import Counters, Target
@@ -308,12 +309,16 @@ class Connection(asyncio.Protocol):
         for name, value in self._fields:
             lower = name.lower()
             if lower == b"transfer-encoding":
-                codings = tokens((value,))
-                if codings != [b"chunked"]:
+                # llhttp takes `chunked,` for another coding, and so a body to the end of the stream
+                # (RFC 9112 section 6.1: HTTP/1.0 knows no codings).
+                known = value.lower() == b"chunked" and parser.get_http_version() == "1.1"
+                if not known or head.chunked:
                     raise UpstreamError("the server's response has an unknown transfer coding")
                 head.chunked = True
             elif lower == b"content-length":
                 lengths += 1
+                if int(value) > LONGEST_BODY:
+                    raise UpstreamError("the length of the server's response cannot be")
         head.bodiless = self._is_head_request or status in (101, 204, 304)
         head.until_close = not (head.bodiless or head.chunked or lengths)
         sink.on_head(head)

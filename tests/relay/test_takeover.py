@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from proxy.connections import Connections
 from proxy.relay.limits import Limits
-from proxy.relay.takeover import Listener
+from proxy.relay.listener import Listener
 from tests.rig import RawPeer, Segue, answering, raw_server, segue, status_of
 
 SECRET = b"eyJhbGciOiJIUzI1NiJ9.c2VjcmV0.c2lnbmF0dXJl"
@@ -126,7 +127,7 @@ async def test_invariant_7_malformed_request_gets_400_and_its_token_shows_nowher
         (b"GET /" + b"a" * 16384 + b" HTTP/1.1\r\nHost: h\r\n\r\n", 431),
         (b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"a" * 16385 + b"\r\n\r\n", 431),
         (b"GET / HTTP/1.1\r\nHost: h\r\n" + b"a" * 16385 + b": 1\r\n\r\n", 431),
-        (b"GET / HTTP/1.1\r\nHost: h\r\n" + b"X: 1\r\n" * 128 + b"\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: h\r\n" + b"X: 1\r\n" * 128 + b"\r\n", 431),
     ],
     ids=["HTTP/2.0", "HTTP/0.9", "no version", "CONNECT", "target", "value", "name", "fields"],
 )
@@ -147,7 +148,7 @@ async def test_limits_of_the_head_are_those_of_the_settings(heads: list[bytes]) 
         fitting = b"GET / HTTP/1.0\r\nHost: h\r\nX: " + b"a" * 1000 + b"\r\n" + fields + b"\r\n"
         assert status_of(await proxy.ask(fitting)) == 200
         assert status_of(await proxy.ask(fitting.replace(b"X: ", b"X: " + b"a" * 100))) == 431
-        assert status_of(await proxy.ask(fitting.replace(b"X: ", b"C: 3\r\nX: "))) == 400
+        assert status_of(await proxy.ask(fitting.replace(b"X: ", b"C: 3\r\nX: "))) == 431
 
 
 def test_misspelt_setting_of_aiohttp_is_an_error_and_no_default(
@@ -164,7 +165,9 @@ def test_misspelt_setting_of_aiohttp_is_an_error_and_no_default(
         async def serve(*_: object) -> None:
             """Never called."""
 
-        listener = Listener(serve, lambda *_: None, Limits(1, 1, 1, 1, 1, 1), lambda: 0, loop)
+        listener = Listener(
+            serve, lambda *_: None, Limits(1, 1, 1, 1, 1, 1, 1, 1), Connections(), loop
+        )
         with pytest.raises(TypeError):
             listener()
     finally:
