@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from proxy.errors import UpstreamError
-from proxy.headers import RawFields, end_to_end, serialize, tokens, values_of
+from proxy.headers import RawFields, end_to_end, serialize, shape_of, tokens
 
 PROTOCOL: Final = b"sec-websocket-protocol"
 EXTENSIONS: Final = b"sec-websocket-extensions"
@@ -25,10 +25,11 @@ _UPGRADE: Final = ((b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"))
 
 def is_upgrade(method: str, fields: RawFields) -> bool:
     """Whether a request asks to become a WebSocket (section 4.1), or a response agrees to it."""
+    shape = shape_of(fields)
     return (
         method == "GET"
-        and b"websocket" in tokens(values_of(fields, b"upgrade"))
-        and b"upgrade" in tokens(values_of(fields, b"connection"))
+        and b"websocket" in tokens(shape.values(fields, b"upgrade"))
+        and b"upgrade" in tokens(shape.values(fields, b"connection"))
     )
 
 
@@ -56,14 +57,15 @@ def check_switch(request: RawFields, response: RawFields, offered: Sequence[byte
     Raises:
         UpstreamError: it does not answer this handshake.
     """
-    keys = values_of(request, b"sec-websocket-key")
-    if len(keys) != 1 or values_of(response, b"sec-websocket-accept") != [accept(keys[0])]:
+    keys = shape_of(request).values(request, b"sec-websocket-key")
+    shape = shape_of(response)
+    if len(keys) != 1 or shape.values(response, b"sec-websocket-accept") != [accept(keys[0])]:
         raise UpstreamError("the server's handshake does not answer the client's key")
     if not is_upgrade("GET", response):
         raise UpstreamError("the server switched to another protocol than WebSocket")
-    if values_of(response, EXTENSIONS):
+    if EXTENSIONS in shape:
         raise UpstreamError("the server chose an extension that was not offered")
-    chosen = values_of(response, PROTOCOL)
+    chosen = shape.values(response, PROTOCOL)
     if len(chosen) > 1 or (chosen and chosen[0] not in offered):
         raise UpstreamError("the server chose a subprotocol that was not offered")
     return chosen[0] if chosen else None
