@@ -6,7 +6,7 @@ be. Nothing here knows whether a token is good.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -53,17 +53,11 @@ class _Error(msgspec.Struct):
 # In requests.
 
 
-def bearer(fields: RawFields) -> str | None:
-    """The token of the `Authorization` field (RFC 6750 section 2.1); None if there is not one."""
-    found: bytes | None = None
-    for name, value in fields:
-        if len(name) == 13 and name.lower() == b"authorization":
-            if found is not None:
-                return None
-            found = value
-    if found is None or found[:7].lower() != b"bearer ":
+def bearer(values: Sequence[bytes]) -> str | None:
+    """The token in the `Authorization` fields (RFC 6750 section 2.1); None if there is not one."""
+    if len(values) != 1 or values[0][:7].lower() != b"bearer ":
         return None
-    return found[7:].strip(b" ").decode("latin-1")
+    return values[0][7:].strip(b" ").decode("latin-1")
 
 
 def query_token(target: bytes) -> str | None:

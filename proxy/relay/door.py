@@ -37,7 +37,7 @@ from proxy.sessions.registry import Sessions
 from proxy.versions import Version
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Guest:
     """A request that carries a token of a session.
 
@@ -92,20 +92,20 @@ class Door:
             OriginRefused: a page of another origin, with the cookie of a session.
             StoreAway: a token that has ended, and nobody can say whose it was.
         """
-        token = bearer(request.fields) if b"authorization" in request.shape else None
-        in_query = False
+        token, in_query = bearer(request.shape.values(request.fields, b"authorization")), False
         if token is None and upgrade:
             token, in_query = query_token(target), True
         if not token:
             return None
         settings = snapshot.config.sessions
-        cookie = cookie_from(request.fields, settings)
-        ticket = await self.sessions.ticket(token, cookie)
+        needs_cookie = settings.proof == "cookie"
+        cookie = cookie_from(request.fields, settings) if needs_cookie else ""
+        ticket = await self.sessions.ticket(token, cookie, settings)
         if ticket is None:
             return None
         if (
             upgrade
-            and settings.proof == "cookie"
+            and needs_cookie
             and not same_origin(request.fields, snapshot.config.cors.origins)
         ):
             raise OriginRefused("a handshake with a session's cookie comes from its own pages")
@@ -129,7 +129,9 @@ class Door:
         token = await self.sessions.fresh(guest.ticket, fields)
         if token is None:
             return await send(fields)
-        again = await _keep_body(request, settings.retry_body, snapshot.config.timeouts.body)
+        again = not has_body(request) or await _keep_body(
+            request, settings.retry_body, snapshot.config.timeouts.body
+        )
         hold = Hold(_is_unauthorized)
         exchange = await send(guest.carrying(b"", fields, token)[1], hold)
         if hold.head is None:
@@ -203,6 +205,11 @@ def _is_refusal(status: int) -> bool:
     return status in (401, 403)
 
 
+def has_body(request: Request) -> bool:
+    """Whether a request has a body, or may have one (RFC 9112 section 6.3)."""
+    return request.chunked or (b"content-length" in request.shape and has_length(request.fields))
+
+
 async def _keep_body(request: Request, limit: int, timeout: float) -> bool:
     """Whether a request can be sent a second time; a small body is kept for that.
 
@@ -212,8 +219,6 @@ async def _keep_body(request: Request, limit: int, timeout: float) -> bool:
     payload = request.payload
     if request.body is not None:
         return len(request.body) <= limit
-    if not request.chunked and not has_length(request.fields):
-        return True
     if payload.is_eof():
         if payload.total_bytes > limit:
             return False

@@ -46,13 +46,13 @@ class Hold:
         self._wanted = wanted
         self._exchange: Exchange | None = None
         self._state = _State.PASSING
-        self._body = bytearray()
+        self._body = b""
         self.head: Head | None = None
 
     @property
     def body(self) -> bytes:
         """The body of the response that is held."""
-        return bytes(self._body)
+        return self._body
 
     def in_front_of(self, begin: Begin) -> Begin:
         """Stand in front of whatever exchange is begun, the newest one if there are several."""
@@ -61,7 +61,7 @@ class Hold:
             exchange = self._exchange = begin(connection)
             exchange.sink = self
             self._state = _State.PASSING
-            self._body.clear()
+            self._body = b""
             self.head = None
             return exchange
 
@@ -77,8 +77,8 @@ class Hold:
         self.head = None
         exchange.on_head(head)
         if self._body:
-            exchange.on_body(bytes(self._body))
-            self._body.clear()
+            exchange.on_body(self._body)
+            self._body = b""
         if whole:
             exchange.on_end()
             exchange.on_flush()

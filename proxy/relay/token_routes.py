@@ -24,8 +24,8 @@ from proxy.credentials import (
 )
 from proxy.headers import RawFields
 from proxy.live import Snapshot
-from proxy.relay.bodies import has_length, read_body
-from proxy.relay.door import Door, Send, cookie_from, without_own
+from proxy.relay.bodies import read_body
+from proxy.relay.door import Door, Send, cookie_from, has_body, without_own
 from proxy.relay.hold import Hold
 from proxy.relay.http import Exchange, Fields
 from proxy.relay.request import Request
@@ -195,7 +195,7 @@ async def _whole_body(
     client: ClientConnection, request: Request, fields: Fields, timeout: float
 ) -> tuple[Fields, bytes]:
     """Read the body of a request that is about a refresh token; returns its fields too."""
-    if request.body is None and (request.chunked or has_length(request.fields)):
+    if request.body is None and has_body(request):
         if any(name.lower() == b"expect" for name, _ in fields):
             # Nobody else would say it: the server is not asked before the body is here.
             client.write(b"HTTP/1.1 100 Continue\r\n\r\n")

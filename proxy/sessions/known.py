@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 from proxy import renewal
 from proxy.headers import RawFields
 from proxy.renewal import Rules
+from proxy.session_settings import Sessions as Settings
 from proxy.store.base import Record
 from proxy.values import HandleKind
 from proxy.versions import Version
@@ -41,7 +42,7 @@ class Refusal:
 class Known:
     """One session, as this process knows it.
 
-    What concerns tokens is in seconds since 1970; `checked`, `touched`, `resume` and `storm` are on
+    What concerns tokens is in seconds since 1970; `checked`, `note_at`, `resume` and `storm` are on
     the loop's clock, which nobody sets back.
 
     Attributes:
@@ -52,7 +53,7 @@ class Known:
         oldest: the lowest delivery that is not superseded.
         version: that the client told last.
         checked: when the store was asked last.
-        touched: when its use was noted last.
+        note_at: when its use is to be noted next.
         flight: the refresh that is under way.
         context: the fields that a refresh without a request goes with.
         sockets: how many WebSockets of it are open.
@@ -75,6 +76,7 @@ class Known:
         "expires",
         "failures",
         "flight",
+        "note_at",
         "oldest",
         "over",
         "record",
@@ -83,7 +85,6 @@ class Known:
         "sockets",
         "storm",
         "storm_passing",
-        "touched",
         "version",
     )
 
@@ -98,7 +99,7 @@ class Known:
         self.condemned = b""
         self.refusal: Refusal | None = None
         self.checked = now
-        self.touched = now
+        self.note_at = 0.0
         self.adopt(record, access, rules)
 
     def adopt(self, record: Record, access: str, rules: Rules) -> None:
@@ -126,11 +127,13 @@ class Ticket:
     Attributes:
         order: with which delivery the client got it.
         cookie: the cookie that came along and belongs to the session; empty without one.
+        settings: those under which it was found to be good.
     """
 
     known: Known
     order: int
-    cookie: str = field(default="", repr=False)
+    cookie: str = field(repr=False)
+    settings: Settings
 
 
 class Memory:

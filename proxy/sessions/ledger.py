@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final, ParamSpec, TypeVar
 
 from proxy import renewal
-from proxy.errors import StoreAway, StoreFull
+from proxy.errors import StoreAway, StoreFull, Unavailable
 from proxy.renewal import Rules
 from proxy.sealing import Sealer, Unsealable
 from proxy.sessions.counts import Counts
@@ -138,6 +138,17 @@ class Ledger:
         """It is in the store again."""
         self.memory.unsaved.pop(known.record.session, None)
         self.counts.unsaved = len(self.memory.unsaved)
+
+    def unsealed(self, token: bytes) -> str:
+        """A token in plain.
+
+        Raises:
+            Unavailable: its key is not configured here (any more).
+        """
+        try:
+            return self.sealer.unseal(token)
+        except Unsealable:
+            raise Unavailable("the session is sealed with a key that is not configured") from None
 
     async def asked(
         self, ask: Callable[_P, Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs

@@ -39,15 +39,6 @@ _STRANGE: Final = 10.0
 
 _TOUCH: Final = 60.0
 
-_TOLD: Final = frozenset(
-    {
-        VersionSource.HEADER,
-        VersionSource.SUBPROTOCOL,
-        VersionSource.QUERY,
-        VersionSource.COOKIE,
-    }
-)
-
 
 class Sessions:
     """The sessions of this process.
@@ -91,12 +82,13 @@ class Sessions:
 
     # Requests.
 
-    async def ticket(self, token: str, cookie: str) -> Ticket | None:
+    async def ticket(self, token: str, cookie: str, settings: Settings) -> Ticket | None:
         """Where a token leads to; None for one that no login through this proxy produced.
 
         Args:
             token: the access token that a client presents.
             cookie: the cookie of its session; empty where none came along or none is asked for.
+            settings: those that serve.
 
         Raises:
             SessionEnded: its user has logged out.
@@ -110,14 +102,15 @@ class Sessions:
             known = ticket.known
             if (
                 ticket.order == known.oldest
+                and ticket.settings is settings
                 and self._loop.time() < known.checked + TRUST
                 and self._clock() < known.over
                 and (not cookie or hmac.compare_digest(cookie.encode(), ticket.cookie.encode()))
-                and (cookie or self._settings().proof != "cookie")
+                and (cookie or not ticket.cookie)
                 and known.record.ended is None
             ):
                 return ticket
-        return await self._look_up(token, cookie, ticket)
+        return await self._look_up(token, cookie, settings, ticket)
 
     async def fresh(
         self, ticket: Ticket, fields: RawFields, trigger: Trigger = Trigger.EXPIRY
@@ -177,16 +170,15 @@ class Sessions:
 
     def note(self, ticket: Ticket, selection: Selection) -> None:
         """Note that a session was used, and by which version of the client."""
-        known = ticket.known
-        told = selection.version is not None and selection.source in _TOLD
-        if told and selection.version != known.version:
-            assert selection.version is not None
-            version, cohort = selection.version.text[:MAX_TEXT], selection.cohort or ""
-        elif self._loop.time() - known.touched >= min(_TOUCH, self._settings().idle / 10):
-            version, cohort = known.record.version, known.record.cohort
-        else:
-            return
-        self._touch(known, version, cohort)
+        known, version = ticket.known, selection.version
+        if (
+            version is not None
+            and version != known.version
+            and selection.source not in (VersionSource.DEFAULT, VersionSource.UNREADABLE)
+        ):
+            self._touch(known, version.text[:MAX_TEXT], selection.cohort or "")
+        elif self._loop.time() >= known.note_at:
+            self._touch(known, known.record.version, known.record.cohort)
 
     # WebSockets.
 
@@ -243,7 +235,9 @@ class Sessions:
             replay_window=settings.replay_window,
         )
 
-    async def _look_up(self, token: str, cookie: str, ticket: Ticket | None) -> Ticket | None:
+    async def _look_up(
+        self, token: str, cookie: str, settings: Settings, ticket: Ticket | None
+    ) -> Ticket | None:
         claims = tokens.read(token)
         if claims is None:
             return None
@@ -271,10 +265,10 @@ class Sessions:
         if renewal.standing(handle, now, self._rules()) is not Standing.GOOD or now >= known.over:
             self._stranger(token)
             return None
-        if not proven(self._ledger, self._settings(), known.record, cookie):
+        if not proven(self._ledger, settings, known.record, cookie):
             return None
         await presented(self._ledger, known, handle.order)
-        ticket = Ticket(known, handle.order, cookie)
+        ticket = Ticket(known, handle.order, cookie, settings)
         self._memory.remember(token, ticket)
         return ticket
 
@@ -287,7 +281,7 @@ class Sessions:
 
     def _touch(self, known: Known, version: str, cohort: str) -> None:
         now = self._clock()
-        known.touched = self._loop.time()
+        known.note_at = self._loop.time() + min(_TOUCH, self._settings().idle / 10)
         self._ledger.adopt(known, replace(known.record, used=now, version=version, cohort=cohort))
         self._renewals.soon(self._write_use(known.record.session, now, version, cohort))
 

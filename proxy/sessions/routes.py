@@ -62,7 +62,8 @@ class Routes:
         if pair is None or issued is None or claims is None or pair.refresh is None:
             self._ledger.counts.captures["unreadable"] += 1
             return None
-        cookie = secrets.token_urlsafe(32) if self._settings().proof == "cookie" else None
+        settings = self._settings()
+        cookie = secrets.token_urlsafe(32) if settings.proof == "cookie" else None
         digest = self._ledger.sealer.digest
         record = renewal.opened(
             secrets.token_hex(16),
@@ -87,7 +88,8 @@ class Routes:
             self._ledger.counts.captures["unsaved"] += 1
         else:
             self._ledger.counts.captures["opened"] += 1
-        self._ledger.memory.remember(pair.access, Ticket(known, known.oldest, cookie or ""))
+        ticket = Ticket(known, known.oldest, cookie or "", settings)
+        self._ledger.memory.remember(pair.access, ticket)
         return cookie
 
     async def exchange(self, token: str, cookie: str, fields: RawFields) -> Pair | Refusal | None:
@@ -111,7 +113,7 @@ class Routes:
         if not proven(self._ledger, self._settings(), known.record, cookie):
             raise SessionEnded("the cookie of the session did not come along")
         await presented(self._ledger, known, handle.order)
-        is_current = token == self._ledger.sealer.unseal(known.record.refresh)
+        is_current = token == self._ledger.unsealed(known.record.refresh)
         if is_current or now >= known.due:
             generation = known.record.generation
             outcome = await self._renewals.renew(known, generation, Trigger.CLIENT, fields)
@@ -137,8 +139,9 @@ class Routes:
         standing = renewal.standing(handle, self._ledger.clock(), self._ledger.rules())
         if standing is not Standing.GOOD:
             return None
-        is_proven = proven(self._ledger, self._settings(), known.record, cookie)
-        return Ticket(known, handle.order) if is_proven else None
+        settings = self._settings()
+        is_proven = proven(self._ledger, settings, known.record, cookie)
+        return Ticket(known, handle.order, cookie, settings) if is_proven else None
 
     @asynccontextmanager
     async def logging_out(self, ticket: Ticket, fields: RawFields) -> AsyncIterator[Leaving | None]:
@@ -156,7 +159,7 @@ class Routes:
             if known.record.ended is not None:
                 yield None
                 return
-            refresh = self._ledger.sealer.unseal(known.record.refresh)
+            refresh = self._ledger.unsealed(known.record.refresh)
             leaving = Leaving(known.access, refresh)
             yield leaving
             if leaving.done:
@@ -165,14 +168,15 @@ class Routes:
 
     async def _delivered(self, known: Known) -> Pair:
         """Give the client the current pair, and know it by that from now on."""
-        sealer, now, rules = self._ledger.sealer, self._ledger.clock(), self._ledger.rules()
+        sealer, unsealed = self._ledger.sealer, self._ledger.unsealed
+        now, rules = self._ledger.clock(), self._ledger.rules()
         pair = Pair("", "")
 
         def change(current: Record) -> Record | None:
             nonlocal pair
             if current.ended is not None:
                 return None
-            pair = Pair(sealer.unseal(current.access), sealer.unseal(current.refresh))
+            pair = Pair(unsealed(current.access), unsealed(current.refresh))
             assert pair.refresh is not None
             handles = sealer.digest(pair.access), sealer.digest(pair.refresh)
             return renewal.delivered(current, *handles, now, rules)

@@ -96,8 +96,8 @@ class Upkeep:
         due = []
         for known in tuple(ledger.memory.with_sockets.values()):
             now = ledger.clock()
-            if loop.time() - known.touched >= min(_USED, (known.over - now) / 2):
-                known.touched = loop.time()
+            if loop.time() >= known.note_at:
+                known.note_at = loop.time() + min(_USED, max(known.over - now, 0) / 2)
                 record = known.record
                 await ledger.asked(
                     ledger.store.touch, record.session, now, record.version, record.cohort

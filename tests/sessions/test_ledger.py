@@ -1,0 +1,148 @@
+"""A store that is away, comes back, and has lost what it was told last."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from proxy.sealing import new_key
+from tests.rig import PATIENCE, RawPeer, Segue
+from tests.sessions.authority import Authority, Client, Received, authority, proxied, refreshes
+from tests.store.storages import SqliteStorage
+
+REFRESH = "/api/auth/token/refresh/"
+SHORT = 0.3
+
+
+async def logged_in(proxy: Segue) -> Client:
+    client = Client(proxy)
+    await client.log_in()
+    return client
+
+
+async def readiness(proxy: Segue) -> tuple[int, object]:
+    url = f"http://{proxy.server.admin_address}/readyz"
+    async with aiohttp.ClientSession() as http, http.get(url) as response:
+        return response.status, await response.json()
+
+
+async def back(proxy: Segue) -> None:
+    """Wait until Segue has noticed that its store is there, and put back what it knows."""
+    async with asyncio.timeout(PATIENCE):
+        while not await there(proxy):  # noqa: ASYNC110 (it tells nobody)
+            await asyncio.sleep(0.05)
+
+
+async def there(proxy: Segue) -> bool:
+    unsaved = await proxy.metric("segue_sessions_unsaved")
+    return bool(await proxy.metric("segue_store_up")) and not unsaved
+
+
+@asynccontextmanager
+async def moved(storage: SqliteStorage, proxy: Segue) -> AsyncIterator[None]:
+    """The store is away for as long as this lasts, and Segue is told when it is back."""
+    with storage.away():
+        yield
+    await back(proxy)
+
+
+def settings_of_a_fleet() -> dict[str, str]:
+    return {"STORE__KEYS": new_key(), "SESSIONS__WAIT": "2s"}
+
+
+async def test_while_the_store_is_away_valid_tokens_work_and_nobody_is_logged_out(
+    tmp_path: Path,
+) -> None:
+    storage = SqliteStorage(tmp_path)
+    async with authority() as server, proxied(server, tmp_path, **settings_of_a_fleet()) as proxy:
+        valid = await logged_in(proxy)
+        server.access = SHORT
+        ended = await logged_in(proxy)
+        await asyncio.sleep(SHORT)
+        async with moved(storage, proxy):
+            assert [await valid.get() for _ in range(3)] == [200] * 3
+            status, head, _ = await ended.send("GET", "/api/jobs/")
+            assert status == 503
+            assert b"Retry-After" in head
+            assert server.presented() == [], "presented without a record of it"
+            assert await readiness(proxy) == (200, {"status": "ready", "store": "away"})
+            assert await proxy.metric("segue_store_up") == 0
+        assert await readiness(proxy) == (200, {"status": "ready"})
+        async with asyncio.timeout(PATIENCE):
+            while await ended.get() != 200:  # noqa: ASYNC110 (as a client would)
+                await asyncio.sleep(0.05)
+        assert (await refreshes(proxy))["expiry", "renewed"] == 1
+
+
+async def test_a_login_while_the_store_is_away_is_written_when_it_is_back(tmp_path: Path) -> None:
+    storage = SqliteStorage(tmp_path)
+    settings = settings_of_a_fleet()
+    async with authority() as server:
+        async with proxied(server, tmp_path, **settings) as proxy:
+            await logged_in(proxy)
+            async with moved(storage, proxy):
+                client = await logged_in(proxy)
+                assert await client.get() == 200
+                assert await proxy.metric("segue_sessions_unsaved") == 1
+            server.revoked.add(client.access)
+            assert await client.get() == 200
+        async with proxied(server, tmp_path, **settings) as again:
+            client.proxy = again
+            assert await client.get() == 200
+
+
+async def test_tokens_that_were_issued_while_the_store_went_are_not_lost(tmp_path: Path) -> None:
+    storage = SqliteStorage(tmp_path)
+    settings = settings_of_a_fleet()
+    async with authority(access=SHORT) as server:
+        async with proxied(server, tmp_path, **settings) as proxy:
+            client = await logged_in(proxy)
+            await asyncio.sleep(SHORT)
+            server.access = 3600
+            elsewhere = storage.path.with_suffix(".moved")
+
+            async def go(server: Authority, _: RawPeer, received: Received) -> bytes | None:
+                del server.answers[REFRESH]
+                storage.path.rename(elsewhere)  # Between the presenting and the answer.
+                return server.usual(received)
+
+            server.answers[REFRESH] = go
+            assert await client.get() == 200
+            assert await proxy.metric("segue_sessions_unsaved") == 1
+            elsewhere.rename(storage.path)
+            await back(proxy)
+        async with proxied(server, tmp_path, **settings) as again:
+            client.proxy = again
+            assert await client.get() == 200
+        assert server.presented() == [client.refresh]
+
+
+async def test_a_store_that_came_back_with_older_records_is_put_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.sessions.registry.TRUST", 0.0)
+    storage = SqliteStorage(tmp_path)
+    settings = settings_of_a_fleet()
+    async with authority(access=SHORT) as server:
+        async with proxied(server, tmp_path, **settings) as proxy:
+            client = await logged_in(proxy)
+            async with storage.opened() as store:
+                (before,) = await store.sessions(user=None, after="", limit=1)
+                await asyncio.sleep(SHORT)
+                server.access = 3600
+                assert await client.get() == 200
+                # As if the last writes had been lost.
+                (after,) = await store.sessions(user=None, after="", limit=1)
+                older = replace(before, revision=after.revision)
+                assert await store.save(older) is not None
+            assert await client.get() == 200
+        async with proxied(server, tmp_path, **settings) as again:
+            client.proxy = again
+            assert await client.get() == 200
+        assert server.presented() == [client.refresh]
