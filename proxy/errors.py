@@ -77,7 +77,7 @@ class SessionEnded(ClientError):
 
 
 class OriginRefused(ClientError):
-    """A page of another origin shakes hands with a session's cookie (RFC 6455 section 10.2)."""
+    """A page of an origin that may not shakes hands for a WebSocket (RFC 6455 section 10.2)."""
 
     status = 403
     close_code = 1008

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from proxy.errors import UpstreamError
@@ -31,6 +31,22 @@ def is_upgrade(method: str, fields: RawFields) -> bool:
         and b"websocket" in tokens(shape.values(fields, b"upgrade"))
         and b"upgrade" in tokens(shape.values(fields, b"connection"))
     )
+
+
+def may_open(fields: RawFields, origins: Collection[str]) -> bool:
+    """Whether the page that shakes hands may open a WebSocket (RFC 6455 section 10.2).
+
+    Browsers let every page open one to any host, cookies included, and tell whose page it is.
+    A program that is no browser can tell anything: one that names no origin loses nothing by it.
+
+    Args:
+        fields: of the handshake.
+        origins: those that may; `*` for all, and none for all too.
+    """
+    if not origins or "*" in origins:
+        return True
+    told = shape_of(fields).values(fields, b"origin")
+    return not told or (len(told) == 1 and told[0].decode("latin-1") in origins)
 
 
 def accept(key: bytes) -> bytes:

@@ -33,6 +33,7 @@ from proxy.errors import (
     ClientGone,
     ContentTooLarge,
     HeadersTooLarge,
+    OriginRefused,
     RequestTimeout,
     Unavailable,
     UpstreamTimeout,
@@ -59,6 +60,7 @@ _LIMITS: Final = {
     UpstreamTimeout.label: "upstream_time",
     Unavailable.label: "connections",
     AddressFull.label: "connections_per_address",
+    OriginRefused.label: "origin",
 }
 """The limit that an error of Segue's own says was reached, by the error's label."""
 
@@ -282,9 +284,9 @@ class Metrics(Collector):
                 "segue_limits_hit",
                 "How often a limit of the configuration was reached: `headers` (431), `body` (413),"
                 " `client_time` (408), `upstream_time` (504), `connections` (503; also while"
-                " draining), `connections_per_address` (503); of WebSockets `frame`, `message`,"
-                " `fragments` (1009), `control_frames` (1008), and `buffer` (a side was not read"
-                " until the other took what waited).",
+                " draining), `connections_per_address` (503), `origin` (403); of WebSockets"
+                " `frame`, `message`, `fragments` (1009), `control_frames` (1008), and `buffer` (a"
+                " side was not read until the other took what waited).",
                 ("limit",),
                 self._limits_hit,
             ),

@@ -62,11 +62,14 @@ class Listen(Section):
         tls: certificate and key; without, it speaks plain HTTP.
         trusted_proxies: the networks of the proxies in front of Segue, whose `X-Forwarded-*`
             fields are continued. From everybody else they are replaced: any client can write them.
+        origins: of the pages that may open WebSockets, as browsers send them; all where empty. A
+            handshake without an `Origin` comes from no page, and is not held against the list.
     """
 
     address: ListenAddress = Address("127.0.0.1", 8080)
     tls: ListenTls | None = None
     trusted_proxies: tuple[ListedNetwork, ...] = ()
+    origins: tuple[Origin, ...] = ()
 
 
 class Admin(Section):

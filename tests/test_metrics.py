@@ -209,6 +209,7 @@ def test_limits_are_counted_by_the_error_that_says_so(metrics: Metrics) -> None:
         ("upstream_time",): 0,
         ("connections",): 1,
         ("connections_per_address",): 1,
+        ("origin",): 0,
         ("frame",): 0,
         ("message",): 4,
         ("fragments",): 0,

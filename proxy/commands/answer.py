@@ -117,7 +117,8 @@ def _outcome(trace: Trace) -> str:
             return "dropped: a rule says so, nothing is sent"
         case Outcome.FAILED:
             assert trace.failure is not None
-            return f"failed: {_ON_ERROR[trace.failure.on_error]}"
+            note = f"; {trace.note}" if trace.note else ""
+            return f"failed: {_ON_ERROR[trace.failure.on_error]}{note}"
         case _:
             return trace.outcome.value
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from sys import maxsize
 
+from proxy.errors import MappingFailure
 from proxy.mapping.links import Link, Rewrite, Room
 from proxy.mapping.objects import Object, close_list, close_object, open_list, open_object
 from proxy.mapping.trace import Trace, trace
-from proxy.values import Channel
+from proxy.values import NONE, Channel
 
 
 class Program:
@@ -51,15 +52,16 @@ class Program:
 
         Returns:
             None where the message is to be sent as it came: no rule matched, nothing changed, or it
-            is no JSON object. Otherwise what is to be sent in its place; nothing, if it is empty.
-            A body is never dropped or split.
+            is text without a JSON object. Otherwise what is to be sent in its place; nothing, if
+            it is empty. A body is never dropped or split.
 
         Raises:
-            MappingFailure: a rule matched and could not be carried out.
+            MappingFailure: a rule matched and could not be carried out; or the message is not
+                UTF-8, which the first mapping's `on_error` decides about, under the rule `none`.
         """
         members = open_object(message)
         if members is None:
-            return self._apply_to_list(message) if self.channel is Channel.HTTP else None
+            return self._apply_to_another(message)
         result = self._run(members)
         if result is None:
             return None
@@ -70,6 +72,15 @@ class Program:
     def trace(self, message: bytes) -> Trace:
         """Rewrite one message as `apply` does, and tell how it came about; never raises."""
         return trace(self.name, self._links, message, self.apply)
+
+    def _apply_to_another(self, message: bytes) -> tuple[bytes, ...] | None:
+        """Work on what is no object."""
+        try:
+            message.decode()
+        except UnicodeDecodeError:
+            first = self._links[0]
+            raise MappingFailure(first.mapping, NONE, "not UTF-8", first.on_error) from None
+        return self._apply_to_list(message) if self.channel is Channel.HTTP else None
 
     def _apply_to_list(self, body: bytes) -> tuple[bytes, ...] | None:
         elements = open_list(body)

@@ -158,7 +158,9 @@ def trace(
         outcome,
         messages,
         failure,
-        "" if passes else "no rule was asked: it is no JSON object",
+        ""
+        if passes
+        else f"no rule was asked: it is {failure.detail if failure else 'no JSON object'}",
     )
 
 

@@ -8,7 +8,7 @@ from time import perf_counter
 
 from proxy import handshake
 from proxy.connections import Connections
-from proxy.errors import UpstreamError
+from proxy.errors import OriginRefused, UpstreamError
 from proxy.live import Snapshot
 from proxy.mapping.catalog import Programs
 from proxy.mapping.engine import Program
@@ -77,6 +77,8 @@ class Sockets:
         Raises:
             SegueError: the server could not be asked, or its answer is no handshake.
         """
+        if not handshake.may_open(request.fields, snapshot.config.listen.origins):
+            raise OriginRefused("pages of this origin may not open WebSockets here")
         client.persistent = False  # Either the connection changes hands, or it ends here.
         forwarded = snapshot.versions.forwarded_subprotocols(offered)
         fields += handshake.upgrade_fields(forwarded)

@@ -120,9 +120,15 @@ def test_invariant_8_frame_beyond_the_limit_is_refused(
     assert "larger than 1024 bytes" in explain("--frame", "-", code=1)
 
 
-@pytest.mark.parametrize("frame", ["", "hello", "[1]", '{"a": }', "\udcff", '{"kind":' * 3000])
+@pytest.mark.parametrize("frame", ["", "hello", "[1]", '{"a": }', '{"kind":' * 3000])
 def test_frame_that_is_nothing_to_map_passes(explain: Any, frame: str) -> None:
     assert "passed as it came" in explain("--client-version", "2", "--frame", frame)
+
+
+def test_frame_that_is_no_text_fails_as_its_mapping_says(explain: Any) -> None:
+    told = explain("--client-version", "2", "--frame", "\udcff")
+    assert "failed: the original is sent (on_error: pass)" in told
+    assert "no rule was asked: it is not UTF-8" in told
 
 
 def test_hostile_frame_does_not_act_on_the_terminal(explain: Any) -> None:
