@@ -11,6 +11,8 @@ import pytest
 import pytest_asyncio
 
 from tests.backend import Backend
+from tests.conftest import require_component
+from tests.store.storages import RedisServer
 
 
 @contextmanager
@@ -44,3 +46,13 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
     """A plain client."""
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         yield session
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A store for a fleet; what tests leave in it are sessions of their own users."""
+    server = RedisServer(require_component("redis-server"), tmp_path_factory.mktemp("fleet"))
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -1,0 +1,196 @@
+"""`kill -9` at every stage of a refresh: what the server's state allows is saved."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from proxy.store import scripts
+from tests.backend import Account, Backend, register
+from tests.integration.conftest import running
+from tests.integration.fleet import crowd, ended, exchange, me, processes, settings
+from tests.integration.hops import Gate, Place, ServerHop, Step, server_hop, store_hop
+from tests.operations.process import Process
+from tests.rig import PATIENCE
+from tests.store.storages import RedisServer, SqliteStorage
+
+PATIENT: Final = {
+    "SEGUE_STORE__TIMEOUT": "60s",
+    "SEGUE_SESSIONS__TIMEOUT": "60s",
+    "SEGUE_SESSIONS__WAIT": "60s",
+}
+"""A process that is to be killed while it waits, and not to give up before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A moment at which the process is killed, and what has to come of it.
+
+    Attributes:
+        hold: where the refresh is then: at a command of Redis, on its way to the server or back;
+            or where the request itself is, behind the refresh.
+        presented: what comes of each time that the first refresh token reaches the server, as far
+            as the process lives to hear it.
+        status: what the user gets after a restart.
+    """
+
+    hold: Step | Place | str
+    presented: tuple[int, ...]
+    status: int
+
+
+SAFE: Final = (200,)
+"""Nothing had been presented before, or all had been written down."""
+AGAIN: Final = (0, 200)
+LOST: Final = (0, 401)
+"""The server has taken the token, and its answer died with the process: it has nothing to give to
+whoever presents the token once more. Only it could change that."""
+
+BEFORE: Final = Place.REQUEST
+DONE: Final = Place.ANSWER
+
+STAGES: Final = {
+    "looking the token up": Stage(Step(scripts.FIND, BEFORE), SAFE, 200),
+    "asking for the lease": Stage(Step(scripts.ACQUIRE, BEFORE), SAFE, 200),
+    "getting the lease": Stage(Step(scripts.ACQUIRE, DONE), SAFE, 200),
+    "reading again": Stage(Step(scripts.LOAD, BEFORE), SAFE, 200),
+    "having read again": Stage(Step(scripts.LOAD, DONE), SAFE, 200),
+    "writing ahead": Stage(Step(scripts.SAVE, BEFORE), SAFE, 200),
+    "having written ahead": Stage(Step(scripts.SAVE, DONE), SAFE, 200),
+    "presenting": Stage(Place.REQUEST, AGAIN, 200),
+    "being answered": Stage(Place.ANSWER, LOST, 401),
+    "writing down": Stage(Step(scripts.SAVE, BEFORE, nth=2), (200, 401), 401),
+    "having written down": Stage(Step(scripts.SAVE, DONE, nth=2), SAFE, 200),
+    "giving the lease back": Stage(Step(scripts.RELEASE, BEFORE), SAFE, 200),
+    "having given it back": Stage(Step(scripts.RELEASE, DONE), SAFE, 200),
+    "sending the request": Stage("/api/auth/me/", SAFE, 200),
+}
+
+
+@pytest.fixture(scope="module")
+def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    state_dir = tmp_path_factory.mktemp("crash-server")
+    with running(Backend(state_dir, access_lifetime=2, refresh_lifetime=600)) as server:
+        yield server
+
+
+@pytest_asyncio.fixture
+async def hop(backend: Backend) -> AsyncIterator[ServerHop]:
+    async with server_hop(backend.url) as between:
+        yield between
+
+
+async def kill(process: Process, requests: list[asyncio.Task[int]]) -> None:
+    """Kill a process, with the requests that it is busy with."""
+    process.child.kill()
+    await process.child.wait()
+    outcomes = await asyncio.gather(*requests, return_exceptions=True)
+    assert all(isinstance(outcome, aiohttp.ClientError) for outcome in outcomes), outcomes
+
+
+async def test_killed_at_any_stage_of_a_refresh_in_front_of_redis(
+    hop: ServerHop, redis_server: RedisServer
+) -> None:
+    async with store_hop(redis_server.port) as between, crowd() as http:
+
+        def gate(stage: Stage, user: Account) -> Gate:
+            if isinstance(stage.hold, Step):
+                return between.hold(stage.hold)
+            if isinstance(stage.hold, Place):
+                return hop.hold(stage.hold, user.refresh)
+            return hop.hold(Place.REQUEST, stage.hold)
+
+        env = settings(hop.url, f"redis://127.0.0.1:{between.port}/0")
+        async with processes(1, env | PATIENT) as (victim,):
+            url = f"http://{victim.address}"
+            users = {name: await register(http, url) for name in STAGES}
+            somebody = await register(http, url)
+            await ended(somebody.access)
+            # Redis knows all scripts from here on: each step is one command.
+            assert await me(http, victim, somebody.access) == 200
+        async with processes(1, env | PATIENT) as (victim,):
+            requests = []
+            for name, stage in STAGES.items():
+                held = gate(stage, users[name])
+                requests.append(asyncio.create_task(me(http, victim, users[name].access)))
+                await held.reached()
+            await kill(victim, requests)
+        hop.lose()
+        between.lose()
+
+        async with processes(1, env) as (survivor,):
+            statuses = await asyncio.gather(
+                *(me(http, survivor, users[name].access) for name in STAGES)
+            )
+            assert dict(zip(STAGES, statuses, strict=True)) == {
+                name: stage.status for name, stage in STAGES.items()
+            }
+            assert {name: tuple(hop.presentations(users[name].refresh)) for name in STAGES} == {
+                name: stage.presented for name, stage in STAGES.items()
+            }
+            # What is known to be spent is never presented again, not even by its owner.
+            presented = len(hop.presented)
+            for name, stage in STAGES.items():
+                status, _ = await exchange(http, survivor, users[name].refresh)
+                assert status == stage.status, name
+            first = {user.refresh for user in users.values()}
+            assert first.isdisjoint(each.token for each in hop.presented[presented:])
+
+
+async def test_killed_twice_in_front_of_a_file(hop: ServerHop, tmp_path: Path) -> None:
+    storage = SqliteStorage(tmp_path)
+    env = settings(hop.url, storage.address)
+    async with crowd() as http:
+        async with processes(1, env | PATIENT) as (victim,):
+            url = f"http://{victim.address}"
+            presenting, unlucky, answered, writing, sending = [
+                await register(http, url) for _ in range(5)
+            ]
+            await ended(sending.access)
+            requests = []
+
+            async def begin(user: Account, place: Place, key: str) -> Gate:
+                held = hop.hold(place, key)
+                requests.append(asyncio.create_task(me(http, victim, user.access)))
+                await held.reached()
+                return held
+
+            await begin(presenting, Place.REQUEST, presenting.refresh)
+            await begin(unlucky, Place.REQUEST, unlucky.refresh)
+            await begin(answered, Place.ANSWER, answered.refresh)
+            await begin(sending, Place.REQUEST, "/api/auth/me/")
+            answer = await begin(writing, Place.ANSWER, writing.refresh)
+            with storage.locked():
+                answer.open()
+                async with asyncio.timeout(PATIENCE):
+                    while hop.presentations(writing.refresh) != [200]:  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
+                await kill(victim, requests)
+            hop.lose()
+
+        async with processes(1, env | PATIENT) as (victim,):
+            held = hop.hold(Place.REQUEST, unlucky.refresh)
+            request = asyncio.create_task(me(http, victim, unlucky.access))
+            await held.reached()
+            await kill(victim, [request])
+            hop.lose()
+
+        async with processes(1, env) as (survivor,):
+            everybody = (presenting, unlucky, answered, writing, sending)
+            statuses = await asyncio.gather(*(me(http, survivor, u.access) for u in everybody))
+            assert [hop.presentations(user.refresh) for user in everybody] == [
+                [0, 200],
+                # Its fate was unknown twice: that is enough, though the server never saw it.
+                [0, 0],
+                [0, 401],
+                [200, 401],
+                [200],
+            ]
+            assert statuses == [200, 401, 401, 401, 200]
