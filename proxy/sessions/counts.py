@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from enum import StrEnum
+from itertools import product
 from typing import Final
 
 from proxy.histogram import Histogram
@@ -14,6 +15,9 @@ _AGES: Final = (
     *(day * 86400.0 for day in (1, 2, 3, 4, 5, 6, 7, 14, 30)),
 )
 """The upper bounds of the buckets of ages, in seconds."""
+
+
+_RESULTS: Final = ("renewed", "refused", "lost", "unavailable", "unknown", "store_away")
 
 
 class Trigger(StrEnum):
@@ -42,7 +46,8 @@ class Counts:
     """
 
     def __init__(self) -> None:
-        self.refreshes: Counter[tuple[str, str]] = Counter()
+        # From the start, so that the first of each kind is an increase.
+        self.refreshes = Counter(dict.fromkeys(product(map(str, Trigger), _RESULTS), 0))
         self.waiters = 0
         self.captures: Counter[str] = Counter()
         self.retries: Counter[str] = Counter()

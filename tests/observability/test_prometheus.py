@@ -261,7 +261,8 @@ async def test_every_expression_of_rules_and_dashboard_has_data(tmp_path: Path) 
     config = tmp_path / "config.yaml"
     config.write_text(CONFIGURATION, encoding="utf-8")
     missing = set(expressions())
-    async with raw_server(serve) as server, segue(server.url, config=config) as proxy:
+    sessions = {"SEGUE_SESSIONS__ENABLED": "true", "SEGUE_STATE_DIR": str(tmp_path / "state")}
+    async with raw_server(serve) as server, segue(server.url, sessions, config) as proxy:
         with prometheus(tmp_path, proxy.server.admin_address) as address:
             async with queries(address) as query:
                 deadline = time.monotonic() + PATIENCE

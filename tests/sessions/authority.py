@@ -247,7 +247,7 @@ async def refreshes(proxy: Segue) -> dict[tuple[str, str], float]:
     return {
         (dict(labels)["trigger"], dict(labels)["result"]): value
         for (name, labels), value in (await proxy.metrics()).items()
-        if name == "segue_session_refreshes_total"
+        if name == "segue_session_refreshes_total" and value
     }
 
 
