@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import cast
 
 import aiohttp
+import pytest
+from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy import log as logs
@@ -28,6 +30,12 @@ ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "config.yaml"
 PATIENCE = 10.0
 """Seconds after which a test is considered hung."""
+
+compiled_only = pytest.mark.skipif(
+    HttpRequestParser is HttpRequestParserPy,
+    reason="aiohttp's parser in Python takes it off without looking; it is not forwarded",
+)
+"""For tests of what only the compiled parser of requests looks at."""
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 Network = IPv4Network | IPv6Network
@@ -43,9 +43,9 @@ class Limits:
 
 def is_in(networks: Iterable[Network], peer: str) -> bool:
     """Whether an address, as a socket gives it, belongs to one of these networks."""
-    if not peer:
+    if not networks or not peer:
         return False
-    address = ip_address(peer.partition("%")[0])
+    address = _address(peer)
     return any(address in network for network in networks)
 
 
@@ -56,8 +56,13 @@ def origin_of(peer: str) -> str:
     """
     if ":" not in peer:
         return peer
-    address = ip_address(peer.partition("%")[0])
-    assert isinstance(address, IPv6Address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
+    address = _address(peer)
+    if address.version == 4:
+        return str(address)
     return str(IPv6Network((address, _SUBSCRIBER), strict=False))
+
+
+def _address(peer: str) -> IPv4Address | IPv6Address:
+    address = ip_address(peer.partition("%")[0])
+    # What a socket for both families makes of IPv4 (RFC 4291 section 2.5.5.2).
+    return getattr(address, "ipv4_mapped", None) or address

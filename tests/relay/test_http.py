@@ -258,6 +258,17 @@ async def test_response_to_head_ends_at_its_head(fields: bytes) -> None:
     assert len(heads) == 3
 
 
+async def test_length_that_a_bodiless_response_must_not_have_is_left_out() -> None:
+    # RFC 9110 section 8.6: a client that believes it waits for a body that never comes.
+    early = b"HTTP/1.1 103 Early Hints\r\nContent-Length: 0\r\nLink: </a>\r\n\r\n"
+    final = b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\nX-A: 1\r\n\r\n"
+    async with raw_server(answering(early + final)) as origin, segue(origin.url) as proxy:
+        async with proxy.client() as peer:
+            await peer.send(GET)
+            assert await peer.read_head() == b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+            assert await peer.read_head() == b"HTTP/1.1 204 No Content\r\nX-A: 1\r\n\r\n"
+
+
 # HTTP/1.0, Expect, early answers.
 
 
@@ -407,6 +418,21 @@ BROKEN_HEADS = {
     "list of lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\nhello",
     "negative length": b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello",
     "endless length": b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nhello",
+    "signed length": b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\nhello",
+    "hexadecimal length": b"HTTP/1.1 200 OK\r\nContent-Length: 0x5\r\n\r\nhello",
+    "empty length": b"HTTP/1.1 200 OK\r\nContent-Length: \r\n\r\nhello",
+    "two equal lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+    "length beyond 63 bits": b"HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775808\r\n\r\nhello",
+    "chunked in HTTP/1.0": b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunked twice": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+    "two codings": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    # llhttp takes this for another coding: a body until the end of the stream.
+    "chunked and an empty member": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked,\r\n\r\n"
+    b"0\r\n\r\n",
+    "chunked with a parameter": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked;q=1\r\n\r\n"
+    b"0\r\n\r\n",
+    "tab before colon": b"HTTP/1.1 200 OK\r\nTransfer-Encoding\t: chunked\r\n\r\n0\r\n\r\n",
     "unknown coding": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
     "coding not chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nx",
     "bare carriage return": b"HTTP/1.1 200 OK\r\nX: a\r%b\r\nContent-Length: 0\r\n\r\n",

@@ -9,19 +9,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
-from tests.rig import PATIENCE, RawPeer, Segue, raw_server, segue, status_of
+from tests.rig import PATIENCE, RawPeer, Segue, compiled_only, raw_server, segue, status_of
 
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: h\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 LAST = b"0\r\n\r\n"
-
-compiled_only = pytest.mark.skipif(
-    HttpRequestParser is HttpRequestParserPy,
-    reason="aiohttp's parser in Python takes it off without looking; it is not forwarded",
-)
 
 
 @pytest.fixture
