@@ -15,25 +15,22 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, TextIO
+from typing import TextIO
 
+from proxy.commands.admin import (
+    MAX_ANSWER,
+    TIMEOUT,
+    Refused,
+    add_admin,
+    admin_address,
+    answer,
+    ask,
+)
 from proxy.commands.configuration import Subparsers, add_config
-from proxy.commands.health import add_admin, admin_address
-from proxy.commands.terminal import printable
 from proxy.errors import ConfigError, Problem
 from proxy.mapping.objects import open_object
 from proxy.notation import Address
 from proxy.values import Direction
-
-MAX_LINE: Final = 64 * 1024 * 1024
-"""Bytes of the longest line that is read; the proxy holds less for a whole recording."""
-
-_TIMEOUT: Final = 15.0
-"""Seconds to wait for the proxy's answer; while it records, it answers at the latest at the end."""
-
-
-class Refused(Exception):
-    """The proxy cannot be reached, or will not record. The text says why."""
 
 
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -105,17 +102,17 @@ def _record(
     where: Address, order: dict[str, object], output: TextIO, seconds: float
 ) -> tuple[str, Counter[str]]:
     counts: Counter[str] = Counter()
-    name = str(json.loads(_ask(where, "POST", "/recordings", json.dumps(order))).get("name"))
+    name = str(ask(where, "POST", "/recordings", order).get("name"))
     print("recording; Ctrl-C ends it", file=sys.stderr)
     end = "the end of the connection"
-    lines = _lines(where, f"/recordings/{name}", seconds + _TIMEOUT)
+    lines = _lines(where, f"/recordings/{name}", seconds + TIMEOUT)
     while True:
         try:
             line = next(lines, None)
         except KeyboardInterrupt:
             # The read that was interrupted cannot go on; what it would have brought is given up.
             with contextlib.suppress(Refused):
-                _ask(where, "DELETE", f"/recordings/{name}")
+                ask(where, "DELETE", f"/recordings/{name}")
             lines = iter(())
             end = "Ctrl-C"
             continue
@@ -136,49 +133,15 @@ def _record(
 
 
 def _lines(where: Address, path: str, timeout: float) -> Iterator[bytes]:
-    with _request(where, "GET", path, None, timeout) as response:
+    with answer(where, "GET", path, None, timeout) as response:
         while True:
             try:
-                line = response.readline(MAX_LINE)
+                line = response.readline(MAX_ANSWER)
             except (OSError, http.client.HTTPException):
                 return
             if not line:
                 return
             yield line
-
-
-def _ask(where: Address, method: str, path: str, body: str | None = None) -> bytes:
-    with _request(where, method, path, body, _TIMEOUT) as response:
-        return response.read(MAX_LINE)
-
-
-@contextlib.contextmanager
-def _request(
-    where: Address, method: str, path: str, body: str | None, timeout: float
-) -> Iterator[http.client.HTTPResponse]:
-    connection = http.client.HTTPConnection(where.host, where.port, timeout=timeout)
-    try:
-        try:
-            fields = {"Content-Type": "application/json"} if body is not None else {}
-            connection.request(method, path, body, fields)
-            response = connection.getresponse()
-            if response.status >= 300:
-                detail = _detail(response.read(MAX_LINE))
-                raise Refused(f"http://{where}{path}: {response.status}: {detail}")
-        except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "strerror", None) or "no answer"
-            raise Refused(f"http://{where}: {reason.lower()}; is segue running?") from None
-        yield response
-    finally:
-        connection.close()
-
-
-def _detail(body: bytes) -> str:
-    try:
-        problem = json.loads(body)
-    except ValueError:
-        return "no reason given"
-    return printable(str(problem.get("detail"))) if isinstance(problem, dict) else "refused"
 
 
 @contextlib.contextmanager
