@@ -16,7 +16,7 @@ import uvloop
 from proxy import log as logs
 from proxy import server
 from proxy.changeover import connections_of
-from proxy.commands import config, explain, health, record, schema, test
+from proxy.commands import config, explain, health, record, schema, sessions, test
 from proxy.commands.configuration import add_config, add_overrides, add_state_directory, snapshot
 from proxy.errors import ConfigError
 
@@ -24,7 +24,7 @@ EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 
-_COMMANDS: Final = (test, explain, record, config, schema, health)
+_COMMANDS: Final = (test, explain, record, sessions, config, schema, health)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -19,6 +19,7 @@ from aiohttp import web
 
 from proxy.admin.app import State, application
 from proxy.admin.recording import Recordings
+from proxy.admin.sessions import SessionOrders
 from proxy.admin.state import show_connections, show_log, show_upstream
 from proxy.changeover import Certificate, connections_of, inherited_socket, listener_tls
 from proxy.config import Config
@@ -138,6 +139,8 @@ class Server:
         config = self._live.current.config
         views = application(self.metrics, lambda: self.state, self._store_is_up)
         views.add_routes(Recordings(self._recorder, self._live).routes())
+        oversight = None if self._sessions is None else self._sessions.oversight
+        views.add_routes(SessionOrders(oversight).routes())
         admin = self._admin = web.AppRunner(views, access_log=None, shutdown_timeout=1.0)
         await admin.setup()
         try:

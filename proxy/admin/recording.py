@@ -8,16 +8,14 @@ lines, `DELETE /recordings/NAME` ends it. Each line is a message, `in`, and what
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Final
-from urllib.parse import urlsplit
+from typing import Annotated, Any
 
-import pydantic
 from aiohttp import web
 from pydantic import Field
 
+from proxy.admin import loopback
+from proxy.admin.loopback import Label, local, ordered, refusal
 from proxy.errors import MappingFailure
 from proxy.live import Live
 from proxy.mapping.engine import Program
@@ -33,13 +31,8 @@ from proxy.recorder import (
 from proxy.redaction import redacted
 from proxy.values import NONE, Channel, Direction
 
-_LOCAL_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Label = Annotated[str, Field(min_length=1, max_length=256)]
-
-
-class Order(pydantic.BaseModel):
+class Order(loopback.Order):
     """What a client asks for.
 
     Attributes:
@@ -47,8 +40,6 @@ class Order(pydantic.BaseModel):
         keep: the keys whose values are shown.
         raw: whether everything is shown; needs `admin.allow_raw_recordings`.
     """
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     mapping: Label | None = None
     direction: Direction | None = None
@@ -70,33 +61,24 @@ class Recordings:
     def routes(self) -> list[web.RouteDef]:
         """Return the routes for the admin application."""
         return [
-            web.post("/recordings", _local(self.start)),
-            web.get("/recordings/{name}", _local(self.stream)),
-            web.delete("/recordings/{name}", _local(self.stop)),
+            web.post("/recordings", local(self.start)),
+            web.get("/recordings/{name}", local(self.stream)),
+            web.delete("/recordings/{name}", local(self.stop)),
         ]
 
     async def start(self, request: web.Request) -> web.StreamResponse:
         """Start a recording."""
-        if request.content_type != "application/json":
-            return _refusal(415, "expected application/json")
-        try:
-            order = Order.model_validate_json(await request.read())
-        except pydantic.ValidationError as error:
-            found = [
-                f"{'.'.join(map(str, each['loc'])) or 'the body'}: {each['msg']}"
-                for each in error.errors(include_url=False, include_input=False)
-            ]
-            return _refusal(400, "; ".join(found))
+        order = await ordered(request, Order)
         unknown = self._unknown(order)
         if unknown is not None:
-            return _refusal(400, unknown)
+            return refusal(400, unknown)
         if order.raw and not self._live.current.config.admin.allow_raw_recordings:
-            return _refusal(403, "raw recordings need admin.allow_raw_recordings: true")
+            return refusal(403, "raw recordings need admin.allow_raw_recordings: true")
         wanted = Wanted(order.mapping, order.direction, order.cohort, order.count, order.seconds)
         try:
             recording = self._recorder.start(wanted, raw=order.raw)
         except Busy:
-            return _refusal(409, "there is a recording already; one is possible at a time")
+            return refusal(409, "there is a recording already; one is possible at a time")
         # One at a time: what another one was ordered with is of no use any more.
         self._orders = {recording.name: order}
         return web.json_response({"name": recording.name}, status=201)
@@ -105,7 +87,7 @@ class Recordings:
         """Send what is recorded, as it comes."""
         recording = self._recorder.find(request.match_info["name"])
         if recording is None:
-            return _refusal(404, "there is no such recording")
+            return refusal(404, "there is no such recording")
         order = self._orders[recording.name]
         response = web.StreamResponse(
             headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"}
@@ -131,7 +113,7 @@ class Recordings:
         """End a recording; its stream then comes to its end too."""
         recording = self._recorder.find(request.match_info["name"])
         if recording is None:
-            return _refusal(404, "there is no such recording")
+            return refusal(404, "there is no such recording")
         self._recorder.stop(recording, "stopped")
         return web.Response(status=204)
 
@@ -206,45 +188,3 @@ def _out(shown: str, made: tuple[bytes, ...] | None) -> str:
 def _last_line(recording: Recording) -> bytes:
     end = {"reason": recording.ended, "messages": len(recording), "skipped": recording.skipped}
     return json.dumps({"end": end}).encode() + b"\n"
-
-
-def _local(handler: Handler) -> Handler:
-    """Let a handler answer this machine only.
-
-    A page in a browser on this machine cannot get here under its own name (DNS rebinding), because
-    `Host` must name this machine too; and what a proxy on this machine forwards says so.
-    """
-
-    async def checked(request: web.Request) -> web.StreamResponse:
-        peer = request.transport.get_extra_info("peername") if request.transport else None
-        forwarded = {"Forwarded", "X-Forwarded-For"} & set(request.headers)
-        if not (isinstance(peer, tuple) and _is_loopback(str(peer[0]))):
-            return _refusal(403, "recordings are for this machine only")
-        if forwarded or not _names_this_machine(request.host):
-            return _refusal(403, "recordings are for requests made on this machine itself")
-        return await handler(request)
-
-    return checked
-
-
-def _is_loopback(text: str) -> bool:
-    address = ipaddress.ip_address(text.partition("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback
-
-
-def _names_this_machine(authority: str) -> bool:
-    """Whether a `Host` is an address, or a name that no other machine can have."""
-    try:
-        host = urlsplit(f"//{authority}").hostname or ""
-        return host in _LOCAL_NAMES or bool(ipaddress.ip_address(host))
-    except ValueError:
-        return False
-
-
-def _refusal(status: int, detail: str) -> web.Response:
-    return web.json_response(
-        {"status": status, "detail": detail},
-        status=status,
-        content_type="application/problem+json",
-    )

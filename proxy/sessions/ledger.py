@@ -76,6 +76,19 @@ class Ledger:
         await self._reconcile(known, record)
         return known
 
+    async def load(self, session: str) -> Known | None:
+        """The session of this name.
+
+        Raises:
+            StoreAway: nobody can say.
+        """
+        record = await self.asked(self.store.load, session)
+        known = self.memory.known(session)
+        if known is not None:
+            await self._reconcile(known, record)
+            return known
+        return None if record is None else self.know(record)
+
     def know(self, record: Record) -> Known:
         """Remember a session that was not known here."""
         now = asyncio.get_running_loop().time()

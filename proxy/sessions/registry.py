@@ -23,6 +23,7 @@ from proxy.sessions.call import Connect
 from proxy.sessions.counts import Counts, Trigger
 from proxy.sessions.known import Known, Outcome, Ticket
 from proxy.sessions.ledger import Ledger
+from proxy.sessions.oversight import Oversight
 from proxy.sessions.proof import presented, proven
 from proxy.sessions.renewals import Renewals
 from proxy.sessions.routes import Routes
@@ -46,6 +47,7 @@ class Sessions:
     Attributes:
         counts: for the metrics page.
         routes: what happens on the routes of tokens.
+        oversight: what operators see and end.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Sessions:
         self._upkeep = Upkeep(self._ledger, self._renewals, log, purge)
         self._closed = False
         self.routes = Routes(self._ledger, self._renewals, settings)
+        self.oversight = Oversight(self._ledger, log)
 
     # Requests.
 

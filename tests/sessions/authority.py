@@ -24,8 +24,8 @@ KEY = "a key of the tests that is long enough"
 TOKEN_ERROR = {"detail": "Given token not valid for any token type", "code": "token_not_valid"}
 
 
-def token(kind: str, number: int, begins: float, ends: float) -> str:
-    claims = {"kind": kind, "jti": f"{kind}{number}", "user_id": "7", "iat": begins, "exp": ends}
+def token(kind: str, number: int, begins: float, ends: float, user: str = "7") -> str:
+    claims = {"kind": kind, "jti": f"{kind}{number}", "user_id": user, "iat": begins, "exp": ends}
     return jwt.encode(claims, KEY, algorithm="HS256")
 
 
@@ -70,6 +70,7 @@ class Authority:
 
     Attributes:
         access, refresh: seconds that tokens live.
+        user: who logs in.
         ahead: seconds by which its clock is ahead of this machine's.
         answers: takes the place of what it does at a path.
     """
@@ -77,6 +78,7 @@ class Authority:
     url: str = ""
     access: float = 3600.0
     refresh: float = 86400.0
+    user: str = "7"
     ahead: float = 0.0
     rotate: bool = True
     received: list[Received] = field(default_factory=list)
@@ -93,8 +95,8 @@ class Authority:
         self.issued += 1
         now = self.now
         return {
-            "access": token("a", self.issued, now, now + self.access),
-            "refresh": token("r", self.issued, now, now + self.refresh),
+            "access": token("a", self.issued, now, now + self.access, self.user),
+            "refresh": token("r", self.issued, now, now + self.refresh, self.user),
         }
 
     def is_good(self, presented: str) -> bool:

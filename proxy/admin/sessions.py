@@ -1,0 +1,117 @@
+"""The part of the admin API that shows sessions and ends them: from this machine only, no tokens.
+
+`GET /sessions` is a page of the open ones, in the order of their names, with `next`, the name to go
+on `after`, where there are more. `DELETE /sessions/NAME` ends one, `POST /sessions/end` the next
+hundred of a `user`, with `next` as above. Times are seconds since 1970.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from aiohttp import web
+from pydantic import Field
+
+from proxy.admin.loopback import Handler, Label, Order, asked, local, ordered, refusal
+from proxy.errors import Unavailable
+from proxy.sessions.oversight import Oversight, Seen
+from proxy.store.base import MAX_BATCH
+
+_Name = Annotated[str, Field(max_length=64, pattern="^[0-9a-f]*$")]
+
+
+class Page(Order):
+    """Which sessions are to be shown.
+
+    Attributes:
+        user: only this one's.
+        after: the name of the last one that was shown before.
+        limit: how many at most.
+    """
+
+    user: Label | None = None
+    after: _Name = ""
+    limit: Annotated[int, Field(ge=1, le=MAX_BATCH)] = 100
+
+
+class Ending(Order):
+    """Whose sessions are to be ended; `after` as in `Page`."""
+
+    user: Label
+    after: _Name = ""
+
+
+class SessionOrders:
+    """Answers the requests of the API."""
+
+    def __init__(self, oversight: Oversight | None) -> None:
+        """Construct; `oversight` is None where sessions are off."""
+        self._oversight = oversight
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes for the admin application."""
+        return [
+            web.get("/sessions", local(self._answering(self.show))),
+            web.delete("/sessions/{session}", local(self._answering(self.end))),
+            web.post("/sessions/end", local(self._answering(self.end_all))),
+        ]
+
+    async def show(self, request: web.Request) -> web.StreamResponse:
+        """Show a page of the open sessions."""
+        page = asked(request, Page)
+        seen = await self._sessions.page(user=page.user, after=page.after, limit=page.limit)
+        following = seen[-1].record.session if len(seen) == page.limit else None
+        shown = {"sessions": [_shown(each) for each in seen], "next": following}
+        return web.json_response(shown, headers={"Cache-Control": "no-store"})
+
+    async def end(self, request: web.Request) -> web.StreamResponse:
+        """End one session."""
+        ended = await self._sessions.end(request.match_info["session"])
+        if ended is None:
+            return refusal(404, "there is no session of this name")
+        return web.json_response({"ended": int(ended)})
+
+    async def end_all(self, request: web.Request) -> web.StreamResponse:
+        """End the next sessions of a user."""
+        ending = await ordered(request, Ending)
+        ended, following = await self._sessions.end_all(ending.user, ending.after)
+        return web.json_response({"ended": ended, "next": following or None})
+
+    @property
+    def _sessions(self) -> Oversight:
+        assert self._oversight is not None
+        return self._oversight
+
+    def _answering(self, handler: Handler) -> Handler:
+        """Say so where there are no sessions, or where nobody can tell at the moment."""
+
+        async def answering(request: web.Request) -> web.StreamResponse:
+            if self._oversight is None:
+                return refusal(404, "sessions are off: sessions.enabled is false")
+            try:
+                return await handler(request)
+            except Unavailable as error:
+                return refusal(error.status, error.detail)
+
+        return answering
+
+
+def _shown(seen: Seen) -> dict[str, Any]:
+    record = seen.record
+    return {
+        "session": record.session,
+        "user": record.user,
+        "cohort": record.cohort,
+        "version": record.version,
+        "age": seen.age,
+        "idle": seen.idle,
+        "created": record.created,
+        "used": record.used,
+        "refreshed": record.refreshed or None,
+        "refreshes": record.refreshes,
+        "generation": record.generation,
+        "websockets": seen.websockets,
+        "access_expires": record.access_expires,
+        "refresh_expires": record.refresh_expires,
+        "over": seen.over,
+    }

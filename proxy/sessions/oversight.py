@@ -1,0 +1,112 @@
+"""What operators may see of sessions, and how they end them. No token is part of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from structlog.typing import FilteringBoundLogger
+
+from proxy import renewal
+from proxy.errors import Unavailable
+from proxy.sessions.ledger import Ledger
+from proxy.store.base import Record
+
+AT_ONCE: Final = 100
+"""Sessions of one user that are ended in one step, each with a write that waits for the disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An open session, as it is shown.
+
+    Attributes:
+        record: as it is stored.
+        age, idle: seconds since it was opened, and since it was used; uses are written down once in
+            a minute at most.
+        over: when it is over by its age or idleness, in seconds since 1970.
+        websockets: how many of its WebSockets are open in this process.
+    """
+
+    record: Record
+    age: float
+    idle: float
+    over: float
+    websockets: int
+
+
+class Oversight:
+    """Shows sessions, and ends them."""
+
+    def __init__(self, ledger: Ledger, log: FilteringBoundLogger) -> None:
+        self._ledger = ledger
+        self._log = log
+
+    async def page(self, *, user: str | None, after: str, limit: int) -> list[Seen]:
+        """The open sessions in the store, page by page; see `Store.sessions`.
+
+        Those that are over by age or idleness are among them until they are removed.
+
+        Raises:
+            StoreAway: it does not answer.
+        """
+        ledger = self._ledger
+        records = await ledger.asked(ledger.store.sessions, user=user, after=after, limit=limit)
+        now, rules = ledger.clock(), ledger.rules()
+        return [
+            Seen(
+                record,
+                now - record.created,
+                now - record.used,
+                renewal.over(record, rules),
+                0 if (known := ledger.memory.known(record.session)) is None else known.sockets,
+            )
+            for record in records
+        ]
+
+    async def end(self, session: str) -> bool | None:
+        """End a session, as a logout does; the server is not told.
+
+        Its tokens are refused from now on, to their own end; other processes learn it within
+        `registry.TRUST`. A refresh that is under way ends in vain.
+
+        Returns:
+            Whether it was open; None where there is none of this name.
+
+        Raises:
+            StoreAway: the store does not answer; it may have ended all the same.
+            Unavailable: too many others were writing it.
+        """
+        ledger, now = self._ledger, self._ledger.clock()
+        known = await ledger.load(session)
+        if known is None:
+            return None
+        if known.record.ended is not None:
+            return False
+        # Tokens that led nowhere a moment ago may be superseded ones of this session.
+        ledger.memory.forget_strangers()
+        if not await ledger.update(known, lambda current: renewal.logged_out(current, now)):
+            raise Unavailable("the session is being written by too many others; try again")
+        ledger.counts.ages["ended"].observe(now - known.record.created)
+        self._log.info("session ended", session=session, reason="operator")
+        return True
+
+    async def end_all(self, user: str, after: str) -> tuple[int, str]:
+        """End the next `AT_ONCE` sessions of a user.
+
+        Args:
+            user: whose; never empty, because that is everybody whose token does not say.
+            after: the name of the last session of the step before; empty for the first.
+
+        Returns:
+            How many were ended, and the name to go on after; that is empty where none is left.
+
+        Raises:
+            StoreAway, Unavailable: as `end`; those before are ended.
+        """
+        store = self._ledger.store
+        records = await self._ledger.asked(store.sessions, user=user, after=after, limit=AT_ONCE)
+        ended = 0
+        for record in records:
+            ended += bool(await self.end(record.session))
+        return ended, records[-1].session if len(records) == AT_ONCE else ""

@@ -1,0 +1,179 @@
+"""Ending a session from outside: final for all of its tokens, everywhere, whoever writes late."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from proxy.errors import StoreAway
+from proxy.sealing import new_key
+from proxy.sessions import oversight, registry
+from proxy.sessions.oversight import Oversight
+from tests.rig import Segue
+from tests.sessions.authority import Client, Gate, authority, proxied
+from tests.store.storages import SqliteStorage, store_at
+
+JOBS = "/api/jobs/"
+REFRESH = "/api/auth/token/refresh/"
+SHORT = 0.3
+"""Seconds that an access token lives where it is to end."""
+
+
+def overseen(proxy: Segue) -> Oversight:
+    assert proxy.server._sessions is not None
+    return proxy.server._sessions.oversight
+
+
+async def logged_in(proxy: Segue) -> Client:
+    client = Client(proxy)
+    await client.log_in()
+    return client
+
+
+async def names(proxy: Segue, user: str | None = None) -> list[str]:
+    page = await overseen(proxy).page(user=user, after="", limit=500)
+    return [each.record.session for each in page]
+
+
+async def test_an_ended_session_is_refused_with_every_token_that_it_ever_had(
+    tmp_path: Path,
+) -> None:
+    async with authority() as server, proxied(server, tmp_path) as proxy:
+        client, other = await logged_in(proxy), await logged_in(proxy)
+        status, pair = await client.exchange()
+        assert status == 200
+        newer = Client(proxy, pair["access"], pair["refresh"])
+        assert await newer.get() == 200
+        assert await client.get() == 200  # Superseded: the server judges it, and thinks well of it.
+        (session,) = set(await names(proxy)) - {await session_of(proxy, other)}
+        assert await overseen(proxy).end(session) is True
+        asked = len(server.received)
+        for each in (client, newer):
+            status, _, body = await each.send("GET", JOBS)
+            assert (status, b'"token_not_valid"' in body) == (401, True)
+            assert (await each.exchange())[0] == 401
+        assert len(server.received) == asked, "the server was asked"
+        assert await other.get() == 200
+        assert await names(proxy) == [await session_of(proxy, other)]
+
+
+async def session_of(proxy: Segue, client: Client) -> str:
+    assert proxy.server._sessions is not None
+    return proxy.server._sessions._memory.tickets[client.access].known.record.session
+
+
+async def test_another_process_that_knows_the_token_learns_of_the_end_when_it_asks_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = new_key()
+    async with (
+        authority() as server,
+        proxied(server, tmp_path, STORE__KEYS=keys) as one,
+        proxied(server, tmp_path, STORE__KEYS=keys) as two,
+    ):
+        client = await logged_in(one)
+        there = Client(two, client.access)
+        assert await there.get() == 200
+        assert await overseen(one).end(await session_of(one, client)) is True
+        # What it has looked up a moment ago, it does not look up again.
+        assert await there.get() == 200
+        monkeypatch.setattr(registry, "TRUST", 0.0)
+        assert await there.get() == 401
+
+
+async def test_a_refresh_under_way_elsewhere_does_not_bring_an_ended_session_back(
+    tmp_path: Path,
+) -> None:
+    gate, keys = Gate(), new_key()
+    async with (
+        authority(access=SHORT, answers={REFRESH: gate}) as server,
+        proxied(server, tmp_path, STORE__KEYS=keys) as one,
+        proxied(server, tmp_path, STORE__KEYS=keys) as two,
+    ):
+        client = await logged_in(one)
+        await asyncio.sleep(SHORT)
+        renewing = asyncio.create_task(client.get())
+        await gate.reached.wait()
+        (session,) = await names(two)
+        assert await overseen(two).end(session) is True
+        server.access = 3600
+        gate.open.set()
+        assert await renewing == 401
+        assert await client.get() == 401
+        assert await names(one) == await names(two) == []
+        store = store_at(SqliteStorage(tmp_path).address)
+        record = await store.load(session)
+        await store.close()
+        assert record is not None
+        assert record.ended is not None
+        assert (record.access, record.refresh, record.attempt) == (b"", b"", None)
+        # It is known for as long as the tokens are good.
+        assert record.purge_after >= record.created + server.refresh - 1
+        assert len(server.presented()) == 1
+
+
+async def test_all_sessions_of_a_user_end_in_steps_and_nobody_elses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(oversight, "AT_ONCE", 2)
+    async with authority() as server, proxied(server, tmp_path) as proxy:
+        clients = [await logged_in(proxy) for _ in range(5)]
+        server.user = "8"
+        other = await logged_in(proxy)
+        counts: list[int] = []
+        after = ""
+        while not counts or after:
+            ended, after = await overseen(proxy).end_all("7", after)
+            counts.append(ended)
+        assert counts == [2, 2, 1]
+        assert [await client.get() for client in clients] == [401] * 5
+        assert await other.get() == 200
+        assert await overseen(proxy).end_all("7", "") == (0, "")
+        labels = {"event": "ended"}
+        assert await proxy.metric("segue_session_age_seconds_count", **labels) == 5
+
+
+async def test_ending_twice_says_so_and_a_name_that_never_was_is_told_apart(
+    tmp_path: Path,
+) -> None:
+    async with authority() as server, proxied(server, tmp_path) as proxy:
+        await logged_in(proxy)
+        (session,) = await names(proxy)
+        assert [await overseen(proxy).end(session) for _ in range(2)] == [True, False]
+        assert await overseen(proxy).end("0" * 32) is None
+        assert await proxy.metric("segue_session_age_seconds_count", event="ended") == 1
+        lines = [line for line in proxy.log.getvalue().splitlines() if "session ended" in line]
+        assert len(lines) == 1
+        assert session in lines[0]
+        assert '"operator"' in lines[0]
+
+
+async def test_with_the_store_away_nothing_ends_and_the_operator_is_told(tmp_path: Path) -> None:
+    storage = SqliteStorage(tmp_path)
+    async with authority() as server, proxied(server, tmp_path) as proxy:
+        client = await logged_in(proxy)
+        (session,) = await names(proxy)
+        with storage.away():
+            with pytest.raises(StoreAway):
+                await overseen(proxy).end(session)
+            assert await client.get() == 200
+
+
+async def test_a_session_shows_who_it_is_how_old_and_which_sockets(tmp_path: Path) -> None:
+    async with authority(access=SHORT) as server, proxied(server, tmp_path) as proxy:
+        client = await logged_in(proxy)
+        await asyncio.sleep(SHORT)
+        server.access = 3600
+        client.fields = (b"X-Client-Version: 2.1",)
+        assert await client.get() == 200
+        (seen,) = await overseen(proxy).page(user="7", after="", limit=1)
+        record = seen.record
+        assert (record.user, record.generation, record.refreshes) == ("7", 2, 1)
+        assert SHORT <= seen.age < 60
+        assert 0 <= seen.idle <= seen.age
+        assert seen.over > record.created
+        assert seen.websockets == 0
+        assert await overseen(proxy).page(user="8", after="", limit=1) == []
+        assert await overseen(proxy).page(user=None, after=record.session, limit=1) == []
