@@ -12,6 +12,8 @@ import pytest_asyncio
 
 from tests.backend import Backend
 from tests.conftest import require_component
+from tests.integration.fleet import Servers
+from tests.integration.hops import ServerHop, server_hop
 from tests.store.storages import RedisServer
 
 
@@ -56,3 +58,20 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    state_dir = tmp_path_factory.mktemp("two-lives")
+    with (
+        running(Backend(state_dir, access_lifetime=1)) as brief,
+        running(Backend(state_dir)) as steady,
+    ):
+        yield Servers(brief, steady)
+
+
+@pytest_asyncio.fixture
+async def hop(servers: Servers) -> AsyncIterator[ServerHop]:
+    """In front of the server whose tokens live for an hour."""
+    async with server_hop(servers.steady.url) as between:
+        yield between

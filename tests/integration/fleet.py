@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,24 @@ import aiohttp
 import jwt
 
 from proxy.sealing import new_key
+from tests.backend import Account, Backend, register
+from tests.integration.hops import ServerHop
 from tests.operations.process import Process, running
 from tests.rig import CONFIG
 
 KEY = new_key()
 """Seals what every process here keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """One server in two processes: tokens live for a second at the one, for an hour at the other.
+
+    A crowd takes longer to be served than tokens live that tests can wait for the end of.
+    """
+
+    brief: Backend
+    steady: Backend
 
 
 def settings(upstream: str, store: str, **more: str) -> dict[str, str]:
@@ -78,6 +92,18 @@ async def ended(*tokens: str) -> None:
     """Wait until the server takes none of these tokens any more."""
     ends = [jwt.decode(token, options={"verify_signature": False})["exp"] for token in tokens]
     await asyncio.sleep(max(max(ends) - time.time(), 0) + 0.05)
+
+
+async def expired(
+    hop: ServerHop, servers: Servers, process: Process, number: int = 1
+) -> list[Account]:
+    """Users whose access tokens have ended; those that are issued from here on live long."""
+    hop.server = servers.brief.url
+    async with aiohttp.ClientSession() as http:
+        users = [await register(http, f"http://{process.address}") for _ in range(number)]
+    hop.server = servers.steady.url
+    await ended(*(user.access for user in users))
+    return users
 
 
 def kept_by(directory: Path) -> bytes:

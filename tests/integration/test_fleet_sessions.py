@@ -4,51 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import aiohttp
 import pytest
-import pytest_asyncio
 
-from tests.backend import Account, Backend, register
-from tests.integration.conftest import running
-from tests.integration.fleet import crowd, ended, exchange, me, processes, settings
-from tests.integration.hops import ServerHop, server_hop
+from tests.integration.fleet import Servers, crowd, exchange, expired, me, processes, settings
+from tests.integration.hops import ServerHop
 from tests.operations.process import Process
 from tests.store.storages import RedisServer, SqliteStorage
 
 CROWD: Final = {"redis": 1000, "sqlite": 150}
 """Requests at once; all of them reach the server, which is what takes the time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Servers:
-    """One server in two processes: tokens live for a second at the one, for an hour at the other.
-
-    A crowd takes longer to be served than tokens live that tests can wait for the end of.
-    """
-
-    brief: Backend
-    steady: Backend
-
-
-@pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    state_dir = tmp_path_factory.mktemp("fleet-server")
-    with (
-        running(Backend(state_dir, access_lifetime=1)) as brief,
-        running(Backend(state_dir)) as steady,
-    ):
-        yield Servers(brief, steady)
-
-
-@pytest_asyncio.fixture
-async def hop(servers: Servers) -> AsyncIterator[ServerHop]:
-    async with server_hop(servers.brief.url) as between:
-        yield between
 
 
 @pytest.fixture(params=["redis", "sqlite"])
@@ -63,15 +30,6 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, int]:
     return address, CROWD[request.param]
 
 
-async def expired(hop: ServerHop, servers: Servers, process: Process) -> Account:
-    """A user whose access token has ended; those that are issued from here on live long."""
-    async with aiohttp.ClientSession() as http:
-        account = await register(http, f"http://{process.address}")
-    hop.server = servers.steady.url
-    await ended(account.access)
-    return account
-
-
 async def refreshed(fleet: list[Process]) -> float:
     each = [
         await process.total("segue_session_refreshes_total", result="renewed") for process in fleet
@@ -84,7 +42,7 @@ async def test_a_thousand_requests_with_one_expired_token_cause_one_refresh(
 ) -> None:
     address, requests = store
     async with processes(2, settings(hop.url, address)) as fleet, crowd() as http:
-        account = await expired(hop, servers, fleet[0])
+        (account,) = await expired(hop, servers, fleet[0])
         statuses = await asyncio.gather(
             *(me(http, fleet[number % 2], account.access) for number in range(requests))
         )
@@ -100,7 +58,7 @@ async def test_nobody_is_logged_out_where_clients_refresh_by_themselves_meanwhil
 ) -> None:
     address = store[0]
     async with processes(2, settings(hop.url, address)) as fleet, crowd() as http:
-        account = await expired(hop, servers, fleet[0])
+        (account,) = await expired(hop, servers, fleet[0])
 
         async def rush(access: str, refresh: str) -> dict[str, Any]:
             """Some use what they have, others exchange it, all at once; what these are given."""

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import aiohttp
-import pytest
-import pytest_asyncio
 
 from proxy.store import scripts
-from tests.backend import Account, Backend, register
-from tests.integration.conftest import running
-from tests.integration.fleet import crowd, ended, exchange, me, processes, settings
-from tests.integration.hops import Gate, Place, ServerHop, Step, server_hop, store_hop
+from tests.backend import Account
+from tests.integration.fleet import Servers, crowd, exchange, expired, me, processes, settings
+from tests.integration.hops import Gate, Place, ServerHop, Step, store_hop
 from tests.operations.process import Process
 from tests.rig import PATIENCE
 from tests.store.storages import RedisServer, SqliteStorage
@@ -74,19 +70,6 @@ STAGES: Final = {
 }
 
 
-@pytest.fixture(scope="module")
-def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
-    state_dir = tmp_path_factory.mktemp("crash-server")
-    with running(Backend(state_dir, access_lifetime=2, refresh_lifetime=600)) as server:
-        yield server
-
-
-@pytest_asyncio.fixture
-async def hop(backend: Backend) -> AsyncIterator[ServerHop]:
-    async with server_hop(backend.url) as between:
-        yield between
-
-
 async def kill(process: Process, requests: list[asyncio.Task[int]]) -> None:
     """Kill a process, with the requests that it is busy with."""
     process.child.kill()
@@ -96,7 +79,7 @@ async def kill(process: Process, requests: list[asyncio.Task[int]]) -> None:
 
 
 async def test_killed_at_any_stage_of_a_refresh_in_front_of_redis(
-    hop: ServerHop, redis_server: RedisServer
+    hop: ServerHop, servers: Servers, redis_server: RedisServer
 ) -> None:
     async with store_hop(redis_server.port) as between, crowd() as http:
 
@@ -109,10 +92,8 @@ async def test_killed_at_any_stage_of_a_refresh_in_front_of_redis(
 
         env = settings(hop.url, f"redis://127.0.0.1:{between.port}/0")
         async with processes(1, env | PATIENT) as (victim,):
-            url = f"http://{victim.address}"
-            users = {name: await register(http, url) for name in STAGES}
-            somebody = await register(http, url)
-            await ended(somebody.access)
+            somebody, *others = await expired(hop, servers, victim, 1 + len(STAGES))
+            users = dict(zip(STAGES, others, strict=True))
             # Redis knows all scripts from here on: each step is one command.
             assert await me(http, victim, somebody.access) == 200
         async with processes(1, env | PATIENT) as (victim,):
@@ -144,16 +125,15 @@ async def test_killed_at_any_stage_of_a_refresh_in_front_of_redis(
             assert first.isdisjoint(each.token for each in hop.presented[presented:])
 
 
-async def test_killed_twice_in_front_of_a_file(hop: ServerHop, tmp_path: Path) -> None:
+async def test_killed_twice_in_front_of_a_file(
+    hop: ServerHop, servers: Servers, tmp_path: Path
+) -> None:
     storage = SqliteStorage(tmp_path)
     env = settings(hop.url, storage.address)
     async with crowd() as http:
         async with processes(1, env | PATIENT) as (victim,):
-            url = f"http://{victim.address}"
-            presenting, unlucky, answered, writing, sending = [
-                await register(http, url) for _ in range(5)
-            ]
-            await ended(sending.access)
+            users = await expired(hop, servers, victim, 5)
+            presenting, unlucky, answered, writing, sending = users
             requests = []
 
             async def begin(user: Account, place: Place, key: str) -> Gate:
@@ -183,12 +163,10 @@ async def test_killed_twice_in_front_of_a_file(hop: ServerHop, tmp_path: Path) -
             hop.lose()
 
         async with processes(1, env) as (survivor,):
-            everybody = (presenting, unlucky, answered, writing, sending)
-            statuses = await asyncio.gather(*(me(http, survivor, u.access) for u in everybody))
-            assert [hop.presentations(user.refresh) for user in everybody] == [
+            statuses = await asyncio.gather(*(me(http, survivor, user.access) for user in users))
+            assert [hop.presentations(user.refresh) for user in users] == [
                 [0, 200],
-                # Its fate was unknown twice: that is enough, though the server never saw it.
-                [0, 0],
+                [0, 0],  # Its fate was unknown twice: that is enough, whatever the server saw.
                 [0, 401],
                 [200, 401],
                 [200],
