@@ -27,6 +27,9 @@ _PAUSE: Final = 1.0
 """Seconds for which a store that was away is not asked again: a request costs no time limit then,
 only the first of each second does."""
 
+_DOUBT: Final = 60.0
+"""Seconds for which a store that was away may still not know what others are to put back."""
+
 _TRIES: Final = 8
 """Writers of one record at the same moment, beyond which a change is given up."""
 
@@ -60,6 +63,12 @@ class Ledger:
         self.clock = clock
         self.rules = rules
         self._not_before = 0.0
+        self._doubted_until = 0.0
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the store was away a moment ago: it may have lost what it was told last."""
+        return asyncio.get_running_loop().time() < self._doubted_until
 
     async def find(self, *digests: bytes) -> Known | None:
         """The session that one of these handles leads to.
@@ -178,7 +187,8 @@ class Ledger:
             reply = await ask(*args, **kwargs)
         except StoreAway:
             self.counts.up = False
-            self._not_before = asyncio.get_running_loop().time() + _PAUSE
+            now = asyncio.get_running_loop().time()
+            self._not_before, self._doubted_until = now + _PAUSE, now + _DOUBT
             raise
         self.counts.up = True
         return reply
