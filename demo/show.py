@@ -117,6 +117,7 @@ class Show:
                         lambda program, ports: _is_ready(http, program, ports[1]),
                         clean_environment(
                             SEGUE_VERSIONS__DEFAULT=DEFAULT_VERSION,
+                            SEGUE_STATE_DIR=str(state / "proxy"),
                             # Whatever the configuration says: the log tells that it listens.
                             SEGUE_LOG__FORMAT="json",
                             SEGUE_LOG__LEVEL="info",

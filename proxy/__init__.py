@@ -36,9 +36,10 @@ Floor 6, the process: `server` (the only place that constructs), `commands` (for
     writes mappings and looks after a running proxy) and `cli`.
 
 A request's way through it: aiohttp parses it (`relay.takeover`), `gateway` takes the current
-snapshot, chooses version and cohort (`selection`), writes the head for the server (`headers`), and
-has an `Exchange` (`relay.http`) carry request and response over a connection that
-`relay.dispatch` finds; on routes with polling relief one for all who ask the same (`relay.relief`).
+snapshot, looks whose session it is (`relay.door`), chooses version and cohort (`selection`), writes
+the head for the server (`headers`), and has an `Exchange` (`relay.http`) carry request and response
+over a connection that `relay.dispatch` finds; on routes with polling relief one for all who ask the
+same (`relay.relief`), on those of tokens what `relay.token_routes` says.
 Where the answer is `101`, the two transports become the legs of a `Relay`
 (`relay.websocket`), whose frames `walker.Walker` reads and the cohort's programs (`mapping.engine`)
 rewrite; no task is left for an open socket.

@@ -149,6 +149,13 @@ class AddressFull(Unavailable):
     label = "address_full"
 
 
+class SessionUnavailable(Unavailable):
+    """A token has ended, and cannot be renewed at the moment; nobody is logged out for that."""
+
+    label = "session_unavailable"
+    title = "Session cannot be renewed now"
+
+
 class StoreAway(Unavailable):
     """The store did not answer in time, or not in a way that can be read.
 

@@ -21,7 +21,7 @@ from proxy.credentials import (
     with_query_token,
     without_cookie,
 )
-from proxy.errors import OriginRefused, Unavailable
+from proxy.errors import OriginRefused, SessionUnavailable
 from proxy.headers import RawFields, values_of
 from proxy.live import Snapshot
 from proxy.relay.bodies import has_length, read_body
@@ -122,7 +122,7 @@ class Door:
         """Answer a request of a session.
 
         Raises:
-            Unavailable: its token has ended, and there is no fresh one at the moment.
+            SessionUnavailable: its token has ended, and there is no fresh one at the moment.
         """
         settings = snapshot.config.sessions
         fields = without_own(fields, settings)
@@ -157,7 +157,7 @@ class Door:
         second try only where the token that was sent should have been renewed before.
 
         Raises:
-            Unavailable: its token has ended, and there is no fresh one at the moment.
+            SessionUnavailable: its token has ended, and there is no fresh one at the moment.
         """
         sessions = self.sessions
         fields = without_own(fields, snapshot.config.sessions)
@@ -170,7 +170,7 @@ class Door:
             return first
         try:
             fresh = await sessions.after_refusal(guest.ticket, token, Trigger.HANDSHAKE, fields)
-        except Unavailable:
+        except SessionUnavailable:
             fresh = None  # The token was still valid: the refusal may well be meant.
         if fresh is None:
             hold.let_go()

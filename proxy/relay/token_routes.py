@@ -87,7 +87,7 @@ class TokenRoutes:
 
         Raises:
             SessionEnded: the session that its token leads to has ended.
-            Unavailable: the session can be neither renewed nor ended at the moment.
+            SessionUnavailable: the session can be neither renewed nor ended at the moment.
             ClientError: the body is too large, too slow, or broken.
         """
         settings = snapshot.config.sessions

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final, ParamSpec, TypeVar
 
 from proxy import renewal
-from proxy.errors import StoreAway, StoreFull, Unavailable
+from proxy.errors import SessionUnavailable, StoreAway, StoreFull
 from proxy.renewal import Rules
 from proxy.sealing import Sealer, Unsealable
 from proxy.sessions.counts import Counts
@@ -165,12 +165,14 @@ class Ledger:
         """A token in plain.
 
         Raises:
-            Unavailable: its key is not configured here (any more).
+            SessionUnavailable: its key is not configured here (any more).
         """
         try:
             return self.sealer.unseal(token)
         except Unsealable:
-            raise Unavailable("the session is sealed with a key that is not configured") from None
+            raise SessionUnavailable(
+                "the session is sealed with a key that is not configured"
+            ) from None
 
     async def asked(
         self, ask: Callable[_P, Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs

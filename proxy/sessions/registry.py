@@ -13,7 +13,7 @@ from structlog.typing import FilteringBoundLogger
 
 from proxy import renewal, tokens
 from proxy.credentials import carried
-from proxy.errors import SessionEnded, StoreAway, Unavailable
+from proxy.errors import SessionEnded, SessionUnavailable, StoreAway
 from proxy.headers import RawFields
 from proxy.renewal import Rules, Standing
 from proxy.sealing import Sealer
@@ -126,7 +126,7 @@ class Sessions:
             trigger: what a renewal is counted under.
 
         Raises:
-            Unavailable: the token has ended and cannot be renewed at the moment.
+            SessionUnavailable: the token has ended and cannot be renewed at the moment.
         """
         known = ticket.known
         if self._clock() < known.due:
@@ -145,7 +145,7 @@ class Sessions:
         None where the server's refusal stands.
 
         Raises:
-            Unavailable: there may be one later.
+            SessionUnavailable: there may be one later.
         """
         known = ticket.known
         if known.record.ended is not None:
@@ -154,7 +154,7 @@ class Sessions:
             return known.access  # Somebody else has renewed it meanwhile.
         if self._loop.time() < known.storm:
             if known.storm_passing:
-                raise Unavailable("the session cannot be renewed at the moment")
+                raise SessionUnavailable("the session cannot be renewed at the moment")
             return None
         if not renewal.may_force(known.record, self._clock()):
             return None
@@ -165,7 +165,7 @@ class Sessions:
         if outcome is Outcome.ENDED:
             return None
         self._calm(known, passing=True)
-        raise Unavailable("the session cannot be renewed at the moment")
+        raise SessionUnavailable("the session cannot be renewed at the moment")
 
     def refused_again(self, ticket: Ticket) -> None:
         """The server has refused the fresh token too."""

@@ -19,7 +19,7 @@ from structlog.typing import FilteringBoundLogger
 
 from proxy import renewal, tokens
 from proxy.credentials import Pair, carried, is_token_error, read_pair
-from proxy.errors import StoreAway, Unavailable, UpstreamError
+from proxy.errors import SessionUnavailable, StoreAway, UpstreamError
 from proxy.headers import RawFields
 from proxy.renewal import Presenting, Tokens, Verdict
 from proxy.sealing import Unsealable
@@ -101,7 +101,7 @@ class Renewals:
         """The access token of a session, renewed; None where the session has ended.
 
         Raises:
-            Unavailable: the one there is has ended, and cannot be renewed at the moment.
+            SessionUnavailable: the one there is has ended, and cannot be renewed at the moment.
         """
         generation = known.record.generation
         outcome = await self.renew(known, generation, trigger, fields)
@@ -111,7 +111,7 @@ class Renewals:
             return known.access or None
         if outcome is Outcome.ENDED:
             return None
-        raise Unavailable("the session cannot be renewed at the moment")
+        raise SessionUnavailable("the session cannot be renewed at the moment")
 
     def soon(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do something that no request's end cancels, and that the drain waits for."""

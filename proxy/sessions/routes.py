@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from proxy import renewal, tokens
 from proxy.credentials import Pair
-from proxy.errors import SessionEnded, StoreAway, StoreFull, Unavailable
+from proxy.errors import SessionEnded, SessionUnavailable, StoreAway, StoreFull
 from proxy.headers import RawFields
 from proxy.renewal import Standing
 from proxy.session_settings import Sessions as Settings
@@ -97,7 +97,7 @@ class Routes:
 
         Raises:
             SessionEnded: the token leads to a session that has ended, or is long superseded.
-            Unavailable: it cannot be renewed at the moment.
+            SessionUnavailable: it cannot be renewed at the moment.
         """
         if tokens.read(token) is None:
             return None
@@ -122,7 +122,7 @@ class Routes:
                     return known.refusal
                 raise SessionEnded("the session has ended")
             if outcome is Outcome.UNAVAILABLE and (is_current or now >= known.expires):
-                raise Unavailable("the session cannot be renewed at the moment")
+                raise SessionUnavailable("the session cannot be renewed at the moment")
         return await self._delivered(known)
 
     async def session_of(self, refresh: str, cookie: str) -> Ticket | None:
@@ -150,7 +150,7 @@ class Routes:
         Yields None where it has ended meanwhile.
 
         Raises:
-            Unavailable: it cannot be renewed, or not be held, at the moment.
+            SessionUnavailable: it cannot be renewed, or not be held, at the moment.
         """
         known = ticket.known
         if self._ledger.clock() >= known.due:

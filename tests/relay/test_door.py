@@ -21,7 +21,7 @@ from tests.sessions.authority import (
     response,
     token,
 )
-from tests.sockets import fields_of, handshake
+from tests.sockets import fields_of, handshake, turn
 
 JOBS = "/api/jobs/"
 REFRESH = "/api/auth/token/refresh/"
@@ -125,6 +125,45 @@ async def test_a_body_that_came_in_chunks_is_sent_again_whole(tmp_path: Path) ->
         assert bodies == [b"5\r\nabcde\r\n0\r\n\r\n"] * 2
         heads = [each.head.lower() for each in server.at(JOBS)]
         assert [head.count(b"transfer-encoding") for head in heads] == [1, 1]
+
+
+async def test_a_body_that_comes_later_than_its_head_is_kept_too(tmp_path: Path) -> None:
+    async with authority() as server, proxied(server, tmp_path) as proxy, proxy.client() as peer:
+        client = await logged_in(proxy)
+        server.revoked.add(client.access)
+        await peer.send(
+            b"POST /api/jobs/ HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\nAuthorization: Bearer "
+            + client.access.encode()
+            + b"\r\n\r\n01234"
+        )
+        await turn()
+        await peer.send(b"56789")
+        head, _ = await peer.read_response()
+        assert status_of(head) == 200
+        assert [each.body for each in server.at(JOBS)] == [b"0123456789"] * 2
+
+
+async def test_a_client_that_waits_for_100_has_its_body_sent_once(tmp_path: Path) -> None:
+    async def go_on(server: Authority, _: RawPeer, received: Received) -> bytes | None:
+        return server.usual(received)
+
+    async with (
+        authority(answers={JOBS: go_on}) as server,
+        proxied(server, tmp_path) as proxy,
+        proxy.client() as peer,
+    ):
+        client = await logged_in(proxy)
+        server.revoked.add(client.access)
+        await peer.send(
+            b"POST /api/jobs/ HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n"
+            b"Authorization: Bearer " + client.access.encode() + b"\r\n\r\n"
+        )
+        await turn()
+        await peer.send(b"abcde")
+        head, _ = await peer.read_response()
+        assert status_of(head) == 401
+        assert len(server.at(JOBS)) == 1
+        assert server.presented() == []
 
 
 async def test_a_body_that_is_not_kept_is_not_sent_again(tmp_path: Path) -> None:
@@ -267,6 +306,21 @@ async def test_a_refused_handshake_near_the_tokens_end_is_tried_once_more(
         assert await shake(client, f"/ws/1/?token={client.access}") == 101
         assert len(server.at("/ws/1/")) == 2
         assert await proxy.metric("segue_session_retries_total", protocol="websocket") == 1
+
+
+async def test_a_refused_handshake_stands_where_there_is_no_fresh_token(tmp_path: Path) -> None:
+    async def fail(_: Authority, __: RawPeer, ___: Received) -> bytes | None:
+        return response(503)
+
+    async with (
+        authority(access=2, answers={REFRESH: fail}) as server,
+        proxied(server, tmp_path) as proxy,
+    ):
+        client = await logged_in(proxy)
+        await asyncio.sleep(1.65)
+        server.revoked.add(client.access)
+        assert await shake(client, f"/ws/1/?token={client.access}") == 403
+        assert len(server.at("/ws/1/")) == 1
 
 
 async def test_a_session_is_renewed_while_only_a_websocket_uses_it(tmp_path: Path) -> None:

@@ -146,3 +146,53 @@ async def test_a_store_that_came_back_with_older_records_is_put_right(
             client.proxy = again
             assert await client.get() == 200
         assert server.presented() == [client.refresh]
+
+
+async def test_what_ends_or_exchanges_a_session_waits_for_the_store(tmp_path: Path) -> None:
+    storage = SqliteStorage(tmp_path)
+    fleet = settings_of_a_fleet()
+    async with authority() as server, proxied(server, tmp_path, **fleet) as proxy:
+        client = await logged_in(proxy)
+        async with moved(storage, proxy):
+            body = b"{}"
+            assert (await client.send("POST", "/api/auth/logout/", body))[0] == 503
+            assert (await client.exchange())[0] == 503
+            assert await client.get() == 200
+        assert [each.path for each in server.received] == ["/api/auth/login/", "/api/jobs/"]
+        assert (await client.exchange())[0] == 200
+        assert (await client.send("POST", "/api/auth/logout/", b"{}"))[0] == 205
+
+
+async def test_a_full_store_refuses_sessions_and_no_logins(tmp_path: Path) -> None:
+    fleet = {**settings_of_a_fleet(), "STORE__SESSIONS": "1"}
+    async with authority() as server, proxied(server, tmp_path, **fleet) as proxy:
+        first, second = await logged_in(proxy), await logged_in(proxy)
+        for client in (first, second):
+            server.revoked.add(client.access)
+        assert (await first.get(), await second.get()) == (200, 401)
+        assert await proxy.metric("segue_session_captures_total", result="refused") == 1
+
+
+async def test_a_process_without_the_key_knows_nobody(tmp_path: Path) -> None:
+    async with authority() as server:
+        async with proxied(server, tmp_path, STORE__KEYS=new_key()) as proxy:
+            client = await logged_in(proxy)
+        async with proxied(server, tmp_path, STORE__KEYS=new_key()) as proxy:
+            client.proxy = proxy
+            assert await client.get() == 200
+            server.revoked.add(client.access)
+            assert await client.get() == 401
+            assert server.presented() == []
+
+
+async def test_after_a_rotation_of_keys_everybody_is_known(tmp_path: Path) -> None:
+    old, new = new_key(), new_key()
+    async with authority() as server:
+        async with proxied(server, tmp_path, STORE__KEYS=old) as proxy:
+            client = await logged_in(proxy)
+        async with proxied(server, tmp_path, STORE__KEYS=f"{new} {old}") as proxy:
+            client.proxy = proxy
+            server.revoked.add(client.access)
+            assert await client.get() == 200
+            assert (await client.exchange())[0] == 200
+            assert len(set(server.presented())) == len(server.presented()) == 1
