@@ -285,8 +285,8 @@ class Metrics(Collector):
                 "How often a limit of the configuration was reached: `headers` (431), `body` (413),"
                 " `client_time` (408), `upstream_time` (504), `connections` (503; also while"
                 " draining), `connections_per_address` (503), `origin` (403); of WebSockets"
-                " `frame`, `message`, `fragments` (1009), `control_frames` (1008), and `buffer` (a"
-                " side was not read until the other took what waited).",
+                " `frame`, `message`, `fragments` (1009), `control_frames` (1008); and `buffer`"
+                " (a side was not read until the other took what waited).",
                 ("limit",),
                 self._limits_hit,
             ),

@@ -117,6 +117,7 @@ class Server:
             gateway.refuse,
             client_limits(config),
             self._connections,
+            self.metrics.count_limit,
             loop,
         )
         self._servers: list[asyncio.Server] = []

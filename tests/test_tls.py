@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -11,9 +12,11 @@ from pathlib import Path
 import pytest
 import trustme
 
+from proxy.changeover import listener_tls, upstream_tls
 from proxy.errors import ConfigError
+from proxy.live import load
 from tests.rfc6455 import BINARY, CLOSE, TEXT, wire
-from tests.rig import RawPeer, Segue, raw_server, segue
+from tests.rig import CONFIG, RawPeer, Segue, answering, raw_server, segue
 from tests.sockets import (
     LONGEST,
     MASK,
@@ -214,9 +217,13 @@ async def test_http_goes_through_over_tls_and_the_server_learns_the_scheme(
 
 
 @pytest.mark.parametrize("upgrade", [True, False])
-@pytest.mark.parametrize("wrong", ["authority", "name"])
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [("authority", "is of no authority that is trusted"), ("name", "is for another name")],
+    ids=["authority", "name"],
+)
 async def test_a_server_with_a_certificate_that_is_not_trusted_gives_502(
-    pki: Pki, wrong: str, upgrade: bool
+    pki: Pki, wrong: str, reason: str, upgrade: bool
 ) -> None:
     settings = trusting(pki.strange_ca_file if wrong == "authority" else pki.ca_file)
     if wrong == "name":
@@ -233,6 +240,88 @@ async def test_a_server_with_a_certificate_that_is_not_trusted_gives_502(
             peer = await server.connection()
             assert await peer.read_all() == b""
             await peer.close()
+    assert f'"detail": "the server\'s certificate {reason}"' in proxy.log.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "reason"), [(-20, -10, "has expired"), (10, 20, "is not valid yet")]
+)
+async def test_a_server_whose_certificate_is_out_of_its_time_gives_502(
+    tmp_path: Path, start: int, end: int, reason: str
+) -> None:
+    authority = trustme.CA()
+    now = dt.datetime.now(dt.UTC)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert(
+        "localhost",
+        not_before=now + dt.timedelta(days=start),
+        not_after=now + dt.timedelta(days=end),
+    ).configure_cert(context)
+    (tmp_path / "ca.pem").write_bytes(authority.cert_pem.bytes())
+    settings = trusting(str(tmp_path / "ca.pem"))
+    async with origin(context) as server, segue(server.url, settings) as proxy:
+        response = await proxy.ask(b"GET / HTTP/1.0\r\n\r\n")
+        assert status_of(response) == 502
+        while not server.arrived.empty():
+            await (await server.connection()).close()
+    assert f'"detail": "the server\'s certificate {reason}"' in proxy.log.getvalue()
+
+
+async def test_a_server_that_speaks_no_tls_gives_502() -> None:
+    async def script(peer: RawPeer) -> None:
+        await peer.reader.read(1)
+        await peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async with raw_server(script) as server:
+        async with segue(server.url.replace("http://", "https://")) as proxy:
+            assert status_of(await proxy.ask(b"GET / HTTP/1.0\r\n\r\n")) == 502
+    assert "the server does not speak TLS as it is spoken here" in proxy.log.getvalue()
+
+
+@pytest.mark.parametrize("name", [None, "other.example.com"])
+async def test_the_server_learns_the_name_that_is_asked_for_and_must_bear_it(
+    tmp_path: Path, name: str | None
+) -> None:
+    authority = trustme.CA()
+    asked: list[str | None] = []
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert(name or "localhost").configure_cert(context)
+    context.sni_callback = lambda _, host, __: asked.append(host)
+    (tmp_path / "ca.pem").write_bytes(authority.cert_pem.bytes())
+    settings = trusting(str(tmp_path / "ca.pem"))
+    if name is not None:
+        settings["SEGUE_UPSTREAM__TLS__SERVER_NAME"] = name
+    response = b"HTTP/1.1 204 No Content\r\n\r\n"
+    async with raw_server(answering(response), context) as server:
+        async with segue(server.url, settings) as proxy:
+            assert status_of(await proxy.ask(b"GET / HTTP/1.0\r\n\r\n")) == 204
+    assert asked == [name or "localhost"]
+
+
+def test_tls_before_1_2_is_spoken_on_neither_side(pki: Pki) -> None:
+    config = load(CONFIG, {**listening(pki)}, {"upstream": "https://h"}).config
+    for context in (listener_tls(config), upstream_tls(config)):
+        assert context is not None
+        assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+async def test_a_client_of_tls_1_1_gets_no_handshake(pki: Pki) -> None:
+    version = b"\x03\x02"
+    hello = version + bytes(32) + b"\x00" + b"\x00\x04\x00\x2f\x00\x35" + b"\x01\x00"
+    message = b"\x01" + len(hello).to_bytes(3, "big") + hello
+    record = b"\x16" + version + len(message).to_bytes(2, "big") + message
+    async with chain(pki, downstream=True, upstream=False) as (proxy, server, _):
+        # An alert, where the loop sends it before it closes, but no handshake.
+        assert (await proxy.ask(record))[:1] in (b"", b"\x15")
+        assert server.arrived.empty()
+
+
+async def test_a_client_that_does_not_shake_hands_is_given_up(pki: Pki) -> None:
+    env = {"SEGUE_TIMEOUTS__TLS_HANDSHAKE": "200ms"}
+    async with chain(pki, downstream=True, upstream=False, env=env) as (proxy, server, _):
+        assert await proxy.ask(b"") == b""
+        assert await proxy.ask(b"\x16\x03\x01") == b""
+        assert server.arrived.empty()
 
 
 async def test_verification_can_be_turned_off_by_name(pki: Pki) -> None:

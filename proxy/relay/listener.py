@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from typing import cast
 
 from aiohttp.web import BaseRequest, RequestHandler, Server, StreamResponse
@@ -20,6 +21,7 @@ class Listener(Server):
     Attributes:
         serve: answers one request.
         refuse: answers what is not a request.
+        on_limit: told the name of a limit that was reached without an error.
         elsewhere: the connections that were taken over and are still open.
         draining: whether every connection ends with its current request.
     """
@@ -30,6 +32,7 @@ class Listener(Server):
         refuse: Refuse,
         limits: Limits,
         elsewhere: Connections,
+        on_limit: Callable[[str], None],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         super().__init__(_unused, handler_cancellation=True, loop=loop)
@@ -37,6 +40,7 @@ class Listener(Server):
         self.refuse = refuse
         self.limits = limits
         self.elsewhere = elsewhere
+        self.on_limit = on_limit
         self.draining = False
         self._origins: Counter[str] = Counter()
         self._empty = asyncio.Event()

@@ -43,8 +43,6 @@ _LINGER: Final = 2.0
 Closing a socket with unread bytes makes TCP reset it, and the client may lose what was sent
 (RFC 9112 section 9.6)."""
 
-_END_OF_HEAD: Final = b"\r\n\r\n"
-
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 """The value of SO_LINGER that makes closing a socket reset the connection."""
 
@@ -69,10 +67,12 @@ class Acceptor(Protocol):
     Attributes:
         limits: of new connections.
         draining: whether every connection ends with its current request.
+        on_limit: told the name of a limit that was reached without an error.
     """
 
     limits: Limits
     draining: bool
+    on_limit: Callable[[str], None]
 
     @property
     def serve(self) -> Serve:
@@ -267,7 +267,7 @@ class ClientConnection(RequestHandler):
                 raise refusal(message.exc)
             self._intake.begin()
             if count == 1 and message.chunked:
-                self._count_body(len(data) - data.find(_END_OF_HEAD), newest)
+                self._count_body(len(data) - data.find(b"\r\n\r\n"), newest)
             self._messages.append((message, newest))
         elif payload is None:
             self._intake.head(data, limits)
@@ -302,6 +302,7 @@ class ClientConnection(RequestHandler):
 
     def pause_writing(self) -> None:
         super().pause_writing()
+        self._listener.on_limit("buffer")
         if not self._discarding:
             self.deadline = self._loop.time() + self._listener.limits.keepalive_timeout
         if self.flow is not None:

@@ -22,6 +22,16 @@ _OVERLOADED: Final = frozenset({502, 503, 504})
 """Answers by which a server says that it cannot serve now (RFC 9110 section 15.6)."""
 
 
+_UNACCEPTABLE: Final = {
+    9: "is not valid yet",
+    10: "has expired",
+    62: "is for another name",
+    64: "is for another address",
+}
+"""What OpenSSL's verification codes say (openssl-verification-options(1)); the others are about the
+authority."""
+
+
 class Neighbours(Protocol):
     """The other servers, and whoever wants to know of a change."""
 
@@ -207,8 +217,11 @@ async def open_connection(owner: Owner, target: Target) -> Connection:
             )
     except TimeoutError:
         raise UpstreamTimeout("no connection to the server in time") from None
+    except ssl.SSLCertVerificationError as error:
+        reason = _UNACCEPTABLE.get(error.verify_code, "is of no authority that is trusted")
+        raise UpstreamUnreachable(f"the server's certificate {reason}") from None
     except ssl.SSLError:
-        raise UpstreamUnreachable("the server's certificate or TLS was not acceptable") from None
+        raise UpstreamUnreachable("the server does not speak TLS as it is spoken here") from None
     except OSError:
         raise UpstreamUnreachable("no connection to the server") from None
     if connection.transport.is_closing():

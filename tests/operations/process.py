@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -61,6 +62,13 @@ class Process:
 
     def hang_up(self) -> None:
         self.child.send_signal(signal.SIGHUP)
+
+    def resident(self) -> int:
+        """The bytes of memory that it has now."""
+        status = Path(f"/proc/{self.child.pid}/status").read_text()
+        found = re.search(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
+        assert found is not None
+        return int(found[1]) << 10
 
     async def terminate(self) -> int:
         """Stop it as a supervisor does; its exit code."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from pathlib import Path
 
 import pytest
 
-from tests.operations.process import Process, running
+from tests.operations.process import running
 from tests.rfc6455 import CLOSE, TEXT, wire
 from tests.rig import PATIENCE, RawPeer, Segue, raw_server, segue
 from tests.sockets import (
@@ -31,14 +30,6 @@ COST = 32 << 20
 """Bytes that all of them may cost together."""
 
 STATUS = b'{"kind": "jobStatus", "jobId": "1", "status": "done", "message": "%b"}' % (b"m" * 700)
-
-
-def resident(process: Process) -> int:
-    """The bytes of memory that a process has now."""
-    status = Path(f"/proc/{process.child.pid}/status").read_text()
-    found = re.search(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
-    assert found is not None
-    return int(found[1]) << 10
 
 
 @pytest.mark.parametrize("fields", [(), (MODERN,)], ids=["passing", "rewriting"])
@@ -72,7 +63,7 @@ async def test_twenty_clients_that_do_not_read_half_a_gigabyte_each_cost_little(
             async with asyncio.timeout(PATIENCE):
                 while await process.total("segue_websockets_total") < READERS:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
-            before = resident(process)
+            before = process.resident()
             opened.set()
             async with asyncio.timeout(6 * PATIENCE):
                 # All of them are stopped, and none is let go on.
@@ -82,7 +73,7 @@ async def test_twenty_clients_that_do_not_read_half_a_gigabyte_each_cost_little(
                 while taken != last:
                     last = taken
                     await asyncio.sleep(0.25)
-            assert resident(process) - before < COST
+            assert process.resident() - before < COST
             # Most of it is still where it came from.
             assert taken < READERS * OFFERED // 20
             for client in clients:

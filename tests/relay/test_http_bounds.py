@@ -6,10 +6,12 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 import pytest
 
+from tests.operations.process import running
 from tests.rig import PATIENCE, RawPeer, Segue, answering, raw_server, segue, status_of
 from tests.sockets import handshake, open_pair, origin
 
@@ -288,3 +290,56 @@ async def test_probes_answer_where_no_client_is_let_in() -> None:
                     assert response.status == 200
             assert await asked(peer) == 200
             assert await limited(proxy, "connections") == 1
+
+
+# Readers that do not read.
+
+
+READERS = 20
+OFFERED = 500 << 20
+"""Bytes that each of them is offered."""
+
+COST = 32 << 20
+"""Bytes that all of them may cost together."""
+
+
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: %d\r\n" % OFFERED, b""], ids=["length", "end"]
+)
+async def test_twenty_clients_that_do_not_read_a_response_of_half_a_gigabyte_cost_little(
+    tmp_path: Path, framing: bytes
+) -> None:
+    piece = b"x" * 65536
+    taken = 0
+
+    async def script(peer: RawPeer) -> None:
+        nonlocal taken
+        await peer.read_head()
+        await peer.send(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n")
+        for _ in range(OFFERED // len(piece)):
+            await peer.send(piece)
+            taken += len(piece)
+
+    async with raw_server(script) as server:
+        env = {"SEGUE_UPSTREAM__URL": server.url, "SEGUE_STATE_DIR": str(tmp_path)}
+        async with running(Path("config.yaml"), env=env) as process:
+            before = process.resident()
+            host, _, port = process.address.rpartition(":")
+            clients: list[RawPeer] = []
+            for _ in range(READERS):
+                client = RawPeer(*await asyncio.open_connection(host, int(port)))
+                client.stop_reading()
+                await client.send(GET)
+                clients.append(client)
+            async with asyncio.timeout(6 * PATIENCE):
+                while await process.total("segue_limits_hit_total", limit="buffer") < READERS:  # noqa: ASYNC110 (a counter is read, not awaited)
+                    await asyncio.sleep(0.05)
+                last = -1
+                while taken != last:
+                    last = taken
+                    await asyncio.sleep(0.25)
+            assert process.resident() - before < COST
+            # Most of it is still where it came from.
+            assert taken < READERS * OFFERED // 20
+            for client in clients:
+                client.abort()

@@ -167,9 +167,8 @@ def test_misspelt_setting_of_aiohttp_is_an_error_and_no_default(
         async def serve(*_: object) -> None:
             """Never called."""
 
-        listener = Listener(
-            serve, lambda *_: None, Limits(1, 1, 1, 1, 1, 1, 1, 1), Connections(), loop
-        )
+        limits, open_sockets = Limits(1, 1, 1, 1, 1, 1, 1, 1), Connections()
+        listener = Listener(serve, lambda *_: None, limits, open_sockets, lambda _: None, loop)
         with pytest.raises(TypeError):
             listener()
     finally:
