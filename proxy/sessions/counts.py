@@ -42,6 +42,7 @@ class Counts:
         lease_waits: refreshes that had to wait for another process.
         ages: how old sessions were when they were renewed, and when they ended.
         open: sessions in the store, of all processes, when it was asked last.
+        unsaved: sessions whose newest tokens are in memory only.
         up: whether the store answered when it was asked last.
     """
 
@@ -49,8 +50,8 @@ class Counts:
         # From the start, so that the first of each kind is an increase.
         self.refreshes = Counter(dict.fromkeys(product(map(str, Trigger), _RESULTS), 0))
         self.waiters = 0
-        self.captures: Counter[str] = Counter()
-        self.retries: Counter[str] = Counter()
+        self.captures = Counter(dict.fromkeys(("opened", "unreadable", "refused", "unsaved"), 0))
+        self.retries = Counter(dict.fromkeys(("http", "websocket"), 0))
         self.lease_waits = 0
         self.ages = {event: Histogram(_AGES) for event in ("renewed", "ended")}
         self.open = 0
@@ -87,7 +88,8 @@ class Counts:
                 "histogram",
                 "segue_session_age_seconds",
                 "How old sessions were when their tokens were renewed, and when they ended by"
-                " logout or refusal: whether users stay logged in for longer than a day.",
+                " logout, refusal or an operator: whether users stay logged in for longer than a"
+                " day.",
                 ("event",),
                 lambda: [((event,), ages) for event, ages in self.ages.items()],
             ),

@@ -19,6 +19,7 @@ import yaml
 
 from tests.rfc6455 import CLOSE, TEXT
 from tests.rig import RawPeer, Segue, raw_server, segue
+from tests.sessions.authority import Authority, Client, Received
 from tests.sockets import Socket, accept_of, closing, fields_of, handshake
 from tools.metrics_doc import TARGET, families, main, render
 
@@ -57,7 +58,11 @@ cohorts:
   - name: modern
     versions: ">=2"
     websocket: {to_client: [m]}
+relief: [{name: polled, path: /polled}]
 """
+
+ENDED = 0.1
+"""Seconds that an access token lives, so that the next round of traffic has one that has ended."""
 
 
 def recording_rules() -> list[dict[str, str]]:
@@ -152,9 +157,15 @@ async def test_a_changed_registry_is_noticed() -> None:
 
 
 async def serve(peer: RawPeer) -> None:
-    """A server that answers, refuses, fails, breaks off, and speaks WebSocket."""
+    """A server that answers, refuses, fails, breaks off, issues tokens, and speaks WebSocket."""
+    authority = Authority(access=ENDED)
     while True:
         head = await peer.read_head()
+        if head.startswith(b"POST /api/auth/"):
+            (length,) = fields_of(head, b"content-length")
+            received = Received(head, await peer.read(int(length)), 0)
+            await peer.send(authority.usual(received))
+            continue
         if head.startswith(b"GET /broken "):
             return
         keys = fields_of(head, b"sec-websocket-key")
@@ -179,8 +190,8 @@ async def speak(server: Socket) -> None:
     await server.peer.read_all()
 
 
-async def traffic(proxy: Segue) -> None:
-    """A little of everything that is counted."""
+async def traffic(proxy: Segue, user: Client) -> None:
+    """A little of everything that is counted; `user` has logged in and knows no newer token."""
 
     async def ask(target: bytes, *fields: bytes) -> None:
         lines = (b"GET " + target + b" HTTP/1.1", b"Host: h", b"Connection: close", *fields)
@@ -191,6 +202,8 @@ async def traffic(proxy: Segue) -> None:
     await ask(b"/broken", MODERN)
     await ask(b"/long", b"X: " + b"x" * 20_000)
     await proxy.ask(handshake(b"/refused", MODERN))
+    await ask(b"/polled")
+    assert await user.get("/") == 200
     async with proxy.client() as client:
         await client.send(handshake(b"/ws", MODERN))
         await client.read_head()
@@ -263,11 +276,13 @@ async def test_every_expression_of_rules_and_dashboard_has_data(tmp_path: Path) 
     missing = set(expressions())
     sessions = {"SEGUE_SESSIONS__ENABLED": "true", "SEGUE_STATE_DIR": str(tmp_path / "state")}
     async with raw_server(serve) as server, segue(server.url, sessions, config) as proxy:
+        user = Client(proxy)
+        await user.log_in()
         with prometheus(tmp_path, proxy.server.admin_address) as address:
             async with queries(address) as query:
                 deadline = time.monotonic() + PATIENCE
                 while missing:
-                    await traffic(proxy)
+                    await traffic(proxy, user)
                     await asyncio.sleep(0.5)
                     with suppress(aiohttp.ClientConnectionError):  # It has not started yet.
                         for expression in sorted(missing):
@@ -281,3 +296,8 @@ async def test_every_expression_of_rules_and_dashboard_has_data(tmp_path: Path) 
                 assert float(sample["value"][1]) >= 1
                 (sample,) = await query('segue_unmapped_kinds_total{mapping="m"}')
                 assert sample["metric"]["kind"] == "other"
+                (sample,) = await query('segue_relief_sent_total{route="polled"}')
+                assert float(sample["value"][1]) >= 1
+                renewed = 'segue_session_refreshes_total{trigger="expiry",result="renewed"}'
+                (sample,) = await query(renewed)
+                assert float(sample["value"][1]) >= 1
