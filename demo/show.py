@@ -171,7 +171,7 @@ class Show:
         screen.heading("WebSockets, four on this job")
         report.clients(screen, (self._server, *self._clients))
         screen.line()
-        complaints = await self._watch(http, where, job, rest.access)
+        complaints = await self._watch(http, where, job, account)
 
         screen.heading("REST, when the job is done")
         for path in (f"/api/jobs/{job}/", f"/api/apps/by-job/{job}/"):
@@ -185,7 +185,11 @@ class Show:
             await asyncio.Event().wait()
 
     async def _watch(
-        self, http: aiohttp.ClientSession, where: report.Where, job: str, token: str
+        self,
+        http: aiohttp.ClientSession,
+        where: report.Where,
+        job: str,
+        account: dict[str, str],
     ) -> list[str]:
         """Play the script before the four; return what took too long."""
         everybody = (self._server, *self._clients)
@@ -195,6 +199,11 @@ class Show:
         async with AsyncExitStack() as sockets:
             for client in everybody:
                 origin = where.backend if client is self._server else where.proxy
+                # Each with a login of its own: who shares a session shares the version seen in it.
+                login = await Rest(http, f"http://{origin}").call(
+                    "POST", "/api/auth/login/", account
+                )
+                token = str(login.json()["access"])
                 await sockets.enter_async_context(
                     client.connected(http, f"http://{origin}", job, token, self._news.set)
                 )
