@@ -25,9 +25,6 @@ METHODS: Final = frozenset(
 )
 """Methods that are forwarded: those registered with IANA, and a few that are in use."""
 
-_LOOK_ALIKES: Final = (b"content_length", b"transfer_encoding")
-"""Servers that turn fields into variables cannot tell these from the two with a hyphen."""
-
 LONGEST_BODY: Final = 2**63 - 1
 """The largest body that every parser can count; a server may read a larger length modulo 2**64."""
 
@@ -68,7 +65,7 @@ def check_head(
     size = sum([len(name) + len(value) for name, value in fields]) + _OVERHEAD * len(fields)
     if size > max_size:
         raise HeadersTooLarge("the head of the request is too large")
-    if any(name in shape for name in _LOOK_ALIKES):
+    if shape.is_misleading:
         raise ClientError("a field looks like one that frames the request")
     _check_hosts(version, shape.values(fields, b"host"))
     codings = shape.values(fields, b"transfer-encoding")

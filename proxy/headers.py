@@ -42,6 +42,8 @@ _NEVER_NAMED: Final = frozenset({b"content-length", b"host"})
 _NEVER_FORWARDED: Final = frozenset({b"via", b"http2-settings"})
 """Not as it came: `Via` is written anew, and no upgrade to HTTP/2 is ever asked for."""
 
+_LOOK_ALIKES: Final = frozenset({b"content_length", b"transfer_encoding"})
+
 _FORWARDING: Final = frozenset({b"forwarded", b"x-real-ip", b"x-request-id"})
 
 _AUTHORITY: Final = re.compile(
@@ -127,9 +129,11 @@ class Shape:
         end_to_end: picks the fields that are not hop-by-hop; `Connection` may name more.
         forwardable: picks of these the ones that are not for Segue to set, as `Via` and all that
             `is_forwarding` names.
+        is_misleading: whether a field looks like one that frames a message: servers that turn
+            fields into variables cannot tell `Content_Length` from the real one.
     """
 
-    __slots__ = ("_places", "end_to_end", "forwardable")
+    __slots__ = ("_places", "end_to_end", "forwardable", "is_misleading")
 
     def __init__(self, names: Sequence[bytes]) -> None:
         """Work it out.
@@ -140,6 +144,7 @@ class Shape:
         self._places: dict[bytes, tuple[int, ...]] = {}
         for place, name in enumerate(names):
             self._places[name] = (*self._places.get(name, ()), place)
+        self.is_misleading = not _LOOK_ALIKES.isdisjoint(names)
         onward = [place for place, name in enumerate(names) if name not in HOP_BY_HOP]
         self.end_to_end = _picker(onward)
         self.forwardable = _picker(
@@ -237,6 +242,14 @@ _NOT_IN_TARGET: Final = re.compile(rb"[^!-~]|#")
 
 def is_authority(value: bytes) -> bool:
     """Whether this names a host, with or without a port, and nothing else (RFC 9110, 7.2)."""
+    return len(value) <= _LONGEST_AUTHORITY and _is_authority(value)
+
+
+_LONGEST_AUTHORITY: Final = 255 + len(":65535")
+
+
+@lru_cache(maxsize=256)
+def _is_authority(value: bytes) -> bool:
     match = _AUTHORITY.fullmatch(value)
     return match is not None and int(match[1] or 0) <= 65535
 
