@@ -135,7 +135,7 @@ async def test_a_drain_waits_for_the_refresh_under_way(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("soon")
-@pytest.mark.parametrize("status", [400, 403, 404, 429, 500, 503])
+@pytest.mark.parametrize("status", [400, 403, 429, 503])
 async def test_an_answer_that_is_no_refusal_of_the_token_ends_nothing(
     tmp_path: Path, status: int
 ) -> None:
@@ -145,9 +145,9 @@ async def test_an_answer_that_is_no_refusal_of_the_token_ends_nothing(
     async with authority(access=SHORT, answers={REFRESH: fail}) as server:
         async with proxied(server, tmp_path) as proxy:
             client = await ended(await logged_in(proxy))
-            for _ in range(4):
+            for _ in range(3):
                 assert await client.get() == 503
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.06)
             server.access = 3600
             server.answers.clear()
             await eventually(client, 200)

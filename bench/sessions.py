@@ -1,0 +1,135 @@
+"""What a session costs a request: a valid token that is known, against a request without one.
+
+`python -m bench.sessions` runs the step `session` of the gateway by itself, in this process, with a
+real store behind it; what it prints is microseconds of CPU a request. No request reaches a server:
+the rest of a request's way is what `make bench` measures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import jwt
+import structlog
+import uvloop
+from aiohttp import StreamReader
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.http_writer import HttpVersion11
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from proxy.credentials import Pair
+from proxy.live import Snapshot, load
+from proxy.metrics import Metrics
+from proxy.relay.door import Door
+from proxy.relay.hold import Hold
+from proxy.relay.http import Exchange, Fields
+from proxy.relay.request import Request
+from proxy.selection import Selection
+from proxy.sessions.opening import open_sessions
+from proxy.upstream.connection import Connection
+from proxy.values import VersionSource
+
+_ROUNDS: Final = 7
+_REQUESTS: Final = 20_000
+_NONE: Final = Selection(None, VersionSource.NONE, None)
+_CONFIG: Final = Path(__file__).resolve().parent.parent / "config.yaml"
+
+
+def pair(now: float) -> Pair:
+    """The tokens of a login, as the old server issues them."""
+
+    def token(kind: str, seconds: float) -> str:
+        claims = {"token_type": kind, "exp": int(now + seconds), "iat": int(now), "user_id": "1"}
+        return jwt.encode(claims, "a key that signs nothing but measurements", algorithm="HS256")
+
+    return Pair(token("access", 3600), token("refresh", 86400))
+
+
+def request(token: str | None, loop: asyncio.AbstractEventLoop) -> Request:
+    """A request as a browser sends it."""
+    fields = [
+        (b"Host", b"app.example.com"),
+        (b"User-Agent", b"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+        (b"Accept", b"application/json"),
+        (b"Accept-Encoding", b"gzip, deflate, br"),
+        (b"Cookie", b"theme=dark"),
+    ]
+    if token is not None:
+        fields.append((b"Authorization", b"Bearer " + token.encode()))
+    message = RawRequestMessage(
+        "GET",
+        "/api/jobs/",
+        HttpVersion11,
+        CIMultiDictProxy(CIMultiDict()),
+        tuple(fields),
+        should_close=False,
+        compression=None,
+        upgrade=False,
+        chunked=False,
+        url=URL("/api/jobs/"),
+    )
+    payload = StreamReader(BaseProtocol(loop), 2**16, loop=loop)
+    payload.feed_eof()
+    return Request(message, payload)
+
+
+async def never() -> Connection:
+    """Nothing is renewed here."""
+    raise RuntimeError("a valid token was presented to the server")
+
+
+async def cost(door: Door, snapshot: Snapshot, asked: Request, answered: Exchange) -> float:
+    """Microseconds of one request's step, the best of some rounds."""
+
+    async def send(fields: Fields, hold: Hold | None = None) -> Exchange:  # noqa: ARG001
+        return answered
+
+    fields = list(asked.fields)
+    best = float("inf")
+    for _ in range(_ROUNDS):
+        begun = time.process_time()
+        for _ in range(_REQUESTS):
+            guest = await door.enter(snapshot, asked, asked.target, upgrade=False)
+            if guest is None:
+                await send(fields)
+            else:
+                door.note(guest, _NONE)
+                await door.exchange(guest, asked, snapshot, fields, send)
+        best = min(best, (time.process_time() - begun) / _REQUESTS)
+    return best * 1e6
+
+
+async def measure() -> None:
+    """Measure, and print."""
+    loop = asyncio.get_running_loop()
+    log = structlog.wrap_logger(structlog.testing.ReturnLogger(), processors=[])
+    with TemporaryDirectory() as state:
+        snapshot = load(_CONFIG, {}, {})
+        config = snapshot.config
+        sessions = open_sessions(
+            config.store, Path(state), never, lambda: config.sessions, Metrics("bench"), log
+        )
+        try:
+            issued = pair(time.time())
+            await sessions.routes.capture(issued)
+            answered = object.__new__(Exchange)
+            door = Door(sessions)
+            without = await cost(door, snapshot, request(None, loop), answered)
+            known = await cost(door, snapshot, request(issued.access, loop), answered)
+        finally:
+            await sessions.close()
+    sys.stdout.write(
+        f"without a token      {without:5.2f} µs\n"
+        f"a known, valid token {known:5.2f} µs, {known - without:.2f} µs more\n"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(uvloop.run(measure()))
