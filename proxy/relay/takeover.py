@@ -227,7 +227,7 @@ class ClientConnection(RequestHandler):
         waiting = len(self._messages)
         payload = self._newest_payload()
         try:
-            if IS_PYTHON and payload is None and not self._intake.pending:
+            if IS_PYTHON and payload is None and not (self._upgraded or self._intake.pending):
                 check_first(data)
             super().data_received(data)
             self._count(data, waiting, payload)
