@@ -79,6 +79,7 @@ lock: setup ## compile the lock files anew (ARGS=--upgrade for newer versions)
 	@$(COMPILE) $(ARGS) requirements/redis.in -c requirements/runtime.txt -o requirements/redis.txt
 	@$(COMPILE) $(ARGS) requirements/dev.in -c requirements/runtime.txt -c requirements/build.txt \
 		-c requirements/demo.txt -c requirements/redis.txt -o requirements/dev.txt
+	@$(COMPILE) $(ARGS) requirements/fuzz.in -o requirements/fuzz.txt
 
 .PHONY: coverage
 coverage: setup ## branch coverage of the pure floors by their own tests; it has to be full
@@ -109,6 +110,22 @@ $(VENV)/.demo: requirements/demo.txt | $(BIN)/python
 $(VENV)/.dev: requirements/dev.txt | $(BIN)/python
 	@echo "Installing the development tools"
 	@$(LOCKED) -r requirements/dev.txt
+	@touch $@
+
+.PHONY: test-pure
+test-pure: setup ## the tests of the data plane with aiohttp's parser that is written in Python
+	@AIOHTTP_NO_EXTENSIONS=1 $(BIN)/python -m pytest tests/relay/test_takeover.py \
+		tests/relay/test_websocket.py tests/relay/test_http.py tests/test_gateway.py $(ARGS)
+
+FUZZ_SECONDS ?= 60
+
+.PHONY: fuzz
+fuzz: setup $(VENV)/.fuzz ## coverage-guided fuzzing, FUZZ_SECONDS for each target (ARGS=... names some)
+	@$(BIN)/python -m tools.fuzz $(FUZZ_SECONDS) $(ARGS)
+
+$(VENV)/.fuzz: requirements/fuzz.txt
+	@echo "Installing the fuzzer"
+	@$(LOCKED) -r requirements/fuzz.txt
 	@touch $@
 
 .PHONY: autobahn

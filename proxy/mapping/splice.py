@@ -88,8 +88,8 @@ def compile_splice(
                 return general(message)
             rest = message[end + 1 :]
             try:
-                if not rest.isascii():
-                    rest.decode()  # msgspec does not check the UTF-8 of what it leaves out.
+                if not message.isascii():
+                    message.decode()  # msgspec does not check the UTF-8 of what it leaves out.
                 again = read(_FIRST + rest).again
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 return general(message)

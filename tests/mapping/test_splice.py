@@ -8,7 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from proxy.errors import MappingFailure
 from proxy.mapping.engine import Program
+from proxy.mapping.links import Rewrite
 from tests.mapping import jsontexts
 from tests.mapping.rules import link, program
 
@@ -75,6 +77,13 @@ members = st.tuples(
 ).map("".join)
 
 
+def outcome(rewrite: Rewrite, message: bytes) -> object:
+    try:
+        return understood(rewrite(message))
+    except MappingFailure as failure:
+        return failure.rule
+
+
 def understood(messages: tuple[bytes, ...] | None) -> list[list[tuple[str, str]]] | None:
     """What a parser reads: the last value of a key counts. Compared as text, for NaN is not NaN."""
     if messages is None:
@@ -107,7 +116,7 @@ def test_both_ways_agree_on_any_message(
 def test_both_ways_agree_on_broken_messages(piece: bytes, position: int, gone: int) -> None:
     whole = '{"kind": "jobStatus", "text": "gr\u00fc\u00df \\u00fc", "n": [1, {}]}'.encode()
     message = whole[:position] + piece + whole[position + gone :]
-    assert understood(PROGRAM.apply(message)) == understood(PROGRAM.rewrite(message))
+    assert outcome(PROGRAM.apply, message) == outcome(PROGRAM.rewrite, message)
 
 
 @pytest.mark.parametrize(
@@ -154,13 +163,20 @@ def test_what_needs_the_members_goes_the_general_way(message: bytes, sent: bytes
         b'{"kind": "jobStatus", "n": 1',
         b'{"kind": "jobStatus"',
         b'{"kind": "jobStatus',
-        b'{"kind": "jobStatus", "n": "\xff"}',
         b'{"kind": "jobStatus" "n": 1}',
         b'{"kind": "sometimes", "n": 2}',
     ],
 )
 def test_what_is_not_to_change_passes(message: bytes) -> None:
     assert PROGRAM.apply(message) is None
+
+
+@pytest.mark.parametrize("kind", [b"jobStatus", b"other", b"job\xd2Status"])
+def test_what_is_not_utf8_fails_wherever_that_shows(kind: bytes) -> None:
+    with pytest.raises(MappingFailure, match="not UTF-8"):
+        PROGRAM.apply(b'{"kind": "' + kind + b'", "n": "\xff"}')
+    with pytest.raises(MappingFailure, match="not UTF-8"):
+        PROGRAM.apply(b'{"kind": "' + kind + b'\xff"}')
 
 
 def test_a_message_nested_too_deep_for_the_parser_is_mapped_the_general_way() -> None:

@@ -1,0 +1,323 @@
+"""What is fuzzed: functions that take any bytes, and fail by an exception that nobody declared.
+
+Each of them says what has to hold beside "nothing is raised". Nothing here needs the fuzzer; the
+tests run them over the corpus.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+from proxy import config, cors, credentials, handshake, headers, redaction, tokens, trace
+from proxy.documents import parse
+from proxy.errors import ClientError, ConfigError, MappingFailure, UpstreamError
+from proxy.faults import WalkerLimits
+from proxy.mapping import catalog
+from proxy.mapping.compiler import compile_mapping
+from proxy.mapping.engine import Program
+from proxy.mapping.model import MappingFile
+from proxy.mapping.objects import open_object, open_tolerantly
+from proxy.selection import VersionRules, offered_subprotocols
+from proxy.treatment import Treatment
+from proxy.values import MessageCounts, VersionSource
+from proxy.versions import Cohort, Cohorts, Version, parse_range
+from proxy.walker import Walker
+
+Target = Callable[[bytes], None]
+
+HERE: Final = Path(__file__).resolve().parent
+_ROOT: Final = HERE.parents[1]
+_LIMITS: Final = WalkerLimits(frame=70_000, message=70_000, fragments=8, control_frames=50)
+
+
+@cache
+def _program(file: Path) -> Program:
+    document = parse(file.read_text(encoding="utf-8"), file.name)
+    return Program((compile_mapping(MappingFile.model_validate(document.data)),))
+
+
+def _everything() -> Program:
+    return _program(HERE / "everything.yaml")
+
+
+def _shipped() -> Program:
+    return _program(_ROOT / "mappings/old-to-new.yaml")
+
+
+def _key(_: int) -> bytes:
+    return b"\x11\x22\x33\x44"
+
+
+# WebSocket frames.
+
+
+def frames(data: bytes) -> None:
+    """Chunks make no difference, and what goes on are frames: a second walker finds no fault.
+
+    The first byte says which side sends and what rewrites, the second how many cuts follow.
+    """
+    flags, cuts, rest = data[0:1], data[1:2], data[2:]
+    masked = bool(flags and flags[0] & 1)
+    rewriter = (None, _everything(), _shipped(), None)[flags[0] >> 1 & 3 if flags else 0]
+    count = min(cuts[0] & 0x0F if cuts else 0, len(rest))
+    stream = rest[count:]
+    places = sorted({0, *(byte * len(stream) // 255 for byte in rest[:count]), len(stream)})
+
+    def walker(rewriter: Program | None) -> Walker:
+        treatment = Treatment(rewriter, MessageCounts())
+        return Walker(masked=masked, treatment=treatment, random=_key, limits=_LIMITS)
+
+    whole, pieces = walker(rewriter), walker(rewriter)
+    out = b"".join(whole.feed(stream))
+    chunks = [stream[start:stop] for start, stop in pairwise(places)]
+    assert b"".join(b"".join(pieces.feed(chunk)) for chunk in chunks) == out
+    assert pieces.fault == whole.fault
+    assert pieces.close_code == whole.close_code
+    assert pieces.at_boundary == whole.at_boundary
+    assert pieces.treatment.counts.received == whole.treatment.counts.received
+    if rewriter is None:
+        assert stream.startswith(out)
+    again = walker(None)
+    again._max_frame = again._max_message = 1 << 40  # noqa: SLF001 (what is rewritten may have grown)
+    assert b"".join(again.feed(out)) == out
+    assert again.fault is None
+
+
+# HTTP heads.
+
+
+def heads(data: bytes) -> None:
+    """A head that is written has as many lines as it has fields, whatever they carry.
+
+    The lines of `data` are a target and fields; those behind an empty one are the server's.
+    """
+    first, _, rest = data.partition(b"\n")
+    ours, _, theirs = rest.partition(b"\n\n")
+    request, response = _fields(ours), _fields(theirs)
+    try:
+        path, authority = headers.origin_form(first)
+        assert path[:1] in (b"/", b"*")
+        assert authority is None or headers.is_authority(authority)
+    except ClientError:
+        path = b"/"
+    shape = headers.shape_of(request)
+    kept = headers.forwardable(request, shape)
+    assert not {b"connection", b"transfer-encoding", b"upgrade"} & {n.lower() for n, _ in kept}
+    assert not shape.values(request, b"") or (b"", shape.values(request, b"")[0]) in request
+    for trusted in (False, True):
+        downstream = headers.Downstream("192.0.2.1", "http", trusted)
+        kept += headers.forwarding_fields(request, downstream, "id", b"host")
+    told = trace.trace_of(request, lambda bits: (1 << bits) - 1)
+    kept = trace.carried(kept, told)
+    _check_lines(kept)
+    _check_handshake(request, response)
+    cors.allow_header(request, response, b"X-Client-Version")
+    cors.error_fields(request, ("https://app.example.com",))
+    cors.error_fields(request, ("*",))
+    credentials.cookie_of(request, b"name")
+    credentials.without_cookie(request, b"name")
+    credentials.carried(request)
+    credentials.same_origin(request, ())
+    secret = credentials.query_token(path)
+    if secret:
+        changed = credentials.with_query_token(path, secret, "new")
+        assert changed.partition(b"?")[0] == path.partition(b"?")[0]
+    token = credentials.bearer(headers.values_of(request, b"authorization"))
+    if token is not None:
+        credentials.with_bearer(request, token)
+
+
+def _fields(lines: bytes) -> list[tuple[bytes, bytes]]:
+    split = [line.partition(b":") for line in lines.split(b"\n") if line]
+    return [(name, value) for name, _, value in split]
+
+
+def _check_lines(fields: list[tuple[bytes, bytes]]) -> None:
+    try:
+        head = headers.serialize(b"GET / HTTP/1.1", fields)
+    except ValueError:
+        return
+    assert head.count(b"\n") == head.count(b"\r") == len(fields) + 2
+
+
+def _check_handshake(
+    request: list[tuple[bytes, bytes]], response: list[tuple[bytes, bytes]]
+) -> None:
+    handshake.is_upgrade("GET", request)
+    assert handshake.may_open(request, ())
+    handshake.may_open(request, ("https://app.example.com",))
+    offered = offered_subprotocols(headers.values_of(request, handshake.PROTOCOL))
+    try:
+        chosen = handshake.check_switch(request, response, offered)
+        assert chosen is None or chosen in offered
+        answer = handshake.switch_response(response, chosen)
+        assert answer.endswith(b"\r\n\r\n")
+        assert answer.count(b"\r\n\r\n") == 1
+    except UpstreamError:
+        pass
+
+
+# Versions and tokens.
+
+
+@cache
+def _rules() -> VersionRules:
+    cohorts = Cohorts([Cohort("new", parse_range(">=2")), Cohort("old", parse_range("<2"))])
+    sources = (
+        VersionSource.HEADER,
+        VersionSource.SUBPROTOCOL,
+        VersionSource.QUERY,
+        VersionSource.COOKIE,
+    )
+    return VersionRules(
+        cohorts,
+        default=Version.parse("1.0"),
+        sources=sources,
+        subprotocol_prefix="client-version.",
+        query="client_version",
+        cookie="client_version",
+    )
+
+
+def versions(data: bytes) -> None:
+    """A version is read the same again, is in one cohort, and its selector does not travel."""
+    text = data.decode("latin-1")
+    version = Version.parse(text)
+    if version is not None:
+        assert version == version  # noqa: PLR0124 (its own comparison)
+        assert not version < version  # noqa: PLR0124
+    with suppress(ValueError):
+        parse_range(text)
+    rules = _rules()
+    header, _, query = data.partition(b"\n")
+    offered = offered_subprotocols([query])
+    for told in (header, None):
+        selection = rules.choose(
+            header=told, subprotocols=offered, query=query, cookies=[query, header]
+        )
+        assert selection.cohort in ("new", "old")
+    forwarded = rules.forwarded_subprotocols(offered)
+    assert not [each for each in forwarded if each.startswith(b"client-version.")]
+    target = rules.without_query_parameter(b"/x?" + query)
+    assert rules.without_query_parameter(target) == target
+
+
+def secrets(data: bytes) -> None:
+    """Tokens and pairs are read or refused; what looks like a token is taken out of any text."""
+    text = data.decode("utf-8", "surrogateescape")
+    claims = tokens.read(text)
+    if claims is not None:
+        assert tokens.redact(f"token={text}") != f"token={text}"
+    tokens.redact(text)
+    pair = credentials.read_pair(data)
+    if pair is not None and pair.refresh is not None:
+        again = credentials.read_pair(credentials.write_pair(pair.access, pair.refresh))
+        assert again is not None
+        assert (again.access, again.refresh) == (pair.access, pair.refresh)
+    if credentials.read_refresh(data) is not None:
+        assert credentials.read_refresh(credentials.with_refresh(data, "new")) == "new"
+    credentials.is_token_error(data)
+    shown = redaction.redacted(data, frozenset({"kind"}))
+    if shown is not None:
+        json.loads(shown)
+
+
+# Mappings.
+
+
+def mappings(data: bytes) -> None:
+    """The short way and the long one, the strict reading and the tolerant one agree.
+
+    What comes out is JSON, or the message as it was.
+    """
+    _check_readings(data)
+    for program in (_everything(), _shipped()):
+        results = [_applied(program.apply, data), _applied(program.rewrite, data)]
+        assert _values(results[0]) == _values(results[1])
+        told = program.trace(data)
+        assert (told.failure is not None) == isinstance(results[0], str)
+
+
+def _check_readings(data: bytes) -> None:
+    strict, tolerant = open_object(data), open_tolerantly(data)
+    if strict is None:
+        assert tolerant is None
+    else:
+        assert tolerant is not None
+        assert list(map(_pair, strict.items())) == list(map(_pair, tolerant.items()))
+
+
+def _pair(item: tuple[str, object]) -> tuple[str, bytes]:
+    return item[0], bytes(item[1]).strip(b" \t\n\r")  # type: ignore[call-overload]
+
+
+def _applied(apply: Target | Callable[[bytes], tuple[bytes, ...] | None], data: bytes) -> object:
+    try:
+        return apply(data)
+    except MappingFailure as failure:
+        return failure.rule
+
+
+def _values(result: object) -> object:
+    if not isinstance(result, tuple):
+        return result
+    return [_compact(message) for message in result]
+
+
+def _compact(message: bytes) -> object:
+    members = open_object(message)
+    assert members is not None, "the output is no JSON object"
+    return list(map(_pair, members.items()))
+
+
+# What people write.
+
+
+def configurations(data: bytes) -> None:
+    """Any text is a valid configuration, or a list of problems with places."""
+
+    def refuse(_: str) -> str:
+        raise OSError("there is no such file")
+
+    text = data.decode("utf-8", "replace")
+    try:
+        config.read(text, "config.yaml", {}, {}, refuse)
+    except ConfigError as error:
+        _check_problems(error, "config.yaml")
+
+
+def mapping_files(data: bytes) -> None:
+    """Any text is a valid mapping, its examples run, or a list of problems with places."""
+    try:
+        catalog.build([parse(data.decode("utf-8", "replace"), "mapping.yaml")], {})
+    except ConfigError as error:
+        _check_problems(error, "mapping.yaml")
+
+
+def _check_problems(error: ConfigError, file: str) -> None:
+    assert error.problems
+    for problem in error.problems:
+        assert problem.file == file
+        assert problem.message
+        assert problem.line >= 0
+        assert problem.column >= 0
+
+
+TARGETS: Final[Mapping[str, Target]] = {
+    target.__name__: target
+    for target in (
+        frames,
+        heads,
+        versions,
+        secrets,
+        mappings,
+        configurations,
+        mapping_files,
+    )
+}
