@@ -167,11 +167,12 @@ def over(record: Record, rules: Rules) -> float:
 def may_force(record: Record, now: float) -> bool:
     """Whether an access token that the server has refused is worth a refresh.
 
-    One that was renewed a moment ago is not: what the server did not like will not be better.
+    One that was renewed a moment ago is not: what the server did not like will not be better. One
+    that was renewed in the future was so by another clock, which says nothing here.
     """
     lifetime = record.access_expires - record.access_issued
     rest = min(STORM, lifetime / 2) if lifetime > 0 else STORM
-    return record.refreshes == 0 or now - record.refreshed >= rest
+    return record.refreshes == 0 or not 0 <= now - record.refreshed < rest
 
 
 # Handles.

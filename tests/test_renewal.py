@@ -116,8 +116,11 @@ def test_a_refused_token_is_worth_a_refresh_unless_it_was_renewed_a_moment_ago()
     record = session()
     assert renewal.may_force(record, NOW)
     record = renewed(record, "2", NOW + 10)
+    assert not renewal.may_force(record, NOW + 10)
     assert not renewal.may_force(record, NOW + 69)
     assert renewal.may_force(record, NOW + 70)
+    # Written by a replica whose clock is ahead of this one.
+    assert renewal.may_force(record, NOW + 9)
 
 
 # Handles.

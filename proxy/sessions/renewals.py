@@ -36,7 +36,7 @@ _LONGEST_PAUSE: Final = 30.0
 _UNKNOWN_PAUSE: Final = 5.0
 """Seconds until a refresh is tried again: after a failure, doubling; after an answer was lost."""
 
-_LOOKS: Final = (0.0, 0.5, 1.5, 3.0)
+_SECOND_LOOKS: Final = (0.0, 0.5, 1.5, 3.0)
 """Seconds between looks for a newer generation, where a token is refused that somebody may have
 presented before. One is enough, unless the one who got its answer may still be writing it down, or
 putting it back into a store that lost it; that takes until that process notices the loss."""
@@ -219,7 +219,9 @@ class Renewals:
         if verdict is Verdict.REFUSED:
             known.condemned = ledger.sealer.digest(token)
             known.refusal = Refusal(answer.status, answer.fields, answer.body)
-            for pause in _LOOKS if ledger.in_doubt else _LOOKS[: 1 if tries == 1 else 3]:
+            for pause in (
+                _SECOND_LOOKS if ledger.in_doubt else _SECOND_LOOKS[: 1 if tries == 1 else 3]
+            ):
                 await asyncio.sleep(pause)
                 generation = known.record.generation
                 await ledger.reread(known)

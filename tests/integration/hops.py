@@ -84,20 +84,26 @@ class ServerHop:
 
     Attributes:
         server: the URL of where it leads to; may be changed at any time.
+        issuer: the same for the routes of tokens, where that is another one.
         url: where it listens.
         requests: all that came by, by method and path.
         refused: answers with 401, by path.
         presented: the refresh tokens, in the order of their arrival.
-        issued: all tokens in the server's answers.
+        issued: all tokens in the server's answers, and whether each is for access or refresh.
     """
 
     server: str
+    issuer: str = ""
     url: str = ""
     requests: Counter[tuple[str, str]] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     presented: list[Presentation] = field(default_factory=list)
-    issued: set[str] = field(default_factory=set)
+    issued: dict[str, str] = field(default_factory=dict)
     _gates: dict[tuple[Place, str], Gate] = field(default_factory=dict)
+
+    def _target(self, path: str) -> str:
+        is_issuing = path.startswith("/api/auth/") and path != "/api/auth/me/"
+        return self.issuer if self.issuer and is_issuing else self.server
 
     def hold(self, place: Place, key: str) -> Gate:
         """Hold what comes to a place, in front of the gate that is returned.
@@ -148,7 +154,7 @@ class ServerHop:
             return web.Response(status=499)  # Nobody reads it: the server never heard of it.
         async with client.request(
             request.method,
-            self.server + request.path_qs,
+            self._target(request.path) + request.path_qs,
             headers=_carried(request.headers),
             data=body,
         ) as answer:
@@ -177,11 +183,11 @@ def _carried(fields: Any) -> list[tuple[str, str]]:
     return [(name, value) for name, value in fields.items() if name.lower() in _END_TO_END]
 
 
-def _tokens(content: bytes) -> set[str]:
+def _tokens(content: bytes) -> dict[str, str]:
     if b'"access"' not in content:
-        return set()
+        return {}
     said = json.loads(content)
-    return {said[kind] for kind in ("access", "refresh") if kind in said}
+    return {said[kind]: kind for kind in ("access", "refresh") if kind in said}
 
 
 @asynccontextmanager
