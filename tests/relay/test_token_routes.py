@@ -30,7 +30,7 @@ async def captures(proxy: Segue) -> dict[str, float]:
     return {
         dict(labels)["result"]: value
         for (name, labels), value in (await proxy.metrics()).items()
-        if name == "segue_session_captures_total"
+        if name == "segue_session_captures_total" and value
     }
 
 
