@@ -11,10 +11,12 @@ import argparse
 import contextlib
 import http.client
 import json
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import TextIO
 
 from proxy.commands.admin import (
@@ -75,7 +77,9 @@ def run(options: argparse.Namespace) -> int:
     where = admin_address(options)
     with _output(options.output) as output:
         try:
-            end, counts = _record(where, _order(options), output, options.seconds)
+            with _Interrupts() as interrupts:
+                order = _order(options)
+                end, counts = _record(where, order, output, options.seconds, interrupts)
         except Refused as refusal:
             print(f"segue: {refusal}", file=sys.stderr)
             return 1
@@ -98,8 +102,50 @@ def _order(options: argparse.Namespace) -> dict[str, object]:
     return {**{name: value for name, value in order.items() if value is not None}, "keep": keep}
 
 
+class _Interrupts:
+    """Ctrl-C: it ends the waiting for a line, never the writing of one."""
+
+    def __init__(self) -> None:
+        self._pressed = False
+        self._waiting = False
+        self._before = signal.getsignal(signal.SIGINT)
+
+    def __enter__(self) -> _Interrupts:
+        # A process that was told to ignore it, as in the background of a shell, goes on doing so.
+        if self._before is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._press)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._before)
+
+    def next_line(self, lines: Iterator[bytes]) -> bytes | None:
+        """Wait for the next line; None at the end.
+
+        Raises:
+            KeyboardInterrupt: once for each Ctrl-C, also one that came since the line before.
+        """
+        self._waiting = True
+        try:
+            if self._pressed:
+                raise KeyboardInterrupt
+            return next(lines, None)
+        finally:
+            self._pressed = self._waiting = False
+
+    def _press(self, _number: int, _frame: FrameType | None) -> None:
+        self._pressed = True
+        if self._waiting:
+            raise KeyboardInterrupt
+
+
 def _record(
-    where: Address, order: dict[str, object], output: TextIO, seconds: float
+    where: Address,
+    order: dict[str, object],
+    output: TextIO,
+    seconds: float,
+    interrupts: _Interrupts,
 ) -> tuple[str, Counter[str]]:
     counts: Counter[str] = Counter()
     name = str(ask(where, "POST", "/recordings", order).get("name"))
@@ -108,7 +154,7 @@ def _record(
     lines = _lines(where, f"/recordings/{name}", seconds + TIMEOUT)
     while True:
         try:
-            line = next(lines, None)
+            line = interrupts.next_line(lines)
         except KeyboardInterrupt:
             # The read that was interrupted cannot go on; what it would have brought is given up.
             with contextlib.suppress(Refused):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import sys
@@ -34,6 +35,8 @@ async def record(running: Segue, *arguments: str) -> asyncio.subprocess.Process:
         running.server.admin_address,
         *arguments,
         cwd=ROOT,
+        # With it, Python itself forgets the rest of what a signal interrupts the writing of.
+        env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -97,6 +100,26 @@ async def test_ctrl_c_ends_a_recording_and_keeps_what_came() -> None:
     assert json.loads(lines[0])["in"]["status"] == "running"
     assert out == b""
     assert b"2 examples written\nended by Ctrl-C\n" in err
+
+
+async def test_ctrl_c_while_a_line_is_written_lets_it_be_written_to_its_end() -> None:
+    # More than a pipe takes: whoever writes it waits for its reader.
+    long = json.dumps({"kind": "jobStatus", "message": "ab " * 400_000}).encode()
+    async with relayed({"SEGUE_ADMIN__ALLOW_RAW_RECORDINGS": "true"}, MODERN) as pair:
+        async with asyncio.timeout(20):
+            process = await record(pair.segue, "--direction", "to_client", "--raw")
+            assert process.stderr is not None
+            assert process.stdout is not None
+            assert await process.stderr.readline() == b"recording; Ctrl-C ends it\n"
+            await pair.server.send(TEXT, long)
+            await pair.client.message()
+            first = await process.stdout.readexactly(1)
+            process.send_signal(signal.SIGINT)
+            out, err = await process.communicate()
+    assert process.returncode == 0, err
+    (line,) = (first + out).splitlines()
+    assert json.loads(line)["in"] == json.loads(long)
+    assert err == b"1 examples written\nended by Ctrl-C\n"
 
 
 async def test_refusal_of_the_proxy_is_told() -> None:
