@@ -217,9 +217,9 @@ class Gateway:
         begin: Begin,
     ) -> Exchange:
         """Get a request to the server, with a token that is good, and again if it was refused."""
-        send = partial(self._send, request, target, visit, begin)
         if guest is None or self._door is None:
-            return await send(fields)
+            return await self._send(request, target, visit, begin, fields)
+        send = partial(self._send, request, target, visit, begin)
         return await self._door.exchange(guest, request, snapshot, fields, send)
 
     async def _send(

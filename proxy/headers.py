@@ -215,25 +215,27 @@ def forwarding_fields(
         request_id: used where no trusted proxy gave one.
         host: whom the client asked for; empty where it named nobody.
     """
-    earlier: dict[bytes, bytes] = {}
+    chain, scheme = downstream.address.encode(), downstream.scheme.encode()
+    identifier, via = request_id.encode(), b"1.1 segue"
+    further: Iterable[tuple[bytes, bytes]] = ()
     if downstream.trusted:
+        earlier: dict[bytes, bytes] = {}
         for name, value in fields:
             lower = name.lower()
             if b"_" not in lower and (is_forwarding(lower) or lower == b"via"):
                 earlier[lower] = earlier[lower] + b", " + value if lower in earlier else value
-    address = downstream.address.encode()
-    chain = earlier.pop(b"x-forwarded-for", b"")
-    added = [
-        (b"X-Forwarded-For", chain + b", " + address if chain else address),
-        (b"X-Forwarded-Proto", earlier.pop(b"x-forwarded-proto", downstream.scheme.encode())),
-    ]
-    host = earlier.pop(b"x-forwarded-host", b"") or host
+        if before := earlier.pop(b"x-forwarded-for", b""):
+            chain = before + b", " + chain
+        if before := earlier.pop(b"via", b""):
+            via = before + b", " + via
+        scheme = earlier.pop(b"x-forwarded-proto", scheme)
+        host = earlier.pop(b"x-forwarded-host", b"") or host
+        identifier = earlier.pop(b"x-request-id", b"") or identifier
+        further = earlier.items()
+    added = [(b"X-Forwarded-For", chain), (b"X-Forwarded-Proto", scheme)]
     if host:
         added.append((b"X-Forwarded-Host", host))
-    added.append((b"X-Request-Id", earlier.pop(b"x-request-id", b"") or request_id.encode()))
-    before = earlier.pop(b"via", b"")
-    added.append((b"Via", before + b", 1.1 segue" if before else b"1.1 segue"))
-    added.extend(earlier.items())
+    added += ((b"X-Request-Id", identifier), (b"Via", via), *further)
     return added
 
 
