@@ -25,10 +25,11 @@ _INHERITED = 3
 
 @dataclass
 class Process:
-    """A running `segue run`, and what it has logged so far."""
+    """A running `segue run`, and what it has logged so far: line by line, and as it came."""
 
     child: asyncio.subprocess.Process
     lines: list[dict[str, Any]] = field(default_factory=list)
+    output: bytearray = field(default_factory=bytearray)
     _more: asyncio.Event = field(default_factory=asyncio.Event)
     _read: int = 0
 
@@ -109,6 +110,7 @@ class Process:
     async def _pump(self) -> None:
         assert self.child.stderr is not None
         while line := await self.child.stderr.readline():
+            self.output += line
             with suppress(json.JSONDecodeError):
                 self.lines.append(json.loads(line))
             self._more.set()
