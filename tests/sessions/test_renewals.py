@@ -50,7 +50,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Failures are forgotten quickly."""
     monkeypatch.setattr(renewals, "_FIRST_PAUSE", 0.05)
     monkeypatch.setattr(renewals, "_UNKNOWN_PAUSE", 0.05)
-    monkeypatch.setattr(renewals, "_LOOKS", (0.0, 0.01, 0.01, 0.01))
+    monkeypatch.setattr(renewals, "_SECOND_LOOKS", (0.0, 0.01, 0.01, 0.01))
 
 
 async def test_a_token_near_its_end_is_renewed_on_a_fresh_connection(tmp_path: Path) -> None:
