@@ -56,6 +56,8 @@ async def test_rest_through_segue_equals_rest_at_the_server(
         path = path.format(job=job["id"])
         through = await ask(http, proxy.url, method, path, account)
         direct = await ask(http, old_backend.url, method, path, account)
+        if status == 204:  # What the server says of a body that cannot be (RFC 9110 section 8.6).
+            direct[1].remove(("Content-Length", "0"))
         assert through == direct
         assert through[0] == status
 
