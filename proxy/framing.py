@@ -62,8 +62,8 @@ def check_head(
     _check_line(method, version)
     if len(fields) > max_fields:
         raise HeadersTooLarge("the request has too many fields")
-    size = sum([len(name) + len(value) for name, value in fields]) + _OVERHEAD * len(fields)
-    if size > max_size:
+    values = len(b"".join([value for _, value in fields]))
+    if shape.size + values + _OVERHEAD * len(fields) > max_size:
         raise HeadersTooLarge("the head of the request is too large")
     if shape.is_misleading:
         raise ClientError("a field looks like one that frames the request")

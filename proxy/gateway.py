@@ -10,6 +10,7 @@ the server refuses for its token goes from `relay` back to `session`, once.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from functools import partial
 from time import perf_counter
 
@@ -77,7 +78,11 @@ class Gateway:
             upgrade = may_upgrade and handshake.is_upgrade(request.method, request.fields)
             visit.protocol = "websocket" if upgrade else "http"
             offered = _offered(request) if upgrade else []
-            route, guest = await self._session(snapshot, request, target, upgrade=upgrade)
+            route = guest = None
+            if self._door is not None:
+                route, guest = await self._session(
+                    self._door, snapshot, request, target, upgrade=upgrade
+                )
             self._choose(snapshot, request, visit, target, offered, guest)
             target = snapshot.versions.without_query_parameter(target)
             fields = forwarded_fields(snapshot, request, visit, authority, upgrade=upgrade)
@@ -92,18 +97,20 @@ class Gateway:
             if bodies is not None:
                 fields = await bodies.prepare(client, request, fields)
             begin = partial(self._exchange, request, bodies, snapshot)
-            carry = partial(self._carry, request, snapshot, target, fields, guest)
             exchange: Exchange | Reply | None = None
             if route is not None:
                 exchange = await self._serve_tokens(
                     route, client, request, visit, snapshot, target, fields, partial(begin, client)
                 )
             elif snapshot.relief is not None:
+                carry = partial(self._carry, request, snapshot, target, fields, guest)
                 exchange = await self._relief.exchange(
                     snapshot, client, request, visit, target, fields, carry, begin
                 )
             if exchange is None:
-                exchange = await carry(visit, partial(begin, client))
+                exchange = await self._carry(
+                    request, snapshot, target, fields, guest, visit, partial(begin, client)
+                )
             self._conclude(client, request, visit, snapshot, exchange)
         except SegueError as error:
             self._answer(client, request, visit, error, snapshot)
@@ -127,15 +134,14 @@ class Gateway:
     # The steps, in the order in which they are taken.
 
     async def _session(
-        self, snapshot: Snapshot, request: Request, target: bytes, *, upgrade: bool
+        self, door: Door, snapshot: Snapshot, request: Request, target: bytes, *, upgrade: bool
     ) -> tuple[Route | None, Guest | None]:
         """Whether a request is for a route of tokens, and otherwise whose session it belongs to."""
-        if self._door is None or self._token_routes is None:
-            return None, None
+        assert self._token_routes is not None
         route = self._token_routes.find(snapshot, request.method, target)
         if route is not None:
             return route, None
-        return None, await self._door.enter(snapshot, request, target, upgrade=upgrade)
+        return None, await door.enter(snapshot, request, target, upgrade=upgrade)
 
     def _choose(
         self,
@@ -206,7 +212,7 @@ class Gateway:
             limit=bodies.limit,
         )
 
-    async def _carry(
+    def _carry(
         self,
         request: Request,
         snapshot: Snapshot,
@@ -215,14 +221,14 @@ class Gateway:
         guest: Guest | None,
         visit: Visit,
         begin: Begin,
-    ) -> Exchange:
+    ) -> Awaitable[Exchange]:
         """Get a request to the server, with a token that is good, and again if it was refused."""
         if guest is None or self._door is None:
-            return await self._send(request, target, visit, begin, fields)
+            return self._send(request, target, visit, begin, fields)
         send = partial(self._send, request, target, visit, begin)
-        return await self._door.exchange(guest, request, snapshot, fields, send)
+        return self._door.exchange(guest, request, snapshot, fields, send)
 
-    async def _send(
+    def _send(
         self,
         request: Request,
         target: bytes,
@@ -230,11 +236,11 @@ class Gateway:
         begin: Begin,
         fields: Fields,
         hold: Hold | None = None,
-    ) -> Exchange:
+    ) -> Awaitable[Exchange]:
         head = request_head(request, target, list(fields))
         if hold is not None:
             begin = hold.in_front_of(begin)
-        return await self._dispatcher.exchange(visit, request, head, begin)
+        return self._dispatcher.exchange(visit, request, head, begin)
 
     async def _serve_tokens(
         self,

@@ -122,6 +122,8 @@ class VersionRules:
         A selector that is present and empty, or cannot be read, decides too: for the default. Going
         on to the next source would let a forgotten cookie speak for a client that said otherwise.
         """
+        if header is None and session is None and not (subprotocols or query or cookies):
+            return self._absent
         for source in self._sources:
             raw: bytes | None = None
             if source is _HEADER:
@@ -147,9 +149,11 @@ class VersionRules:
         Every occurrence goes, in percent-encoded spellings of the name too. Where nothing is left
         of the query, its `?` goes as well.
         """
-        path, _, query = target.partition(b"?")
         own = self._query
-        if own is None or not (own in query or b"%" in query):
+        if own is None or b"?" not in target:
+            return target
+        path, _, query = target.partition(b"?")
+        if not (own in query or b"%" in query):
             return target
         parts = query.split(b"&")
         kept = [part for part in parts if not _is_named(part.partition(b"=")[0], own)]

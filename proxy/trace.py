@@ -71,9 +71,11 @@ def trace_of(fields: RawFields, random_bits: Callable[[int], int]) -> Trace:
             parent = _PARENT.fullmatch(parents[0])
             if parent is not None and (parent[3] is None or parent[1] != b"00"):
                 return Trace(parent[2].decode(), b"", replaces=False)
-    digits = f"{random_bits(192) | _NOT_ZERO:048x}"
+    digits = (
+        (random_bits(192) | _NOT_ZERO).to_bytes(24, "big").hex()
+    )  # Formatting takes thrice that.
     trace_id = digits[:32]
-    return Trace(trace_id, f"00-{trace_id}-{digits[32:]}-00".encode(), present != [])
+    return Trace(trace_id, f"00-{trace_id}-{digits[32:]}-00".encode(), bool(present))
 
 
 def carried(fields: list[tuple[bytes, bytes]], trace: Trace) -> list[tuple[bytes, bytes]]:

@@ -67,19 +67,34 @@ class Dispatcher:
             UpstreamError: there is no connection to any server that was tried.
         """
         tries = _Tries(self._fleet)
+        fresh = False  # A kept connection was stale: the next one must not be.
         while True:
             pool = tries.pool
             pool.in_flight += 1
+            exchange: Exchange | None = None
             try:
-                exchange = await self._once(visit, request, pool, head, begin)
+                connection = None if fresh else pool.take()
+                fresh = False
+                if connection is None:
+                    connection = await self._connect(visit, pool)
+                visit.upstream = pool.name
+                exchange = begin(connection)
+                await exchange.run(head.for_server(connection.target.authority))
             except UpstreamError:
                 if not tries.go_on(_UNREACHED):
                     raise
             else:
-                if not (_may_repeat(request, exchange) and tries.go_on(_UNANSWERED)):
+                if not _may_repeat(request, exchange):
+                    return exchange
+                if connection.stale and self._fleet.retries:
+                    fresh = True
+                    pool.counters.retries[_STALE] += 1
+                elif not tries.go_on(_UNANSWERED):
                     return exchange
             finally:
                 pool.in_flight -= 1
+                if exchange is not None:
+                    visit.waited += exchange.waited
 
     async def handshake(
         self, visit: Visit, head: RequestHead, begin: Begin, timeout: float
@@ -123,31 +138,6 @@ class Dispatcher:
             pool.in_flight -= 1
             visit.waited += 0.0 if exchange is None else exchange.waited
         return Handshake(exchange, connection, pool)
-
-    async def _once(
-        self, visit: Visit, request: Request, pool: Pool, head: RequestHead, begin: Begin
-    ) -> Exchange:
-        """Ask one server; on a fresh connection if a kept one was stale."""
-        connection = pool.take()
-        if connection is not None:
-            exchange = await self._run(visit, pool, connection, head, begin)
-            stale = connection.stale and self._fleet.retries
-            if not (stale and _may_repeat(request, exchange)):
-                return exchange
-            pool.counters.retries[_STALE] += 1
-        connection = await self._connect(visit, pool)
-        return await self._run(visit, pool, connection, head, begin)
-
-    async def _run(
-        self, visit: Visit, pool: Pool, connection: Connection, head: RequestHead, begin: Begin
-    ) -> Exchange:
-        visit.upstream = pool.name
-        exchange = begin(connection)
-        try:
-            await exchange.run(head.for_server(connection.target.authority))
-        finally:
-            visit.waited += exchange.waited
-        return exchange
 
     async def _connect(self, visit: Visit, pool: Pool) -> Connection:
         visit.upstream = pool.name

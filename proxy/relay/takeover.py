@@ -352,7 +352,8 @@ class ClientConnection(RequestHandler):
             if not (self.persistent and payload.is_eof()):
                 orderly = payload.is_eof() and (message.should_close or self._half_closed)
                 break
-            await self._drain_helper()  # A client that pipelines and does not read waits here.
+            if self.writing_paused:
+                await self._drain_helper()  # A client that pipelines and does not read waits here.
             limits = listener.limits
             self._partial = self._intake.pending > 0
             wait = limits.header_timeout if self._partial else limits.keepalive_timeout
