@@ -7,7 +7,6 @@ import json
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import aiohttp
 import pytest
@@ -244,9 +243,9 @@ async def test_what_is_somebody_elses_is_404(api: Api) -> None:
     [
         ("GET", "jobs/"),
         ("POST", "jobs/"),
-        ("GET", f"jobs/{uuid4()}/"),
-        ("PATCH", f"jobs/{uuid4()}/"),
-        ("DELETE", f"jobs/{uuid4()}/"),
+        ("GET", "jobs/3f2d6c1e-8a44-4a7e-9d55-0c2b7e9f1a10/"),
+        ("PATCH", "jobs/3f2d6c1e-8a44-4a7e-9d55-0c2b7e9f1a10/"),
+        ("DELETE", "jobs/3f2d6c1e-8a44-4a7e-9d55-0c2b7e9f1a10/"),
         ("DELETE", "jobs/purge/"),
         ("GET", "job-messages/"),
         ("POST", "job-messages/"),
@@ -254,7 +253,7 @@ async def test_what_is_somebody_elses_is_404(api: Api) -> None:
         ("DELETE", "job-messages/1/"),
         ("GET", "apps/"),
         ("GET", "apps/1/"),
-        ("GET", f"apps/by-job/{uuid4()}/"),
+        ("GET", "apps/by-job/3f2d6c1e-8a44-4a7e-9d55-0c2b7e9f1a10/"),
     ],
 )
 async def test_every_path_wants_a_token(
