@@ -29,7 +29,7 @@ demo: $(VENV)/.segue $(VENV)/.demo ## watch old frames come out new (ARGS=--once
 .PHONY: test
 test: setup ## all tests, with the set-up that they need (ARGS=... goes to pytest)
 	@tools/system_packages
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 .PHONY: setup
 setup: $(VENV)/.segue $(VENV)/.demo $(VENV)/.dev ## the virtual environment with everything for development

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from proxy.frames import NO_STATUS, is_valid_close_code
+
 
 class Blame(Enum):
     """Whose fault ended the connection."""
@@ -53,3 +55,17 @@ class WalkerLimits:
     message: int
     fragments: int
     control_frames: float
+
+
+def read_close(payload: bytes) -> int | Fault:
+    """The code in a Close frame, or what is wrong with it (RFC 6455 sections 5.5.1 and 7.4)."""
+    if not payload:
+        return NO_STATUS
+    code = int.from_bytes(payload[:2], "big")
+    if len(payload) == 1 or not is_valid_close_code(code):
+        return Fault(1002, "invalid close code")
+    try:
+        payload[2:].decode()
+    except UnicodeDecodeError:
+        return Fault(1007, "close reason is not UTF-8")
+    return code

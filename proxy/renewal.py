@@ -29,7 +29,7 @@ from enum import StrEnum
 from typing import Final
 
 from proxy.store.base import MAX_SPENT, MAX_TEXT, Attempt, Handle, Record
-from proxy.tokens import Claims
+from proxy.tokens import Validity
 from proxy.values import HandleKind
 
 MAX_KEPT: Final = 32
@@ -43,10 +43,6 @@ _SHARE: Final = 0.2
 """The part of a token's own lifetime before whose beginning it is never renewed."""
 
 _MAX_TRIES: Final = 2
-
-_ROUNDING: Final = 2.0
-"""Seconds by which clocks seem to differ that agree: times in tokens are whole seconds, and the
-answer took a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +60,6 @@ class Rules:
     lifetime: float
     idle: float
     replay_window: float
-
-
-@dataclass(frozen=True, slots=True)
-class Validity:
-    """When a token begins and ends, on this machine's clock."""
-
-    issued: float
-    expires: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,25 +108,6 @@ class Verdict(StrEnum):
 
 
 # Times.
-
-
-def validity(claims: Claims, received: float) -> Validity:
-    """When a token that has just been issued begins and ends here.
-
-    The two clocks may differ. A token that was issued a moment ago tells by how much, and its
-    lifetime is the difference of its own two times, whatever they are. Without `iat` the server's
-    clock is taken to be right.
-
-    Args:
-        claims: the token's, unverified.
-        received: when the server's answer came.
-    """
-    if claims.iat is None:
-        return Validity(received, claims.exp)
-    skew = received - claims.iat
-    # `iat` was rounded down, by up to a second.
-    skew = 0.0 if 0 <= skew < _ROUNDING else skew - 1
-    return Validity(received, claims.exp + skew)
 
 
 def due(record: Record, rules: Rules) -> float:

@@ -25,6 +25,9 @@ LAST_SECOND: Final = 253_402_300_799
 """The end of the year 9999, the last that calendars of common libraries know."""
 REDACTED: Final = "[redacted]"
 _MAX_USER_BITS: Final = 64
+_ROUNDING: Final = 2.0
+"""Seconds by which clocks seem to differ that agree: times in tokens are whole seconds, and the
+answer took a moment."""
 
 _COMPACT: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+")
 _TO_STANDARD: Final = str.maketrans("-_", "+/")
@@ -45,6 +48,14 @@ class Claims:
     iat: float | None
     jti: str | None
     user: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """When a token begins and ends, on this machine's clock."""
+
+    issued: float
+    expires: float
 
 
 class _Header(msgspec.Struct):
@@ -87,6 +98,25 @@ def read(token: str) -> Claims | None:
         jti=payload.jti,
         user=None if user is None else str(user),
     )
+
+
+def validity(claims: Claims, received: float) -> Validity:
+    """When a token that has just been issued begins and ends here.
+
+    The two clocks may differ. A token that was issued a moment ago tells by how much, and its
+    lifetime is the difference of its own two times, whatever they are. Without `iat` the server's
+    clock is taken to be right.
+
+    Args:
+        claims: the token's, unverified.
+        received: when the server's answer came.
+    """
+    if claims.iat is None:
+        return Validity(received, claims.exp)
+    skew = received - claims.iat
+    # `iat` was rounded down, by up to a second.
+    skew = 0.0 if 0 <= skew < _ROUNDING else skew - 1
+    return Validity(received, claims.exp + skew)
 
 
 def _decoded(part: str) -> bytes:

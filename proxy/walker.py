@@ -32,6 +32,7 @@ from proxy.faults import (
     Blame,
     Fault,
     WalkerLimits,
+    read_close,
 )
 from proxy.frames import (
     BINARY,
@@ -41,13 +42,11 @@ from proxy.frames import (
     LENGTH_64,
     MASKED,
     MAX_CONTROL_PAYLOAD,
-    NO_STATUS,
     PONG,
     RESERVED_BITS,
     TEXT,
     apply_mask,
     encode,
-    is_valid_close_code,
 )
 from proxy.treatment import Treatment
 
@@ -267,7 +266,11 @@ class Walker:
                     break
                 self.control_frames += 1
                 if opcode == CLOSE:
-                    if self._read_close(self._unmasked(data, head, stop)):
+                    code = read_close(self._unmasked(data, head, stop))
+                    if isinstance(code, Fault):
+                        self.fault = code
+                    else:
+                        self.close_code = code
                         end = position = position if self.withholds_close else stop
                     break
                 position = stop
@@ -369,23 +372,6 @@ class Walker:
     def _drop_held(self) -> None:
         self._payload.clear()
         self._raw.clear()
-
-    def _read_close(self, payload: bytes) -> bool:
-        """Take the code of a Close frame; whether its payload is valid (sections 5.5.1 and 7.4)."""
-        if not payload:
-            self.close_code = NO_STATUS
-            return True
-        code = int.from_bytes(payload[:2], "big")
-        if len(payload) == 1 or not is_valid_close_code(code):
-            self.fault = Fault(1002, "invalid close code")
-            return False
-        try:
-            payload[2:].decode()
-        except UnicodeDecodeError:
-            self.fault = Fault(1007, "close reason is not UTF-8")
-            return False
-        self.close_code = code
-        return True
 
     def _collect(self, payload: bytes, raw: bytes, *, final: bool) -> list[bytes] | None:
         """Add a fragment to the message that is held; return its frames once it is whole."""

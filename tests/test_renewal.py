@@ -17,9 +17,9 @@ from hypothesis.stateful import (
 )
 
 from proxy import renewal
-from proxy.renewal import Presenting, Rules, Standing, Tokens, Validity, Verdict
+from proxy.renewal import Presenting, Rules, Standing, Tokens, Verdict
 from proxy.store.base import MAX_SPENT, Record
-from proxy.tokens import Claims
+from proxy.tokens import Validity
 from proxy.values import HandleKind
 
 NOW = 1_700_000_000.0
@@ -61,25 +61,6 @@ def standing(record: Record, token: str, now: float) -> Standing | None:
 
 
 # Times.
-
-
-@pytest.mark.parametrize("skew", [-7200.0, 7200.0, 0.0, -1.0, 300.0])
-def test_a_token_lives_as_long_here_as_it_does_by_the_clock_of_the_server(skew: float) -> None:
-    claims = Claims(exp=NOW + skew + HOUR, iat=NOW + skew, jti=None, user=None)
-    validity = renewal.validity(claims, NOW)
-    # Never longer; up to two seconds shorter, for what was rounded.
-    assert NOW + HOUR - 2 <= validity.expires <= NOW + HOUR
-    assert validity.issued == NOW
-
-
-def test_the_way_of_an_answer_is_not_taken_for_a_difference_of_clocks() -> None:
-    claims = Claims(exp=NOW + 2, iat=NOW, jti=None, user=None)
-    assert renewal.validity(claims, NOW + 1.9).expires == NOW + 2
-
-
-def test_without_iat_the_clock_of_the_server_is_believed() -> None:
-    claims = Claims(exp=NOW - 5, iat=None, jti=None, user=None)
-    assert renewal.validity(claims, NOW) == Validity(NOW, NOW - 5)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.tokens import LAST_SECOND, MAX_LENGTH, REDACTED, Claims, read, redact
+from proxy import tokens
+from proxy.tokens import LAST_SECOND, MAX_LENGTH, REDACTED, Claims, Validity, read, redact
+
+NOW = 1_750_000_000.0
+HOUR = 3600.0
 
 KEY = "a key of the server that this side never sees"
 
@@ -218,3 +222,22 @@ def test_a_jwt_never_survives_wherever_it_stands(before: str, after: str, encode
 @given(st.text())
 def test_no_text_breaks_redaction(text: str) -> None:
     redact(text)
+
+
+@pytest.mark.parametrize("skew", [-7200.0, 7200.0, 0.0, -1.0, 300.0])
+def test_a_token_lives_as_long_here_as_it_does_by_the_clock_of_the_server(skew: float) -> None:
+    claims = Claims(exp=NOW + skew + HOUR, iat=NOW + skew, jti=None, user=None)
+    validity = tokens.validity(claims, NOW)
+    # Never longer; up to two seconds shorter, for what was rounded.
+    assert NOW + HOUR - 2 <= validity.expires <= NOW + HOUR
+    assert validity.issued == NOW
+
+
+def test_the_way_of_an_answer_is_not_taken_for_a_difference_of_clocks() -> None:
+    claims = Claims(exp=NOW + 2, iat=NOW, jti=None, user=None)
+    assert tokens.validity(claims, NOW + 1.9).expires == NOW + 2
+
+
+def test_without_iat_the_clock_of_the_server_is_believed() -> None:
+    claims = Claims(exp=NOW - 5, iat=None, jti=None, user=None)
+    assert tokens.validity(claims, NOW) == Validity(NOW, NOW - 5)

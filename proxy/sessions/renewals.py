@@ -251,8 +251,8 @@ class Renewals:
         return Tokens(
             sealer.seal(pair.access),
             sealer.seal(refresh),
-            renewal.validity(access_claims, now),
-            renewal.validity(refresh_claims, now).expires,
+            tokens.validity(access_claims, now),
+            tokens.validity(refresh_claims, now).expires,
         )
 
     async def _succeed(
