@@ -10,7 +10,7 @@ the server refuses for its token goes from `relay` back to `session`, once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 from functools import partial
 from time import perf_counter
 
@@ -23,10 +23,9 @@ from proxy.errors import (
 )
 from proxy.live import Live, Snapshot
 from proxy.relay.bodies import BodyMapping, MappedExchange
-from proxy.relay.dispatch import Begin, Dispatcher
+from proxy.relay.dispatch import Begin, Dispatcher, watching
 from proxy.relay.door import Door, Guest
 from proxy.relay.forwarding import checked, forwarded_fields, request_head
-from proxy.relay.hold import Hold
 from proxy.relay.http import Amend, Exchange, Fields, Recipient
 from proxy.relay.relief import Relief
 from proxy.relay.request import Request
@@ -78,11 +77,9 @@ class Gateway:
             upgrade = may_upgrade and handshake.is_upgrade(request.method, request.fields)
             visit.protocol = "websocket" if upgrade else "http"
             offered = _offered(request) if upgrade else []
-            route = guest = None
-            if self._door is not None:
-                route, guest = await self._session(
-                    self._door, snapshot, request, target, upgrade=upgrade
-                )
+            route, guest = self._route(snapshot, request, target), None
+            if route is None and self._door is not None:
+                guest = await self._door.enter(snapshot, request, target, upgrade=upgrade)
             self._choose(snapshot, request, visit, target, offered, guest)
             target = snapshot.versions.without_query_parameter(target)
             fields = forwarded_fields(snapshot, request, visit, authority, upgrade=upgrade)
@@ -133,15 +130,10 @@ class Gateway:
 
     # The steps, in the order in which they are taken.
 
-    async def _session(
-        self, door: Door, snapshot: Snapshot, request: Request, target: bytes, *, upgrade: bool
-    ) -> tuple[Route | None, Guest | None]:
-        """Whether a request is for a route of tokens, and otherwise whose session it belongs to."""
-        assert self._token_routes is not None
-        route = self._token_routes.find(snapshot, request.method, target)
-        if route is not None:
-            return route, None
-        return None, await door.enter(snapshot, request, target, upgrade=upgrade)
+    def _route(self, snapshot: Snapshot, request: Request, target: bytes) -> Route | None:
+        """The route of tokens that a request is for; None for nearly all."""
+        routes = self._token_routes
+        return None if routes is None else routes.find(snapshot, request.method, target)
 
     def _choose(
         self,
@@ -235,11 +227,11 @@ class Gateway:
         visit: Visit,
         begin: Begin,
         fields: Fields,
-        hold: Hold | None = None,
+        watched: Collection[int] = (),
     ) -> Awaitable[Exchange]:
         head = request_head(request, target, list(fields))
-        if hold is not None:
-            begin = hold.in_front_of(begin)
+        if watched:
+            begin = watching(begin, watched)
         return self._dispatcher.exchange(visit, request, head, begin)
 
     async def _serve_tokens(

@@ -203,6 +203,8 @@ class MappedExchange(Exchange):
 
     def on_head(self, head: Head) -> None:
         """Keep the head of what may be rewritten: its length is not known yet."""
+        if head.status in self.watched and self.holds(head):
+            return
         if head.bodiless or not is_json(head.fields):
             super().on_head(head)
         else:

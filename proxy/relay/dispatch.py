@@ -10,7 +10,7 @@ that is slow is not asked twice, nor is another in its place: it may be at work.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from time import perf_counter
 from typing import Final, NamedTuple
 
@@ -33,6 +33,17 @@ _STALE: Final = "stale"
 
 Begin = Callable[[Connection], Exchange]
 """Makes the exchange that a connection is to carry."""
+
+
+def watching(begin: Begin, statuses: Collection[int]) -> Begin:
+    """The same, but responses with one of these statuses are held (`Exchange.held`)."""
+
+    def begun(connection: Connection) -> Exchange:
+        exchange = begin(connection)
+        exchange.watched = statuses
+        return exchange
+
+    return begun
 
 
 class Handshake(NamedTuple):

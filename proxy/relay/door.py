@@ -7,9 +7,9 @@ request is sent once more. The routes of tokens themselves are `token_routes`' b
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from proxy.credentials import (
     bearer,
@@ -26,7 +26,6 @@ from proxy.headers import RawFields, values_of
 from proxy.live import Snapshot
 from proxy.relay.bodies import has_length, read_body
 from proxy.relay.dispatch import Handshake
-from proxy.relay.hold import Hold
 from proxy.relay.http import Exchange, Fields
 from proxy.relay.request import Request
 from proxy.selection import Selection
@@ -68,12 +67,15 @@ class Guest:
 class Send(Protocol):
     """Gets a request to the server, and its response to the client."""
 
-    def __call__(self, fields: Fields, hold: Hold | None = None) -> Awaitable[Exchange]:
-        """Send it with these fields; a response that `hold` wants does not go on at once."""
+    def __call__(self, fields: Fields, watched: Collection[int] = ()) -> Awaitable[Exchange]:
+        """Send it with these fields; a response with one of these statuses is held."""
 
 
-Shake = Callable[[bytes, Fields, Hold | None], Awaitable[Handshake]]
-"""Shakes hands for a target, with these fields."""
+_UNAUTHORIZED: Final = frozenset({401})
+_REFUSALS: Final = frozenset({401, 403})
+
+Shake = Callable[[bytes, Fields, Collection[int]], Awaitable[Handshake]]
+"""Shakes hands for a target, with these fields; a refusal with one of these statuses is held."""
 
 
 class Door:
@@ -100,7 +102,9 @@ class Door:
         settings = snapshot.config.sessions
         needs_cookie = settings.proof == "cookie"
         cookie = cookie_from(request.fields, settings) if needs_cookie else ""
-        ticket = await self.sessions.ticket(token, cookie, settings)
+        ticket = self.sessions.at_hand(token, cookie, settings)
+        if ticket is None:
+            ticket = await self.sessions.ticket(token, cookie, settings)
         if ticket is None:
             return None
         if (
@@ -125,16 +129,21 @@ class Door:
             SessionUnavailable: its token has ended, and there is no fresh one at the moment.
         """
         settings = snapshot.config.sessions
-        fields = without_own(fields, settings)
-        token = await self.sessions.fresh(guest.ticket, fields)
+        if settings.proof == "cookie":
+            fields = without_own(fields, settings)
+        token = self.sessions.current(guest.ticket) or await self.sessions.fresh(
+            guest.ticket, fields
+        )
         if token is None:
             return await send(fields)
         again = not has_body(request) or await _keep_body(
             request, settings.retry_body, snapshot.config.timeouts.body
         )
-        hold = Hold(_is_unauthorized)
-        exchange = await send(guest.carrying(b"", fields, token)[1], hold)
-        if hold.head is None:
+        if token != guest.token:
+            fields = with_bearer(fields, token)
+        exchange = await send(fields, _UNAUTHORIZED)
+        hold = exchange.held
+        if hold is None or hold.head is None:
             return exchange
         fresh = None
         if again and is_token_error(hold.body):
@@ -143,7 +152,7 @@ class Door:
             hold.let_go()
             return exchange
         self.sessions.counts.retries["http"] += 1
-        exchange = await send(guest.carrying(b"", fields, fresh)[1])
+        exchange = await send(with_bearer(fields, fresh))
         if exchange.head is not None and exchange.head.status == 401:
             self.sessions.refused_again(guest.ticket)
         return exchange
@@ -163,9 +172,10 @@ class Door:
         fields = without_own(fields, snapshot.config.sessions)
         token = await sessions.fresh(guest.ticket, fields, Trigger.HANDSHAKE)
         if token is None:
-            return await shake(target, fields, None)
-        hold = Hold(_is_refusal) if sessions.is_near_its_end(guest.ticket) else None
-        first = await shake(*guest.carrying(target, fields, token), hold)
+            return await shake(target, fields, ())
+        watched = _REFUSALS if sessions.is_near_its_end(guest.ticket) else ()
+        first = await shake(*guest.carrying(target, fields, token), watched)
+        hold = first.exchange.held
         if hold is None or hold.head is None:
             return first
         try:
@@ -176,9 +186,9 @@ class Door:
             hold.let_go()
             return first
         sessions.counts.retries["websocket"] += 1
-        second = await shake(*guest.carrying(target, fields, fresh), None)
+        second = await shake(*guest.carrying(target, fields, fresh), ())
         head = second.exchange.head
-        if head is not None and _is_refusal(head.status):
+        if head is not None and head.status in _REFUSALS:
             sessions.refused_again(guest.ticket)
         return second
 
@@ -195,14 +205,6 @@ def without_own(fields: Fields, settings: Settings) -> Fields:
     if settings.proof != "cookie":
         return fields
     return without_cookie(fields, settings.cookie.encode())
-
-
-def _is_unauthorized(status: int) -> bool:
-    return status == 401
-
-
-def _is_refusal(status: int) -> bool:
-    return status in (401, 403)
 
 
 def has_body(request: Request) -> bool:

@@ -1,25 +1,28 @@
-"""Holding a response back until it is decided what becomes of it.
+"""A response that is held back until it is decided what becomes of it.
 
-A `Hold` stands between the server's connection and an exchange. The responses that it is told to
-watch for do not reach the client at once: they are kept until they are whole, and then they are let
-go, byte for byte, or dropped. Everything else passes as if there were no hold; so does a response
-that turns out to be larger than what may be kept.
+An exchange that watches for certain statuses (`Exchange.watched`) has such a response kept here, in
+its own place, until it is whole; then it is let go, byte for byte, or dropped. One that turns out
+to be larger than what may be kept goes on at once. All others never come here: nearly every request
+of a session is watched, and nearly none is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import Enum, auto
-from typing import Final
+from typing import Final, Protocol
 
 from proxy.errors import UpstreamError
-from proxy.relay.dispatch import Begin
-from proxy.relay.http import Exchange
-from proxy.upstream.connection import Connection
-from proxy.upstream.response import Head
+from proxy.upstream.response import Head, Sink
 
 MAX_HELD: Final = 64 * 1024
 """Bytes of the largest body that is held."""
+
+
+class Watcher(Sink, Protocol):
+    """The exchange that a response belongs to."""
+
+    def settle(self) -> None:
+        """Let whoever waits for the exchange look at what is held."""
 
 
 class _State(Enum):
@@ -29,47 +32,34 @@ class _State(Enum):
 
 
 class Hold:
-    """A `Sink` in front of an exchange.
+    """The `Sink` of one response, in front of an exchange.
 
     Attributes:
-        head: of the response that is held; None where none is.
+        head: of the response; None once it is not held any more.
     """
 
-    __slots__ = ("_body", "_exchange", "_state", "_wanted", "head")
+    __slots__ = ("_body", "_exchange", "_state", "head")
 
-    def __init__(self, wanted: Callable[[int], bool]) -> None:
-        """Wait for a response.
+    def __init__(self, exchange: Watcher, head: Head) -> None:
+        """Hold a response from its head on.
 
         Args:
-            wanted: whether responses of a status are held.
+            exchange: whose response it is.
+            head: the head, which the exchange has not dealt with.
         """
-        self._wanted = wanted
-        self._exchange: Exchange | None = None
-        self._state = _State.PASSING
+        self._exchange = exchange
+        self._state = _State.HOLDING
         self._body = b""
-        self.head: Head | None = None
+        self.head: Head | None = head
 
     @property
     def body(self) -> bytes:
-        """The body of the response that is held."""
+        """What has come of the body."""
         return self._body
-
-    def in_front_of(self, begin: Begin) -> Begin:
-        """Stand in front of whatever exchange is begun, the newest one if there are several."""
-
-        def held(connection: Connection) -> Exchange:
-            exchange = self._exchange = begin(connection)
-            exchange.sink = self
-            self._state = _State.PASSING
-            self._body = b""
-            self.head = None
-            return exchange
-
-        return held
 
     def let_go(self) -> None:
         """Send what is held, as it came."""
-        exchange, head = self._behind, self.head
+        exchange, head = self._exchange, self.head
         if head is None:
             return
         whole = self._state is _State.HELD
@@ -83,26 +73,17 @@ class Hold:
             exchange.on_end()
             exchange.on_flush()
 
-    @property
-    def _behind(self) -> Exchange:
-        assert self._exchange is not None
-        return self._exchange
-
     # Sink
 
     def on_informational(self, head: Head) -> None:
-        self._behind.on_informational(head)
+        """None comes behind a final head."""
 
     def on_head(self, head: Head) -> None:
-        if self._wanted(head.status):
-            self.head = head
-            self._state = _State.HOLDING
-        else:
-            self._behind.on_head(head)
+        """There is one head only, and it is here."""
 
     def on_body(self, data: bytes) -> None:
         if self._state is _State.PASSING:
-            self._behind.on_body(data)
+            self._exchange.on_body(data)
             return
         self._body += data
         if len(self._body) > MAX_HELD:
@@ -110,20 +91,20 @@ class Hold:
 
     def on_end(self) -> None:
         if self._state is _State.PASSING:
-            self._behind.on_end()
+            self._exchange.on_end()
         else:
             self._state = _State.HELD
 
     def on_fault(self, error: UpstreamError) -> None:
         self._state = _State.PASSING
         self.head = None
-        self._behind.on_fault(error)
+        self._exchange.on_fault(error)
 
     def on_flush(self) -> None:
         if self._state is _State.HELD:
-            self._behind.settle()
+            self._exchange.settle()
         else:
-            self._behind.on_flush()
+            self._exchange.on_flush()
 
     def on_writable(self) -> None:
-        self._behind.on_writable()
+        self._exchange.on_writable()

@@ -10,16 +10,17 @@ not read stops the pump of the body, which stops the reading from the client.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from time import perf_counter
 from typing import Protocol
 
 from proxy.errors import ClientError, ContentTooLarge, RequestTimeout, SegueError, UpstreamError
 from proxy.headers import RawFields, end_to_end, serialize
+from proxy.relay.hold import Hold
 from proxy.relay.request import Request
 from proxy.relay.takeover import Flow
 from proxy.upstream.connection import Connection
-from proxy.upstream.response import Head, Sink
+from proxy.upstream.response import Head
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -52,7 +53,8 @@ class Exchange:
         head_sent: whether the client has seen a part of the response.
         complete: whether the client was sent the whole response.
         request_size, response_size: bytes of the bodies that were passed on.
-        sink: what stands in front of it and is handed the response first; None for nothing.
+        watched: the statuses of responses that are held back instead of going on.
+        held: the response that is; None where none is.
         waited: seconds from handing the server the request to the last byte of its response.
     """
 
@@ -72,10 +74,11 @@ class Exchange:
         "error",
         "head",
         "head_sent",
+        "held",
         "request_size",
         "response_size",
-        "sink",
         "waited",
+        "watched",
     )
 
     def __init__(
@@ -106,7 +109,8 @@ class Exchange:
         self.complete = False
         self.request_size = 0
         self.response_size = 0
-        self.sink: Sink | None = None
+        self.watched: Collection[int] = ()
+        self.held: Hold | None = None
         self.waited = 0.0
 
     @property
@@ -129,7 +133,7 @@ class Exchange:
             head: the head of the request as the server is to see it.
         """
         connection, request = self._connection, self._request
-        connection.begin(self.sink or self, is_head=request.method == "HEAD")
+        connection.begin(self, is_head=request.method == "HEAD")
         self._client.flow = self
         pump: asyncio.Task[None] | None = None
         finished = False
@@ -204,6 +208,14 @@ class Exchange:
             self.error = error
             self._done.set_result(None)
 
+    def holds(self, head: Head) -> bool:
+        """Hold a response back from here on; False where that was ended."""
+        if self.held is not None:
+            return False
+        self.held = Hold(self, head)
+        self._connection.hand_over(self.held)
+        return True
+
     def settle(self) -> None:
         """Let `run` return."""
         if not self._done.done():
@@ -219,6 +231,8 @@ class Exchange:
 
     def on_head(self, head: Head) -> None:
         """Send the head, framed for this client."""
+        if head.status in self.watched and self.holds(head):
+            return
         self.head = head
         if head.status == 101:
             if not self._may_switch:

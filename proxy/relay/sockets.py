@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from functools import partial
 from time import perf_counter
 
@@ -14,10 +15,9 @@ from proxy.mapping.catalog import Programs
 from proxy.mapping.engine import Program
 from proxy.metrics import Metrics
 from proxy.recorder import Recorder
-from proxy.relay.dispatch import Dispatcher, Handshake
+from proxy.relay.dispatch import Dispatcher, Handshake, watching
 from proxy.relay.door import Door, Guest
 from proxy.relay.forwarding import request_head
-from proxy.relay.hold import Hold
 from proxy.relay.http import Exchange, Fields
 from proxy.relay.request import Request
 from proxy.relay.takeover import ClientConnection
@@ -84,7 +84,7 @@ class Sockets:
         fields += handshake.upgrade_fields(forwarded)
         shake = partial(self._shake, client, request, visit, snapshot)
         if guest is None or self._door is None:
-            exchange, connection, pool = await shake(target, fields, None)
+            exchange, connection, pool = await shake(target, fields, ())
         else:
             exchange, connection, pool = await self._door.handshake(
                 guest, snapshot, target, fields, shake
@@ -129,7 +129,7 @@ class Sockets:
         snapshot: Snapshot,
         target: bytes,
         fields: Fields,
-        hold: Hold | None,
+        watched: Collection[int],
     ) -> Handshake:
         def begin(connection: Connection) -> Exchange:
             return Exchange(
@@ -145,7 +145,7 @@ class Sockets:
         return await self._dispatcher.handshake(
             visit,
             request_head(request, target, list(fields)),
-            begin if hold is None else hold.in_front_of(begin),
+            watching(begin, watched) if watched else begin,
             snapshot.config.timeouts.websocket_handshake,
         )
 

@@ -26,7 +26,6 @@ from proxy.headers import RawFields
 from proxy.live import Snapshot
 from proxy.relay.bodies import read_body
 from proxy.relay.door import Door, Send, cookie_from, has_body, without_own
-from proxy.relay.hold import Hold
 from proxy.relay.http import Exchange, Fields
 from proxy.relay.request import Request
 from proxy.relay.takeover import ClientConnection
@@ -109,9 +108,9 @@ class TokenRoutes:
 
     async def _issue(self, settings: Settings, fields: Fields, send: Send) -> Exchange:
         """Pass the server's answer on, once its tokens are known."""
-        hold = Hold(_is_success)
-        exchange = await send(_asking_for_identity(fields), hold)
-        if hold.head is not None:
+        exchange = await send(_asking_for_identity(fields), _SUCCESSES)
+        hold = exchange.held
+        if hold is not None and hold.head is not None:
             routes = self._door.sessions.routes
             pair = read_pair(hold.body)
             cookie = await routes.capture(pair)
@@ -148,26 +147,24 @@ class TokenRoutes:
         fields: Fields,
         send: Send,
     ) -> Exchange:
-        hold = Hold(_is_success)
         async with self._door.sessions.routes.logging_out(ticket, fields) as leaving:
             if leaving is None:
                 return await send(fields)
             request.body = with_refresh(body, leaving.refresh)
             request.chunked = False
-            exchange = await send(_with_json(with_bearer(fields, leaving.access), request), hold)
-            leaving.done = hold.head is not None
-        if hold.head is not None:
+            fields = _with_json(with_bearer(fields, leaving.access), request)
+            exchange = await send(fields, _SUCCESSES)
+            hold = exchange.held
+            leaving.done = hold is not None and hold.head is not None
+        if hold is not None and hold.head is not None:
             if settings.proof == "cookie":
                 hold.head.fields.append(_cookie(settings, "", 0))
             hold.let_go()
         return exchange
 
 
+_SUCCESSES = range(200, 300)
 _OF_A_REFUSAL = frozenset({b"content-type", b"www-authenticate"})
-
-
-def _is_success(status: int) -> bool:
-    return 200 <= status < 300
 
 
 def _asking_for_identity(fields: Fields) -> Fields:

@@ -85,6 +85,24 @@ class Sessions:
 
     # Requests.
 
+    def at_hand(self, token: str, cookie: str, settings: Settings) -> Ticket | None:
+        """What `ticket` says of a token that was found to be good a moment ago; None for others."""
+        ticket = self._memory.tickets.get(token)
+        if ticket is None:
+            return None
+        known = ticket.known
+        if (
+            ticket.order == known.oldest
+            and ticket.settings is settings
+            and self._loop.time() < known.checked + TRUST
+            and self._clock() < known.over
+            and (not cookie or hmac.compare_digest(cookie.encode(), ticket.cookie.encode()))
+            and (cookie or not ticket.cookie)
+            and known.record.ended is None
+        ):
+            return ticket
+        return None
+
     async def ticket(self, token: str, cookie: str, settings: Settings) -> Ticket | None:
         """Where a token leads to; None for one that no login through this proxy produced.
 
@@ -97,23 +115,15 @@ class Sessions:
             SessionEnded: its user has logged out.
             StoreAway: it has ended, and nobody can say whether it may be renewed.
         """
-        ticket = self._memory.tickets.get(token)
-        if ticket is None:
-            if self._memory.is_stranger(token, self._loop.time()):
-                return None
-        else:
-            known = ticket.known
-            if (
-                ticket.order == known.oldest
-                and ticket.settings is settings
-                and self._loop.time() < known.checked + TRUST
-                and self._clock() < known.over
-                and (not cookie or hmac.compare_digest(cookie.encode(), ticket.cookie.encode()))
-                and (cookie or not ticket.cookie)
-                and known.record.ended is None
-            ):
-                return ticket
-        return await self._look_up(token, cookie, settings, ticket)
+        ticket = self.at_hand(token, cookie, settings)
+        if ticket is not None or self._memory.is_stranger(token, self._loop.time()):
+            return ticket
+        return await self._look_up(token, cookie, settings, self._memory.tickets.get(token))
+
+    def current(self, ticket: Ticket) -> str:
+        """The access token that goes upstream; empty where `fresh` is to be asked."""
+        known = ticket.known
+        return known.access if self._clock() < known.due else ""
 
     async def fresh(
         self, ticket: Ticket, fields: RawFields, trigger: Trigger = Trigger.EXPIRY

@@ -154,6 +154,10 @@ class Connection(asyncio.Protocol):
         self.answered = False
         self.ended = 0.0
 
+    def hand_over(self, sink: Sink) -> None:
+        """Give the rest of the response to another sink; the one that it has calls this."""
+        self._sink = sink
+
     def expect_answer(self) -> None:
         """Start the clock of the response: it is the server's turn."""
         self._waiting = True
@@ -227,8 +231,7 @@ class Connection(asyncio.Protocol):
             self._sink.on_writable()
 
     def data_received(self, data: bytes) -> None:
-        parser = self._parser
-        sink = self._sink
+        parser, sink = self._parser, self._sink
         if sink is None or parser is None:
             if self._head is not None and self._head.status == 101:
                 self._tail += data
@@ -244,7 +247,8 @@ class Connection(asyncio.Protocol):
             self.transport.pause_reading()
         except httptools.HttpParserError as error:
             self._parser_failed(error)
-        if self._sink is None:
+        sink = self._sink  # Another one, where this was handed over.
+        if sink is None:
             return
         if self._parser is None:
             sink.on_flush()

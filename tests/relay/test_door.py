@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from pathlib import Path
 
 import pytest
 
+from proxy.relay.hold import Hold
+from proxy.relay.http import Exchange
 from proxy.sessions import renewals
 from tests.rig import RawPeer, Segue, status_of
 from tests.sessions.authority import (
@@ -398,3 +401,23 @@ async def test_relief_asks_with_a_fresh_token_and_again_after_a_401(tmp_path: Pa
         assert await asyncio.gather(*(client.get() for _ in range(10))) == [200] * 10
         assert len(server.presented()) == 1
         assert len(server.at(JOBS)) < 10
+
+
+async def test_an_answer_that_goes_on_leaves_nothing_for_the_garbage_collector(
+    tmp_path: Path,
+) -> None:
+    async with authority() as server, proxied(server, tmp_path) as proxy:
+        client = await logged_in(proxy)
+        assert await client.get() == 200
+        gc.collect()
+        gc.disable()
+        try:
+            assert [await client.get() for _ in range(5)] == [200] * 5
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            left = [found for found in gc.garbage if isinstance(found, Exchange | Hold)]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+        assert left == []
