@@ -267,7 +267,11 @@ class StoreHop:
 
     async def carry(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         """Pass the commands of one connection on, and their answers back."""
-        far, forth = await asyncio.open_connection("127.0.0.1", self._redis)
+        try:
+            far, forth = await asyncio.open_connection("127.0.0.1", self._redis)
+        except BaseException:
+            back.close()
+            raise
         held: Gate | None = None
 
         async def answer() -> None:
@@ -291,10 +295,11 @@ class StoreHop:
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
-            answering.cancel()
-            await asyncio.wait((answering,))
+            # Before anything is waited for: the end of the test may come at every wait.
             forth.close()
             back.close()
+            answering.cancel()
+            await asyncio.wait((answering,))
 
     def _watched(self, words: list[bytes]) -> _Watch | None:
         for watch in self._watches:
