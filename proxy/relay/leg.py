@@ -96,6 +96,8 @@ class Leg(asyncio.Protocol):
                 self.forgot = self.relay.clock()
         if out:
             self.peer.transport.write(out[0] if len(out) == 1 else b"".join(out))
+        if walker.undisturbed:
+            return
         if self.peer.pending_close is not None and walker.at_boundary:
             self.peer.flush_close()
         if walker.fault is not None or walker.close_code is not None:
