@@ -1,23 +1,31 @@
-# The builder has the compilers of packages and the build backend; the image gets neither.
+# The builder has the compilers and the build backend; the image gets neither.
 FROM python:3.11-slim AS builder
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1 \
     PIP_ONLY_BINARY=:all:
 
+# For what every frame passes through: it is compiled (pyproject.toml names the modules).
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends gcc=4:* libc6-dev=2.* \
+    && rm -rf /var/lib/apt/lists/*
+
 WORKDIR /src
 
 # The locked packages first: they change less often than the code, and stay in the layer cache.
-COPY requirements/build.txt requirements/redis.txt requirements/runtime.txt requirements/
+COPY requirements/build.txt requirements/compile.txt requirements/redis.txt \
+    requirements/runtime.txt requirements/
 RUN python -m venv /opt/segue \
     && /opt/segue/bin/pip install --require-hashes -r requirements/runtime.txt \
         -r requirements/redis.txt \
     && python -m venv /opt/build \
-    && /opt/build/bin/pip install --require-hashes -r requirements/build.txt
+    && /opt/build/bin/pip install --require-hashes -r requirements/runtime.txt \
+        -r requirements/build.txt -r requirements/compile.txt
 
 COPY pyproject.toml README.md LICENSE ./
 COPY proxy proxy
-RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
+RUN HATCH_BUILD_HOOK_ENABLE_MYPYC=1 /opt/build/bin/pip wheel --no-deps --no-build-isolation \
+        --wheel-dir /dist . \
     && /opt/segue/bin/pip install --no-deps --no-index /dist/*.whl
 
 

@@ -5,6 +5,7 @@ ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
+BUILT := build/wheel
 # Wheels only: building a source distribution would run packages that no lock file names.
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install
 LOCKED := $(PIP) --only-binary :all: --require-hashes
@@ -33,6 +34,26 @@ test: setup ## all tests, with the set-up that they need (ARGS=... goes to pytes
 
 .PHONY: setup
 setup: $(VENV)/.segue $(VENV)/.demo $(VENV)/.dev ## the virtual environment with everything for development
+
+.PHONY: wheel
+wheel: $(BUILT)/.done ## the package as it is shipped, its frame path compiled: build/wheel/*.whl
+
+# What was built is the same for as long as no source has changed.
+$(BUILT)/.done: $(VENV)/.compile pyproject.toml tools/compile $(shell find proxy -name '*.py')
+	@tools/compile $(BIN)/python $(BUILT)
+	@touch $@
+
+$(VENV)/.compile: requirements/compile.txt | setup
+	@echo "Installing the compiler of Python"
+	@$(LOCKED) -r requirements/compile.txt
+	@touch $@
+
+.PHONY: test-compiled
+test-compiled: wheel ## the tests of the frame path against what is compiled of it
+	@TESTS_COMPILED=1 PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(BUILT)/package $(BIN)/python -m pytest \
+		--override-ini pythonpath="$(BUILT)/package ." --numprocesses auto --dist loadfile \
+		tests/test_compiled.py tests/test_walker.py tests/test_walker_chunks.py tests/test_walker_faults.py \
+		tests/test_frames.py tests/mapping/test_splice.py tests/relay/test_websocket.py tests/test_invariants.py $(ARGS)
 
 .PHONY: check
 check: lint format-check types imports docker-lint lock-check ## all checks that run no test
@@ -80,6 +101,8 @@ lock: setup ## compile the lock files anew (ARGS=--upgrade for newer versions)
 	@$(COMPILE) $(ARGS) requirements/dev.in -c requirements/runtime.txt -c requirements/build.txt \
 		-c requirements/demo.txt -c requirements/redis.txt -o requirements/dev.txt
 	@$(COMPILE) $(ARGS) requirements/fuzz.in -o requirements/fuzz.txt
+	@$(COMPILE) $(ARGS) requirements/compile.in -c requirements/build.txt -c requirements/dev.txt \
+		-o requirements/compile.txt
 
 .PHONY: coverage
 coverage: setup ## branch coverage of the pure floors by their own tests; it has to be full
@@ -113,9 +136,9 @@ $(VENV)/.dev: requirements/dev.txt | $(BIN)/python
 	@touch $@
 
 .PHONY: test-pure
-test-pure: setup ## the tests of the data plane with aiohttp's parser that is written in Python
-	@AIOHTTP_NO_EXTENSIONS=1 $(BIN)/python -m pytest tests/relay/test_takeover.py \
-		tests/relay/test_websocket.py tests/relay/test_http.py tests/test_gateway.py $(ARGS)
+test-pure: setup ## all tests with aiohttp's parser that is written in Python
+	@tools/system_packages
+	@AIOHTTP_NO_EXTENSIONS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 FUZZ_SECONDS ?= 60
 
@@ -138,7 +161,7 @@ $(VENV)/.autobahn: requirements/autobahn.txt requirements/autobahn-pip.txt tools
 	@touch $@
 
 .PHONY: bench
-bench: setup ## measure Segue beside its peers: bench/results/ (ARGS=--help lists the options)
+bench: wheel ## measure Segue beside its peers: bench/results/ (ARGS=--help lists the options)
 	@$(BIN)/python -m bench install
 	@$(BIN)/python -m bench $(ARGS)
 

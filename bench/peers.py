@@ -20,6 +20,9 @@ from bench.processes import Failed, Process, free_port
 
 HERE: Final = Path(__file__).resolve().parent
 CHECKOUT: Final = HERE.parent
+SHIPPED: Final = CHECKOUT / "build" / "wheel" / "package"
+"""Where `make wheel` unpacks what it has built."""
+
 CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "segue-bench"
 """Where `python -m bench install` puts what is not a system package."""
 
@@ -149,7 +152,22 @@ def _node_version(module: str) -> Callable[[], list[str]]:
 
 def _segue(place: Place) -> list[str]:
     config = place.write("segue.yaml", mappings=str(CHECKOUT / "mappings"), admin=str(free_port()))
-    return [sys.executable, "-m", "proxy", "run", "--config", str(config)]
+    return [*_segue_command(), "run", "--config", str(config)]
+
+
+def _segue_shipped(place: Place) -> list[str]:
+    if not (SHIPPED / "proxy").is_dir():
+        raise Failed("the package is not built: `make wheel`")
+    return _segue(place)
+
+
+def _segue_command() -> list[str]:
+    # -P: not from the directory it runs in, which is the checkout.
+    return [sys.executable, "-P", "-m", "proxy"]
+
+
+_AS_SHIPPED: Final = {"PYTHONPATH": str(SHIPPED)}
+_AS_SOURCE: Final = {"PYTHONPATH": str(CHECKOUT)}
 
 
 def _nginx(place: Place) -> list[str]:
@@ -187,18 +205,30 @@ PEERS: Final = (
     Peer(
         "segue",
         rewrites=True,
-        what="the real command, `segue run`, with the shipped mappings",
-        start=_segue,
-        version=lambda: [sys.executable, "-m", "proxy", "version"],
+        what="the package as it is shipped (`make wheel`), `segue run`, with the shipped mappings",
+        start=_segue_shipped,
+        version=lambda: [*_segue_command(), "version"],
         query="&client_version=2.0",
+        environment=_AS_SHIPPED,
     ),
     Peer(
         "segue-pass",
         rewrites=False,
         what="the same, for a client that no mapping applies to",
-        start=_segue,
-        version=lambda: [sys.executable, "-m", "proxy", "version"],
+        start=_segue_shipped,
+        version=lambda: [*_segue_command(), "version"],
         loads=_FRAME_LOADS,
+        environment=_AS_SHIPPED,
+    ),
+    Peer(
+        "segue-source",
+        rewrites=True,
+        what="Segue from a checkout, where nothing is compiled",
+        start=_segue,
+        version=lambda: [*_segue_command(), "version"],
+        query="&client_version=2.0",
+        loads=_FRAME_LOADS,
+        environment=_AS_SOURCE,
     ),
     Peer(
         "nginx",

@@ -69,6 +69,9 @@ class Leg(asyncio.Protocol):
         "walker",
     )
 
+    # Compiled by mypyc, a class says which of its attributes may be deleted; see `Relay.on_lost`.
+    __deletable__ = ("peer", "relay")
+
     peer: Leg
     transport: asyncio.Transport
 
