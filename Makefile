@@ -52,7 +52,7 @@ $(VENV)/.compile: requirements/compile.txt | setup
 test-compiled: wheel ## the tests of the frame path against what is compiled of it
 	@TESTS_COMPILED=1 PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(BUILT)/package $(BIN)/python -m pytest \
 		--override-ini pythonpath="$(BUILT)/package ." --numprocesses auto --dist loadfile \
-		tests/test_compiled.py tests/test_walker.py tests/test_walker_chunks.py tests/test_walker_faults.py \
+		tests/test_compiled.py tests/test_walker.py tests/test_walker_chunks.py \
 		tests/test_frames.py tests/mapping/test_splice.py tests/relay/test_websocket.py tests/test_invariants.py $(ARGS)
 
 .PHONY: check
