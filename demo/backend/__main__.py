@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, Final
 
 import django
 from daphne.endpoints import build_endpoint_description_strings
@@ -63,6 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+_BACKLOG: Final = 2048
+"""Connections that may wait to be accepted. Of Twisted's 50 the rest of a crowd is dropped by the
+kernel, tries again after seconds, and may wait for minutes."""
+
+
 def _port(text: str) -> int:
     port = int(text)
     if port not in range(65_536):
@@ -86,7 +91,10 @@ def _serve(host: str, port: int) -> int:
     )
     server = _AnnouncingServer(
         import_string(settings.ASGI_APPLICATION),
-        endpoints=build_endpoint_description_strings(host=host, port=port),
+        endpoints=[
+            f"{endpoint}:backlog={_BACKLOG}"
+            for endpoint in build_endpoint_description_strings(host=host, port=port)
+        ],
     )
     asyncio.set_event_loop(twisted_loop)
     work = twisted_loop.create_task(orchestrator.run())
