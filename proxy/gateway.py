@@ -23,7 +23,7 @@ from proxy.errors import (
 )
 from proxy.live import Live, Snapshot
 from proxy.relay.bodies import BodyMapping, MappedExchange
-from proxy.relay.dispatch import Begin, Dispatcher, watching
+from proxy.relay.dispatch import Begin, Dispatcher
 from proxy.relay.door import Door, Guest
 from proxy.relay.forwarding import checked, forwarded_fields, request_head
 from proxy.relay.http import Amend, Exchange, Fields, Recipient
@@ -230,9 +230,7 @@ class Gateway:
         watched: Collection[int] = (),
     ) -> Awaitable[Exchange]:
         head = request_head(request, target, list(fields))
-        if watched:
-            begin = watching(begin, watched)
-        return self._dispatcher.exchange(visit, request, head, begin)
+        return self._dispatcher.exchange(visit, request, head, begin, watched)
 
     async def _serve_tokens(
         self,

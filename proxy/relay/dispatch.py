@@ -35,17 +35,6 @@ Begin = Callable[[Connection], Exchange]
 """Makes the exchange that a connection is to carry."""
 
 
-def watching(begin: Begin, statuses: Collection[int]) -> Begin:
-    """The same, but responses with one of these statuses are held (`Exchange.held`)."""
-
-    def begun(connection: Connection) -> Exchange:
-        exchange = begin(connection)
-        exchange.watched = statuses
-        return exchange
-
-    return begun
-
-
 class Handshake(NamedTuple):
     """How a handshake went, and what carried it."""
 
@@ -61,7 +50,12 @@ class Dispatcher:
         self._fleet = fleet
 
     async def exchange(
-        self, visit: Visit, request: Request, head: RequestHead, begin: Begin
+        self,
+        visit: Visit,
+        request: Request,
+        head: RequestHead,
+        begin: Begin,
+        watched: Collection[int] = (),
     ) -> Exchange:
         """Relay a request and its response.
 
@@ -70,6 +64,7 @@ class Dispatcher:
             request: from the client.
             head: the head of the request as the server is to see it.
             begin: called for each connection that is tried.
+            watched: a response with one of these statuses is held (`Exchange.held`).
 
         Returns:
             The newest exchange, which says how it went.
@@ -90,6 +85,7 @@ class Dispatcher:
                     connection = await self._connect(visit, pool)
                 visit.upstream = pool.name
                 exchange = begin(connection)
+                exchange.watched = watched
                 await exchange.run(head.for_server(connection.target.authority))
             except UpstreamError:
                 if not tries.go_on(_UNREACHED):
@@ -108,12 +104,17 @@ class Dispatcher:
                     visit.waited += exchange.waited
 
     async def handshake(
-        self, visit: Visit, head: RequestHead, begin: Begin, timeout: float
+        self,
+        visit: Visit,
+        head: RequestHead,
+        begin: Begin,
+        timeout: float,
+        watched: Collection[int] = (),
     ) -> Handshake:
         """Relay a handshake and its response, on a connection that can change protocols.
 
         Args:
-            visit, head, begin: as for `exchange`.
+            visit, head, begin, watched: as for `exchange`.
             timeout: seconds for all of it.
 
         Raises:
@@ -137,6 +138,7 @@ class Dispatcher:
                         pool = tries.pool
                         pool.in_flight += 1
                 exchange = begin(connection)
+                exchange.watched = watched
                 await exchange.run(head.for_server(connection.target.authority))
         except TimeoutError:
             late = UpstreamTimeout("the server did not answer the handshake in time")

@@ -15,7 +15,7 @@ from proxy.mapping.catalog import Programs
 from proxy.mapping.engine import Program
 from proxy.metrics import Metrics
 from proxy.recorder import Recorder
-from proxy.relay.dispatch import Dispatcher, Handshake, watching
+from proxy.relay.dispatch import Dispatcher, Handshake
 from proxy.relay.door import Door, Guest
 from proxy.relay.forwarding import request_head
 from proxy.relay.http import Exchange, Fields
@@ -145,8 +145,9 @@ class Sockets:
         return await self._dispatcher.handshake(
             visit,
             request_head(request, target, list(fields)),
-            watching(begin, watched) if watched else begin,
+            begin,
             snapshot.config.timeouts.websocket_handshake,
+            watched,
         )
 
     def _relay(self, visit: Visit, snapshot: Snapshot, pool: Pool, guest: Guest | None) -> Relay:
