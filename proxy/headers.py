@@ -131,10 +131,18 @@ class Shape:
             `is_forwarding` names.
         is_misleading: whether a field looks like one that frames a message: servers that turn
             fields into variables cannot tell `Content_Length` from the real one.
+        has_length: whether there is a `Content-Length`.
         size: bytes of the names.
     """
 
-    __slots__ = ("_places", "end_to_end", "forwardable", "is_misleading", "size")
+    __slots__ = (
+        "_places",
+        "end_to_end",
+        "forwardable",
+        "has_length",
+        "is_misleading",
+        "size",
+    )
 
     def __init__(self, names: Sequence[bytes]) -> None:
         """Work it out.
@@ -146,6 +154,7 @@ class Shape:
         for place, name in enumerate(names):
             self._places[name] = (*self._places.get(name, ()), place)
         self.size = sum(map(len, names))
+        self.has_length = b"content-length" in self._places
         self.is_misleading = not _LOOK_ALIKES.isdisjoint(names)
         onward = [place for place, name in enumerate(names) if name not in HOP_BY_HOP]
         self.end_to_end = _picker(onward)
@@ -164,7 +173,11 @@ class Shape:
     def values(self, fields: RawFields, name: bytes) -> list[bytes]:
         """Do what `values_of` does, for the fields that have this shape."""
         places = self._places.get(name)
-        return [] if places is None else [fields[place][1] for place in places]
+        if places is None:
+            return []
+        if len(places) == 1:  # Nearly all; it spares the comprehension's own frame.
+            return [fields[places[0]][1]]
+        return [fields[place][1] for place in places]
 
 
 def shape_of(fields: RawFields) -> Shape:
