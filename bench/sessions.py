@@ -100,7 +100,7 @@ async def cost(door: Door, snapshot: Snapshot, asked: Request, answered: Exchang
             if guest is None:
                 await send(fields)
             else:
-                door.note(guest, _NONE)
+                door.sessions.note(guest, _NONE)
                 await door.exchange(guest, asked, snapshot, fields, send)
         best = min(best, (time.process_time() - begun) / _REQUESTS)
     return best * 1e6

@@ -24,7 +24,7 @@ from proxy.errors import (
 from proxy.live import Live, Snapshot
 from proxy.relay.bodies import BodyMapping, MappedExchange
 from proxy.relay.dispatch import Begin, Dispatcher
-from proxy.relay.door import Door, Guest
+from proxy.relay.door import Door
 from proxy.relay.forwarding import checked, forwarded_fields, request_head
 from proxy.relay.http import Amend, Exchange, Fields, Recipient
 from proxy.relay.relief import Relief
@@ -33,6 +33,7 @@ from proxy.relay.sockets import Sockets
 from proxy.relay.takeover import ClientConnection
 from proxy.relay.token_routes import Reply, Route, TokenRoutes
 from proxy.selection import offered_subprotocols
+from proxy.sessions.known import Ticket
 from proxy.upstream.connection import Connection
 from proxy.values import Direction
 from proxy.visits import Journal, Visit
@@ -77,15 +78,15 @@ class Gateway:
             upgrade = may_upgrade and handshake.is_upgrade(request.method, request.fields)
             visit.protocol = "websocket" if upgrade else "http"
             offered = _offered(request) if upgrade else []
-            route, guest = self._route(snapshot, request, target), None
+            route, ticket = self._route(snapshot, request, target), None
             if route is None and self._door is not None:
-                guest = await self._door.enter(snapshot, request, target, upgrade=upgrade)
-            self._choose(snapshot, request, visit, target, offered, guest)
+                ticket = await self._door.enter(snapshot, request, target, upgrade=upgrade)
+            self._choose(snapshot, request, visit, target, offered, ticket)
             target = snapshot.versions.without_query_parameter(target)
             fields = forwarded_fields(snapshot, request, visit, authority, upgrade=upgrade)
             if upgrade:
                 refused = await self._sockets.open(
-                    client, request, visit, snapshot, target, fields, offered, guest
+                    client, request, visit, snapshot, target, fields, offered, ticket
                 )
                 if refused is not None:
                     self._conclude(client, request, visit, snapshot, refused)
@@ -100,13 +101,13 @@ class Gateway:
                     route, client, request, visit, snapshot, target, fields, partial(begin, client)
                 )
             elif snapshot.relief is not None:
-                carry = partial(self._carry, request, snapshot, target, fields, guest)
+                carry = partial(self._carry, request, snapshot, target, fields, ticket)
                 exchange = await self._relief.exchange(
                     snapshot, client, request, visit, target, fields, carry, begin
                 )
             if exchange is None:
                 exchange = await self._carry(
-                    request, snapshot, target, fields, guest, visit, partial(begin, client)
+                    request, snapshot, target, fields, ticket, visit, partial(begin, client)
                 )
             self._conclude(client, request, visit, snapshot, exchange)
         except SegueError as error:
@@ -142,18 +143,18 @@ class Gateway:
         visit: Visit,
         target: bytes,
         offered: list[bytes],
-        guest: Guest | None,
+        ticket: Ticket | None,
     ) -> None:
         selection = snapshot.versions.choose(
             header=_joined(request.shape.values(request.fields, snapshot.version_header)),
             subprotocols=offered,
             query=target.partition(b"?")[2],
             cookies=request.shape.values(request.fields, b"cookie"),
-            session=None if guest is None else guest.version,
+            session=None if ticket is None else ticket.known.version,
         )
         self._journal.choose(visit, selection)
-        if guest is not None and self._door is not None:
-            self._door.note(guest, selection)
+        if ticket is not None and self._door is not None:
+            self._door.sessions.note(ticket, selection)
 
     def _body_mapping(
         self, snapshot: Snapshot, request: Request, visit: Visit, target: bytes
@@ -210,15 +211,15 @@ class Gateway:
         snapshot: Snapshot,
         target: bytes,
         fields: Fields,
-        guest: Guest | None,
+        ticket: Ticket | None,
         visit: Visit,
         begin: Begin,
     ) -> Awaitable[Exchange]:
         """Get a request to the server, with a token that is good, and again if it was refused."""
-        if guest is None or self._door is None:
+        if ticket is None or self._door is None:
             return self._send(request, target, visit, begin, fields)
         send = partial(self._send, request, target, visit, begin)
-        return self._door.exchange(guest, request, snapshot, fields, send)
+        return self._door.exchange(ticket, request, snapshot, fields, send)
 
     def _send(
         self,

@@ -8,7 +8,6 @@ request is sent once more. The routes of tokens themselves are `token_routes`' b
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from proxy.credentials import (
@@ -28,40 +27,10 @@ from proxy.relay.bodies import has_length, read_body
 from proxy.relay.dispatch import Handshake
 from proxy.relay.http import Exchange, Fields
 from proxy.relay.request import Request
-from proxy.selection import Selection
 from proxy.session_settings import Sessions as Settings
 from proxy.sessions.counts import Trigger
 from proxy.sessions.known import Ticket
 from proxy.sessions.registry import Sessions
-from proxy.versions import Version
-
-
-@dataclass(slots=True)
-class Guest:
-    """A request that carries a token of a session.
-
-    Attributes:
-        ticket: the session that it leads to.
-        token: as the client sent it.
-        in_query: whether it stands in the query, where browsers put it for a WebSocket.
-    """
-
-    ticket: Ticket
-    token: str = field(repr=False)
-    in_query: bool
-
-    @property
-    def version(self) -> Version | None:
-        """The version that was last seen in the session."""
-        return self.ticket.known.version
-
-    def carrying(self, target: bytes, fields: Fields, token: str) -> tuple[bytes, Fields]:
-        """The request's target and fields with another token in place of its own."""
-        if token == self.token:
-            return target, fields
-        if self.in_query:
-            return with_query_token(target, self.token, token), fields
-        return target, with_bearer(fields, token)
 
 
 class Send(Protocol):
@@ -86,7 +55,7 @@ class Door:
 
     async def enter(
         self, snapshot: Snapshot, request: Request, target: bytes, *, upgrade: bool
-    ) -> Guest | None:
+    ) -> Ticket | None:
         """Look who comes; None for whoever has no session.
 
         Raises:
@@ -94,52 +63,42 @@ class Door:
             OriginRefused: a page of another origin, with the cookie of a session.
             StoreAway: a token that has ended, and nobody can say whose it was.
         """
-        token, in_query = bearer(request.shape.values(request.fields, b"authorization")), False
+        token = bearer(request.shape.values(request.fields, b"authorization"))
         if token is None and upgrade:
-            token, in_query = query_token(target), True
+            token = query_token(target)  # Where browsers put it for a WebSocket.
         if not token:
             return None
         settings = snapshot.config.sessions
-        needs_cookie = settings.proof == "cookie"
-        cookie = cookie_from(request.fields, settings) if needs_cookie else ""
+        cookie = cookie_from(request.fields, settings) if settings.proof == "cookie" else ""
         ticket = self.sessions.at_hand(token, cookie, settings)
         if ticket is None:
             ticket = await self.sessions.ticket(token, cookie, settings)
-        if ticket is None:
-            return None
         if (
             upgrade
-            and needs_cookie
+            and ticket is not None
+            and ticket.cookie
             and not same_origin(request.fields, snapshot.config.cors.origins)
         ):
             raise OriginRefused("a handshake with a session's cookie comes from its own pages")
-        return Guest(ticket, token, in_query)
-
-    def note(self, guest: Guest, selection: Selection | None) -> None:
-        """Note that a session was used, and by which version of the client."""
-        if selection is not None:
-            self.sessions.note(guest.ticket, selection)
+        return ticket
 
     async def exchange(
-        self, guest: Guest, request: Request, snapshot: Snapshot, fields: Fields, send: Send
+        self, ticket: Ticket, request: Request, snapshot: Snapshot, fields: Fields, send: Send
     ) -> Exchange:
         """Answer a request of a session.
 
         Raises:
             SessionUnavailable: its token has ended, and there is no fresh one at the moment.
         """
-        settings = snapshot.config.sessions
-        if settings.proof == "cookie":
-            fields = without_own(fields, settings)
-        token = self.sessions.current(guest.ticket) or await self.sessions.fresh(
-            guest.ticket, fields
-        )
+        if ticket.cookie:
+            fields = without_own(fields, ticket.settings)
+        token = self.sessions.current(ticket) or await self.sessions.fresh(ticket, fields)
         if token is None:
             return await send(fields)
         again = not has_body(request) or await _keep_body(
-            request, settings.retry_body, snapshot.config.timeouts.body
+            request, ticket.settings.retry_body, snapshot.config.timeouts.body
         )
-        if token != guest.token:
+        if token != ticket.token:
             fields = with_bearer(fields, token)
         exchange = await send(fields, _UNAUTHORIZED)
         hold = exchange.held
@@ -147,18 +106,18 @@ class Door:
             return exchange
         fresh = None
         if again and is_token_error(hold.body):
-            fresh = await self.sessions.after_refusal(guest.ticket, token, Trigger.REJECTED, fields)
+            fresh = await self.sessions.after_refusal(ticket, token, Trigger.REJECTED, fields)
         if fresh is None:
             hold.let_go()
             return exchange
         self.sessions.counts.retries["http"] += 1
         exchange = await send(with_bearer(fields, fresh))
         if exchange.head is not None and exchange.head.status == 401:
-            self.sessions.refused_again(guest.ticket)
+            self.sessions.refused_again(ticket)
         return exchange
 
     async def handshake(
-        self, guest: Guest, snapshot: Snapshot, target: bytes, fields: Fields, shake: Shake
+        self, ticket: Ticket, request: Request, target: bytes, fields: Fields, shake: Shake
     ) -> Handshake:
         """Shake hands for a request of a session.
 
@@ -169,27 +128,27 @@ class Door:
             SessionUnavailable: its token has ended, and there is no fresh one at the moment.
         """
         sessions = self.sessions
-        fields = without_own(fields, snapshot.config.sessions)
-        token = await sessions.fresh(guest.ticket, fields, Trigger.HANDSHAKE)
+        fields = without_own(fields, ticket.settings)
+        token = await sessions.fresh(ticket, fields, Trigger.HANDSHAKE)
         if token is None:
             return await shake(target, fields, ())
-        watched = _REFUSALS if sessions.is_near_its_end(guest.ticket) else ()
-        first = await shake(*guest.carrying(target, fields, token), watched)
+        watched = _REFUSALS if sessions.is_near_its_end(ticket) else ()
+        first = await shake(*_carrying(ticket, request, target, fields, token), watched)
         hold = first.exchange.held
         if hold is None or hold.head is None:
             return first
         try:
-            fresh = await sessions.after_refusal(guest.ticket, token, Trigger.HANDSHAKE, fields)
+            fresh = await sessions.after_refusal(ticket, token, Trigger.HANDSHAKE, fields)
         except SessionUnavailable:
             fresh = None  # The token was still valid: the refusal may well be meant.
         if fresh is None:
             hold.let_go()
             return first
         sessions.counts.retries["websocket"] += 1
-        second = await shake(*guest.carrying(target, fields, fresh), ())
+        second = await shake(*_carrying(ticket, request, target, fields, fresh), ())
         head = second.exchange.head
         if head is not None and head.status in _REFUSALS:
-            sessions.refused_again(guest.ticket)
+            sessions.refused_again(ticket)
         return second
 
 
@@ -209,7 +168,18 @@ def without_own(fields: Fields, settings: Settings) -> Fields:
 
 def has_body(request: Request) -> bool:
     """Whether a request has a body, or may have one (RFC 9112 section 6.3)."""
-    return request.chunked or (b"content-length" in request.shape and has_length(request.fields))
+    return request.chunked or (request.shape.has_length and has_length(request.fields))
+
+
+def _carrying(
+    ticket: Ticket, request: Request, target: bytes, fields: Fields, token: str
+) -> tuple[bytes, Fields]:
+    """A handshake's target and fields with another token in place of the ticket's."""
+    if token == ticket.token:
+        return target, fields
+    if bearer(values_of(request.fields, b"authorization")) is None:
+        return with_query_token(target, ticket.token, token), fields
+    return target, with_bearer(fields, token)
 
 
 async def _keep_body(request: Request, limit: int, timeout: float) -> bool:

@@ -16,12 +16,13 @@ from proxy.mapping.engine import Program
 from proxy.metrics import Metrics
 from proxy.recorder import Recorder
 from proxy.relay.dispatch import Dispatcher, Handshake
-from proxy.relay.door import Door, Guest
+from proxy.relay.door import Door
 from proxy.relay.forwarding import request_head
 from proxy.relay.http import Exchange, Fields
 from proxy.relay.request import Request
 from proxy.relay.takeover import ClientConnection
 from proxy.relay.websocket import Relay, SocketLimits
+from proxy.sessions.known import Ticket
 from proxy.treatment import Treatment
 from proxy.upstream.connection import Connection
 from proxy.upstream.pool import Pool
@@ -59,7 +60,7 @@ class Sockets:
         target: bytes,
         fields: Fields,
         offered: list[bytes],
-        guest: Guest | None,
+        ticket: Ticket | None,
     ) -> Exchange | None:
         """Shake hands with the server for the client; then relay.
 
@@ -69,7 +70,7 @@ class Sockets:
             visit: what is known of it.
             snapshot: which mappings apply, and within which limits.
             offered: the subprotocols that the client offered.
-            guest: whose session it belongs to.
+            ticket: whose session it belongs to.
 
         Returns:
             The exchange, where the server has refused or failed; None where the socket is open.
@@ -83,11 +84,11 @@ class Sockets:
         forwarded = snapshot.versions.forwarded_subprotocols(offered)
         fields += handshake.upgrade_fields(forwarded)
         shake = partial(self._shake, client, request, visit, snapshot)
-        if guest is None or self._door is None:
+        if ticket is None or self._door is None:
             exchange, connection, pool = await shake(target, fields, ())
         else:
             exchange, connection, pool = await self._door.handshake(
-                guest, snapshot, target, fields, shake
+                ticket, request, target, fields, shake
             )
         if exchange.error is not None or not exchange.switched:
             return exchange
@@ -102,9 +103,9 @@ class Sockets:
         except UpstreamError:
             connection.abort()
             raise
-        relay = self._relay(visit, snapshot, pool, guest)
-        if guest is not None and self._door is not None:
-            self._door.sessions.socket_opened(guest.ticket, fields)
+        relay = self._relay(visit, snapshot, pool, ticket)
+        if ticket is not None and self._door is not None:
+            self._door.sessions.socket_opened(ticket, fields)
         self._journal.switch(visit, perf_counter(), relay)
         self._connections.add(relay, client.origin)
         pool.sockets += 1
@@ -150,7 +151,7 @@ class Sockets:
             watched,
         )
 
-    def _relay(self, visit: Visit, snapshot: Snapshot, pool: Pool, guest: Guest | None) -> Relay:
+    def _relay(self, visit: Visit, snapshot: Snapshot, pool: Pool, ticket: Ticket | None) -> Relay:
         """Return the relay of a WebSocket, with the mappings of the client's cohort."""
         config = snapshot.config
         programs = snapshot.catalog.for_cohort(visit.selected)
@@ -165,18 +166,18 @@ class Sockets:
                 control_frames=config.limits.control_frames,
                 close_timeout=config.timeouts.websocket_close,
             ),
-            on_end=lambda relay: self._end_socket(visit, relay, programs, pool, guest),
+            on_end=lambda relay: self._end_socket(visit, relay, programs, pool, ticket),
             on_limit=self._metrics.count_limit,
             loop=self._loop,
         )
 
     def _end_socket(
-        self, visit: Visit, relay: Relay, programs: Programs, pool: Pool, guest: Guest | None
+        self, visit: Visit, relay: Relay, programs: Programs, pool: Pool, ticket: Ticket | None
     ) -> None:
         self._connections.discard(relay)
         pool.sockets -= 1
-        if guest is not None and self._door is not None:
-            self._door.sessions.socket_closed(guest.ticket)
+        if ticket is not None and self._door is not None:
+            self._door.sessions.socket_closed(ticket)
         self._recorder.detach(relay)
         to_client, to_server, fault = programs.to_client, programs.to_server, relay.fault
         self._journal.close_socket(

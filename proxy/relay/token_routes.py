@@ -31,7 +31,7 @@ from proxy.relay.request import Request
 from proxy.relay.takeover import ClientConnection
 from proxy.session_settings import SessionPaths
 from proxy.session_settings import Sessions as Settings
-from proxy.sessions.known import Ticket
+from proxy.sessions.known import Known
 
 
 class Route(Enum):
@@ -98,13 +98,13 @@ class TokenRoutes:
         refresh = read_refresh(body)
         if route is Route.REFRESH:
             return await self._refresh(settings, refresh, cookie, fields, send)
-        guest = await self._door.enter(snapshot, request, b"", upgrade=False)
-        ticket = None if guest is None else guest.ticket
-        if ticket is None and refresh is not None:
-            ticket = await self._door.sessions.routes.session_of(refresh, cookie)
-        if ticket is None:
+        ticket = await self._door.enter(snapshot, request, b"", upgrade=False)
+        known = None if ticket is None else ticket.known
+        if known is None and refresh is not None:
+            known = await self._door.sessions.routes.session_of(refresh, cookie)
+        if known is None:
             return await send(fields)
-        return await self._log_out(settings, ticket, request, body, fields, send)
+        return await self._log_out(settings, known, request, body, fields, send)
 
     async def _issue(self, settings: Settings, fields: Fields, send: Send) -> Exchange:
         """Pass the server's answer on, once its tokens are known."""
@@ -141,13 +141,13 @@ class TokenRoutes:
     async def _log_out(
         self,
         settings: Settings,
-        ticket: Ticket,
+        known: Known,
         request: Request,
         body: bytes,
         fields: Fields,
         send: Send,
     ) -> Exchange:
-        async with self._door.sessions.routes.logging_out(ticket, fields) as leaving:
+        async with self._door.sessions.routes.logging_out(known, fields) as leaving:
             if leaving is None:
                 return await send(fields)
             request.body = with_refresh(body, leaving.refresh)

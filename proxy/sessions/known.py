@@ -125,12 +125,14 @@ class Ticket:
     """An access token that a client presented, and the session that it leads to.
 
     Attributes:
+        token: as the client sent it.
         order: with which delivery the client got it.
         cookie: the cookie that came along and belongs to the session; empty without one.
         settings: those under which it was found to be good.
     """
 
     known: Known
+    token: str = field(repr=False)
     order: int
     cookie: str = field(repr=False)
     settings: Settings
@@ -158,10 +160,10 @@ class Memory:
         """Remember a session for as long as something refers to it."""
         self._known[known.record.session] = known
 
-    def remember(self, token: str, ticket: Ticket) -> None:
+    def remember(self, ticket: Ticket) -> None:
         """Remember where a token leads to."""
-        self._strangers.pop(token, None)
-        _put(self.tickets, token, ticket, MAX_TICKETS)
+        self._strangers.pop(ticket.token, None)
+        _put(self.tickets, ticket.token, ticket, MAX_TICKETS)
 
     def estrange(self, token: str, until: float) -> None:
         """Remember for a while that a token leads nowhere."""

@@ -281,8 +281,8 @@ class Sessions:
         if not proven(self._ledger, settings, known.record, cookie):
             return None
         await presented(self._ledger, known, handle.order)
-        ticket = Ticket(known, handle.order, cookie, settings)
-        self._memory.remember(token, ticket)
+        ticket = Ticket(known, token, handle.order, cookie, settings)
+        self._memory.remember(ticket)
         return ticket
 
     def _stranger(self, token: str) -> None:

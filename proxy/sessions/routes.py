@@ -88,8 +88,8 @@ class Routes:
             self._ledger.counts.captures["unsaved"] += 1
         else:
             self._ledger.counts.captures["opened"] += 1
-        ticket = Ticket(known, known.oldest, cookie or "", settings)
-        self._ledger.memory.remember(pair.access, ticket)
+        ticket = Ticket(known, pair.access, known.oldest, cookie or "", settings)
+        self._ledger.memory.remember(ticket)
         return cookie
 
     async def exchange(self, token: str, cookie: str, fields: RawFields) -> Pair | Refusal | None:
@@ -125,8 +125,8 @@ class Routes:
                 raise SessionUnavailable("the session cannot be renewed at the moment")
         return await self._delivered(known)
 
-    async def session_of(self, refresh: str, cookie: str) -> Ticket | None:
-        """The session of a refresh token that is good; the ticket is for a logout."""
+    async def session_of(self, refresh: str, cookie: str) -> Known | None:
+        """The session of a refresh token that is good, for a logout."""
         if tokens.read(refresh) is None:
             return None
         digests = self._ledger.sealer.digests(refresh)
@@ -139,12 +139,10 @@ class Routes:
         standing = renewal.standing(handle, self._ledger.clock(), self._ledger.rules())
         if standing is not Standing.GOOD:
             return None
-        settings = self._settings()
-        is_proven = proven(self._ledger, settings, known.record, cookie)
-        return Ticket(known, handle.order, cookie, settings) if is_proven else None
+        return known if proven(self._ledger, self._settings(), known.record, cookie) else None
 
     @asynccontextmanager
-    async def logging_out(self, ticket: Ticket, fields: RawFields) -> AsyncIterator[Leaving | None]:
+    async def logging_out(self, known: Known, fields: RawFields) -> AsyncIterator[Leaving | None]:
         """Hold a session while its user logs out; its end is written if `done` is set.
 
         Yields None where it has ended meanwhile.
@@ -152,7 +150,6 @@ class Routes:
         Raises:
             SessionUnavailable: it cannot be renewed, or not be held, at the moment.
         """
-        known = ticket.known
         if self._ledger.clock() >= known.due:
             await self._renewals.current(known, Trigger.LOGOUT, fields)
         async with held(self._ledger, known, self._renewals.next_owner()):
