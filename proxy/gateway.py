@@ -134,7 +134,9 @@ class Gateway:
     def _route(self, snapshot: Snapshot, request: Request, target: bytes) -> Route | None:
         """The route of tokens that a request is for; None for nearly all."""
         routes = self._token_routes
-        return None if routes is None else routes.find(snapshot, request.method, target)
+        if routes is None or request.method != "POST":
+            return None
+        return routes.find(snapshot, target)
 
     def _choose(
         self,

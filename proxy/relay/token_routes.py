@@ -59,10 +59,8 @@ class TokenRoutes:
         self._paths: SessionPaths | None = None
         self._routes: Mapping[bytes, Route] = {}
 
-    def find(self, snapshot: Snapshot, method: str, target: bytes) -> Route | None:
-        """The route that a request is for; None for nearly all."""
-        if method != "POST":
-            return None
+    def find(self, snapshot: Snapshot, target: bytes) -> Route | None:
+        """The route that a POST is for; None for nearly all."""
         paths = snapshot.config.sessions.paths
         if paths is not self._paths:
             self._paths = paths
