@@ -91,6 +91,15 @@ async def test_any_other_answer_to_a_login_passes(
         assert await captures(proxy) == counted
 
 
+async def test_only_a_post_is_for_a_route_of_tokens(tmp_path: Path) -> None:
+    async with authority() as server, proxied(server, tmp_path) as proxy:
+        client = Client(proxy)
+        assert await client.get(LOGIN) == 200
+        assert await captures(proxy) == {}
+        await client.log_in()
+        assert await captures(proxy) == {"opened": 1}
+
+
 async def test_a_login_with_the_token_of_an_ended_session_is_a_login(tmp_path: Path) -> None:
     async with authority() as server, proxied(server, tmp_path) as proxy:
         client = await logged_in(proxy)
@@ -244,6 +253,19 @@ async def test_another_process_knows_of_a_logout(tmp_path: Path) -> None:
         assert (await client.send("POST", LOGOUT, b"{}"))[0] == 205
         assert await twin.get() == 401
         assert server.at(JOBS) == []
+
+
+async def test_with_cookie_proof_a_refresh_token_alone_ends_no_session(tmp_path: Path) -> None:
+    async with (
+        authority() as server,
+        proxied(server, tmp_path, SESSIONS__PROOF="cookie") as proxy,
+    ):
+        client = Client(proxy)
+        (cookie,) = fields_of(await client.log_in(), b"set-cookie")
+        body = json.dumps({"refresh": client.refresh}).encode()
+        assert (await client.send("POST", LOGOUT, body, access=""))[0] == 401
+        client.fields = (b"Cookie: " + cookie.split(b";")[0],)
+        assert (await client.send("POST", LOGOUT, body, access=""))[0] == 205
 
 
 async def test_with_cookie_proof_a_logout_takes_the_cookie_back(tmp_path: Path) -> None:
