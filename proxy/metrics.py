@@ -64,7 +64,11 @@ _LIMITS: Final = {
 }
 """The limit that an error of Segue's own says was reached, by the error's label."""
 
-_SOCKET_LIMITS: Final = ("frame", "message", "fragments", "control_frames", "buffer")
+_CONNECTION_LIMITS: Final = (
+    *("frame", "message", "fragments", "control_frames", "websocket_close"),
+    *("keepalive", "buffer"),
+)
+"""Those that no error tells of."""
 
 Samples = Iterable[tuple[tuple[str, ...], float]]
 
@@ -132,7 +136,7 @@ class Metrics(Collector):
         sockets: WebSockets opened, by cohort.
         handshakes: by cohort and result.
         closes: Close frames of WebSockets by side and code.
-        limits: how often a limit of WebSockets was reached, by its name.
+        limits: how often a limit was reached that no error tells of, by its name.
         bytes: by direction and protocol, of what has ended.
     """
 
@@ -143,7 +147,7 @@ class Metrics(Collector):
         self.sockets: Counter[str] = Counter()
         self.handshakes: Counter[tuple[str, str]] = Counter()
         self.closes: Counter[tuple[str, str]] = Counter()
-        self.limits = dict.fromkeys(_SOCKET_LIMITS, 0)
+        self.limits = dict.fromkeys(_CONNECTION_LIMITS, 0)
         self.bytes: Counter[tuple[str, str]] = Counter()
         self._timings: dict[tuple[str, str], Timings] = {}
         self._messages: dict[tuple[str, str, Direction], MessageCounts] = {}
@@ -163,7 +167,7 @@ class Metrics(Collector):
         return counts
 
     def count_limit(self, limit: str) -> None:
-        """Count that a limit of WebSockets was reached: one of the attribute `limits`."""
+        """Count that a limit of connections was reached: one of the attribute `limits`."""
         self.limits[limit] += 1
 
     def timings(self, cohort: str, protocol: str) -> Timings:
@@ -285,8 +289,10 @@ class Metrics(Collector):
                 "How often a limit of the configuration was reached: `headers` (431), `body` (413),"
                 " `client_time` (408), `upstream_time` (504), `connections` (503; also while"
                 " draining), `connections_per_address` (503), `origin` (403); of WebSockets"
-                " `frame`, `message`, `fragments` (1009), `control_frames` (1008); and `buffer`"
-                " (a side was not read until the other took what waited).",
+                " `frame`, `message`, `fragments` (1009), `control_frames` (1008),"
+                " `websocket_close` (cut, as it did not end in time); `keepalive` (closed, as no"
+                " request came, or cut, as a response was not taken); and `buffer` (a side was not"
+                " read until the other took what waited).",
                 ("limit",),
                 self._limits_hit,
             ),

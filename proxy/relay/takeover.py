@@ -180,7 +180,10 @@ class ClientConnection(RequestHandler):
         if self._partial and not self._discarding:
             self._listener.refuse(self, RequestTimeout("the head of the request took too long"))
             self._discard()
-        elif self.transport is not None and (self.writing_paused or self.transport.is_closing()):
+            return
+        if not self._discarding:
+            self._listener.on_limit("keepalive")
+        if self.transport is not None and (self.writing_paused or self.transport.is_closing()):
             self.abort()
         else:
             self._finish()

@@ -280,6 +280,7 @@ class Relay:
         elif self._unsent() < self._backlog:
             self._wait()
         else:
+            self.on_limit("websocket_close")
             self.abort()
 
     def _unsent(self) -> int:

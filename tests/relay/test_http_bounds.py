@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import aiohttp
@@ -125,6 +125,59 @@ async def test_head_that_begins_behind_a_request_has_the_time_of_a_head() -> Non
             assert (await peer.read_response())[1] == b"ok"
             assert status_of(await peer.read_all()) == 408
         assert await limited(proxy, "client_time") == 1
+
+
+# The time between requests.
+
+
+@pytest.mark.parametrize("requests", [0, 1], ids=["before the first request", "behind one"])
+async def test_a_client_that_asks_nothing_is_let_go_and_counted(requests: int) -> None:
+    env = {"SEGUE_TIMEOUTS__HEADER": "100ms", "SEGUE_TIMEOUTS__KEEPALIVE": "100ms"}
+    async with raw_server(answering(OK)) as server, segue(server.url, env) as proxy:
+        async with proxy.client() as peer:
+            if requests:
+                await peer.send(GET)
+                assert (await peer.read_response())[1] == b"ok"
+            assert await peer.read_all() == b""
+        assert await limited(proxy, "keepalive") == 1
+        assert await limited(proxy, "client_time") == 0
+
+
+async def test_a_client_that_leaves_by_itself_reaches_no_limit() -> None:
+    async with raw_server(answering(OK)) as server, segue(server.url) as proxy:
+        async with proxy.client() as peer:
+            await peer.send(GET)
+            assert (await peer.read_response())[1] == b"ok"
+        async with asyncio.timeout(PATIENCE):
+            while await proxy.metric("segue_open_connections", kind="http"):  # noqa: ASYNC110 (as above)
+                await asyncio.sleep(0.01)
+        assert await limited(proxy, "keepalive") == 0
+
+
+async def test_a_client_that_takes_nothing_of_its_response_is_cut_and_counted() -> None:
+    size = 64 << 20
+
+    async def script(peer: RawPeer) -> None:
+        await peer.read_head()
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+        with suppress(ConnectionError):
+            for _ in range(64):
+                await peer.send(bytes(1 << 20))
+
+    env = {"SEGUE_TIMEOUTS__KEEPALIVE": "100ms"}
+    async with raw_server(script) as server, segue(server.url, env) as proxy:
+        async with proxy.client() as peer:
+            await peer.send(GET)
+            async with asyncio.timeout(PATIENCE):
+                while not await limited(proxy, "keepalive"):  # noqa: ASYNC110 (a counter is read, nothing tells)
+                    await asyncio.sleep(0.05)
+            # What the kernel holds still arrives, and then the connection breaks off.
+            taken = 0
+            with suppress(ConnectionError):
+                while data := await peer.reader.read(1 << 20):
+                    taken += len(data)
+            assert taken < size
+        assert await limited(proxy, "keepalive") == 1
 
 
 # The body.

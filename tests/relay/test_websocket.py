@@ -278,6 +278,7 @@ async def test_a_side_that_never_answers_a_close_frame_is_given_up(side: str) ->
         await other.ended()
         await one.ended()
         await gone(pair.segue)
+        assert await pair.segue.metric("segue_limits_hit_total", limit="websocket_close") == 1
 
 
 @pytest.mark.parametrize("side", SIDES)
