@@ -166,6 +166,16 @@ class StoreAway(Unavailable):
     title = "Session store unavailable"
 
 
+class RecordUnreadable(StoreAway):
+    """The store answered with a record that is damaged, or of a later version of Segue.
+
+    Of that session nothing can be said; the store is there for all others.
+    """
+
+    label = "record_unreadable"
+    title = "Session cannot be read"
+
+
 class StoreFull(Unavailable):
     """The store holds as many sessions as it may; nothing was changed."""
 

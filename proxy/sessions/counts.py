@@ -44,6 +44,7 @@ class Counts:
         open: sessions in the store, of all processes, when it was asked last.
         unsaved: sessions whose newest tokens are in memory only.
         up: whether the store answered when it was asked last.
+        unreadable: answers of the store with a record that is damaged, or of a later version.
     """
 
     def __init__(self) -> None:
@@ -57,6 +58,7 @@ class Counts:
         self.open = 0
         self.unsaved = 0
         self.up = True
+        self.unreadable = 0
 
     def show(self, metrics: Metrics) -> None:
         """Put it on the page."""
@@ -138,5 +140,13 @@ class Counts:
                 "1 if the session store answered when it was asked last, else 0.",
                 (),
                 lambda: [((), self.up)],
+            ),
+            Family(
+                "counter",
+                "segue_session_records_unreadable",
+                "Answers of the store with a record that is damaged, or of a later version: that"
+                " session is neither renewed nor ended, the others are not concerned.",
+                (),
+                lambda: [((), self.unreadable)],
             ),
         )

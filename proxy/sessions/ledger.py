@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final, ParamSpec, TypeVar
 
 from proxy import renewal
-from proxy.errors import SessionUnavailable, StoreAway, StoreFull
+from proxy.errors import RecordUnreadable, SessionUnavailable, StoreAway, StoreFull
 from proxy.renewal import Rules
 from proxy.sealing import Sealer, Unsealable
 from proxy.sessions.counts import Counts
@@ -180,6 +180,7 @@ class Ledger:
         """What the store answers; whether it does is remembered.
 
         Raises:
+            RecordUnreadable: it does, with a record that nobody can read; others are not concerned.
             StoreAway: it does not, or did not a moment ago.
         """
         now = asyncio.get_running_loop().time()
@@ -187,6 +188,9 @@ class Ledger:
             raise StoreAway("the session store did not answer a moment ago")
         try:
             reply = await ask(*args, **kwargs)
+        except RecordUnreadable:
+            self.counts.unreadable += 1
+            raise
         except StoreAway:
             self.counts.up = False
             now = asyncio.get_running_loop().time()

@@ -9,7 +9,7 @@ from typing import Final
 from structlog.typing import FilteringBoundLogger
 
 from proxy import renewal
-from proxy.errors import StoreAway
+from proxy.errors import RecordUnreadable, StoreAway
 from proxy.sessions.counts import Trigger
 from proxy.sessions.known import Known
 from proxy.sessions.ledger import Ledger
@@ -87,8 +87,9 @@ class Upkeep:
 
     async def _put_back(self, sessions: list[Known]) -> None:
         for known in sessions:
-            await self._ledger.reread(known)
-            self._ledger.saved(known)
+            with suppress(RecordUnreadable):  # The next one may be in order.
+                await self._ledger.reread(known)
+                self._ledger.saved(known)
 
     async def _keep_sockets(self) -> None:
         """Renew sessions whose WebSockets are all that uses them, before it is too late."""
@@ -99,10 +100,11 @@ class Upkeep:
             if loop.time() >= known.note_at:
                 known.note_at = loop.time() + min(_USED, max(known.over - now, 0) / 2)
                 record = known.record
-                await ledger.asked(
-                    ledger.store.touch, record.session, now, record.version, record.cohort
-                )
-                await ledger.reread(known)
+                with suppress(RecordUnreadable):
+                    await ledger.asked(
+                        ledger.store.touch, record.session, now, record.version, record.cohort
+                    )
+                    await ledger.reread(known)
             if now >= renewal.socket_due(known.record) and loop.time() >= known.resume:
                 due.append(known)
         for begin in range(0, len(due), _AT_ONCE):

@@ -23,7 +23,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from proxy.errors import StoreAway
+from proxy.errors import RecordUnreadable
 from proxy.values import HandleKind
 
 MAX_HANDLES: Final = 64
@@ -232,14 +232,14 @@ def decode(data: bytes) -> Record:
     """The record that `encode` wrote.
 
     Raises:
-        StoreAway: this is none.
+        RecordUnreadable: this is none.
     """
     if data[:1] != _FORMAT or len(data) > MAX_RECORD:
-        raise StoreAway("the session store holds a record of an unknown format")
+        raise RecordUnreadable("the session store holds a record of an unknown format")
     try:
         return _decoder.decode(data[1:])
     except (msgspec.DecodeError, RecursionError):
-        raise StoreAway("the session store holds a damaged record") from None
+        raise RecordUnreadable("the session store holds a damaged record") from None
 
 
 def succeeding(record: Record, stored: Record | None) -> Record | None:

@@ -97,6 +97,27 @@ async def test_a_login_while_the_store_is_away_is_written_when_it_is_back(tmp_pa
             assert await client.get() == 200
 
 
+async def test_a_record_that_nobody_can_read_concerns_its_own_session_alone(tmp_path: Path) -> None:
+    storage = SqliteStorage(tmp_path)
+    settings = settings_of_a_fleet()
+    async with authority() as server:
+        async with proxied(server, tmp_path, **settings) as proxy:
+            damaged = await logged_in(proxy)
+        storage.execute("UPDATE sessions SET body = x'01ff'")
+        async with proxied(server, tmp_path, **settings) as proxy:
+            server.access = SHORT
+            sound = await logged_in(proxy)
+            await asyncio.sleep(SHORT)
+            server.access = 3600
+            damaged.proxy = proxy
+            assert await damaged.get() == 200, "a valid token goes on as it is"
+            # At once: the store is not taken for one that is away.
+            assert await sound.get() == 200
+            assert await readiness(proxy) == (200, {"status": "ready"})
+            assert await proxy.metric("segue_session_records_unreadable_total") == 1
+            assert await proxy.metric("segue_store_up") == 1
+
+
 async def test_tokens_that_were_issued_while_the_store_went_are_not_lost(tmp_path: Path) -> None:
     storage = SqliteStorage(tmp_path)
     settings = settings_of_a_fleet()

@@ -78,15 +78,21 @@ class SqliteStorage(Storage):
         assert files
         return b"".join(file.read_bytes() for file in files)
 
-    def move_lease(self, session: str, *, by: float) -> None:
+    def execute(self, statement: str, *values: object) -> list[tuple[object, ...]]:
+        """Do something to the file as another program would; the rows that come of it."""
         connection = sqlite3.connect(self.path)
-        with connection:
-            connection.execute(
-                "UPDATE sessions SET held_from = held_from + ?, held_until = held_until + ?"
-                " WHERE session = ?",
-                (by, by, session),
-            )
-        connection.close()
+        try:
+            with connection:
+                return connection.execute(statement, values).fetchall()
+        finally:
+            connection.close()
+
+    def move_lease(self, session: str, *, by: float) -> None:
+        self.execute(
+            "UPDATE sessions SET held_from = held_from + ?, held_until = held_until + ?"
+            " WHERE session = ?",
+            *(by, by, session),
+        )
 
     @contextmanager
     def locked(self) -> Iterator[None]:

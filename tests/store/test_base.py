@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.errors import StoreAway
+from proxy.errors import RecordUnreadable, StoreAway
 from proxy.store.base import (
     MAX_HANDLES,
     MAX_RECORD,
@@ -60,7 +60,7 @@ def test_what_is_written_is_what_is_read(each: Record) -> None:
 @given(st.binary(max_size=200))
 def test_other_bytes_are_no_record(data: bytes) -> None:
     for each in (data, b"\x01" + data):
-        with pytest.raises(StoreAway, match=r"unknown format|damaged"):
+        with pytest.raises(RecordUnreadable, match=r"unknown format|damaged"):
             decode(each)
 
 

@@ -14,7 +14,7 @@ import pytest
 import redis
 import trustme
 
-from proxy.errors import StoreAway
+from proxy.errors import RecordUnreadable, StoreAway
 from proxy.store.base import Store
 from proxy.store.redis import RedisStore
 from tests.conftest import LOOPS
@@ -175,7 +175,7 @@ async def test_a_damaged_record_is_told(redis_server: RedisServer) -> None:
         await store.save(record())
         with connected(redis_server) as client:
             client.hset(f"segue:session:{session_of(1)}", "body", b"\x01\xff")
-        with pytest.raises(StoreAway, match="damaged record"):
+        with pytest.raises(RecordUnreadable, match="damaged record"):
             await store.load(session_of(1))
 
 

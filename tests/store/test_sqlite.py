@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from proxy.errors import ConfigError, StoreAway
+from proxy.errors import ConfigError, RecordUnreadable, StoreAway
 from proxy.store.file import VERSION
 from proxy.store.sqlite import SqliteStore
 from tests.store.records import NOW, record, session_of
@@ -110,8 +108,8 @@ async def test_a_damaged_record_is_told(sqlite: SqliteStorage) -> None:
     async with sqlite.opened() as store:
         await store.save(record())
         await store.save(record(2))
-        execute(sqlite.path, "UPDATE sessions SET body = x'01ff' WHERE session LIKE '%1'")
-        with pytest.raises(StoreAway, match="damaged record"):
+        sqlite.execute("UPDATE sessions SET body = x'01ff' WHERE session LIKE '%1'")
+        with pytest.raises(RecordUnreadable, match="damaged record"):
             await store.load(session_of(1))
         assert await store.load(session_of(2)) is not None
 
@@ -128,30 +126,21 @@ async def test_a_file_of_another_version_or_program_is_refused(
 ) -> None:
     async with sqlite.opened() as store:
         await store.save(record())
-    execute(sqlite.path, statement)
+    sqlite.execute(statement)
     with pytest.raises(ConfigError, match=told):
         store_at(sqlite.address)
 
 
 def test_a_database_of_another_program_is_left_alone(sqlite: SqliteStorage) -> None:
-    execute(sqlite.path, "CREATE TABLE theirs (id)")
+    sqlite.execute("CREATE TABLE theirs (id)")
     with pytest.raises(ConfigError, match="belongs to another program"):
         store_at(sqlite.address)
-    assert execute(sqlite.path, "SELECT name FROM sqlite_schema") == [("theirs",)]
-
-
-def execute(path: Path, statement: str) -> list[tuple[object, ...]]:
-    connection = sqlite3.connect(path)
-    try:
-        with connection:
-            return connection.execute(statement).fetchall()
-    finally:
-        connection.close()
+    assert sqlite.execute("SELECT name FROM sqlite_schema") == [("theirs",)]
 
 
 @pytest.mark.parametrize("journal", ["DELETE", "WAL"])
 def test_a_file_that_stays_locked_is_told_at_the_start(sqlite: SqliteStorage, journal: str) -> None:
-    execute(sqlite.path, f"PRAGMA journal_mode = {journal}")
+    sqlite.execute(f"PRAGMA journal_mode = {journal}")
     with sqlite.locked(), pytest.raises(ConfigError, match="is locked by another process"):
         store_at(sqlite.address, timeout=0.2)
 
