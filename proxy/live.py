@@ -25,7 +25,7 @@ from proxy.mapping.catalog import build as build_catalog
 from proxy.mapping.routes import Routes
 from proxy.overrides import Kind, Override, applied, attributed, from_environment
 from proxy.selection import VersionRules
-from proxy.settings import CohortSettings, Mappings, ReliefRoute
+from proxy.settings import CohortSettings, Limits, Mappings, ReliefRoute
 from proxy.values import VersionSource
 
 MAX_FILE: Final = 4 * 1024 * 1024
@@ -44,8 +44,10 @@ _DECLARED: Final[Mapping[tuple[str, ...], Kind]] = {
     ("cohorts",): Kind.LIST,
     ("mappings",): Kind.SECTION,
     ("mappings", "directory"): Kind.SCALAR,
+    ("limits",): Kind.SECTION,
+    ("limits", "json_depth"): Kind.SCALAR,
 }
-_DECLARED_VARIABLES: Final = ("SEGUE_COHORTS", "SEGUE_MAPPINGS")
+_DECLARED_VARIABLES: Final = ("SEGUE_COHORTS", "SEGUE_MAPPINGS", "SEGUE_LIMITS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,8 +263,9 @@ def _mappings(
         return None, []
     documents, problems = _read_mappings(base / place.directory, reader)
     cohorts = _sound(tuple[CohortSettings, ...], data.get("cohorts") or ()) or ()
+    limits = _sound(Limits, data.get("limits") or {}) or Limits()
     try:
-        return build_catalog(documents, _bindings(cohorts, document)), problems
+        return build_catalog(documents, _bindings(cohorts, document), limits.json_depth), problems
     except ConfigError as error:
         return None, [*problems, *attributed(error.problems, overrides)]
 
@@ -290,7 +293,7 @@ def _bindings(cohorts: Iterable[CohortSettings], document: Document) -> dict[str
 
 
 def _declared(env: Mapping[str, str], reader: _Reader) -> list[Override]:
-    """The overrides that say which mappings there are; their faults are reported elsewhere."""
+    """The overrides of what mappings are made from; their faults are reported elsewhere."""
     relevant = {name: text for name, text in env.items() if name.startswith(_DECLARED_VARIABLES)}
     return from_environment(relevant, _DECLARED, reader.named)[0]
 

@@ -39,6 +39,7 @@ from proxy.notation import Address
 from proxy.selection import VersionRules
 from proxy.session_settings import Sessions, Store
 from proxy.upstream_settings import Upstream
+from proxy.values import MAX_DEPTH
 from proxy.versions import Cohort, Cohorts
 
 
@@ -248,6 +249,8 @@ class Limits(Section):
         frame: of a WebSocket frame.
         message: of a WebSocket message; one that a mapping may rewrite is held until it is whole.
         fragments: the number of frames of one WebSocket message.
+        json_depth: how many objects and arrays of what a mapping may rewrite stand inside each
+            other; what is nested deeper is the mapping's `on_error`.
         control_frames: a second, from each side of a WebSocket; ten times that many at once.
         buffer: what waits to be written, for each connection and direction, before reading stops.
         connections: the number of clients connected at the same time.
@@ -266,6 +269,7 @@ class Limits(Section):
     frame: Annotated[Size, Field(ge=KIB, le=1024 * MIB)] = 16 * MIB
     message: Annotated[Size, Field(ge=KIB, le=1024 * MIB)] = 16 * MIB
     fragments: Annotated[Count, Field(ge=1, le=1_000_000)] = 65_536
+    json_depth: Annotated[Count, Field(ge=1, le=1_000_000)] = MAX_DEPTH
     control_frames: Annotated[Count, Field(ge=1, le=1_000_000)] = 100
     buffer: Annotated[Size, Field(ge=KIB, le=64 * MIB)] = 64 * KIB
     connections: Annotated[Count, Field(ge=1, le=1_000_000)] = 10_000

@@ -8,6 +8,10 @@ from typing import Final
 NONE: Final = "none"
 """The label value that stands for "no cohort" and "no mapping"."""
 
+MAX_DEPTH: Final = 1_000
+"""How many objects and arrays stand inside each other in a message that is mapped, unless the
+configuration says otherwise. Python's own `json` reads and writes no more."""
+
 
 class Direction(StrEnum):
     """Which way a message travels."""

@@ -96,6 +96,7 @@ def test_the_defaults() -> None:
         "frame": 16_777_216,
         "message": 16_777_216,
         "fragments": 65_536,
+        "json_depth": 1000,
         "control_frames": 100,
         "buffer": 65_536,
         "connections": 10_000,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.errors import ConfigError, Problem
+from proxy.errors import ConfigError, MappingFailure, Problem
 from proxy.live import MAX_FILE, Stamp, load, needs_restart, retained, stamp
 from proxy.versions import Version
 from tests.rig import ROOT
@@ -139,6 +139,23 @@ def test_binding_in_the_environment_is_blamed_on_its_variable(config: Path) -> N
     cohorts = "[{name: modern, versions: '>=2', websocket: {to_client: [nowhere]}}]"
     [problem] = problems_of(config, {"SEGUE_COHORTS": cohorts})
     assert (problem.file, problem.line) == ("SEGUE_COHORTS", 0)
+
+
+@pytest.mark.parametrize("by_variable", [False, True])
+def test_how_deep_messages_may_be_is_configured(config: Path, by_variable: bool) -> None:
+    env = {"SEGUE_LIMITS__JSON_DEPTH": "3"} if by_variable else {}
+    if not by_variable:
+        config.write_text(f"{config.read_text()}\nlimits: {{json_depth: 3}}\n")
+    program = load(config, env, {}).catalog.for_cohort("modern").to_client
+    assert program is not None
+    assert program.apply(b'{"kind": "jobStatus", "n": [[1]]}') is not None
+    with pytest.raises(MappingFailure, match="deeper than 3 levels"):
+        program.apply(b'{"kind": "jobStatus", "n": [[[1]]]}')
+
+
+def test_a_wrong_limit_of_depth_is_told_once(config: Path) -> None:
+    [problem] = problems_of(config, {"SEGUE_LIMITS__JSON_DEPTH": "0"})
+    assert (problem.file, problem.path) == ("SEGUE_LIMITS__JSON_DEPTH", "limits.json_depth")
 
 
 @pytest.mark.parametrize("mappings", ["mappings: 1", "mappings: {directory: []}", "- a list"])

@@ -15,7 +15,7 @@ from proxy.mapping.compiler import compile_mapping
 from proxy.mapping.engine import Program
 from proxy.mapping.inverse import Irreversible, invert
 from proxy.mapping.routes import NO_PROGRAMS, Programs, RoutePrograms, Routes, check_pattern
-from proxy.values import Channel, Direction
+from proxy.values import MAX_DEPTH, Channel, Direction
 
 __all__ = [
     "NO_PROGRAMS",
@@ -114,12 +114,17 @@ class Catalog:
         return NO_PROGRAMS if name is None else self.programs.get(name, NO_PROGRAMS)
 
 
-def build(documents: Sequence[Document], bindings: Mapping[str, CohortBinding]) -> Catalog:
+def build(
+    documents: Sequence[Document],
+    bindings: Mapping[str, CohortBinding],
+    deepest: int = MAX_DEPTH,
+) -> Catalog:
     """Compile mapping files and bind them to cohorts.
 
     Args:
         documents: the parsed files, one mapping each.
         bindings: by the cohort's name.
+        deepest: how many objects and arrays of a message may stand inside each other.
 
     Raises:
         ConfigError: with everything that is wrong in any of the files and bindings.
@@ -140,7 +145,7 @@ def build(documents: Sequence[Document], bindings: Mapping[str, CohortBinding]) 
 
     def program(names: tuple[str, ...]) -> Program | None:
         if names and names not in programs:
-            programs[names] = Program([entries[name].link for name in names])
+            programs[names] = Program([entries[name].link for name in names], deepest)
         return programs.get(names)
 
     bound = {
@@ -151,7 +156,7 @@ def build(documents: Sequence[Document], bindings: Mapping[str, CohortBinding]) 
         )
         for cohort, binding in bindings.items()
     }
-    alone = {name: Program([entry.link]) for name, entry in entries.items()}
+    alone = {name: Program([entry.link], deepest) for name, entry in entries.items()}
     return Catalog(tuple(entries), bound, alone)
 
 

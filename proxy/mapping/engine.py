@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from sys import maxsize
 
 from proxy.errors import MappingFailure
+from proxy.mapping.depth import nests_deeper
 from proxy.mapping.links import Link, Rewrite, Room
 from proxy.mapping.objects import Object, close_list, close_object, open_list, open_object
 from proxy.mapping.trace import Trace, trace
-from proxy.values import NONE, Channel
+from proxy.values import MAX_DEPTH, NONE, Channel
 
 
 class Program:
@@ -26,13 +27,29 @@ class Program:
             them; None where it lists none.
     """
 
-    __slots__ = ("_links", "_run", "apply", "channel", "direction", "kind_of", "name", "rules")
+    __slots__ = (
+        "_deepest",
+        "_links",
+        "_run",
+        "apply",
+        "channel",
+        "direction",
+        "kind_of",
+        "name",
+        "rules",
+    )
 
     apply: Rewrite
 
-    def __init__(self, links: Sequence[Link]) -> None:
-        """Compose links, at least one, all of one direction and channel."""
+    def __init__(self, links: Sequence[Link], deepest: int = MAX_DEPTH) -> None:
+        """Compose links, at least one, all of one direction and channel.
+
+        Args:
+            links: in the order in which they are applied.
+            deepest: how many objects and arrays of a message may stand inside each other.
+        """
         self._links = tuple(links)
+        self._deepest = deepest
         self.name = "+".join(link.mapping for link in links)
         self.channel = links[0].channel
         self.direction = links[0].direction
@@ -42,7 +59,7 @@ class Program:
         )
         self._run = links[0].run if len(links) == 1 else self._run_chain
         shortcut = links[0].shortcut if len(links) == 1 else None
-        self.apply = self.rewrite if shortcut is None else shortcut(self.rewrite)
+        self.apply = self.rewrite if shortcut is None else shortcut(self.rewrite, deepest)
 
     def rewrite(self, message: bytes) -> tuple[bytes, ...] | None:
         """Rewrite one message, or one body.
@@ -57,8 +74,11 @@ class Program:
 
         Raises:
             MappingFailure: a rule matched and could not be carried out; or the message is not
-                UTF-8, which the first mapping's `on_error` decides about, under the rule `none`.
+                UTF-8, or nested too deep, which the first mapping's `on_error` decides about,
+                under the rule `none`.
         """
+        if nests_deeper(message, self._deepest):
+            raise self._refusal(f"nested deeper than {self._deepest} levels")
         members = open_object(message)
         if members is None:
             return self._apply_to_another(message)
@@ -78,9 +98,12 @@ class Program:
         try:
             message.decode()
         except UnicodeDecodeError:
-            first = self._links[0]
-            raise MappingFailure(first.mapping, NONE, "not UTF-8", first.on_error) from None
+            raise self._refusal("not UTF-8") from None
         return self._apply_to_list(message) if self.channel is Channel.HTTP else None
+
+    def _refusal(self, why: str) -> MappingFailure:
+        first = self._links[0]
+        return MappingFailure(first.mapping, NONE, why, first.on_error)
 
     def _apply_to_list(self, body: bytes) -> tuple[bytes, ...] | None:
         elements = open_list(body)

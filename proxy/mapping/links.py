@@ -26,8 +26,9 @@ Operation = Callable[[Object], tuple[Object, ...] | None]
 Rewrite = Callable[[bytes], tuple[bytes, ...] | None]
 """What `Program.rewrite` is: see there."""
 
-Shortcut = Callable[[Rewrite], Rewrite]
-"""Gives a shorter way to the same; it hands what it cannot do to the general one."""
+Shortcut = Callable[[Rewrite, int], Rewrite]
+"""Gives a shorter way to the same. The general one is handed what it cannot do, and what is nested
+deeper than so many levels."""
 
 Reason = Callable[[Object], str | None]
 """Says why a message does not match; None where it does."""

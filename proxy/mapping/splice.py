@@ -16,6 +16,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from proxy.mapping import actions
+from proxy.mapping.depth import nests_deeper
 from proxy.mapping.links import Rewrite, Shortcut
 from proxy.mapping.literals import encode
 
@@ -57,16 +58,8 @@ def compile_splice(
     if len(others) == len(plain):
         return None
 
-    def heads(opening: bytes) -> dict[bytes, bytes | None]:
-        # Set to what it was, a message passes.
-        return {
-            value: None if pair[0] == pair[1] else opening[:-1] + pair[1]
-            for value, pair in plain.items()
-            if pair is not None
-        }
-
     spaced, compact = b"{" + key + b': "', b"{" + key + b':"'
-    spaced_heads, compact_heads = heads(spaced), heads(compact)
+    spaced_heads, compact_heads = _heads(spaced, plain), _heads(compact, plain)
     spaced_length, compact_length = len(spaced), len(compact)
     # Keys are compared as they are read, so that an escaped spelling is found too.
     rest_of: Any = msgspec.defstruct(
@@ -74,7 +67,7 @@ def compile_splice(
     )
     read = msgspec.json.Decoder(rest_of).decode
 
-    def shortcut(general: Rewrite) -> Rewrite:
+    def shortcut(general: Rewrite, deepest: int) -> Rewrite:
         def splice(message: bytes) -> tuple[bytes, ...] | None:
             if message.startswith(spaced):
                 start, known = spaced_length, spaced_heads
@@ -85,6 +78,8 @@ def compile_splice(
             end = message.find(_QUOTE, start)
             value = message[start:end]
             if value not in known and (undecided or value in others or b"\\" in value):
+                return general(message)
+            if len(message) > deepest and nests_deeper(message, deepest):
                 return general(message)
             rest = message[end + 1 :]
             try:
@@ -101,3 +96,14 @@ def compile_splice(
         return splice
 
     return shortcut
+
+
+def _heads(
+    opening: bytes, plain: Mapping[bytes, tuple[bytes, bytes] | None]
+) -> dict[bytes, bytes | None]:
+    # Set to what it was, a message passes.
+    return {
+        value: None if pair[0] == pair[1] else opening[:-1] + pair[1]
+        for value, pair in plain.items()
+        if pair is not None
+    }

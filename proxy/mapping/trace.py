@@ -15,7 +15,7 @@ from typing import Final
 from proxy.errors import MappingFailure
 from proxy.mapping.links import Link, Unable, each
 from proxy.mapping.objects import Object, close_object, open_list, open_object
-from proxy.values import Channel, OnError
+from proxy.values import NONE, Channel, OnError
 
 MAX_PASSES: Final = 100
 """How many passes are told of one message."""
@@ -139,7 +139,6 @@ def trace(
         message: as it came.
         apply: what the program does with it in earnest; it decides about the outcome.
     """
-    passes = tuple(islice(_passes(links, message), MAX_PASSES + 1))
     outcome, failure = Outcome.PASSED, None
     messages: tuple[bytes, ...] = (message,)
     try:
@@ -150,6 +149,9 @@ def trace(
     else:
         if result is not None:
             outcome, messages = Outcome.MAPPED if result else Outcome.DROPPED, result
+    # What fails under no rule is refused before any is asked.
+    asked = failure is None or failure.rule != NONE
+    passes = tuple(islice(_passes(links, message), MAX_PASSES + 1)) if asked else ()
     return Trace(
         program,
         message,

@@ -120,9 +120,15 @@ def test_invariant_8_frame_beyond_the_limit_is_refused(
     assert "larger than 1024 bytes" in explain("--frame", "-", code=1)
 
 
-@pytest.mark.parametrize("frame", ["", "hello", "[1]", '{"a": }', '{"kind":' * 3000])
+@pytest.mark.parametrize("frame", ["", "hello", "[1]", '{"a": }', '{"kind":' * 900])
 def test_frame_that_is_nothing_to_map_passes(explain: Any, frame: str) -> None:
     assert "passed as it came" in explain("--client-version", "2", "--frame", frame)
+
+
+def test_a_frame_nested_too_deep_is_told_with_what_is_sent(explain: Any) -> None:
+    said = explain("--client-version", "2", "--frame", '{"kind":' * 3000)
+    assert "failed: the original is sent (on_error: pass)" in said
+    assert "it is nested deeper than 1000 levels" in said
 
 
 def test_frame_that_is_no_text_fails_as_its_mapping_says(explain: Any) -> None:
