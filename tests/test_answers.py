@@ -8,12 +8,13 @@ from io import BytesIO
 
 import pytest
 
-from proxy.answers import problem
+from proxy.answers import problem, reply
 from proxy.errors import (
     ClientError,
     ClientGone,
     MethodNotAllowed,
     SegueError,
+    SessionEnded,
     Unavailable,
     UpstreamTimeout,
 )
@@ -77,6 +78,35 @@ def test_a_refused_method_is_told_which_are_allowed() -> None:
 def test_an_unavailable_service_says_when_to_come_back() -> None:
     assert parsed(Unavailable())[1]["Retry-After"] == "1"
     assert parsed(UpstreamTimeout())[1]["Retry-After"] is None
+
+
+def test_the_end_of_a_session_is_told_as_the_server_tells_it() -> None:
+    status_line, fields, body = parsed(SessionEnded())
+    assert status_line == b"HTTP/1.1 401 Unauthorized\r\n"
+    assert json.loads(body)["code"] == "token_not_valid"
+    assert fields["WWW-Authenticate"] == 'Bearer realm="api"'
+    assert "code" not in json.loads(parsed(ClientError())[2])
+    assert parsed(ClientError())[1]["WWW-Authenticate"] is None
+
+
+@pytest.mark.parametrize(("persistent", "value"), [(True, "keep-alive"), (False, "close")])
+def test_a_reply_has_its_fields_and_its_body(persistent: bool, value: str) -> None:
+    given = [(b"Set-Cookie", b"a=1"), (b"Set-Cookie", b"b=2")]
+    stream = BytesIO(reply(200, given, b'{"a":1}', "abc-1", persistent=persistent))
+    assert stream.readline() == b"HTTP/1.1 200 OK\r\n"
+    assert parse_headers(stream).items() == [
+        ("Set-Cookie", "a=1"),
+        ("Set-Cookie", "b=2"),
+        ("Content-Length", "7"),
+        ("X-Request-Id", "abc-1"),
+        ("Connection", value),
+    ]
+    assert stream.read() == b'{"a":1}'
+
+
+def test_a_reply_cannot_be_made_to_have_another_field() -> None:
+    with pytest.raises(ValueError, match="line break"):
+        reply(200, [(b"X-A", b"1\r\nX-B: 2")], b"", "abc-1", persistent=True)
 
 
 def test_a_status_without_a_phrase_is_still_a_status_line() -> None:

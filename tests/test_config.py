@@ -123,6 +123,7 @@ upstream:
   tls: {ca_file: ca.pem, server_name: internal, verify: false}
   preserve_host: false
   connections: 8
+  health: {path: /ready, host: "app.example.com:8080"}
 versions:
   default: 1.10
   sources: [cookie, header]
@@ -144,6 +145,7 @@ cors: {origins: ["https://app.example.com"]}
 timeouts: {header: 500ms, drain: 0, idle: 1h, body: 2}
 limits: {message: 1MB, headers: 64}
 store: {url: "rediss://:secret@store", ca_file: ca.pem, keys: [KEY], sessions: 5, timeout: 1s}
+sessions: {paths: {login: [/login], refresh: /again, logout: /out}}
 log: {level: debug, format: json}
 """.replace("KEY", KEYS[0])
     )
@@ -155,12 +157,17 @@ log: {level: debug, format: json}
         ipaddress.ip_network("::1"),
     )
     assert config.upstream.tls.verify is False
+    assert config.upstream.health is not None
+    assert config.upstream.health.host == "app.example.com:8080"
+    paths = config.sessions.paths
+    assert (paths.login, paths.refresh, paths.logout) == (("/login",), "/again", "/out")
     assert config.versions.default == Version.parse("1.10") != Version.parse("1.1")
     assert config.versions.sources == (VersionSource.COOKIE, VersionSource.HEADER)
     assert config.cohorts[0].name == "2024"
     assert config.cohorts[0].websocket.to_client == ("a", "b")
     assert config.cohorts[0].websocket.to_server == ("c",)
-    assert (config.relief[0].name, config.relief[0].path) == ("job", "/api/jobs/{}/")
+    assert (config.relief[0].name, config.relief[0].pattern) == ("job", "/api/jobs/{}/")
+    assert config.relief[0].methods == {"GET"}
     route = config.cohorts[0].http[0]
     assert (route.path, route.methods) == ("/api/{}", ("GET",))
     assert (route.to_client, route.to_server) == (("d",), ("e",))
@@ -298,6 +305,12 @@ log: {level: LOUD}
         (MINIMAL + "versions: {sources: [default]}\n", "versions.sources[0]", "expected one of"),
         (MINIMAL + "versions: {sources: [[]]}\n", "versions.sources[0]", "expected one of"),
         (MINIMAL + "mappings: {directory: ''}\n", "mappings.directory", "at least 1"),
+        (
+            MINIMAL + "sessions: {paths: {refresh: '/api/token?x=1'}}\n",
+            "sessions.paths.refresh",
+            "without a query",
+        ),
+        (MINIMAL + "sessions: {paths: {login: [login]}}\n", "sessions.paths.login[0]", "a path"),
         (MINIMAL + "cors: {origins: '*'}\n", "cors.origins", "expected a list"),
         (MINIMAL + "cors: {origins: [null]}\n", "cors.origins[0]", "expected an origin"),
     ],

@@ -7,7 +7,14 @@ from collections.abc import Callable
 import pytest
 
 from proxy.errors import UpstreamError
-from proxy.handshake import accept, check_switch, is_upgrade, switch_response, upgrade_fields
+from proxy.handshake import (
+    accept,
+    check_switch,
+    is_upgrade,
+    may_open,
+    switch_response,
+    upgrade_fields,
+)
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -52,6 +59,29 @@ def test_only_a_get_that_names_websocket_in_both_fields_is_an_upgrade(
     fields = [(b"UPGRADE", value) for value in upgrade]
     fields += [(b"connection", value) for value in connection]
     assert is_upgrade(method, fields) is asked
+
+
+APP = b"https://app.example.com"
+
+
+@pytest.mark.parametrize(
+    ("told", "origins", "may"),
+    [
+        ([APP], [], True),
+        ([APP], ["*"], True),
+        ([APP], ["https://other.example.com", "https://app.example.com"], True),
+        ([], ["https://app.example.com"], True),
+        ([b"https://evil.example"], ["https://app.example.com"], False),
+        ([APP + b".evil.example"], ["https://app.example.com"], False),
+        ([b"null"], ["https://app.example.com"], False),
+        ([b"\xff"], ["https://app.example.com"], False),
+        ([APP, APP], ["https://app.example.com"], False),
+    ],
+)
+def test_only_pages_of_the_listed_origins_may_open(
+    told: list[bytes], origins: list[str], may: bool
+) -> None:
+    assert may_open([*REQUEST, *((b"ORIGIN", value) for value in told)], origins) is may
 
 
 def test_the_fields_to_add_offer_what_is_left_of_the_subprotocols() -> None:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.trace import Trace, carried, trace_of
+from proxy.headers import shape_of
+from proxy.trace import Trace, carried, has_trace, trace_of
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -18,6 +19,12 @@ REST = [(b"Host", b"example.com"), (b"User-Agent", b"test"), (b"X-Eleven-11", b"
 
 def bits(size: int) -> int:
     return random.Random(1).getrandbits(size)
+
+
+@pytest.mark.parametrize("name", [b"traceparent", b"TraceParent", b"tracestate"])
+def test_whether_there_is_anything_to_read_shows_in_the_names(name: bytes) -> None:
+    assert has_trace(shape_of([*REST, (name, b"anything")]))
+    assert not has_trace(shape_of([*REST, (name + b"s", b"anything")]))
 
 
 def is_valid(parent: bytes) -> bool:

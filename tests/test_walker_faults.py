@@ -172,3 +172,15 @@ def test_what_is_held_is_bounded_by_the_size_limit(cuts: list[float], sizes: lis
         walker.feed(chunk)
         # The frames, their payload, the frame in progress and its chunk, and what growing costs.
         assert buffered(walker) < 4 * 1.125 * (MAX_MESSAGE + 200) + len(chunk)
+
+
+@pytest.mark.parametrize(
+    ("head", "size"),
+    [(b"\x81\x7e\x00\x7d", 125), (b"\x81\x7f" + (200).to_bytes(8, "big"), 200)],
+)
+@_rewriters
+def test_a_whole_frame_whose_length_is_not_the_shortest_is_a_fault(
+    head: bytes, size: int, rewriter: Rewriter | None
+) -> None:
+    out, walker = walk(head + b"x" * size, rewriter=rewriter)
+    assert (out, walker.fault) == (b"", _NOT_SHORTEST)
