@@ -1,8 +1,9 @@
 """The part of the admin API that shows sessions and ends them: from this machine only, no tokens.
 
 `GET /sessions` is a page of the open ones, in the order of their names, with `next`, the name to go
-on `after`, where there are more. `DELETE /sessions/NAME` ends one, `POST /sessions/end` the next
-hundred of a `user`, with `next` as above. Times are seconds since 1970.
+on `after`, where there are more, and `unreadable`, the names of those whose records are damaged or
+of a later version. `DELETE /sessions/NAME` ends one, `POST /sessions/end` the next hundred of a
+`user`, with `next` as above. Times are seconds since 1970.
 """
 
 from __future__ import annotations
@@ -59,9 +60,12 @@ class SessionOrders:
     async def show(self, request: web.Request) -> web.StreamResponse:
         """Show a page of the open sessions."""
         page = asked(request, Page)
-        seen = await self._sessions.page(user=page.user, after=page.after, limit=page.limit)
-        following = seen[-1].record.session if len(seen) == page.limit else None
-        shown = {"sessions": [_shown(each) for each in seen], "next": following}
+        found = await self._sessions.page(user=page.user, after=page.after, limit=page.limit)
+        shown = {
+            "sessions": [_shown(each) for each in found.sessions],
+            "unreadable": found.unreadable,
+            "next": found.after or None,
+        }
         return web.json_response(shown, headers={"Cache-Control": "no-store"})
 
     async def end(self, request: web.Request) -> web.StreamResponse:

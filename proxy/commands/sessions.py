@@ -91,9 +91,10 @@ def run(options: argparse.Namespace) -> int:
 def _list(options: argparse.Namespace) -> None:
     where, now = admin_address(options), time.time()
     rows: list[tuple[str, ...]] = []
-    following = ""
+    following, unreadable = "", list[str]()
     for page in _pages(where, options):
         following = page.get("next") or ""
+        unreadable += page["unreadable"]
         for each in page["sessions"]:
             if options.json:
                 print(json.dumps(each))
@@ -107,6 +108,9 @@ def _list(options: argparse.Namespace) -> None:
             print(_line(row, widths))
     elif not options.json:
         print("no sessions")
+    if unreadable:
+        names = printable(", ".join(map(str, unreadable)))
+        print(f"damaged, or of a later version, and not shown: {names}", file=sys.stderr)
     if following:
         print(f"there are more: --after {printable(following)}", file=sys.stderr)
 
@@ -117,9 +121,9 @@ def _pages(where: Address, options: argparse.Namespace) -> Iterator[dict[str, An
         wanted = {"limit": min(left, _PAGE), "after": after, "user": options.user}
         query = urlencode({name: value for name, value in wanted.items() if value is not None})
         page = ask(where, "GET", f"/sessions?{query}")
-        page.setdefault("sessions", [])
+        page = {"sessions": [], "unreadable": [], **page}
         yield page
-        left -= len(page["sessions"])
+        left -= len(page["sessions"]) + len(page["unreadable"])
         after = page.get("next")
         if not after:
             return

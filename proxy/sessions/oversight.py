@@ -35,6 +35,21 @@ class Seen:
     websockets: int
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of the open sessions, in the order of their names.
+
+    Attributes:
+        sessions: those whose records could be read.
+        unreadable: the names of the others.
+        after: the name to go on after; empty where these were the last.
+    """
+
+    sessions: list[Seen]
+    unreadable: list[str]
+    after: str
+
+
 class Oversight:
     """Shows sessions, and ends them."""
 
@@ -42,7 +57,7 @@ class Oversight:
         self._ledger = ledger
         self._log = log
 
-    async def page(self, *, user: str | None, after: str, limit: int) -> list[Seen]:
+    async def page(self, *, user: str | None, after: str, limit: int) -> Page:
         """The open sessions in the store, page by page; see `Store.sessions`.
 
         Those that are over by age or idleness are among them until they are removed.
@@ -51,9 +66,10 @@ class Oversight:
             StoreAway: it does not answer.
         """
         ledger = self._ledger
-        records = await ledger.asked(ledger.store.sessions, user=user, after=after, limit=limit)
+        found = await ledger.asked(ledger.store.sessions, user=user, after=after, limit=limit)
+        ledger.counts.unreadable += len(found.unreadable)
         now, rules = ledger.clock(), ledger.rules()
-        return [
+        sessions = [
             Seen(
                 record,
                 now - record.created,
@@ -61,8 +77,9 @@ class Oversight:
                 renewal.over(record, rules),
                 0 if (known := ledger.memory.known(record.session)) is None else known.sockets,
             )
-            for record in records
+            for record in found.records
         ]
+        return Page(sessions, found.unreadable, found.after)
 
     async def end(self, session: str) -> bool | None:
         """End a session, as a logout does; the server is not told.
@@ -99,14 +116,15 @@ class Oversight:
             after: the name of the last session of the step before; empty for the first.
 
         Returns:
-            How many were ended, and the name to go on after; that is empty where none is left.
+            How many were ended, and the name to go on after; that is empty where none is left. A
+            record that cannot be read is left alone: its tokens lead nowhere.
 
         Raises:
             StoreAway, Unavailable: as `end`; those before are ended.
         """
         store = self._ledger.store
-        records = await self._ledger.asked(store.sessions, user=user, after=after, limit=AT_ONCE)
+        found = await self._ledger.asked(store.sessions, user=user, after=after, limit=AT_ONCE)
         ended = 0
-        for record in records:
+        for record in found.records:
             ended += bool(await self.end(record.session))
-        return ended, records[-1].session if len(records) == AT_ONCE else ""
+        return ended, found.after

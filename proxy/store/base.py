@@ -18,8 +18,9 @@ happened all the same; whoever needs to know loads the record again.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -118,6 +119,20 @@ class Record:
     purge_after: float
 
 
+class Page(NamedTuple):
+    """Some open sessions, in the order of their names.
+
+    Attributes:
+        records: those that could be read.
+        unreadable: the names of the others.
+        after: the name to go on after; empty where these were the last.
+    """
+
+    records: list[Record]
+    unreadable: list[str]
+    after: str
+
+
 class Store(Protocol):
     """Where records are kept. Every operation raises `StoreAway` where the store does not answer.
 
@@ -170,8 +185,10 @@ class Store(Protocol):
     async def release(self, session: str, owner: str) -> None:
         """Give a lease back, if it is this owner's."""
 
-    async def sessions(self, *, user: str | None, after: str, limit: int) -> list[Record]:
+    async def sessions(self, *, user: str | None, after: str, limit: int) -> Page:
         """A page of the open sessions, in the order of their names, those after `after`.
+
+        A record that cannot be read hides no other one.
 
         Args:
             user: only this one's, where it is not None.
@@ -240,6 +257,24 @@ def decode(data: bytes) -> Record:
         return _decoder.decode(data[1:])
     except (msgspec.DecodeError, RecursionError):
         raise RecordUnreadable("the session store holds a damaged record") from None
+
+
+def page_of(found: Iterable[tuple[str, Callable[[], Record]]], limit: int) -> Page:
+    """The page that these sessions make, each with its name and what reads its record.
+
+    Args:
+        found: no more than `limit`.
+        limit: how many there would be if there were enough.
+    """
+    page = Page([], [], "")
+    name, count = "", 0
+    for name, read in found:
+        count += 1
+        try:
+            page.records.append(read())
+        except RecordUnreadable:
+            page.unreadable.append(name)
+    return page._replace(after=name) if count == limit else page
 
 
 def succeeding(record: Record, stored: Record | None) -> Record | None:

@@ -12,7 +12,8 @@ import asyncio
 import ssl
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final, cast
+from functools import partial
+from typing import Any, Final
 
 from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -21,7 +22,7 @@ from redis.backoff import NoBackoff
 
 from proxy.errors import ConfigError, Problem, StoreAway, StoreFull
 from proxy.store import scripts
-from proxy.store.base import MAX_BATCH, Record, check_texts, decode, encode
+from proxy.store.base import MAX_BATCH, Page, Record, check_texts, decode, encode, page_of
 
 # The most special first: some are kinds of others.
 _REASONS: Final = (
@@ -138,11 +139,11 @@ class RedisStore:
     async def release(self, session: str, owner: str) -> None:
         await self._run(scripts.RELEASE, session, owner)
 
-    async def sessions(self, *, user: str | None, after: str, limit: int) -> list[Record]:
+    async def sessions(self, *, user: str | None, after: str, limit: int) -> Page:
         whose = () if user is None else (user,)
         most = min(limit, MAX_BATCH)
         found = await self._run(scripts.SESSIONS, after, most, *whose)
-        return [record for fields in found if (record := _record(fields)) is not None]
+        return page_of(((name.decode(), partial(_read, fields)) for name, fields in found), most)
 
     async def count(self) -> int:
         return int(await self._run(scripts.COUNT))
@@ -193,10 +194,12 @@ def _reason(error: Exception) -> str:
 
 
 def _record(fields: Any) -> Record | None:
-    if not fields or fields[0] is None:
-        return None
-    body, *others = cast("Sequence[bytes]", fields)
-    return _with(decode(body), others)
+    return None if not fields or fields[0] is None else _read(fields)
+
+
+def _read(fields: Sequence[bytes]) -> Record:
+    body, *others = fields
+    return _with(decode(body or b""), others)
 
 
 def _with(record: Record, fields: Sequence[bytes]) -> Record:

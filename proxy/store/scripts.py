@@ -163,7 +163,7 @@ local from = '-'
 if after ~= '' then from = '(' .. after end
 local found = {}
 for _, session in ipairs(redis.call('ZRANGEBYLEX', index, from, '+', 'LIMIT', 0, limit)) do
-    found[#found + 1] = read(session)
+    found[#found + 1] = {session, read(session)}
 end
 return found
 """

@@ -16,17 +16,20 @@ import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
 from proxy.errors import ConfigError, Problem, StoreAway, StoreFull
 from proxy.store.base import (
     MAX_BATCH,
+    Page,
     Record,
     check_texts,
     decode,
     encode,
     next_fence,
+    page_of,
     succeeding,
 )
 from proxy.store.file import connected, identity_of, is_passing, make, reason_of, transaction
@@ -36,6 +39,10 @@ _T = TypeVar("_T")
 _Row = tuple[bytes, float, str, str, int]
 
 _SELECT: Final = "SELECT body, used, version, cohort, fence FROM sessions"
+_LIST: Final = (
+    "SELECT body, used, version, cohort, fence, session FROM sessions"
+    " WHERE ended IS NULL AND session > ?"
+)
 
 
 class SqliteStore:
@@ -158,18 +165,18 @@ class SqliteStore:
 
         await self._call(work)
 
-    async def sessions(self, *, user: str | None, after: str, limit: int) -> list[Record]:
-        everybody = _SELECT + " WHERE ended IS NULL AND session > ? ORDER BY session LIMIT ?"
-        one = _SELECT + " WHERE ended IS NULL AND session > ? AND user = ? ORDER BY session LIMIT ?"
+    async def sessions(self, *, user: str | None, after: str, limit: int) -> Page:
+        everybody = _LIST + " ORDER BY session LIMIT ?"
+        one = _LIST + " AND user = ? ORDER BY session LIMIT ?"
+        most = min(limit, MAX_BATCH)
 
-        def work(connection: sqlite3.Connection) -> list[Record]:
-            most = min(limit, MAX_BATCH)
+        def work(connection: sqlite3.Connection) -> Page:
             rows = (
                 connection.execute(everybody, (after, most))
                 if user is None
                 else connection.execute(one, (after, user, most))
             )
-            return [_record(row) for row in rows]
+            return page_of(((row[-1], partial(_record, row[:-1])) for row in rows), most)
 
         return await self._call(work)
 

@@ -15,6 +15,7 @@ from proxy.commands.sessions import span
 from proxy.sessions import oversight
 from tests.rig import RawPeer, Segue, answering, raw_server, segue
 from tests.sessions.authority import Authority, Client, authority, proxied, response
+from tests.store.storages import SqliteStorage
 
 
 async def segue_sessions(proxy: Segue, *arguments: str) -> int:
@@ -69,6 +70,32 @@ async def test_list_as_json_goes_on_over_pages_and_says_where_it_stopped(
         assert await segue_sessions(proxy, "list", "--json", "--after", names[2]) == 0
         out = capsys.readouterr().out
         assert [json.loads(line)["session"] for line in out.splitlines()] == names[3:]
+
+
+async def test_a_record_that_cannot_be_read_hides_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "_PAGE", 2)
+    async with authority() as server, proxied(server, tmp_path) as proxy:
+        for _ in range(5):
+            await logged_in(server, proxy)
+        await segue_sessions(proxy, "list", "--json")
+        shown = capsys.readouterr().out.splitlines()
+        names = [json.loads(line)["session"] for line in shown]
+        damaged = [names[0], *names[2:4]]  # The first, and a whole page.
+        for name in damaged:
+            SqliteStorage(tmp_path).execute(
+                "UPDATE sessions SET body = x'01ff' WHERE session = ?", name
+            )
+        assert await segue_sessions(proxy, "list", "--json") == 0
+        out, err = capsys.readouterr()
+        left = [json.loads(line)["session"] for line in out.splitlines()]
+        assert left == [names[1], names[4]]
+        told = ", ".join(damaged)
+        assert err == f"damaged, or of a later version, and not shown: {told}\n"
+        assert await segue_sessions(proxy, "end-user", "7") == 0
+        assert capsys.readouterr().out == "2 ended\n"
+        assert await proxy.metric("segue_session_records_unreadable_total") > 0
 
 
 async def test_end_ends_one_and_end_user_the_others(

@@ -50,7 +50,7 @@ async def test_a_renewal_after_two_days_counts_as_older_than_a_day(tmp_path: Pat
     async with authority(access=SHORT) as server, proxied(server, tmp_path) as proxy:
         old, new = await logged_in(proxy), await logged_in(proxy)
         store = store_at(SqliteStorage(tmp_path).address)
-        record, *_ = await store.sessions(user=None, after="", limit=1)
+        record, *_ = (await store.sessions(user=None, after="", limit=1)).records
         aged = replace(record, created=record.created - 2 * DAY)
         assert await store.save(aged) is not None
         await store.close()

@@ -154,12 +154,12 @@ async def test_a_store_that_came_back_with_older_records_is_put_right(
         async with proxied(server, tmp_path, **settings) as proxy:
             client = await logged_in(proxy)
             async with storage.opened() as store:
-                (before,) = await store.sessions(user=None, after="", limit=1)
+                (before,) = (await store.sessions(user=None, after="", limit=1)).records
                 await asyncio.sleep(SHORT)
                 server.access = 3600
                 assert await client.get() == 200
                 # As if the last writes had been lost.
-                (after,) = await store.sessions(user=None, after="", limit=1)
+                (after,) = (await store.sessions(user=None, after="", limit=1)).records
                 older = replace(before, revision=after.revision)
                 assert await store.save(older) is not None
             assert await client.get() == 200

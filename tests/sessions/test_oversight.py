@@ -10,7 +10,7 @@ import pytest
 from proxy.errors import StoreAway
 from proxy.sealing import new_key
 from proxy.sessions import oversight, registry
-from proxy.sessions.oversight import Oversight
+from proxy.sessions.oversight import Oversight, Page
 from tests.rig import Segue
 from tests.sessions.authority import Client, Gate, authority, proxied
 from tests.store.storages import SqliteStorage, store_at
@@ -34,7 +34,7 @@ async def logged_in(proxy: Segue) -> Client:
 
 async def names(proxy: Segue, user: str | None = None) -> list[str]:
     page = await overseen(proxy).page(user=user, after="", limit=500)
-    return [each.record.session for each in page]
+    return [each.record.session for each in page.sessions]
 
 
 async def test_an_ended_session_is_refused_with_every_token_that_it_ever_had(
@@ -168,12 +168,13 @@ async def test_a_session_shows_who_it_is_how_old_and_which_sockets(tmp_path: Pat
         server.access = 3600
         client.fields = (b"X-Client-Version: 2.1",)
         assert await client.get() == 200
-        (seen,) = await overseen(proxy).page(user="7", after="", limit=1)
+        (seen,) = (await overseen(proxy).page(user="7", after="", limit=1)).sessions
         record = seen.record
         assert (record.user, record.generation, record.refreshes) == ("7", 2, 1)
         assert SHORT <= seen.age < 60
         assert 0 <= seen.idle <= seen.age
         assert seen.over > record.created
         assert seen.websockets == 0
-        assert await overseen(proxy).page(user="8", after="", limit=1) == []
-        assert await overseen(proxy).page(user=None, after=record.session, limit=1) == []
+        nobody = Page([], [], "")
+        assert await overseen(proxy).page(user="8", after="", limit=1) == nobody
+        assert await overseen(proxy).page(user=None, after=record.session, limit=1) == nobody

@@ -276,7 +276,7 @@ async def test_the_lease_of_a_process_that_died_is_taken_over(tmp_path: Path) ->
     async with authority(access=SHORT) as server, proxied(server, tmp_path) as proxy:
         client = await ended(await logged_in(proxy))
         store = store_at(f"sqlite:{tmp_path / 'sessions.sqlite3'}")
-        (record,) = await store.sessions(user=None, after="", limit=1)
+        (record,) = (await store.sessions(user=None, after="", limit=1)).records
         assert await store.acquire(record.session, "somebody who dies", 0.5) is not None
         await store.close()
         assert await client.get() == 200

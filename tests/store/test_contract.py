@@ -64,7 +64,7 @@ async def test_what_is_unknown_is_not_found(store: Store) -> None:
     assert await store.load(session_of(1)) is None
     assert await store.find(digest_of("a")) is None
     assert await store.find() is None
-    assert await store.sessions(user=None, after="", limit=10) == []
+    assert (await store.sessions(user=None, after="", limit=10)).records == []
     assert await store.count() == 0
 
 
@@ -139,9 +139,9 @@ async def test_ended_sessions_are_neither_counted_nor_listed(store: Store) -> No
     assert await store.count() == 2
     await saved(store, replace(first, ended=NOW))
     assert await store.count() == 1
-    listed = await store.sessions(user=None, after="", limit=10)
+    listed = (await store.sessions(user=None, after="", limit=10)).records
     assert [each.session for each in listed] == [session_of(2)]
-    assert await store.sessions(user="ada", after="", limit=10) == listed
+    assert (await store.sessions(user="ada", after="", limit=10)).records == listed
 
 
 async def test_a_use_is_noted_without_a_revision(store: Store, other: Store) -> None:
@@ -263,7 +263,8 @@ async def test_sessions_are_listed_in_pages(store: Store) -> None:
 
 
 async def names(store: Store, *, user: str | None, limit: int, after: str = "") -> list[str]:
-    return [each.session for each in await store.sessions(user=user, after=after, limit=limit)]
+    page = await store.sessions(user=user, after=after, limit=limit)
+    return [each.session for each in page.records]
 
 
 async def test_a_session_whose_user_changes_is_listed_for_the_new_one(store: Store) -> None:

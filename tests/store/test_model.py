@@ -194,10 +194,12 @@ class Stores(RuleBasedStateMachine):
         assert loaded == [self.records.get(name) for name in names]
         assert found == [self.records.get(self.handles.get(digest, "")) for digest in digests]
         still_open = [each for _, each in sorted(self.records.items()) if each.ended is None]
-        assert (count, listed) == (len(still_open), still_open)
+        assert (count, listed.records, listed.after) == (len(still_open), still_open, "")
         for user, page in zip(users, of_users, strict=True):
             theirs = [each for each in still_open if each.user == user]
-            assert page == [each for each in theirs if each.session > names[1]][:2]
+            expected = [each for each in theirs if each.session > names[1]][:2]
+            assert (page.records, page.unreadable) == (expected, [])
+            assert page.after == (expected[-1].session if len(expected) == 2 else "")
 
 
 PROFILE = settings(max_examples=20, stateful_step_count=20)

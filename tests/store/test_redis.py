@@ -177,6 +177,14 @@ async def test_a_damaged_record_is_told(redis_server: RedisServer) -> None:
             client.hset(f"segue:session:{session_of(1)}", "body", b"\x01\xff")
         with pytest.raises(RecordUnreadable, match="damaged record"):
             await store.load(session_of(1))
+        await store.save(record(2))
+        page = await store.sessions(user=None, after="", limit=9)
+        assert page.records == [await store.load(session_of(2))]
+        assert (page.unreadable, page.after) == ([session_of(1)], "")
+        with connected(redis_server) as client:
+            client.delete(f"segue:session:{session_of(2)}")
+        page = await store.sessions(user=None, after="", limit=2)
+        assert page == ([], [session_of(1), session_of(2)], session_of(2))
 
 
 @contextmanager
@@ -225,7 +233,7 @@ async def test_a_user_needs_no_more_rights_than_the_docs_say(
             fence = await store.acquire(first.session, "a", 60)
             assert await store.extend(first.session, "a", 60)
             await store.release(first.session, "a")
-            assert await store.sessions(user="ada", after="", limit=1) != []
+            assert (await store.sessions(user="ada", after="", limit=1)).records != []
             assert await store.save(replace(first, handles=()), fence=fence) is not None
             assert await store.purge(first.purge_after) == 1
         with connected(server) as client:

@@ -111,7 +111,14 @@ async def test_a_damaged_record_is_told(sqlite: SqliteStorage) -> None:
         sqlite.execute("UPDATE sessions SET body = x'01ff' WHERE session LIKE '%1'")
         with pytest.raises(RecordUnreadable, match="damaged record"):
             await store.load(session_of(1))
-        assert await store.load(session_of(2)) is not None
+        readable = await store.load(session_of(2))
+        assert readable is not None
+        page = await store.sessions(user=None, after="", limit=9)
+        assert (page.records, page.unreadable, page.after) == ([readable], [session_of(1)], "")
+        first = await store.sessions(user=None, after="", limit=1)
+        assert (first.records, first.unreadable) == ([], [session_of(1)])
+        last = await store.sessions(user=None, after=first.after, limit=1)
+        assert (last.records, last.unreadable, last.after) == ([readable], [], session_of(2))
 
 
 @pytest.mark.parametrize(
