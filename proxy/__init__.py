@@ -7,12 +7,12 @@ down only, and import-linter holds them to it:
 Floor 0, the words: `values` (enums, counters) and `errors` (whose fault it is, and what follows).
 
 Floor 1, the rules: pure functions and small state machines, text or bytes in, values out, with no
-    sockets, no clock and no files. `headers`, `framing`, `handshake`, `cors` and `answers` know
-    HTTP, `sharing` which answers several may have, `trace` the field `traceparent`; `frames`,
-    `faults`, `walker` and `treatment` know WebSocket messages; `versions` and `selection` choose
-    the client's version; `tokens` reads the times of a JWT, `credentials` finds tokens in requests
-    and bodies, `sealing` keeps them unreadable at rest; `yamltext` and `documents` read what people
-    write, `notation`, `overrides`, `keys`, `settings` (with `session_settings`,
+    sockets, no clock and no files. `headers`, `framing`, `codings`, `handshake`, `cors` and
+    `answers` know HTTP, `sharing` which answers several may have, `trace` the field `traceparent`;
+    `frames`, `faults`, `walker` and `treatment` know WebSocket messages; `versions` and `selection`
+    choose the client's version; `tokens` reads the times of a JWT, `credentials` finds tokens in
+    requests and bodies, `sealing` keeps them unreadable at rest; `yamltext` and `documents` read
+    what people write, `notation`, `overrides`, `keys`, `settings` (with `session_settings`,
     `upstream_settings`) and `config` give it types; `mapping` compiles mapping files to programs;
     `redaction` puts placeholders into what was recorded; `histogram` counts durations.
 

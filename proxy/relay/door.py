@@ -105,7 +105,7 @@ class Door:
         if hold is None or hold.head is None:
             return exchange
         fresh = None
-        if again and is_token_error(hold.body):
+        if again and is_token_error(hold.plain_body):
             fresh = await self.sessions.after_refusal(ticket, token, Trigger.REJECTED, fields)
         if fresh is None:
             hold.let_go()

@@ -11,6 +11,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Final, Protocol
 
+from proxy.codings import plain
 from proxy.errors import UpstreamError
 from proxy.upstream.response import Head, Sink
 
@@ -56,6 +57,11 @@ class Hold:
     def body(self) -> bytes:
         """What has come of the body."""
         return self._body
+
+    @property
+    def plain_body(self) -> bytes:
+        """What it says; nothing where it is coded so that nobody here can read it."""
+        return b"" if self.head is None else plain(self._body, self.head.fields, MAX_HELD)
 
     def let_go(self) -> None:
         """Send what is held, as it came."""

@@ -110,7 +110,7 @@ class TokenRoutes:
         hold = exchange.held
         if hold is not None and hold.head is not None:
             routes = self._door.sessions.routes
-            pair = read_pair(hold.body)
+            pair = read_pair(hold.plain_body)
             cookie = await routes.capture(pair)
             if cookie is not None:
                 hold.head.fields.append(_cookie(settings, cookie, settings.lifetime))

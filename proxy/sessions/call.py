@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from proxy.codings import plain
 from proxy.credentials import MAX_BODY, with_refresh
 from proxy.errors import UpstreamError
 from proxy.headers import SERVERS_OWN, RawFields, serialize
@@ -27,7 +28,7 @@ class Answer:
     Attributes:
         status: 0 where there was no answer, or no whole one.
         fields: as received.
-        body: empty where it was larger than what is read for tokens.
+        body: without its content coding; empty where it was larger than what is read for tokens.
     """
 
     status: int
@@ -96,7 +97,8 @@ class _Collector:
         if head is None or not self.complete:
             return Answer(0, (), b"")
         body = bytes(self._body) if len(self._body) <= MAX_BODY else b""
-        return Answer(head.status, head.fields, body)
+        # Some servers compress though they were asked not to.
+        return Answer(head.status, head.fields, plain(body, head.fields, MAX_BODY))
 
     def on_informational(self, head: Head) -> None:
         """Nothing follows from a 1xx."""

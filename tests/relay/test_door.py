@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import gzip
 import json
+import zlib
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,7 @@ from tests.sessions.authority import (
 from tests.sockets import fields_of, handshake, turn
 
 JOBS = "/api/jobs/"
+LOGIN = "/api/auth/login/"
 REFRESH = "/api/auth/token/refresh/"
 SHORT = 0.3
 
@@ -198,16 +201,74 @@ async def test_a_body_that_is_not_kept_is_not_sent_again(tmp_path: Path) -> None
         assert server.presented() == []
 
 
+def compressed(whole: bytes, coding: bytes = b"gzip") -> bytes:
+    body = whole.partition(b"\r\n\r\n")[2]
+    if coding != b"br":  # Of that only the name is needed.
+        body = gzip.compress(body) if coding == b"gzip" else zlib.compress(body)
+    return response(status_of(whole), body, b"Content-Encoding: " + coding)
+
+
+@pytest.mark.parametrize("coding", [b"gzip", b"deflate"])
+async def test_a_server_that_compresses_all_it_says_is_understood(
+    tmp_path: Path, coding: bytes
+) -> None:
+    def plain(body: bytes) -> bytes:
+        return gzip.decompress(body) if coding == b"gzip" else zlib.decompress(body)
+
+    async def say(server: Authority, _: RawPeer, received: Received) -> bytes | None:
+        return compressed(server.usual(received), coding)
+
+    answers = dict.fromkeys((LOGIN, REFRESH, JOBS), say)
+    async with authority(answers=answers) as server, proxied(server, tmp_path) as proxy:
+        client = Client(proxy)
+        _, _, body = await client.send("POST", LOGIN, b"{}")
+        client.access = json.loads(plain(body))["access"]
+        server.revoked.add(client.access)
+        status, _, body = await client.send("GET", JOBS)
+        assert (status, plain(body)) == (200, b'{"hello": "there"}')
+        assert await refreshes(proxy) == {("rejected", "renewed"): 1}
+
+
+async def test_a_refusal_of_a_refresh_that_came_compressed_is_passed_on_in_plain(
+    tmp_path: Path,
+) -> None:
+    async def refuse(_: Authority, __: RawPeer, ___: Received) -> bytes | None:
+        return compressed(response(401, json.dumps(TOKEN_ERROR).encode()))
+
+    async with authority(answers={REFRESH: refuse}) as server, proxied(server, tmp_path) as proxy:
+        client = await logged_in(proxy)
+        server.revoked.add(client.access)
+        assert await client.get() == 401
+        status, head, body = await client.send(
+            "POST", REFRESH, json.dumps({"refresh": client.refresh}).encode()
+        )
+        assert (status, json.loads(body)["code"]) == (401, "token_not_valid")
+        assert b"content-encoding" not in head.lower()
+        assert len(server.presented()) == 1
+
+
 @pytest.mark.parametrize(
     "answer",
     [
         response(401, b'{"detail": "Authentication credentials were not provided."}'),
         response(401),
+        compressed(response(401, json.dumps(TOKEN_ERROR).encode()), b"br"),
+        response(
+            401, gzip.compress(json.dumps(TOKEN_ERROR).encode())[:-9], b"Content-Encoding: gzip"
+        ),
         response(401, b'{"code": "token_not_valid"' + b" " * 70_000 + b"}"),
         response(403, json.dumps(TOKEN_ERROR).encode()),
         response(400, json.dumps(TOKEN_ERROR).encode()),
     ],
-    ids=["other reason", "no body", "larger than what is held", "403", "400"],
+    ids=[
+        "other reason",
+        "no body",
+        "an unknown coding",
+        "half of it",
+        "larger than what is held",
+        "403",
+        "400",
+    ],
 )
 async def test_any_other_refusal_reaches_the_client_as_it_is(tmp_path: Path, answer: bytes) -> None:
     async def refuse(_: Authority, __: RawPeer, ___: Received) -> bytes | None:
