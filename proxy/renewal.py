@@ -339,6 +339,13 @@ def logged_out(record: Record, now: float) -> Record:
     return _tombstone(record, now, record.handles)
 
 
+def is_logged_out(record: Record) -> bool:
+    """Whether somebody has ended the session; one that the server refuses has ended by itself."""
+    return record.ended is not None and any(
+        handle.kind is HandleKind.ACCESS for handle in record.handles
+    )
+
+
 def refused(record: Record, now: float) -> Record:
     """The tombstone of a session that the server refuses to renew, or that is over.
 

@@ -229,6 +229,13 @@ def test_a_refusal_forgets_the_access_tokens_and_remembers_the_refresh_tokens() 
     assert (gone.access, gone.refresh, gone.ended) == (b"", b"", NOW + 30)
 
 
+def test_what_somebody_ended_is_told_from_what_the_server_refuses() -> None:
+    record = session()
+    assert renewal.is_logged_out(renewal.logged_out(record, NOW))
+    assert not renewal.is_logged_out(renewal.refused(record, NOW))
+    assert not renewal.is_logged_out(record)
+
+
 def test_the_end_is_newer_than_any_tokens_and_a_higher_generation_than_a_lower() -> None:
     record = session()
     newer = renewed(record, "2", NOW)

@@ -104,8 +104,6 @@ class Sockets:
             connection.abort()
             raise
         relay = self._relay(visit, snapshot, pool, ticket)
-        if ticket is not None and self._door is not None:
-            self._door.sessions.socket_opened(ticket, fields)
         self._journal.switch(visit, perf_counter(), relay)
         self._connections.add(relay, client.origin)
         pool.sockets += 1
@@ -113,6 +111,8 @@ class Sockets:
         relay.start(
             client.take_transport(relay.client), connection.take_transport(relay.server), response
         )
+        if ticket is not None and self._door is not None:
+            self._door.sessions.socket_opened(ticket, relay, fields)
         return None
 
     def treatment(self, visit: Visit, program: Program | None, direction: Direction) -> Treatment:
@@ -177,7 +177,7 @@ class Sockets:
         self._connections.discard(relay)
         pool.sockets -= 1
         if ticket is not None and self._door is not None:
-            self._door.sessions.socket_closed(ticket)
+            self._door.sessions.socket_closed(ticket, relay)
         self._recorder.detach(relay)
         to_client, to_server, fault = programs.to_client, programs.to_server, relay.fault
         self._journal.close_socket(

@@ -25,6 +25,7 @@ from proxy.walker import Walker
 
 GOING_AWAY = 1001
 ABNORMAL = 1006
+POLICY_VIOLATION = 1008
 TOO_BIG = 1009
 BAD_GATEWAY = 1014
 """The server broke the protocol (registered with IANA; RFC 6455 section 11.7)."""
@@ -160,9 +161,12 @@ class Relay:
         """End the connection in an orderly way: the client is told to come back (1012)."""
         if self._timer is None:  # Otherwise it is ending already.
             self.draining = True
-            self.client.send_close(1012, "service restart")
-            self.server.send_close(GOING_AWAY, "proxy restart")
-            self._set_timer()
+            self._leave(1012, "service restart", "proxy restart")
+
+    def revoke(self) -> None:
+        """End the connection in an orderly way: the client's session has ended (1008)."""
+        if self._timer is None:
+            self._leave(POLICY_VIOLATION, "session ended", "session ended")
 
     @property
     def received(self) -> tuple[int, int]:
@@ -189,6 +193,11 @@ class Relay:
         for leg in (self.client, self.server):
             if not leg.lost:
                 leg.transport.abort()
+
+    def _leave(self, code: int, reason: str, servers_reason: str) -> None:
+        self.client.send_close(code, reason)
+        self.server.send_close(GOING_AWAY, servers_reason)
+        self._set_timer()
 
     # What the legs report.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from proxy import renewal
@@ -39,6 +39,13 @@ class Refusal:
     body: bytes = field(repr=False)
 
 
+class Socket(Protocol):
+    """An open WebSocket."""
+
+    def revoke(self) -> None:
+        """Begin to close it: its session has ended."""
+
+
 class Known:
     """One session, as this process knows it.
 
@@ -56,7 +63,7 @@ class Known:
         note_at: when its use is to be noted next.
         flight: the refresh that is under way.
         context: the fields that a refresh without a request goes with.
-        sockets: how many WebSockets of it are open.
+        sockets: the WebSockets of it that are open.
         resume: not before then is a refresh tried again that has failed.
         failures: how many have failed since the last success.
         storm: not before then is a refresh tried again because the server refuses the token.
@@ -91,7 +98,7 @@ class Known:
     def __init__(self, record: Record, access: str, rules: Rules, now: float) -> None:
         self.flight: asyncio.Task[Outcome] | None = None
         self.context: RawFields = ()
-        self.sockets = 0
+        self.sockets: set[Socket] = set()
         self.resume = 0.0
         self.failures = 0
         self.storm = 0.0
@@ -118,6 +125,9 @@ class Known:
             default=0,
         )
         self.version = Version.parse(record.version) if record.version else None
+        if self.sockets and renewal.is_logged_out(record):
+            for socket in tuple(self.sockets):
+                socket.revoke()
 
 
 @dataclass(slots=True)

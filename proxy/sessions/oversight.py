@@ -75,7 +75,7 @@ class Oversight:
                 now - record.created,
                 now - record.used,
                 renewal.over(record, rules),
-                0 if (known := ledger.memory.known(record.session)) is None else known.sockets,
+                0 if (known := ledger.memory.known(record.session)) is None else len(known.sockets),
             )
             for record in found.records
         ]
@@ -84,8 +84,9 @@ class Oversight:
     async def end(self, session: str) -> bool | None:
         """End a session, as a logout does; the server is not told.
 
-        Its tokens are refused from now on, to their own end; other processes learn it within
-        `registry.TRUST`. A refresh that is under way ends in vain.
+        Its tokens are refused from now on, to their own end, and its WebSockets are closed; other
+        processes learn it within `registry.TRUST`, and within a minute where only WebSockets use
+        it. A refresh that is under way ends in vain.
 
         Returns:
             Whether it was open; None where there is none of this name.

@@ -21,7 +21,7 @@ from proxy.selection import Selection
 from proxy.session_settings import Sessions as Settings
 from proxy.sessions.call import Connect
 from proxy.sessions.counts import Counts, Trigger
-from proxy.sessions.known import Known, Outcome, Ticket
+from proxy.sessions.known import Known, Outcome, Socket, Ticket
 from proxy.sessions.ledger import Ledger
 from proxy.sessions.oversight import Oversight
 from proxy.sessions.proof import presented, proven
@@ -195,17 +195,25 @@ class Sessions:
 
     # WebSockets.
 
-    def socket_opened(self, ticket: Ticket, fields: RawFields) -> None:
-        """A WebSocket of a session has opened: it is kept renewed."""
+    def socket_opened(self, ticket: Ticket, socket: Socket, fields: RawFields) -> None:
+        """A WebSocket of a session has opened: that is kept renewed, and its end is the socket's.
+
+        Args:
+            ticket: whose it is.
+            socket: already relaying.
+            fields: of its handshake, as they were forwarded.
+        """
         known = ticket.known
-        known.sockets += 1
+        known.sockets.add(socket)
         known.context = carried(fields)
         self._memory.with_sockets[known.record.session] = known
+        if renewal.is_logged_out(known.record):
+            socket.revoke()  # While the server was asked.
 
-    def socket_closed(self, ticket: Ticket) -> None:
+    def socket_closed(self, ticket: Ticket, socket: Socket) -> None:
         """It has closed."""
         known = ticket.known
-        known.sockets -= 1
+        known.sockets.discard(socket)
         if not known.sockets:
             self._memory.with_sockets.pop(known.record.session, None)
 

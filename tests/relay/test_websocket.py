@@ -529,6 +529,19 @@ async def test_a_drain_tells_the_client_1012_and_the_server_1001_and_waits_for_t
         assert await drained(pair, answer)
 
 
+async def test_a_revoked_socket_ends_with_1008_for_the_client_and_1001_for_the_server() -> None:
+    async with relayed() as pair:
+        (relay,) = pair.segue.server._connections._open
+        assert isinstance(relay, Relay)
+        relay.revoke()
+        relay.revoke()
+        assert await pair.client.close_frame() == (1008, "session ended")
+        assert await pair.server.close_frame() == (1001, "session ended")
+        await pair.client.send(CLOSE, closing(1008))
+        await pair.server.send(CLOSE, closing(1001))
+        await gone(pair.segue)
+
+
 async def test_a_drain_waits_for_the_end_of_a_huge_frame_that_is_half_sent() -> None:
     async with relayed() as pair:
         frame = wire(BINARY, bytes(4_000_000))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from proxy.errors import StoreAway
 from proxy.sealing import new_key
-from proxy.sessions import oversight, registry
+from proxy.sessions import oversight, registry, upkeep
 from proxy.sessions.oversight import Oversight, Page
-from tests.rig import Segue
+from tests.rfc6455 import CLOSE, TEXT
+from tests.rig import Segue, status_of
 from tests.sessions.authority import Client, Gate, authority, proxied
+from tests.sockets import Socket, closing, gone, handshake, turn
 from tests.store.storages import SqliteStorage, store_at
 
 JOBS = "/api/jobs/"
@@ -178,3 +182,85 @@ async def test_a_session_shows_who_it_is_how_old_and_which_sockets(tmp_path: Pat
         nobody = Page([], [], "")
         assert await overseen(proxy).page(user="8", after="", limit=1) == nobody
         assert await overseen(proxy).page(user=None, after=record.session, limit=1) == nobody
+
+
+# Its open WebSockets.
+
+
+@asynccontextmanager
+async def watching(client: Client) -> AsyncIterator[Socket]:
+    """An open WebSocket of a client's session."""
+    async with client.proxy.client() as peer:
+        await peer.send(handshake(f"/ws/1/?token={client.access}".encode()))
+        assert status_of(await peer.read_head()) == 101
+        yield Socket(peer, is_client=True)
+
+
+async def test_the_end_of_a_session_closes_its_open_sockets_and_nobody_elses(
+    tmp_path: Path,
+) -> None:
+    async with authority() as server, proxied(server, tmp_path) as proxy:
+        client, other = await logged_in(proxy), await logged_in(proxy)
+        async with watching(client) as one, watching(client) as two, watching(other):
+            assert await overseen(proxy).end(await session_of(proxy, client)) is True
+            for socket in (one, two):
+                assert await socket.close_frame() == (1008, "session ended")
+                await socket.send(CLOSE, closing(1008))
+                assert await socket.peer.read_all() == b""
+            await gone(proxy, left=1)
+            closes = {"side": "segue", "code": "1008"}
+            assert await proxy.metric("segue_websocket_closes_total", **closes) == 2
+            assert len(proxy.server._connections) == 1
+
+
+async def test_sockets_in_another_process_are_closed_when_it_asks_after_their_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "_USED", 0.1)
+    monkeypatch.setattr(registry, "_TOUCH", 0.1)  # The handshake is a use, too.
+    keys = new_key()
+    async with (
+        authority() as server,
+        proxied(server, tmp_path, STORE__KEYS=keys) as one,
+        proxied(server, tmp_path, STORE__KEYS=keys) as two,
+    ):
+        client = await logged_in(one)
+        async with watching(Client(two, client.access)) as socket:
+            assert await overseen(one).end(await session_of(one, client)) is True
+            assert await socket.close_frame() == (1008, "session ended")
+
+
+async def test_a_socket_that_opens_while_its_session_ends_is_closed_too(tmp_path: Path) -> None:
+    gate = Gate()
+    async with authority(answers={"/ws/1/": gate}) as server, proxied(server, tmp_path) as proxy:
+        client = await logged_in(proxy)
+        assert await client.get() == 200
+        async with proxy.client() as peer:
+            await peer.send(handshake(f"/ws/1/?token={client.access}".encode()))
+            await gate.reached.wait()
+            assert await overseen(proxy).end(await session_of(proxy, client)) is True
+            gate.open.set()
+            assert status_of(await peer.read_head()) == 101
+            assert await Socket(peer, is_client=True).close_frame() == (1008, "session ended")
+
+
+async def test_a_logout_closes_the_sockets_of_its_session(tmp_path: Path) -> None:
+    async with authority() as server, proxied(server, tmp_path) as proxy:
+        client = await logged_in(proxy)
+        async with watching(client) as socket:
+            assert (await client.send("POST", "/api/auth/logout/", b"{}"))[0] == 205
+            assert await socket.close_frame() == (1008, "session ended")
+
+
+async def test_a_session_that_the_server_refuses_to_renew_leaves_its_sockets_open(
+    tmp_path: Path,
+) -> None:
+    async with authority() as server, proxied(server, tmp_path) as proxy:
+        client = await logged_in(proxy)
+        async with watching(client) as socket:
+            server.revoked |= {client.access, client.refresh}
+            assert await client.get() == 401
+            assert await names(proxy) == []
+            await socket.send(TEXT, b"still here")
+            await turn()
+            assert len(proxy.server._connections) == 1
