@@ -125,7 +125,7 @@ class Server:
         self._ticker: asyncio.TimerHandle | None = None
         self._reloads = Reloads(self._live, self._prepare, self._watch_interval, log)
         self._reloading: asyncio.Task[None] | None = None
-        show_connections(self.metrics, self._listener, self._connections)
+        show_connections(self.metrics, self._listener, self._connections, self._certificate)
         show_upstream(self.metrics, self._fleet)
         show_log(self.metrics, lambda: 0 if writer is None else writer.dropped)
         for family in families(self._live, self._reloads):

@@ -95,6 +95,13 @@ async def chain(
         yield proxy, server, pki.client if downstream else None
 
 
+async def handshakes(proxy: Segue) -> dict[str, float]:
+    return {
+        stage: await proxy.metric("segue_tls_handshakes_total", stage=stage)
+        for stage in ("begun", "done")
+    }
+
+
 SIDES = pytest.mark.parametrize(
     ("downstream", "upstream"),
     [(True, False), (False, True), (True, True)],
@@ -313,6 +320,7 @@ async def test_a_client_of_tls_1_1_gets_no_handshake(pki: Pki) -> None:
     async with chain(pki, downstream=True, upstream=False) as (proxy, server, _):
         # An alert, where the loop sends it before it closes, but no handshake.
         assert (await proxy.ask(record))[:1] in (b"", b"\x15")
+        assert await handshakes(proxy) == {"begun": 1, "done": 0}
         assert server.arrived.empty()
 
 
@@ -322,6 +330,20 @@ async def test_a_client_that_does_not_shake_hands_is_given_up(pki: Pki) -> None:
         assert await proxy.ask(b"") == b""
         assert await proxy.ask(b"\x16\x03\x01") == b""
         assert server.arrived.empty()
+        assert await handshakes(proxy) == {"begun": 2, "done": 0}
+
+
+@SIDES
+async def test_handshakes_are_counted_where_clients_speak_tls(
+    pki: Pki, downstream: bool, upstream: bool
+) -> None:
+    async with chain(pki, downstream=downstream, upstream=upstream) as (proxy, server, tls):
+        for _ in range(3):
+            pair = await open_pair(proxy, server, tls=tls)
+            await pair.client.peer.close()
+            await pair.server.peer.close()
+        count = 3 if downstream else 0
+        assert await handshakes(proxy) == {"begun": count, "done": count}
 
 
 async def test_verification_can_be_turned_off_by_name(pki: Pki) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import cast
 
+from proxy.changeover import Certificate
 from proxy.connections import Connections
 from proxy.metrics import Distribution, Family, Metrics, Samples
 from proxy.relay.listener import Listener
@@ -14,7 +15,9 @@ from proxy.upstream.fleet import Fleet
 from proxy.upstream.target import Counters
 
 
-def show_connections(metrics: Metrics, listener: Listener, connections: Connections) -> None:
+def show_connections(
+    metrics: Metrics, listener: Listener, connections: Connections, certificate: Certificate
+) -> None:
     """Show the connections of clients."""
 
     def in_flight() -> int:
@@ -39,6 +42,16 @@ def show_connections(metrics: Metrics, listener: Listener, connections: Connecti
             "Requests being served now, WebSocket handshakes among them.",
             (),
             lambda: [((), in_flight())],
+        )
+    )
+    metrics.add(
+        Family(
+            "counter",
+            "segue_tls_handshakes",
+            "TLS handshakes that clients have begun, and those of them that were completed. The"
+            " others failed, were given up, or took longer than `timeouts.tls_handshake`.",
+            ("stage",),
+            lambda: [(("begun",), certificate.begun), (("done",), certificate.done)],
         )
     )
 
