@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
@@ -100,23 +101,31 @@ def read(token: str) -> Claims | None:
     )
 
 
-def validity(claims: Claims, received: float) -> Validity:
-    """When a token that has just been issued begins and ends here.
+def clock_skew(
+    issued: Iterable[Claims], received: float, presented: Claims | None = None
+) -> float | None:
+    """By how many seconds this machine's clock is ahead of the server's; None where nothing tells.
 
-    The two clocks may differ. A token that was issued a moment ago tells by how much, and its
-    lifetime is the difference of its own two times, whatever they are. Without `iat` the server's
-    clock is taken to be right.
+    A token that was issued a moment ago tells, by its `iat`. Some servers copy that from the
+    refresh token that was presented (SimpleJWT before 5.5.1 does so for access tokens): one that is
+    not newer tells nothing.
 
     Args:
-        claims: the token's, unverified.
-        received: when the server's answer came.
+        issued: of the tokens in the server's answer, unverified.
+        received: when that came.
+        presented: of the refresh token that they were issued for; None where it was a login.
     """
-    if claims.iat is None:
-        return Validity(received, claims.exp)
-    skew = received - claims.iat
+    before = None if presented is None else presented.iat
+    times = [
+        claims.iat
+        for claims in issued
+        if claims.iat is not None and (before is None or claims.iat > before)
+    ]
+    if not times:
+        return None
+    skew = received - max(times)
     # `iat` was rounded down, by up to a second.
-    skew = 0.0 if 0 <= skew < _ROUNDING else skew - 1
-    return Validity(received, claims.exp + skew)
+    return 0.0 if 0 <= skew < _ROUNDING else skew - 1
 
 
 def _decoded(part: str) -> bytes:

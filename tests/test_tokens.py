@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy import tokens
-from proxy.tokens import LAST_SECOND, MAX_LENGTH, REDACTED, Claims, Validity, read, redact
+from proxy.tokens import LAST_SECOND, MAX_LENGTH, REDACTED, Claims, read, redact
 
 NOW = 1_750_000_000.0
 HOUR = 3600.0
@@ -224,20 +224,34 @@ def test_no_text_breaks_redaction(text: str) -> None:
     redact(text)
 
 
+def at(iat: float | None) -> Claims:
+    return Claims(exp=NOW, iat=iat, jti=None, user=None)
+
+
 @pytest.mark.parametrize("skew", [-7200.0, 7200.0, 0.0, -1.0, 300.0])
-def test_a_token_lives_as_long_here_as_it_does_by_the_clock_of_the_server(skew: float) -> None:
-    claims = Claims(exp=NOW + skew + HOUR, iat=NOW + skew, jti=None, user=None)
-    validity = tokens.validity(claims, NOW)
-    # Never longer; up to two seconds shorter, for what was rounded.
-    assert NOW + HOUR - 2 <= validity.expires <= NOW + HOUR
-    assert validity.issued == NOW
+def test_a_token_that_was_just_issued_tells_how_the_clocks_differ(skew: float) -> None:
+    measured = tokens.clock_skew([at(NOW - skew)], NOW)
+    # A token never lives longer here; up to two seconds shorter, for what was rounded.
+    assert measured is not None
+    assert skew - 2 <= measured <= skew
 
 
 def test_the_way_of_an_answer_is_not_taken_for_a_difference_of_clocks() -> None:
-    claims = Claims(exp=NOW + 2, iat=NOW, jti=None, user=None)
-    assert tokens.validity(claims, NOW + 1.9).expires == NOW + 2
+    assert tokens.clock_skew([at(NOW)], NOW + 1.9) == 0.0
 
 
-def test_without_iat_the_clock_of_the_server_is_believed() -> None:
-    claims = Claims(exp=NOW - 5, iat=None, jti=None, user=None)
-    assert tokens.validity(claims, NOW) == Validity(NOW, NOW - 5)
+def test_without_iat_nothing_tells() -> None:
+    assert tokens.clock_skew([at(None)], NOW) is None
+    assert tokens.clock_skew([], NOW) is None
+
+
+def test_the_newest_of_the_tokens_tells() -> None:
+    assert tokens.clock_skew([at(NOW - 500), at(NOW), at(None)], NOW) == 0.0
+
+
+@pytest.mark.parametrize("copied", [NOW - 500, NOW - 501])
+def test_a_time_that_is_not_newer_than_the_presented_tokens_tells_nothing(copied: float) -> None:
+    presented = at(NOW - 500)
+    assert tokens.clock_skew([at(copied)], NOW, presented) is None
+    assert tokens.clock_skew([at(copied), at(NOW)], NOW, presented) == 0.0
+    assert tokens.clock_skew([at(copied)], NOW, at(None)) is not None

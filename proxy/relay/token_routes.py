@@ -104,14 +104,16 @@ class TokenRoutes:
             return await send(fields)
         return await self._log_out(settings, known, request, body, fields, send)
 
-    async def _issue(self, settings: Settings, fields: Fields, send: Send) -> Exchange:
+    async def _issue(
+        self, settings: Settings, fields: Fields, send: Send, presented: str | None = None
+    ) -> Exchange:
         """Pass the server's answer on, once its tokens are known."""
         exchange = await send(_asking_for_identity(fields), _SUCCESSES)
         hold = exchange.held
         if hold is not None and hold.head is not None:
             routes = self._door.sessions.routes
             pair = read_pair(hold.plain_body)
-            cookie = await routes.capture(pair)
+            cookie = await routes.capture(pair, presented)
             if cookie is not None:
                 hold.head.fields.append(_cookie(settings, cookie, settings.lifetime))
             hold.let_go()
@@ -124,7 +126,7 @@ class TokenRoutes:
         if token is not None:
             given = await self._door.sessions.routes.exchange(token, cookie, fields)
         if given is None:
-            return await self._issue(settings, fields, send)
+            return await self._issue(settings, fields, send, token)
         if isinstance(given, Pair):
             assert given.refresh is not None
             kind = (b"Content-Type", b"application/json")

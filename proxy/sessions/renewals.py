@@ -30,6 +30,7 @@ from proxy.sessions.known import Known, Outcome, Refusal
 from proxy.sessions.lease import held
 from proxy.sessions.ledger import Ledger
 from proxy.store.base import Record
+from proxy.tokens import Validity
 
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
@@ -159,19 +160,19 @@ class Renewals:
         if record.generation > seen:
             return Outcome.RENEWED
         if now >= known.over:
-            return await self._end(known, trigger, "", fence)
+            return await self._end(known, record, trigger, "", fence)
         try:
             token = ledger.sealer.unseal(record.refresh)
         except Unsealable:
             return self._failed(known, trigger, "unavailable")
         digests = ledger.sealer.digests(token)
         if known.condemned in digests:
-            return await self._end(known, trigger, "refused", fence)
+            return await self._end(known, record, trigger, "refused", fence)
         may = renewal.presenting(record, digests)
         if may is Presenting.NEVER:
             if now < known.expires and trigger is not Trigger.REJECTED:
                 return self._failed(known, trigger, "unavailable")
-            return await self._end(known, trigger, "lost", fence)
+            return await self._end(known, record, trigger, "lost", fence)
         tries = 1 if may is Presenting.FIRST else 2
         before = record.attempt
         if not await ledger.update(
@@ -187,22 +188,27 @@ class Renewals:
             # Nothing was sent: the token is as it was before.
             await self._write(known, lambda current: replace(current, attempt=before), fence)
             return self._failed(known, trigger, "unavailable")
-        return await self._conclude(known, trigger, answer, token, tries, fence)
+        return await self._conclude(known, record, trigger, answer, token, tries, fence)
 
     async def _conclude(
         self,
         known: Known,
+        record: Record,
         trigger: Trigger,
         answer: Answer,
         token: str,
         tries: int,
         fence: int,
     ) -> Outcome:
-        """Write down what the server's answer means."""
+        """Write down what the server's answer means.
+
+        Args:
+            record: as it was when its refresh token was presented.
+        """
         ledger = self._ledger
         now = ledger.clock()
         pair = read_pair(answer.body) if 200 <= answer.status < 300 else None
-        issued = None if pair is None else self.seal(pair, token, now)
+        issued = None if pair is None else self.seal(pair, now, token, record)
         verdict = renewal.judge(
             answer.status,
             token_error=is_token_error(answer.body),
@@ -223,23 +229,26 @@ class Renewals:
                 _SECOND_LOOKS if ledger.in_doubt else _SECOND_LOOKS[: 1 if tries == 1 else 3]
             ):
                 await asyncio.sleep(pause)
-                generation = known.record.generation
                 await ledger.reread(known)
-                if known.record.generation > generation or known.record.ended is not None:
-                    return self._moved_on(known, generation)
-            return await self._end(known, trigger, "refused", fence)
+                if known.record.generation > record.generation or known.record.ended is not None:
+                    return self._moved_on(known, record.generation)
+            return await self._end(known, record, trigger, "refused", fence)
         if verdict is Verdict.UNAVAILABLE:
             await self._write(known, renewal.unpresented, fence)
             return self._failed(known, trigger, "unavailable")
         return self._failed(known, trigger, "unknown")
 
-    def seal(self, pair: Pair, presented: str | None, now: float) -> Tokens | None:
+    def seal(
+        self, pair: Pair, now: float, presented: str | None = None, record: Record | None = None
+    ) -> Tokens | None:
         """The tokens of the server's answer as they are kept; None where they cannot be read.
 
         Args:
             pair: what the server issued.
-            presented: the refresh token that stays where there is no new one.
             now: when the answer came.
+            presented: the refresh token that it was issued for, which stays where there is no new
+                one; None where it was a login.
+            record: what was known of its session; None for a token of none.
         """
         refresh = pair.refresh if pair.refresh is not None else presented
         if refresh is None:
@@ -247,12 +256,20 @@ class Renewals:
         access_claims, refresh_claims = tokens.read(pair.access), tokens.read(refresh)
         if access_claims is None or refresh_claims is None:
             return None
+        kept = refresh == presented
+        before = None if presented is None else tokens.read(presented)
+        issued = [access_claims] if kept else [access_claims, refresh_claims]
+        skew = tokens.clock_skew(issued, now, before)
+        if skew is None:
+            skew = 0.0
+            if record is not None and before is not None:
+                skew = record.refresh_expires - before.exp  # The clocks differ as they did.
         sealer = self._ledger.sealer
         return Tokens(
             sealer.seal(pair.access),
             sealer.seal(refresh),
-            tokens.validity(access_claims, now),
-            tokens.validity(refresh_claims, now).expires,
+            Validity(now, access_claims.exp + skew),
+            record.refresh_expires if kept and record is not None else refresh_claims.exp + skew,
         )
 
     async def _succeed(
@@ -279,10 +296,12 @@ class Renewals:
             if wanted is not None:
                 ledger.keep(known, wanted)
 
-    async def _end(self, known: Known, trigger: Trigger, result: str, fence: int) -> Outcome:
-        """End a session; somebody newer may still win."""
+    async def _end(
+        self, known: Known, record: Record, trigger: Trigger, result: str, fence: int
+    ) -> Outcome:
+        """End a session for what became of this record; a newer generation still wins."""
         ledger = self._ledger
-        generation, now = known.record.generation, ledger.clock()
+        generation, now = record.generation, ledger.clock()
 
         def change(current: Record) -> Record | None:
             return None if current.generation > generation else renewal.refused(current, now)

@@ -48,16 +48,17 @@ class Routes:
         self._renewals = renewals
         self._settings = settings
 
-    async def capture(self, pair: Pair | None) -> str | None:
+    async def capture(self, pair: Pair | None, presented: str | None = None) -> str | None:
         """Open a session with the tokens that the server gives a client.
 
         Args:
             pair: None where its answer has none that can be read.
+            presented: the refresh token that they were issued for; None where it was a login.
 
         Returns the value of the cookie to set, where one is wanted.
         """
         now = self._ledger.clock()
-        issued = None if pair is None else self._renewals.seal(pair, None, now)
+        issued = None if pair is None else self._renewals.seal(pair, now, presented)
         claims = None if pair is None else tokens.read(pair.access)
         if pair is None or issued is None or claims is None or pair.refresh is None:
             self._ledger.counts.captures["unreadable"] += 1

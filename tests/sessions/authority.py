@@ -72,6 +72,8 @@ class Authority:
         access, refresh: seconds that tokens live.
         user: who logs in.
         ahead: seconds by which its clock is ahead of this machine's.
+        copies: whether it copies `iat` from a refresh token into the access tokens made from it, as
+            SimpleJWT did before 5.5.1.
         answers: takes the place of what it does at a path.
     """
 
@@ -81,6 +83,7 @@ class Authority:
     user: str = "7"
     ahead: float = 0.0
     rotate: bool = True
+    copies: bool = False
     received: list[Received] = field(default_factory=list)
     answers: dict[str, Answer] = field(default_factory=dict)
     spent: set[str] = field(default_factory=set)
@@ -91,11 +94,13 @@ class Authority:
     def now(self) -> float:
         return time.time() + self.ahead
 
-    def pair(self) -> dict[str, str]:
+    def pair(self, presented: str = "") -> dict[str, str]:
         self.issued += 1
-        now = self.now
+        begins = now = self.now
+        if presented and self.copies:
+            begins = jwt.decode(presented, options={"verify_signature": False})["iat"]
         return {
-            "access": token("a", self.issued, now, now + self.access, self.user),
+            "access": token("a", self.issued, begins, now + self.access, self.user),
             "refresh": token("r", self.issued, now, now + self.refresh, self.user),
         }
 
@@ -133,7 +138,7 @@ class Authority:
             presented = json.loads(received.body)["refresh"]
             if not self.is_good(presented):
                 return response(401, json.dumps(TOKEN_ERROR).encode())
-            pair = self.pair()
+            pair = self.pair(presented)
             if self.rotate:
                 self.spent.add(presented)
             else:

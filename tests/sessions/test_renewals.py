@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -305,3 +306,57 @@ async def test_a_server_that_does_not_rotate_keeps_its_refresh_token_in_use(tmp_
         assert server.presented() == [client.refresh] * 2
         status, pair = await client.exchange()
         assert (status, pair["refresh"]) == (200, client.refresh)
+
+
+@pytest.mark.parametrize("rotate", [True, False])
+@pytest.mark.parametrize("ahead", [0.0, 7200.0])
+async def test_a_server_that_copies_the_time_of_the_login_is_not_taken_for_one_whose_clock_is_off(
+    tmp_path: Path, rotate: bool, ahead: float
+) -> None:
+    async with (
+        authority(access=2.2, ahead=ahead, copies=True, rotate=rotate) as server,
+        proxied(server, tmp_path) as proxy,
+    ):
+        client = await logged_in(proxy)
+        for _ in range(2):
+            await asyncio.sleep(2.2)
+            assert await client.get() == 200
+        # Each time it was known that the token had ended: the server had none to refuse.
+        assert await refreshes(proxy) == {("expiry", "renewed"): 2}
+        assert len(server.at("/api/jobs/")) == 2
+        store = store_at(f"sqlite:{tmp_path / 'sessions.sqlite3'}")
+        (record,) = (await store.sessions(user=None, after="", limit=1)).records
+        await store.close()
+        begun = record.refreshed if rotate else record.created
+        assert begun + server.refresh - 2 <= record.refresh_expires <= begun + server.refresh + 0.1
+
+
+async def test_a_refusal_ends_no_newer_generation_than_the_one_that_was_presented(
+    tmp_path: Path,
+) -> None:
+    gate = Gate()
+
+    async def refuse(server: Authority, peer: RawPeer, received: Received) -> bytes | None:
+        await gate(server, peer, received)
+        return response(401, b"{}")
+
+    async with (
+        authority(answers={REFRESH: refuse}) as server,
+        proxied(server, tmp_path) as proxy,
+    ):
+        client = await logged_in(proxy)
+        server.revoked.add(client.access)
+        asked = asyncio.create_task(client.get())
+        await gate.reached.wait()
+        # Somebody whose lease had run out writes what came of it, and a request here reads that.
+        store = store_at(f"sqlite:{tmp_path / 'sessions.sqlite3'}")
+        (record,) = (await store.sessions(user=None, after="", limit=1)).records
+        assert await store.save(replace(record, generation=2, attempt=None)) is not None
+        assert proxy.server._sessions is not None
+        await proxy.server._sessions._ledger.find(record.handles[0].digest)
+        gate.open.set()
+        assert await asked == 401
+        found = await store.load(record.session)
+        await store.close()
+        assert found is not None
+        assert found.ended is None
