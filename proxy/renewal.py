@@ -376,5 +376,42 @@ def succeeds(record: Record, other: Record) -> bool:
     return record.generation > other.generation
 
 
+def merged(ours: Record, stored: Record) -> Record:
+    """What two records say of one session, brought together, as it may take the stored one's place.
+
+    The newer one's tokens or end count, and the handles of both: each was given to a client.
+    """
+    newer, older = (ours, stored) if succeeds(ours, stored) else (stored, ours)
+    others = {handle.digest: handle for handle in older.handles}
+    handles = [_either(handle, others.pop(handle.digest, handle)) for handle in newer.handles]
+    if newer.ended is None:
+        handles += others.values()
+    else:
+        handles += (
+            replace(handle, expires=newer.purge_after)
+            for handle in others.values()
+            if handle.kind is HandleKind.REFRESH or is_logged_out(newer)
+        )
+    return replace(
+        newer,
+        revision=stored.revision,
+        used=max(newer.used, older.used),
+        handles=_bounded(handles),
+        spent=tuple(dict.fromkeys((*older.spent, *newer.spent)))[-MAX_SPENT:],
+    )
+
+
+def _either(handle: Handle, other: Handle) -> Handle:
+    """What two records say of one handle: it is superseded if one of them says so."""
+    if handle.order != other.order:
+        return max(handle, other, key=lambda each: each.order)
+    times = [each.superseded for each in (handle, other) if each.superseded is not None]
+    return replace(
+        handle,
+        superseded=min(times, default=None),
+        expires=min(handle.expires, other.expires),
+    )
+
+
 def _purge_after(tokens: Tokens, now: float) -> float:
     return max(now, tokens.refresh_expires, tokens.access_validity.expires)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -382,3 +383,55 @@ class Sessions(RuleBasedStateMachine):
 
 
 TestSessions = Sessions.TestCase
+
+
+# Two records of one session.
+
+
+def test_records_of_one_session_are_merged_with_the_handles_and_the_spent_tokens_of_both() -> None:
+    stored = replace(renewed(session(), "2", NOW + 10), revision=7)
+    ours = delivered(stored, "2", NOW + 20)
+    theirs = renewal.presented(delivered(stored, "3", NOW + 20), 2, NOW + 21)
+    both = renewal.merged(ours, replace(theirs, revision=8))
+    assert both.revision == 8
+    assert {handle.digest for handle in both.handles} == {
+        digest_of(token) for token in ("a1", "r1", "a2", "r2", "a3", "r3")
+    }
+    # What one of them knows to be superseded is.
+    for token in ("a1", "r1"):
+        (handle,) = (each for each in both.handles if each.digest == digest_of(token))
+        assert handle.superseded == NOW + 21
+    assert both.spent == stored.spent
+    newer = renewed(theirs, "4", NOW + 30)
+    assert renewal.merged(ours, newer).access == newer.access
+    assert renewal.merged(newer, ours).access == newer.access
+    assert set(renewal.merged(newer, ours).spent) == set(newer.spent) | set(ours.spent)
+
+
+def test_merging_what_says_the_same_changes_nothing() -> None:
+    record = delivered(renewed(session(cookie=digest_of("c")), "2", NOW + 10), "2", NOW + 10)
+    assert renewal.merged(record, replace(record, revision=5)) == replace(record, revision=5)
+
+
+def test_a_refresh_token_that_was_delivered_again_stays_the_newer_delivery() -> None:
+    record = session()
+    kept = replace(renewed(record, "2", NOW + 10), refresh=record.refresh)
+    again = renewal.delivered(kept, digest_of("a2"), digest_of("r1"), NOW + 10, RULES)
+    for both in (renewal.merged(again, record), renewal.merged(record, again)):
+        (handle,) = (each for each in both.handles if each.digest == digest_of("r1"))
+        assert handle.order == 2
+
+
+@pytest.mark.parametrize("end", [renewal.logged_out, renewal.refused])
+def test_an_end_is_one_for_what_somebody_else_has_delivered_meanwhile(
+    end: Callable[[Record, float], Record],
+) -> None:
+    record = session()
+    gone = end(record, NOW + 5)
+    elsewhere = delivered(renewed(record, "2", NOW + 3), "2", NOW + 3)
+    for both in (renewal.merged(gone, elsewhere), renewal.merged(elsewhere, gone)):
+        assert both.ended == NOW + 5
+        assert both.access == b""
+        kinds = {"r2": True, "a2": end is renewal.logged_out}
+        for token, there in kinds.items():
+            assert any(each.digest == digest_of(token) for each in both.handles) is there

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol, TypeVar
@@ -154,6 +155,8 @@ class Memory:
     def __init__(self) -> None:
         self.tickets: dict[str, Ticket] = {}
         self.unsaved: dict[str, Known] = {}
+        self._unsaved_handles: dict[bytes, Known] = {}
+        self._digests: dict[str, set[bytes]] = {}
         self.with_sockets: dict[str, Known] = {}
         self._strangers: dict[str, float] = {}
         self._known: WeakValueDictionary[str, Known] = WeakValueDictionary()
@@ -169,6 +172,24 @@ class Memory:
     def add(self, known: Known) -> None:
         """Remember a session for as long as something refers to it."""
         self._known[known.record.session] = known
+
+    def keep(self, known: Known) -> None:
+        """Remember a session that is newer than what the store knows, with all of its handles."""
+        session = known.record.session
+        self.unsaved[session] = known
+        digests = {handle.digest for handle in known.record.handles}
+        self._unsaved_handles.update(dict.fromkeys(digests, known))
+        self._digests.setdefault(session, set()).update(digests)
+
+    def saved(self, known: Known) -> None:
+        """The store knows it."""
+        self.unsaved.pop(known.record.session, None)
+        for digest in self._digests.pop(known.record.session, ()):
+            self._unsaved_handles.pop(digest, None)
+
+    def kept(self, digests: Iterable[bytes]) -> Known | None:
+        """The unsaved session that one of these handles leads to."""
+        return next(filter(None, map(self._unsaved_handles.get, digests)), None)
 
     def remember(self, ticket: Ticket) -> None:
         """Remember where a token leads to."""

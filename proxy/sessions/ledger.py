@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import replace
 from typing import Final, ParamSpec, TypeVar
 
@@ -76,6 +75,10 @@ class Ledger:
         Raises:
             StoreAway: nobody can say.
         """
+        unsaved = self.memory.kept(digests)
+        if unsaved is not None:
+            await self.reread(unsaved)
+            return unsaved
         record = await self.asked(self.store.find, *digests)
         if record is None:
             return None
@@ -114,13 +117,16 @@ class Ledger:
             known.resume = 0.0
         known.adopt(record, access, self.rules())
 
-    async def reread(self, known: Known) -> None:
-        """Ask the store what is new of a session.
+    async def reread(self, known: Known) -> bool:
+        """Ask the store what is new of a session, and tell it what it does not know.
+
+        Returns:
+            Whether that was all: false, where others were writing it at the same moment.
 
         Raises:
             StoreAway: it does not answer.
         """
-        await self._reconcile(known, await self.asked(self.store.load, known.record.session))
+        return await self._reconcile(known, await self.asked(self.store.load, known.record.session))
 
     async def update(self, known: Known, change: Change, fence: int | None = None) -> bool:
         """Write a change of a record, whatever others write meanwhile.
@@ -153,12 +159,12 @@ class Ledger:
     def keep(self, known: Known, record: Record) -> None:
         """Know a record that could not be written; `upkeep` writes it when the store is back."""
         self.adopt(known, record)
-        self.memory.unsaved[record.session] = known
+        self.memory.keep(known)
         self.counts.unsaved = len(self.memory.unsaved)
 
     def saved(self, known: Known) -> None:
         """It is in the store again."""
-        self.memory.unsaved.pop(known.record.session, None)
+        self.memory.saved(known)
         self.counts.unsaved = len(self.memory.unsaved)
 
     def unsealed(self, token: bytes) -> str:
@@ -199,19 +205,28 @@ class Ledger:
         self.counts.up = True
         return reply
 
-    async def _reconcile(self, known: Known, stored: Record | None) -> None:
+    async def _reconcile(self, known: Known, stored: Record | None) -> bool:
         known.checked = asyncio.get_running_loop().time()
         ours = known.record
-        if stored is not None and not renewal.succeeds(ours, stored):
-            self.adopt(known, stored)
-            return
-        if stored is None and ours.purge_after <= self.clock():
-            return  # It was removed because it was over.
-        revision = 0 if stored is None else stored.revision
-        with suppress(StoreFull):
-            saved = await self.asked(self.store.save, replace(ours, revision=revision))
-            if saved is not None and known.record is ours:
-                self.adopt(known, saved)
+        if stored is None:
+            if ours.purge_after <= self.clock():
+                return True  # It was removed because it was over.
+            wanted = replace(ours, revision=0)
+        elif ours.session in self.memory.unsaved or renewal.succeeds(ours, stored):
+            wanted = renewal.merged(ours, stored)
+        else:
+            wanted = stored
+        if wanted == stored:
+            self.adopt(known, wanted)
+            return True
+        try:
+            saved = await self.asked(self.store.save, wanted)
+        except StoreFull:
+            return True  # Of that, a later try would change nothing.
+        if saved is None or known.record is not ours:
+            return False
+        self.adopt(known, saved)
+        return True
 
     def _opened(self, record: Record) -> str:
         """The access token in plain; empty where there is none that can be opened."""

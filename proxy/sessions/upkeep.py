@@ -88,8 +88,8 @@ class Upkeep:
     async def _put_back(self, sessions: list[Known]) -> None:
         for known in sessions:
             with suppress(RecordUnreadable):  # The next one may be in order.
-                await self._ledger.reread(known)
-                self._ledger.saved(known)
+                if await self._ledger.reread(known):
+                    self._ledger.saved(known)
 
     async def _keep_sockets(self) -> None:
         """Renew sessions whose WebSockets are all that uses them, before it is too late."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -142,6 +143,34 @@ async def test_tokens_that_were_issued_while_the_store_went_are_not_lost(tmp_pat
             client.proxy = again
             assert await client.get() == 200
         assert server.presented() == [client.refresh]
+
+
+async def test_tokens_that_were_delivered_while_nothing_could_be_written_are_not_forgotten(
+    tmp_path: Path,
+) -> None:
+    storage = SqliteStorage(tmp_path)
+    settings = settings_of_a_fleet() | {"STORE__TIMEOUT": "300ms"}
+    async with (
+        authority(access=1.5) as server,
+        proxied(server, tmp_path, **settings) as proxy,
+    ):
+        client = await logged_in(proxy)
+        await asyncio.sleep(1.5)
+        assert await client.get() == 200
+        # Another process writes: what is asked is answered, and nothing can be told.
+        with sqlite3.connect(storage.path, isolation_level=None) as writer:
+            writer.execute("BEGIN IMMEDIATE")
+            status, pair = await client.exchange()
+            assert status == 200
+            writer.execute("ROLLBACK")
+        await back(proxy)
+        delivered = Client(proxy, pair["access"], pair["refresh"])
+        await asyncio.sleep(1.5)
+        server.access = 3600
+        assert await delivered.get() == 200
+        assert (await delivered.exchange())[0] == 200
+        # Whatever the client presents, the server sees each token once.
+        assert len(set(server.presented())) == len(server.presented())
 
 
 async def test_a_store_that_came_back_with_older_records_is_put_right(
