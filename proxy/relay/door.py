@@ -18,7 +18,6 @@ from proxy.credentials import (
     same_origin,
     with_bearer,
     with_query_token,
-    without_cookie,
 )
 from proxy.errors import OriginRefused, SessionUnavailable
 from proxy.headers import RawFields, values_of
@@ -90,8 +89,6 @@ class Door:
         Raises:
             SessionUnavailable: its token has ended, and there is no fresh one at the moment.
         """
-        if ticket.cookie:
-            fields = without_own(fields, ticket.settings)
         token = self.sessions.current(ticket) or await self.sessions.fresh(ticket, fields)
         if token is None:
             return await send(fields)
@@ -128,7 +125,6 @@ class Door:
             SessionUnavailable: its token has ended, and there is no fresh one at the moment.
         """
         sessions = self.sessions
-        fields = without_own(fields, ticket.settings)
         token = await sessions.fresh(ticket, fields, Trigger.HANDSHAKE)
         if token is None:
             return await shake(target, fields, ())
@@ -157,13 +153,6 @@ def cookie_from(fields: RawFields, settings: Settings) -> str:
     if settings.proof != "cookie":
         return ""
     return cookie_of(fields, settings.cookie.encode()) or ""
-
-
-def without_own(fields: Fields, settings: Settings) -> Fields:
-    """The fields without the session's cookie, which is Segue's own."""
-    if settings.proof != "cookie":
-        return fields
-    return without_cookie(fields, settings.cookie.encode())
 
 
 def has_body(request: Request) -> bool:

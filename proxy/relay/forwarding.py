@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from proxy import handshake, headers, trace
+from proxy.credentials import without_cookie
 from proxy.errors import ClientError
 from proxy.framing import check_head
 from proxy.headers import SERVERS_OWN
@@ -57,6 +58,9 @@ def forwarded_fields(
     elif request.version < (1, 1) and b"expect" in shape:
         # It waits for no 100 (RFC 9110 section 10.1.1).
         fields = [field for field in fields if field[0].lower() != b"expect"]
+    sessions = snapshot.config.sessions
+    if sessions.enabled and sessions.proof == "cookie":
+        fields = without_cookie(fields, sessions.cookie.encode())  # It is Segue's own.
     named = authority or b"".join(shape.values(received, b"host"))
     kept = named if snapshot.config.upstream.preserve_host else b""
     if authority is not None or not kept:

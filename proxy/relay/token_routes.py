@@ -25,7 +25,7 @@ from proxy.credentials import (
 from proxy.headers import RawFields
 from proxy.live import Snapshot
 from proxy.relay.bodies import read_body
-from proxy.relay.door import Door, Send, cookie_from, has_body, without_own
+from proxy.relay.door import Door, Send, cookie_from, has_body
 from proxy.relay.http import Exchange, Fields
 from proxy.relay.request import Request
 from proxy.relay.takeover import ClientConnection
@@ -89,7 +89,6 @@ class TokenRoutes:
         """
         settings = snapshot.config.sessions
         cookie = cookie_from(request.fields, settings)
-        fields = without_own(fields, settings)
         if route is Route.ISSUE:
             return await self._issue(settings, fields, send)
         fields, body = await _whole_body(client, request, fields, snapshot.config.timeouts.body)
@@ -97,9 +96,12 @@ class TokenRoutes:
         if route is Route.REFRESH:
             return await self._refresh(settings, refresh, cookie, fields, send)
         ticket = await self._door.enter(snapshot, request, b"", upgrade=False)
-        known = None if ticket is None else ticket.known
-        if known is None and refresh is not None:
+        known = None
+        if refresh is not None:
+            # The token that is to be made useless says whose logout it is, not who asks for it.
             known = await self._door.sessions.routes.session_of(refresh, cookie)
+        if known is None and ticket is not None:
+            known = ticket.known
         if known is None:
             return await send(fields)
         return await self._log_out(settings, known, request, body, fields, send)

@@ -43,8 +43,9 @@ async def held(ledger: Ledger, known: Known, owner: str) -> AsyncIterator[int]:
     finally:
         keeper.cancel()
         await asyncio.wait((keeper,))
+        # Whatever the call before came to: a lease that is not given back keeps everybody waiting.
         with suppress(StoreAway):
-            await ledger.asked(ledger.store.release, known.record.session, owner)
+            await ledger.store.release(known.record.session, owner)
 
 
 async def _acquired(ledger: Ledger, known: Known, owner: str) -> int:

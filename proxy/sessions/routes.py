@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from proxy import renewal, tokens
 from proxy.credentials import Pair
@@ -22,6 +23,9 @@ from proxy.sessions.proof import presented, proven
 from proxy.sessions.renewals import Renewals
 from proxy.store.base import Record
 from proxy.values import HandleKind
+
+_LOGOUT_TRIES: Final = 3
+"""How often a token is renewed for a logout that then waits for the lease until it has ended."""
 
 
 @dataclass(slots=True)
@@ -151,18 +155,23 @@ class Routes:
         Raises:
             SessionUnavailable: it cannot be renewed, or not be held, at the moment.
         """
-        if self._ledger.clock() >= known.due:
-            await self._renewals.current(known, Trigger.LOGOUT, fields)
-        async with held(self._ledger, known, self._renewals.next_owner()):
-            if known.record.ended is not None:
-                yield None
+        for _ in range(_LOGOUT_TRIES):
+            if self._ledger.clock() >= known.due:
+                await self._renewals.current(known, Trigger.LOGOUT, fields)
+            async with held(self._ledger, known, self._renewals.next_owner()):
+                if known.record.ended is not None:
+                    yield None
+                    return
+                if self._ledger.clock() >= known.expires:
+                    continue  # It has ended while the lease was somebody else's.
+                refresh = self._ledger.unsealed(known.record.refresh)
+                leaving = Leaving(known.access, refresh)
+                yield leaving
+                if leaving.done:
+                    # The client may go now; that it has logged out is not to be lost with it.
+                    await asyncio.shield(self._renewals.soon(self._log_out(known)))
                 return
-            refresh = self._ledger.unsealed(known.record.refresh)
-            leaving = Leaving(known.access, refresh)
-            yield leaving
-            if leaving.done:
-                # The client may go now; that it has logged out is not to be lost with it.
-                await asyncio.shield(self._renewals.soon(self._log_out(known)))
+        raise SessionUnavailable("the session cannot be held at the moment")
 
     async def _delivered(self, known: Known) -> Pair:
         """Give the client the current pair, and know it by that from now on."""

@@ -443,6 +443,11 @@ async def test_with_cookie_proof_a_token_alone_is_not_renewed(tmp_path: Path) ->
         assert (await client.exchange())[0] == 200
         got = server.at(JOBS)[-1].head
         assert fields_of(got, b"cookie") == [b"theme=dark; x=y"]
+        # Whoever else brings the cookie along: it is nobody's but Segue's.
+        for access in ("", "a.b.c"):
+            await client.send("GET", JOBS, access=access)
+            await shake(client, f"/ws/1/?token={access}", *client.fields)
+        assert value not in b"".join(each.head for each in server.received)
         assert value not in b"".join(each.head for each in server.at(REFRESH))
 
 

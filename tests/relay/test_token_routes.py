@@ -12,6 +12,7 @@ import pytest
 from tests.rig import RawPeer, Segue, status_of
 from tests.sessions.authority import Authority, Client, Received, authority, proxied, response
 from tests.sockets import fields_of
+from tests.store.storages import store_at
 
 LOGIN = "/api/auth/login/"
 LOGOUT = "/api/auth/logout/"
@@ -222,6 +223,37 @@ async def test_a_logout_that_failed_can_be_repeated(tmp_path: Path) -> None:
         assert await client.get() == 200
         assert (await client.send("POST", LOGOUT, body))[0] == 205
         assert await client.get() == 401
+
+
+async def test_a_logout_waits_for_the_lease_and_goes_upstream_with_a_token_that_is_still_good(
+    tmp_path: Path,
+) -> None:
+    async with authority(access=1.5) as server, proxied(server, tmp_path) as proxy:
+        client = await logged_in(proxy)
+        store = store_at(f"sqlite:{tmp_path / 'sessions.sqlite3'}")
+        (record,) = (await store.sessions(user=None, after="", limit=1)).records
+        await asyncio.sleep(0.8)
+        # Good for long enough now, but not by the time that whoever holds the lease gives it back.
+        assert await store.acquire(record.session, "somebody", 1.0) is not None
+        await store.close()
+        server.access = 3600
+        status, _, _ = await client.send("POST", LOGOUT, b"{}")
+        assert status == 205
+        (asked,) = server.at(LOGOUT)
+        assert asked.token != client.access
+        assert len(server.presented()) == 1
+
+
+async def test_a_logout_ends_the_session_of_the_refresh_token_that_it_brings(
+    tmp_path: Path,
+) -> None:
+    async with authority() as server, proxied(server, tmp_path) as proxy:
+        asking, leaving = await logged_in(proxy), await logged_in(proxy)
+        body = json.dumps({"refresh": leaving.refresh}).encode()
+        assert (await asking.send("POST", LOGOUT, body))[0] == 205
+        assert server.spent == {leaving.refresh}
+        assert await asking.get() == 200
+        assert await leaving.get() == 401
 
 
 async def test_a_logout_by_the_refresh_token_alone_ends_the_session(tmp_path: Path) -> None:

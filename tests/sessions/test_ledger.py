@@ -12,7 +12,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from proxy.errors import StoreAway
 from proxy.sealing import new_key
+from proxy.sessions.lease import held
 from tests.rig import PATIENCE, RawPeer, Segue
 from tests.sessions.authority import Authority, Client, Received, authority, proxied, refreshes
 from tests.store.storages import SqliteStorage
@@ -143,6 +145,22 @@ async def test_tokens_that_were_issued_while_the_store_went_are_not_lost(tmp_pat
             client.proxy = again
             assert await client.get() == 200
         assert server.presented() == [client.refresh]
+
+
+async def test_a_lease_is_given_back_though_the_call_before_failed(tmp_path: Path) -> None:
+    async with authority() as server, proxied(server, tmp_path) as proxy:
+        client = await logged_in(proxy)
+        assert proxy.server._sessions is not None
+        ledger = proxy.server._sessions._ledger
+        known = ledger.memory.tickets[client.access].known
+
+        async def fail() -> None:
+            raise StoreAway("once")
+
+        with pytest.raises(StoreAway):
+            async with held(ledger, known, "one"):
+                await ledger.asked(fail)
+        assert await ledger.store.acquire(known.record.session, "another", 1.0) is not None
 
 
 async def test_tokens_that_were_delivered_while_nothing_could_be_written_are_not_forgotten(
