@@ -6,12 +6,16 @@ be. Nothing here knows whether a token is good.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
+from email.message import Message
 from typing import Final
+from urllib.parse import parse_qs, unquote_to_bytes
 
 import msgspec
 
+from proxy.errors import UnsupportedMediaType
 from proxy.headers import RawFields, is_forwarding, values_of
 
 MAX_BODY: Final = 64 * 1024
@@ -20,7 +24,10 @@ MAX_BODY: Final = 64 * 1024
 TOKEN_ERROR: Final = "token_not_valid"  # noqa: S105 (the server's word, not a password)
 """The `code` by which the server says that a token is bad or has ended."""
 
-_QUERY_NAMES: Final = (b"token", b"access_token")
+_QUERY_NAMES: Final = ("token", "access_token")
+_CHARSETS: Final = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
+_MAX_FORM: Final = 1000
+"""Fields of a form, as many as Django reads."""
 _CARRIED: Final = frozenset({b"host", b"user-agent", b"via"})
 
 
@@ -42,10 +49,6 @@ class _Pair(msgspec.Struct):
     refresh: str | None = None
 
 
-class _Refresh(msgspec.Struct):
-    refresh: str
-
-
 class _Error(msgspec.Struct):
     code: str
 
@@ -54,22 +57,28 @@ class _Error(msgspec.Struct):
 
 
 def bearer(values: Sequence[bytes]) -> str | None:
-    """The token in the `Authorization` fields (RFC 6750 section 2.1); None if there is not one."""
-    if len(values) != 1 or values[0][:7].lower() != b"bearer ":
-        return None
-    return values[0][7:].strip(b" ").decode("latin-1")
+    """The token in the `Authorization` fields (RFC 6750 section 2.1); None if there is not one.
 
-
-def query_token(target: bytes) -> str | None:
-    """The token in a handshake's query: the first `token` or `access_token`.
-
-    Tokens need no percent-encoding (RFC 7515 section 2); one that has some is none that is known.
+    Servers split at any white space, so this does.
     """
-    for part in target.partition(b"?")[2].split(b"&"):
-        name, _, value = part.partition(b"=")
-        if name in _QUERY_NAMES:
-            return value.decode("latin-1")
-    return None
+    parts = values[0].split() if len(values) == 1 else ()
+    if len(parts) != 2 or parts[0].lower() != b"bearer":
+        return None
+    return parts[1].decode("latin-1")
+
+
+def query_tokens(target: bytes) -> list[str]:
+    """The tokens in a handshake's query: of all `token` and `access_token` that are not empty.
+
+    Read as servers do: percent-encoded or not.
+    """
+    parts = target.partition(b"?")[2].split(b"&")
+    return [value for name, value in map(_decoded, parts) if name in _QUERY_NAMES and value]
+
+
+def _decoded(part: bytes) -> tuple[str, str]:
+    name, _, value = part.replace(b"+", b" ").partition(b"=")
+    return unquote_to_bytes(name).decode("latin-1"), unquote_to_bytes(value).decode("latin-1")
 
 
 def with_bearer(fields: RawFields, token: str) -> list[tuple[bytes, bytes]]:
@@ -88,13 +97,14 @@ def with_bearer(fields: RawFields, token: str) -> list[tuple[bytes, bytes]]:
 
 def with_query_token(target: bytes, old: str, new: str) -> bytes:
     """The target with another token wherever a parameter for tokens has the old one."""
-    path, _, query = target.partition(b"?")
-    before, after = old.encode("latin-1"), new.encode("latin-1")
+    path, mark, query = target.partition(b"?")
+    after = b"=" + new.encode("latin-1")
     parts = []
     for part in query.split(b"&"):
-        name, _, value = part.partition(b"=")
-        parts.append(name + b"=" + after if name in _QUERY_NAMES and value == before else part)
-    return path + b"?" + b"&".join(parts)
+        name, value = _decoded(part)
+        is_it = name in _QUERY_NAMES and value == old
+        parts.append(part.partition(b"=")[0] + after if is_it else part)
+    return path + mark + b"&".join(parts)
 
 
 def cookie_of(fields: RawFields, name: bytes) -> str | None:
@@ -164,12 +174,38 @@ def write_pair(access: str, refresh: str) -> bytes:
     return msgspec.json.encode({"access": access, "refresh": refresh})
 
 
-def read_refresh(body: bytes) -> str | None:
-    """The refresh token that a client sends to be exchanged, or to log out."""
+def read_refresh(body: bytes, content_types: Sequence[bytes] = ()) -> str | None:
+    """The refresh token that a client sends to be exchanged, or to log out.
+
+    Read as servers do, so that no spelling of a body hides a token: whatever Python's `json` takes
+    for JSON, or a form, with white space around the token.
+
+    Args:
+        body: of the request.
+        content_types: the values of `Content-Type`.
+
+    Raises:
+        UnsupportedMediaType: a server may understand how it is written; this does not.
+    """
+    kind = Message()
+    kind["Content-Type"] = b"".join(content_types[:1]).decode("latin-1")
+    charset = kind.get_content_charset("utf-8")
+    if (
+        len(content_types) > 1
+        or charset not in _CHARSETS
+        or kind.get_content_maintype() == "multipart"
+    ):
+        raise UnsupportedMediaType("a refresh token is sent as JSON, or as a form, in UTF-8")
     try:
-        return msgspec.json.decode(body, type=_Refresh).refresh
+        if kind.get_content_type() == "application/x-www-form-urlencoded":
+            values = parse_qs(body.decode("latin-1"), max_num_fields=_MAX_FORM).get("refresh", [])
+            token = values[-1] if values else None
+        else:
+            read = json.loads(body.decode())
+            token = read.get("refresh") if isinstance(read, dict) else None
     except (ValueError, RecursionError):
         return None
+    return token.strip() if isinstance(token, str) else None
 
 
 def with_refresh(body: bytes, token: str) -> bytes:

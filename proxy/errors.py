@@ -67,6 +67,14 @@ class ContentTooLarge(ClientError):
     title = "Content too large"
 
 
+class UnsupportedMediaType(ClientError):
+    """The body is written in a way that is not understood (RFC 9110 section 15.5.16)."""
+
+    status = 415
+    label = "unsupported_media_type"
+    title = "Unsupported media type"
+
+
 class SessionEnded(ClientError):
     """The token leads to a session that has ended: the user has to log in again (RFC 6750)."""
 

@@ -32,6 +32,7 @@ answer took a moment."""
 
 _COMPACT: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+")
 _TO_STANDARD: Final = str.maketrans("-_", "+/")
+_FROM_STANDARD: Final = str.maketrans("+/", "-_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,22 @@ def read(token: str) -> Claims | None:
         jti=payload.jti,
         user=None if user is None else str(user),
     )
+
+
+def canonical(token: str) -> str:
+    """The one spelling of a token that it shares with all others that servers take for it.
+
+    Only the signature has several (RFC 4648 section 3.5): its last character has bits too many, and
+    libraries such as PyJWT skip what is no base64. The rest is what is signed, byte for byte.
+    """
+    signed, dot, signature = token.rpartition(".")
+    try:
+        padded = signature.translate(_TO_STANDARD) + "=" * (-len(signature) % 4)
+        octets = binascii.a2b_base64(padded.encode("latin-1"))
+    except ValueError:
+        return token
+    written = binascii.b2a_base64(octets, newline=False).decode().rstrip("=")
+    return signed + dot + written.translate(_FROM_STANDARD)
 
 
 def clock_skew(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy import credentials
+from proxy.errors import UnsupportedMediaType
 
 NESTED = b"[" * 100_000
 
@@ -19,6 +21,8 @@ NESTED = b"[" * 100_000
         ([b"Bearer abc"], "abc"),
         ([b"bearer abc "], "abc"),
         ([b"BEARER  abc"], "abc"),
+        ([b"Bearer\tabc\t"], "abc"),
+        ([b"Bearer a b"], None),
         ([b"Basic abc"], None),
         ([b"Bearer"], None),
         ([b"Bearerabc"], None),
@@ -34,18 +38,23 @@ def test_a_bearer_token_is_read_where_there_is_exactly_one(
 
 
 @pytest.mark.parametrize(
-    ("target", "token"),
+    ("target", "found"),
     [
-        (b"/ws?token=abc", "abc"),
-        (b"/ws?x=1&access_token=abc&token=d", "abc"),
-        (b"/ws?x=1", None),
-        (b"/ws", None),
-        (b"/ws?token", ""),
-        (b"/ws?tokens=1", None),
+        (b"/ws?token=abc", ["abc"]),
+        (b"/ws?x=1&access_token=abc&token=d", ["abc", "d"]),
+        (b"/ws?token=&access_token=abc", ["abc"]),
+        (b"/ws?token=%61b%63", ["abc"]),
+        (b"/ws?%74oken=abc&access%5ftoken=d", ["abc", "d"]),
+        (b"/ws?token=a=b", ["a=b"]),
+        (b"/ws?token=a+b%2", ["a b%2"]),
+        (b"/ws?x=1", []),
+        (b"/ws", []),
+        (b"/ws?token", []),
+        (b"/ws?tokens=1&xtoken=2", []),
     ],
 )
-def test_a_handshakes_token_is_read_from_its_query(target: bytes, token: str | None) -> None:
-    assert credentials.query_token(target) == token
+def test_a_handshakes_tokens_are_read_from_its_query(target: bytes, found: list[str]) -> None:
+    assert credentials.query_tokens(target) == found
 
 
 def test_another_token_takes_its_place_and_every_other_byte_stays() -> None:
@@ -59,6 +68,10 @@ def test_another_token_takes_its_place_and_every_other_byte_stays() -> None:
     assert credentials.with_query_token(target, "old", "new") == (
         b"/old?a=%41&token=new&&b=old&access_token=other&access_token=new"
     )
+    assert credentials.with_query_token(b"/?%74oken=%6fld&a=%41", "old", "new") == (
+        b"/?%74oken=new&a=%41"
+    )
+    assert credentials.with_query_token(b"/", "old", "new") == b"/"
 
 
 def test_a_cookie_is_read_where_there_is_exactly_one() -> None:
@@ -139,6 +152,56 @@ def test_no_body_raises(body: bytes) -> None:
     credentials.read_refresh(body)
     credentials.is_token_error(body)
     assert credentials.read_refresh(credentials.with_refresh(body, "r")) == "r"
+
+
+JSON, FORM = b"application/json", b"application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "token"),
+    [
+        (JSON, b'{"refresh": "r"}', "r"),
+        (b"application/json; charset=UTF-8", b'{"refresh": "r"}', "r"),
+        (None, b'{"refresh": "r"}', "r"),
+        (b"text/plain", b'{"refresh": "r"}', "r"),
+        (JSON, rb'{"refr\u0065sh": "\u0072"}', "r"),
+        (JSON, b'{"refresh": " r\\n"}', "r"),
+        (JSON, b'{"refresh": "x", "refresh": "r", "n": NaN, "s": "\\ud800"}', "r"),
+        (JSON, b'{"refresh": 1}', None),
+        (JSON, b'["refresh"]', None),
+        (JSON, b"refresh=r", None),
+        (FORM, b"a=1&refresh=r", "r"),
+        (b"Application/X-WWW-Form-URLEncoded; charset=utf-8", b"refr%65sh=x&refresh=+%72+", "r"),
+        (FORM, b"refresh=", ""),
+        (FORM, b'{"refresh": "r"}', None),
+        (FORM, b"a=1&" * 1001 + b"refresh=r", None),
+    ],
+)
+def test_a_refresh_token_is_read_as_servers_read_it(
+    kind: bytes | None, body: bytes, token: str | None
+) -> None:
+    assert (credentials.read_refresh(body, [] if kind is None else [kind]) or "") == (token or "")
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        [b"application/json; charset=utf-16"],
+        [b"application/json; charset*=ascii''utf-7"],
+        [b'application/x-www-form-urlencoded; charset="latin-1"'],
+        [b"multipart/form-data; boundary=x"],
+        [JSON, FORM],
+    ],
+)
+def test_a_body_that_only_the_server_could_read_is_refused(kinds: list[bytes]) -> None:
+    with pytest.raises(UnsupportedMediaType):
+        credentials.read_refresh(b'{"refresh": "r"}', kinds)
+
+
+@given(st.binary(max_size=60), st.binary(max_size=60))
+def test_no_type_of_a_body_breaks_it(kind: bytes, body: bytes) -> None:
+    with suppress(UnsupportedMediaType):
+        credentials.read_refresh(body, [kind])
 
 
 def test_a_refresh_token_is_put_into_a_body_and_the_rest_of_it_stays() -> None:

@@ -15,7 +15,7 @@ from proxy import tokens
 from proxy.tokens import LAST_SECOND, MAX_LENGTH, REDACTED, Claims, read, redact
 
 NOW = 1_750_000_000.0
-HOUR = 3600.0
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 KEY = "a key of the server that this side never sees"
 
@@ -255,3 +255,23 @@ def test_a_time_that_is_not_newer_than_the_presented_tokens_tells_nothing(copied
     assert tokens.clock_skew([at(copied)], NOW, presented) is None
     assert tokens.clock_skew([at(copied), at(NOW)], NOW, presented) == 0.0
     assert tokens.clock_skew([at(copied)], NOW, at(None)) is not None
+
+
+def test_every_spelling_that_a_server_may_take_for_a_token_is_brought_to_the_one() -> None:
+    token = issued(exp=NOW)
+    signed, _, signature = token.rpartition(".")
+    last = ALPHABET.index(signature[-1])
+    for spelling in (
+        *(f"{signed}.{signature[:-1]}{ALPHABET[last & ~3 | bits]}" for bits in range(4)),
+        f"{signed}.{signature[:9]}!!!!{signature[9:]}",
+        f"{signed}.{signature[:9]} \t\xff\n{signature[9:]}",
+        f"{token}=",
+    ):
+        assert tokens.canonical(spelling) == token
+    assert tokens.canonical(signed + "a." + signature) != token
+    assert tokens.canonical(token[:-2]) != token
+
+
+@given(st.text(max_size=60))
+def test_no_text_breaks_the_spelling(text: str) -> None:
+    assert tokens.canonical(tokens.canonical(text)) == tokens.canonical(text)

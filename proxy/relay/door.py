@@ -14,12 +14,12 @@ from proxy.credentials import (
     bearer,
     cookie_of,
     is_token_error,
-    query_token,
+    query_tokens,
     same_origin,
     with_bearer,
     with_query_token,
 )
-from proxy.errors import OriginRefused, SessionUnavailable
+from proxy.errors import ClientError, OriginRefused, SessionUnavailable
 from proxy.headers import RawFields, values_of
 from proxy.live import Snapshot
 from proxy.relay.bodies import has_length, read_body
@@ -42,6 +42,9 @@ class Send(Protocol):
 _UNAUTHORIZED: Final = frozenset({401})
 _REFUSALS: Final = frozenset({401, 403})
 
+_MOST_TOKENS: Final = 4
+"""In the query of a handshake: each is looked up."""
+
 Shake = Callable[[bytes, Fields, Collection[int]], Awaitable[Handshake]]
 """Shakes hands for a target, with these fields; a refusal with one of these statuses is held."""
 
@@ -60,26 +63,47 @@ class Door:
         Raises:
             SessionEnded: a user who has logged out.
             OriginRefused: a page of another origin, with the cookie of a session.
+            ClientError: a handshake with more tokens than anybody has use for.
             StoreAway: a token that has ended, and nobody can say whose it was.
         """
         token = bearer(request.shape.values(request.fields, b"authorization"))
-        if token is None and upgrade:
-            token = query_token(target)  # Where browsers put it for a WebSocket.
-        if not token:
-            return None
         settings = snapshot.config.sessions
         cookie = cookie_from(request.fields, settings) if settings.proof == "cookie" else ""
+        if upgrade:
+            return await self._shaking(snapshot, request, token, query_tokens(target), cookie)
+        if not token:
+            return None
         ticket = self.sessions.at_hand(token, cookie, settings)
         if ticket is None:
             ticket = await self.sessions.ticket(token, cookie, settings)
+        return ticket
+
+    async def _shaking(
+        self,
+        snapshot: Snapshot,
+        request: Request,
+        token: str | None,
+        in_query: list[str],
+        cookie: str,
+    ) -> Ticket | None:
+        """Look who shakes hands. Browsers put the token into the query, others where it belongs.
+
+        Which one the server looks at is its own choice: one of an ended session is not let through
+        beside another.
+        """
+        if len(in_query) > _MOST_TOKENS:
+            raise ClientError("there are too many tokens in the query")
+        found: Ticket | None = None
+        for each in dict.fromkeys([token, *in_query] if token else in_query):
+            ticket = await self.sessions.ticket(each, cookie, snapshot.config.sessions)
+            found = found or ticket
         if (
-            upgrade
-            and ticket is not None
-            and ticket.cookie
+            found is not None
+            and found.cookie
             and not same_origin(request.fields, snapshot.config.cors.origins)
         ):
             raise OriginRefused("a handshake with a session's cookie comes from its own pages")
-        return ticket
+        return found
 
     async def exchange(
         self, ticket: Ticket, request: Request, snapshot: Snapshot, fields: Fields, send: Send
@@ -166,9 +190,9 @@ def _carrying(
     """A handshake's target and fields with another token in place of the ticket's."""
     if token == ticket.token:
         return target, fields
-    if bearer(values_of(request.fields, b"authorization")) is None:
-        return with_query_token(target, ticket.token, token), fields
-    return target, with_bearer(fields, token)
+    if bearer(values_of(request.fields, b"authorization")) == ticket.token:
+        fields = with_bearer(fields, token)
+    return with_query_token(target, ticket.token, token), fields
 
 
 async def _keep_body(request: Request, limit: int, timeout: float) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from urllib.parse import unquote_to_bytes
 
 from proxy.credentials import (
     MAX_BODY,
@@ -65,11 +66,12 @@ class TokenRoutes:
         if paths is not self._paths:
             self._paths = paths
             self._routes = {
-                **{path.encode(): Route.ISSUE for path in paths.login},
-                paths.refresh.encode(): Route.REFRESH,
-                paths.logout.encode(): Route.LOGOUT,
+                **{unquote_to_bytes(path): Route.ISSUE for path in paths.login},
+                unquote_to_bytes(paths.refresh): Route.REFRESH,
+                unquote_to_bytes(paths.logout): Route.LOGOUT,
             }
-        return self._routes.get(target.partition(b"?")[0])
+        # Servers decode a path before they look where it leads.
+        return self._routes.get(unquote_to_bytes(target.partition(b"?")[0]))
 
     async def exchange(
         self,
@@ -85,14 +87,14 @@ class TokenRoutes:
         Raises:
             SessionEnded: the session that its token leads to has ended.
             SessionUnavailable: the session can be neither renewed nor ended at the moment.
-            ClientError: the body is too large, too slow, or broken.
+            ClientError: the body is too large, too slow, broken, or in a form that cannot be read.
         """
         settings = snapshot.config.sessions
         cookie = cookie_from(request.fields, settings)
         if route is Route.ISSUE:
             return await self._issue(settings, fields, send)
         fields, body = await _whole_body(client, request, fields, snapshot.config.timeouts.body)
-        refresh = read_refresh(body)
+        refresh = read_refresh(body, request.shape.values(request.fields, b"content-type"))
         if route is Route.REFRESH:
             return await self._refresh(settings, refresh, cookie, fields, send)
         ticket = await self._door.enter(snapshot, request, b"", upgrade=False)

@@ -259,10 +259,11 @@ class Sessions:
     async def _look_up(
         self, token: str, cookie: str, settings: Settings, ticket: Ticket | None
     ) -> Ticket | None:
-        claims = tokens.read(token)
+        spelled = tokens.canonical(token)
+        claims = tokens.read(spelled)
         if claims is None:
             return None
-        digests = self._ledger.sealer.digests(token)
+        digests = self._ledger.sealer.digests(spelled)
         known = None if ticket is None else ticket.known
         try:
             if known is None:
@@ -290,7 +291,8 @@ class Sessions:
             return None
         await presented(self._ledger, known, handle.order)
         ticket = Ticket(known, token, handle.order, cookie, settings)
-        self._memory.remember(ticket)
+        if token == spelled:  # It has one such spelling, and any number of others.
+            self._memory.remember(ticket)
         return ticket
 
     def _stranger(self, token: str) -> None:

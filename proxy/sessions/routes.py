@@ -104,6 +104,7 @@ class Routes:
             SessionEnded: the token leads to a session that has ended, or is long superseded.
             SessionUnavailable: it cannot be renewed at the moment.
         """
+        token = tokens.canonical(token)
         if tokens.read(token) is None:
             return None
         digests = self._ledger.sealer.digests(token)
@@ -132,6 +133,7 @@ class Routes:
 
     async def session_of(self, refresh: str, cookie: str) -> Known | None:
         """The session of a refresh token that is good, for a logout."""
+        refresh = tokens.canonical(refresh)
         if tokens.read(refresh) is None:
             return None
         digests = self._ledger.sealer.digests(refresh)

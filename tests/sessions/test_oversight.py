@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -182,6 +183,89 @@ async def test_a_session_shows_who_it_is_how_old_and_which_sockets(tmp_path: Pat
         nobody = Page([], [], "")
         assert await overseen(proxy).page(user="8", after="", limit=1) == nobody
         assert await overseen(proxy).page(user=None, after=record.session, limit=1) == nobody
+
+
+# Other spellings of its tokens, which servers take for the same.
+
+
+def respelled(token: str) -> str:
+    return token[:-9] + "!!!!" + token[-9:]
+
+
+async def test_no_spelling_of_an_ended_sessions_access_token_reaches_the_server(
+    tmp_path: Path,
+) -> None:
+    async with authority() as server, proxied(server, tmp_path) as proxy:
+        client, other = await logged_in(proxy), await logged_in(proxy)
+        assert await client.get() == 200
+        assert await overseen(proxy).end(await session_of(proxy, client)) is True
+        asked = len(server.received)
+        token = client.access
+        for line in (f"Bearer\t{token}", f"bearer  {token} ", f"Bearer {respelled(token)}"):
+            fields = b"Authorization: " + line.encode()
+            assert (await client.send("GET", JOBS, None, fields, access=""))[0] == 401
+        encoded = "".join(f"%{ord(each):02x}" for each in token)
+        for query in (
+            f"token={encoded}",
+            f"%74oken={token}",
+            f"token=&access_token={token}",
+            f"token={other.access}&access_token={token}",
+        ):
+            assert await shaken(proxy, f"/ws/1/?{query}") == 401
+        beside = b"Authorization: Bearer " + other.access.encode()
+        assert await shaken(proxy, f"/ws/1/?token={token}", beside) == 401
+        assert len(server.received) == asked, "the server was asked"
+        assert await shaken(proxy, "/ws/1/?" + "&".join([f"token={other.access}"] * 5)) == 400
+
+
+async def test_no_spelling_of_an_ended_sessions_refresh_token_reaches_the_server(
+    tmp_path: Path,
+) -> None:
+    async with authority() as server, proxied(server, tmp_path) as proxy:
+        client = await logged_in(proxy)
+        assert await client.get() == 200
+        assert await overseen(proxy).end(await session_of(proxy, client)) is True
+        asked = len(server.received)
+        plain = json.dumps({"refresh": client.refresh})
+        odd = json.dumps({"refresh": respelled(client.refresh)})
+        for path, kind, body, status in (
+            (REFRESH, "application/json", json.dumps({"refresh": f" {client.refresh}\n"}), 401),
+            (REFRESH, "application/json", plain[:-1] + ', "x": NaN}', 401),
+            (REFRESH, "application/json", odd, 401),
+            (REFRESH.replace("refresh", "refres%68"), "application/json", plain, 401),
+            (REFRESH, "application/x-www-form-urlencoded", f"refresh={client.refresh}", 401),
+            (REFRESH, "application/json; charset=utf-16", plain, 415),
+            (REFRESH, "multipart/form-data; boundary=x", plain, 415),
+            ("/api/auth/logout/", "application/json; charset=utf-16", plain, 415),
+        ):
+            text = body.encode("utf-16" if "utf-16" in kind else "utf-8")
+            request = (
+                f"POST {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Type: {kind}\r\n"
+                f"Content-Length: {len(text)}\r\n\r\n"
+            )
+            assert status_of(await proxy.ask(request.encode() + text)) == status, (path, kind)
+        assert len(server.received) == asked, "the server was asked"
+
+
+async def shaken(proxy: Segue, target: str, *fields: bytes) -> int:
+    """The status of a handshake."""
+    async with proxy.client() as peer:
+        await peer.send(handshake(target.encode(), *fields))
+        return status_of(await peer.read_head())
+
+
+async def test_a_token_in_another_spelling_is_renewed_like_any_other(tmp_path: Path) -> None:
+    async with authority(access=SHORT) as server, proxied(server, tmp_path) as proxy:
+        client = await logged_in(proxy)
+        await asyncio.sleep(SHORT)
+        server.access = 3600
+        encoded = "".join(f"%{ord(each):02x}" for each in client.access)
+        assert await shaken(proxy, f"/ws/1/?x=%41&token={encoded}") == 101
+        (asked,) = server.at("/ws/1/")
+        assert asked.path.startswith("/ws/1/?x=%41&token=ey")
+        assert len(server.presented()) == 1
+        client.access = respelled(client.access)
+        assert await client.get() == 200
 
 
 # Its open WebSockets.

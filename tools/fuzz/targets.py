@@ -124,8 +124,7 @@ def heads(data: bytes) -> None:
     credentials.without_cookie(request, b"name")
     credentials.carried(request)
     credentials.same_origin(request, ())
-    secret = credentials.query_token(path)
-    if secret:
+    for secret in credentials.query_tokens(path):
         changed = credentials.with_query_token(path, secret, "new")
         assert changed.partition(b"?")[0] == path.partition(b"?")[0]
     token = credentials.bearer(headers.values_of(request, b"authorization"))
