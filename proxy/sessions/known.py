@@ -19,6 +19,7 @@ from proxy.versions import Version
 
 MAX_TICKETS: Final = 20_000
 MAX_STRANGERS: Final = 10_000
+MAX_FAILING: Final = 1_000
 
 _T = TypeVar("_T")
 
@@ -157,6 +158,7 @@ class Memory:
         self.unsaved: dict[str, Known] = {}
         self._unsaved_handles: dict[bytes, Known] = {}
         self._digests: dict[str, set[bytes]] = {}
+        self._failing: dict[str, Known] = {}
         self.with_sockets: dict[str, Known] = {}
         self._strangers: dict[str, float] = {}
         self._known: WeakValueDictionary[str, Known] = WeakValueDictionary()
@@ -190,6 +192,10 @@ class Memory:
     def kept(self, digests: Iterable[bytes]) -> Known | None:
         """The unsaved session that one of these handles leads to."""
         return next(filter(None, map(self._unsaved_handles.get, digests)), None)
+
+    def failing(self, known: Known) -> None:
+        """Remember when a session may be tried again, whether or not its client comes back."""
+        _put(self._failing, known.record.session, known, MAX_FAILING)
 
     def remember(self, ticket: Ticket) -> None:
         """Remember where a token leads to."""

@@ -175,6 +175,9 @@ class Renewals:
             return await self._end(known, record, trigger, "lost", fence)
         tries = 1 if may is Presenting.FIRST else 2
         before = record.attempt
+        if tries > 1 and before is not None and 0 <= now - before.begun < _UNKNOWN_PAUSE:
+            # The answer was lost a moment ago, perhaps by another process: so the pause is for all.
+            return self._failed(known, trigger, "unavailable")
         if not await ledger.update(
             known, lambda current: _attempting(current, seen, digests[0], tries, now), fence
         ):
@@ -328,6 +331,7 @@ class Renewals:
         wait = min(pause * 2**known.failures, _LONGEST_PAUSE)
         known.failures = min(known.failures + 1, 10)
         known.resume = asyncio.get_running_loop().time() + wait
+        ledger.memory.failing(known)
         return Outcome.UNAVAILABLE
 
     @staticmethod

@@ -285,6 +285,38 @@ async def test_the_lease_of_a_process_that_died_is_taken_over(tmp_path: Path) ->
         assert server.presented() == [client.refresh]
 
 
+async def test_the_pause_after_a_lost_answer_is_one_for_all_processes(tmp_path: Path) -> None:
+    async def lose(_: Authority, __: RawPeer, ___: Received) -> bytes | None:
+        return None
+
+    async with (
+        authority(access=SHORT, answers={REFRESH: lose}) as server,
+        proxied(server, tmp_path) as one,
+        proxied(server, tmp_path) as other,
+    ):
+        client = await ended(await logged_in(one))
+        twin = Client(other, client.access, client.refresh)
+        assert await client.get() == 503
+        assert await twin.get() == 503
+        assert (await twin.exchange())[0] == 503
+        assert len(server.presented()) == 1
+
+
+async def test_the_pause_after_a_failure_is_one_for_clients_that_only_show_their_refresh_token(
+    tmp_path: Path,
+) -> None:
+    async def fail(_: Authority, __: RawPeer, ___: Received) -> bytes | None:
+        return response(500)
+
+    async with authority(answers={REFRESH: fail}) as server:
+        async with proxied(server, tmp_path) as proxy:
+            client = await logged_in(proxy)
+        async with proxied(server, tmp_path) as proxy:
+            client.proxy = proxy
+            assert [(await client.exchange())[0] for _ in range(5)] == [503] * 5
+        assert len(server.presented()) == 1
+
+
 @pytest.mark.parametrize("ahead", [-7200.0, 7200.0])
 async def test_a_clock_that_is_two_hours_off_makes_no_storm(tmp_path: Path, ahead: float) -> None:
     async with authority(access=1, ahead=ahead) as server, proxied(server, tmp_path) as proxy:
