@@ -14,9 +14,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from proxy import config, cors, credentials, handshake, headers, redaction, tokens, trace
+from proxy import codings, config, cors, credentials, handshake, headers, redaction, tokens, trace
 from proxy.documents import parse
-from proxy.errors import ClientError, ConfigError, MappingFailure, UpstreamError
+from proxy.errors import (
+    ClientError,
+    ConfigError,
+    MappingFailure,
+    UnsupportedMediaType,
+    UpstreamError,
+)
 from proxy.faults import WalkerLimits
 from proxy.mapping import catalog
 from proxy.mapping.compiler import compile_mapping
@@ -33,6 +39,7 @@ Target = Callable[[bytes], None]
 
 HERE: Final = Path(__file__).resolve().parent
 _ROOT: Final = HERE.parents[1]
+_READ: Final = 1024
 _LIMITS: Final = WalkerLimits(frame=70_000, message=70_000, fragments=8, control_frames=50)
 
 
@@ -214,6 +221,8 @@ def secrets(data: bytes) -> None:
     if claims is not None:
         assert tokens.redact(f"token={text}") != f"token={text}"
     tokens.redact(text)
+    spelled = tokens.canonical(text)
+    assert tokens.canonical(spelled) == spelled
     pair = credentials.read_pair(data)
     if pair is not None and pair.refresh is not None:
         again = credentials.read_pair(credentials.write_pair(pair.access, pair.refresh))
@@ -222,6 +231,13 @@ def secrets(data: bytes) -> None:
     if credentials.read_refresh(data) is not None:
         assert credentials.read_refresh(credentials.with_refresh(data, "new")) == "new"
     credentials.is_token_error(data)
+    kind, _, body = data.partition(b"\n")
+    with suppress(UnsupportedMediaType):
+        credentials.read_refresh(body, [kind])
+    for coding in (b"gzip", kind):
+        assert len(codings.plain(body, [(b"Content-Encoding", coding)], _READ)) <= max(
+            _READ, len(body)
+        )
     shown = redaction.redacted(data, frozenset({"kind"}))
     if shown is not None:
         json.loads(shown)
