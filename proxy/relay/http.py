@@ -69,6 +69,7 @@ class Exchange:
         "_may_switch",
         "_out",
         "_request",
+        "_sent",
         "_writable",
         "complete",
         "error",
@@ -103,6 +104,8 @@ class Exchange:
         self._out: list[bytes] = []
         self._chunking = False
         self._head_ready = False
+        # Only whoever wrote the end of the request sets it: a pump that is over may have failed.
+        self._sent = False
         self.head: Head | None = None
         self.error: SegueError | None = None
         self.head_sent = False
@@ -149,10 +152,11 @@ class Exchange:
         finally:
             self.waited = (connection.ended or perf_counter()) - begun
             self._client.flow = None
-            whole = pump is None or pump.done()
             if pump is not None and not pump.done():
                 pump.cancel()
-            if not (finished and self.error is None and whole):
+            # The next request on a connection that waits for the rest of this one would be read as
+            # a part of it.
+            if not (finished and self.error is None and self._sent):
                 connection.abort()
             elif not self.switched:
                 connection.release()
@@ -170,6 +174,7 @@ class Exchange:
         if request.chunked:
             body = b"%x\r\n%b\r\n%b" % (len(body), body, _LAST_CHUNK) if body else _LAST_CHUNK
         connection.transport.write(head + body)
+        self._sent = True
         connection.expect_answer()
 
     async def _pump(self) -> None:
@@ -201,6 +206,7 @@ class Exchange:
         else:
             if chunked:
                 connection.transport.write(_LAST_CHUNK)
+            self._sent = True
             connection.expect_answer()
 
     def _fail(self, error: SegueError) -> None:

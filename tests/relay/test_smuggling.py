@@ -6,6 +6,7 @@ Behind each stands a second request, as an attacker would have it read by the se
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -16,6 +17,7 @@ SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: h\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 LAST = b"0\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 @pytest.fixture
@@ -220,6 +222,40 @@ async def test_broken_chunk_that_comes_later_never_ends_the_body_for_the_server(
             assert status_of(await peer.read_all()) == 400, name
         assert not seen.endswith(LAST), name
         assert b"smuggled" not in seen, name
+
+
+@pytest.mark.parametrize("rest", [b"ZZZ\r\n", b"5\r\nworld\r\n"], ids=["broken", "too large"])
+async def test_connection_inside_an_unfinished_body_carries_no_other_request(rest: bytes) -> None:
+    # The rest of the body is refused in the moment in which the server answers early: what waits
+    # there for a chunk must never be another client's request.
+    servers: asyncio.Queue[RawPeer] = asyncio.Queue()
+    received: list[bytes] = []
+
+    async def origin_script(peer: RawPeer) -> None:
+        head = await peer.read_head()
+        if head.startswith(b"POST"):
+            assert await peer.read(10) == b"5\r\nhello\r\n"
+            servers.put_nowait(peer)
+            received.append(await peer.read_all())
+        else:
+            await peer.send(OK)
+
+    env = {"SEGUE_LIMITS__REQUEST_BODY": "8B"}
+    async with raw_server(origin_script) as origin, segue(origin.url, env) as proxy:
+        async with proxy.client() as peer, asyncio.timeout(PATIENCE):
+            await peer.send(CHUNKED + b"5\r\nhello\r\n")
+            server = await servers.get()
+            write_now(peer, rest)
+            write_now(server, OK)
+            assert status_of(await peer.read_all()) in (200, 400, 413)
+        assert (await proxy.ask(b"GET /other HTTP/1.0\r\n\r\n")).endswith(b"ok")
+        assert await proxy.metric("segue_upstream_reuses_total") == 0
+    assert received == [b""]
+
+
+def write_now(peer: RawPeer, data: bytes) -> None:
+    """Put bytes into the socket before the loop turns."""
+    assert os.write(peer.writer.get_extra_info("socket").fileno(), data) == len(data)
 
 
 async def test_extensions_and_trailers_are_not_forwarded(proxy: Segue, seen: bytearray) -> None:
