@@ -206,15 +206,18 @@ async def open_connection(owner: Owner, target: Target) -> Connection:
         UpstreamUnreachable: refused, unknown host, or TLS failed.
         UpstreamTimeout: not open in time.
     """
+    connection = Connection(owner, target)
+    opened = False
     try:
         with Deadline(owner.loop, target.connect_timeout):
-            _, connection = await owner.loop.create_connection(
-                lambda: Connection(owner, target),
+            await owner.loop.create_connection(
+                lambda: connection,
                 target.host,
                 target.port,
                 ssl=target.tls,
                 server_hostname=target.server_name if target.tls is not None else None,
             )
+        opened = not connection.transport.is_closing()
     except TimeoutError:
         raise UpstreamTimeout("no connection to the server in time") from None
     except ssl.SSLCertVerificationError as error:
@@ -224,7 +227,11 @@ async def open_connection(owner: Owner, target: Target) -> Connection:
         raise UpstreamUnreachable("the server does not speak TLS as it is spoken here") from None
     except OSError:
         raise UpstreamUnreachable("no connection to the server") from None
-    if connection.transport.is_closing():
+    finally:
+        if not opened:
+            # uvloop closes what is given up on the way, and does not say so to the protocol.
+            owner.forget(connection)
+    if not opened:
         # Its end has been reported already, and to nobody: no exchange had begun.
         raise UpstreamUnreachable("the server closed the connection at once")
     return connection

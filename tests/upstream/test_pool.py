@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import ssl
+import struct
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello"
 LAST = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 @pytest.fixture
@@ -311,6 +313,23 @@ async def test_server_that_closes_at_once_is_502_and_leaves_no_connection_behind
         assert {status_of(answer) for answer in answers} == {502}
         assert await connections(proxy, "busy") == 0
         assert await connections(proxy, "idle") == 0
+
+
+@pytest.mark.asyncio(loop_factories=["uvloop", "asyncio"])
+async def test_client_that_is_gone_while_the_connection_opens_leaves_none_behind() -> None:
+    async with raw_server(answering(OK)) as origin, segue(origin.url) as proxy:
+        # Which turn of the loop finds the connection half open is up to the loop.
+        for turns in range(12):
+            for _ in range(10):
+                with socket.create_connection((proxy.host, proxy.port)) as client:
+                    client.send(GET)
+                    for _ in range(turns):
+                        await asyncio.sleep(0)
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+                await asyncio.sleep(0.001)
+        async with asyncio.timeout(5):
+            while await connections(proxy, "busy"):  # noqa: ASYNC110 (a gauge is read, not awaited)
+                await asyncio.sleep(0.01)
 
 
 # The TLS of asyncio's own loop does not tell the two apart; `segue run` is always on uvloop.
