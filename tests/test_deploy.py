@@ -98,8 +98,20 @@ def test_replicas_of_the_example_share_a_store_and_its_keys(tmp_path: Path) -> N
         name: path.replace("/run/secrets/segue-store", str(tmp_path)) for name, path in env.items()
     }
     here["SEGUE_MAPPINGS__DIRECTORY"] = str(KUBERNETES / "mappings")
-    store = load(KUBERNETES / "config.yaml", here, {}).config.store
+    config = load(KUBERNETES / "config.yaml", here, {}).config
+    store = config.store
     assert (store.url, len(store.keys)) == ("redis://:password@redis:6379/0", 2)
+    assert config.sessions.enabled, "nothing would use the store"
+
+
+def test_namespace_of_the_example_is_made_and_the_secret_put_there() -> None:
+    namespace = manifest("kustomization.yaml")["namespace"]
+    assert "namespace.yaml" in manifests()
+    assert manifest("namespace.yaml")["metadata"]["name"] == namespace
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8").replace("\\\n", "")
+    (secret,) = re.findall(r"^kubectl create secret generic .*$", text, re.MULTILINE)
+    assert f" --namespace {namespace} " in secret
+    assert text.index("-f deploy/kubernetes/namespace.yaml") < text.index(secret)
 
 
 @pytest.mark.parametrize(
@@ -134,9 +146,16 @@ def test_kustomize_builds_the_example() -> None:
         [kubectl, "kustomize", str(KUBERNETES)], capture_output=True, text=True, check=True
     ).stdout
     documents = {document["kind"]: document for document in yaml.safe_load_all(built)}
-    assert {"ConfigMap", "Deployment", "Service", "PodDisruptionBudget", "PodMonitor"} == set(
-        documents
-    )
+    assert set(documents) == {
+        "ConfigMap",
+        "Deployment",
+        "Namespace",
+        "PodDisruptionBudget",
+        "PodMonitor",
+        "Service",
+    }
+    namespace = documents.pop("Namespace")["metadata"]["name"]
+    assert {each["metadata"]["namespace"] for each in documents.values()} == {namespace}
     labels = {"app.kubernetes.io/name": "segue"}
     pods = documents["Deployment"]["spec"]["template"]
     assert pods["metadata"]["labels"] == labels
