@@ -18,7 +18,8 @@ from proxy import server
 from proxy.changeover import connections_of
 from proxy.commands import config, explain, health, record, schema, sessions, test
 from proxy.commands.configuration import add_config, add_overrides, add_state_directory, snapshot
-from proxy.errors import ConfigError
+from proxy.errors import ConfigError, Problem
+from proxy.store.opening import check_store
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -71,13 +72,12 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in (
         ("run", "start the proxy"),
-        ("validate", "do everything that a start does, except to listen"),
+        ("validate", "check what a start would, without making, opening or connecting anything"),
     ):
         command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
         add_config(command)
         add_overrides(command)
-        if name == "run":
-            add_state_directory(command)
+        add_state_directory(command)
     for module in _COMMANDS:
         module.add(commands)
     commands.add_parser(
@@ -119,7 +119,18 @@ def _settle_memory() -> None:
 def _validate(options: argparse.Namespace) -> int:
     loaded = snapshot(options)
     config = loaded.config
-    connections_of(config)
+    problems: list[Problem] = []
+    try:
+        connections_of(config)
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        if config.sessions.enabled:
+            check_store(config.store, server.state_directory(loaded))
+    except ConfigError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigError(problems)
     print(f"{options.config}: valid")
     print(f"  listen    {config.listen.address}{' (TLS)' if config.listen.tls else ''}")
     print(f"  admin     {config.admin.address}")

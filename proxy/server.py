@@ -63,6 +63,11 @@ def segue_version() -> str:
         return "unknown"
 
 
+def state_directory(snapshot: Snapshot) -> Path:
+    """Return where what outlives the process is kept."""
+    return Path(snapshot.source.env.get("SEGUE_STATE_DIR") or _STATE_DIR)
+
+
 class Server:
     """One process of Segue, from its sockets down.
 
@@ -255,7 +260,7 @@ class Server:
     def _open_sessions(self, snapshot: Snapshot) -> Sessions:
         return open_sessions(
             snapshot.config.store,
-            Path(snapshot.source.env.get("SEGUE_STATE_DIR") or _STATE_DIR),
+            state_directory(snapshot),
             self._fleet.connect,
             lambda: self._live.current.config.sessions,
             self.metrics,

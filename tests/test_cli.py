@@ -5,14 +5,20 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from proxy.cli import main
+from proxy.sealing import new_key
+from proxy.session_settings import Store
+from proxy.store.opening import open_store
 from tests.rig import ROOT
 
 
@@ -95,6 +101,105 @@ def test_validate_finds_what_only_a_start_would_read(
     monkeypatch.setenv("SEGUE_LISTEN__TLS__KEY", str(config))
     assert main(["validate", "--config", str(config)]) == 1
     assert "cannot be read as a certificate and its key in PEM" in capsys.readouterr().err
+
+
+def foreign(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE other (value)")
+
+
+def damaged(path: Path) -> None:
+    path.write_bytes(b"not a database" * 100)
+
+
+def directory(path: Path) -> None:
+    path.mkdir()
+
+
+def bad_key(path: Path) -> None:
+    path.touch(0o600)
+    path.write_text("no key")
+
+
+def open_key(path: Path) -> None:
+    path.write_text(f"{new_key()}\n")
+    path.chmod(0o644)
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "told"),
+    [
+        ("sessions.sqlite3", foreign, "store.url: the file of sessions belongs to another program"),
+        ("sessions.sqlite3", damaged, "store.url: the file of sessions is damaged, or not a file"),
+        ("sessions.sqlite3", directory, "store.url: the file of sessions cannot be used: is a dir"),
+        ("sessions.key", bad_key, "expected a key of 32 random bytes"),
+        ("sessions.key", open_key, "others may read this key: chmod 600"),
+    ],
+)
+@pytest.mark.parametrize("command", ["validate", "run"])
+def test_validate_refuses_what_a_start_would_of_the_state_directory(
+    config: Path,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    name: str,
+    make: Callable[[Path], None],
+    told: str,
+) -> None:
+    state = config.parent / "state"
+    state.mkdir()
+    make(state / name)
+    process = [sys.executable, "-m", "proxy", command, "--config", str(config)]
+    arguments = ["--state-dir", str(state), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+    if command == "run":  # It would take the signals and the log of this process over.
+        done = subprocess.run(
+            [*process, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        status, err = done.returncode, done.stderr
+    else:
+        status, err = main([*process[3:], *arguments]), capsys.readouterr().err
+        assert {each.name for each in state.iterdir()} == {name}, "something was made"
+    assert status == 1
+    assert f"{state / name}: {told}" in err
+
+
+def test_validate_makes_no_state_directory_but_says_where_it_cannot_be(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = config.parent / "new" / "state"
+    arguments = ["validate", "--config", str(config), "--state-dir"]
+    assert main([*arguments, str(state)]) == 0
+    assert not state.parent.exists()
+    assert main([*arguments, str(config / "state")]) == 1
+    assert f"{config}: state directory: not a directory" in capsys.readouterr().err
+
+
+async def test_validate_takes_the_file_of_sessions_of_a_process_that_runs(config: Path) -> None:
+    state = config.parent / "state"
+    store = open_store(Store(), state)
+    try:
+        # What it wrote is still in the write-ahead log alone.
+        assert main(["validate", "--config", str(config), "--state-dir", str(state)]) == 0
+    finally:
+        await store.close()
+    assert main(["validate", "--config", str(config), "--state-dir", str(state)]) == 0
+
+
+def test_validate_says_that_the_package_or_the_authorities_for_redis_are_missing(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGUE_STORE__URL", "rediss://:hunter2@127.0.0.1:1/0")
+    monkeypatch.setenv("SEGUE_STORE__KEYS", f"[{new_key()}]")
+    monkeypatch.setenv("SEGUE_STORE__CA_FILE", "missing.pem")
+    assert main(["validate", "--config", str(config)]) == 1
+    assert f"{config.parent / 'missing.pem'}: store.ca_file: " in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "redis", None)
+    monkeypatch.delitem(sys.modules, "proxy.store.redis", raising=False)
+    assert main(["validate", "--config", str(config)]) == 1
+    err = capsys.readouterr().err
+    assert "store.url: needs a package that is not installed" in err
+    assert "hunter2" not in err
+    monkeypatch.setenv("SEGUE_SESSIONS__ENABLED", "false")
+    assert main(["validate", "--config", str(config)]) == 0
 
 
 def test_configuration_is_found_by_its_variable(

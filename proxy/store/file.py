@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,8 @@ INSERT INTO total VALUES (0);
 CREATE TRIGGER kept_one_more AFTER INSERT ON sessions BEGIN UPDATE total SET kept = kept + 1; END;
 CREATE TRIGGER kept_one_less AFTER DELETE ON sessions BEGIN UPDATE total SET kept = kept - 1; END;
 """
+_HEADER: Final = 100
+_MAGIC: Final = b"SQLite format 3\0"
 _DAMAGED: Final = "is damaged, or not a file of sessions"
 _PASSING: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _REASONS: Final = {
@@ -87,6 +90,30 @@ def identity_of(path: Path) -> tuple[int, int]:
     """What tells the file from another one of the same name."""
     status = path.stat()
     return status.st_dev, status.st_ino
+
+
+def check(path: Path) -> None:
+    """Look whether an existing file is one of sessions, by its header; nothing is made or locked.
+
+    Raises:
+        StoreAway: it is of another program or version, damaged, or may not be written.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        header = file.read(_HEADER)
+    if not os.access(path, os.W_OK):
+        raise StoreAway(f"the file of sessions {_REASONS[sqlite3.SQLITE_READONLY]}")
+    if not header:
+        return  # As good as missing.
+    if len(header) < _HEADER or not header.startswith(_MAGIC):
+        raise StoreAway(f"the file of sessions {_DAMAGED}")
+    # https://sqlite.org/fileformat2.html#the_database_header
+    (cookie,) = struct.unpack_from(">I", header, 40)
+    (version,) = struct.unpack_from(">I", header, 60)
+    (application,) = struct.unpack_from(">I", header, 68)
+    # What was never written to this file itself may be in the log beside it.
+    if cookie or application or version:
+        _check_kind(application, version)
 
 
 def connected(path: Path, timeout: float) -> sqlite3.Connection:
@@ -137,13 +164,18 @@ def _check_version(connection: sqlite3.Connection) -> None:
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {_APPLICATION}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
-        elif application != _APPLICATION:
-            raise StoreAway("the file of sessions belongs to another program; name another file")
-        elif version != VERSION:
-            raise StoreAway(
-                f"the file of sessions has schema {version}, this version of Segue reads {VERSION};"
-                " name another file, or move it away and let users log in again"
-            )
+        else:
+            _check_kind(application, version)
+
+
+def _check_kind(application: int, version: int) -> None:
+    if application != _APPLICATION:
+        raise StoreAway("the file of sessions belongs to another program; name another file")
+    if version != VERSION:
+        raise StoreAway(
+            f"the file of sessions has schema {version}, this version of Segue reads {VERSION};"
+            " name another file, or move it away and let users log in again"
+        )
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
@@ -10,8 +11,13 @@ from proxy.errors import ConfigError, Problem
 from proxy.sealing import Sealer
 from proxy.session_settings import Store as Settings
 from proxy.store.base import Store
-from proxy.store.sqlite import SqliteStore
-from proxy.store.state import KEY_FILE, development_key, prepare_directory
+from proxy.store.sqlite import SqliteStore, check_file
+from proxy.store.state import (
+    KEY_FILE,
+    check_development_key,
+    development_key,
+    prepare_directory,
+)
 
 
 def open_store(store: Settings, state_dir: Path) -> Store:
@@ -31,6 +37,32 @@ def open_store(store: Settings, state_dir: Path) -> Store:
     path = state_dir / store.url.removeprefix("sqlite:")
     prepare_directory(path.parent)
     return SqliteStore(path, limit=store.sessions, timeout=store.timeout)
+
+
+def check_store(store: Settings, state_dir: Path) -> None:
+    """Find what would keep a start from `open_store` and `open_sealer`.
+
+    Nothing is made and nothing connected to, so that some of it is only found by them: a file that
+    is damaged behind its header, and a file system without what SQLite needs.
+
+    Raises:
+        ConfigError: with everything that was found.
+    """
+    checks: list[Callable[[], object]] = []
+    if not store.url.startswith("sqlite:"):
+        checks.append(lambda: _redis(store))
+    else:
+        checks.append(lambda: check_file(state_dir / store.url.removeprefix("sqlite:")))
+    if not store.keys:
+        checks.append(lambda: check_development_key(state_dir))
+    problems: list[Problem] = []
+    for check in checks:
+        try:
+            check()
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
 
 
 def open_sealer(store: Settings, state_dir: Path, log: FilteringBoundLogger) -> Sealer:

@@ -32,7 +32,8 @@ from proxy.store.base import (
     page_of,
     succeeding,
 )
-from proxy.store.file import connected, identity_of, is_passing, make, reason_of, transaction
+from proxy.store.file import check, connected, identity_of, is_passing, make, reason_of, transaction
+from proxy.store.state import check_directory
 from proxy.store.worker import Worker
 
 _T = TypeVar("_T")
@@ -43,6 +44,25 @@ _LIST: Final = (
     "SELECT body, used, version, cohort, fence, session FROM sessions"
     " WHERE ended IS NULL AND session > ?"
 )
+
+
+def check_file(path: Path) -> None:
+    """Find what would keep `SqliteStore` from opening the file, as far as its header says.
+
+    Raises:
+        ConfigError: it cannot be opened or made, or is not a file of sessions.
+    """
+    check_directory(path.parent)
+    try:
+        if path.exists():
+            check(path)
+    except (StoreAway, OSError) as error:
+        message = (
+            error.detail
+            if isinstance(error, StoreAway)
+            else f"the file of sessions {reason_of(error)}"
+        )
+        raise ConfigError([Problem(str(path), 0, 0, "store.url", message)]) from None
 
 
 class SqliteStore:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -29,6 +30,37 @@ def prepare_directory(directory: Path) -> None:
         raise _unusable(directory, error) from None
 
 
+def check_directory(directory: Path) -> None:
+    """Find what would keep `prepare_directory` from its work, or files from being made there.
+
+    Raises:
+        ConfigError: the directory, or where it is missing what it would be made in, is none, or
+            this user may not write to it.
+    """
+    place = directory
+    try:
+        while not place.exists():
+            place = place.parent
+        if not place.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise _unusable(place, error) from None
+
+
+def check_development_key(directory: Path) -> None:
+    """Find what would keep `development_key` from its work; makes nothing.
+
+    Raises:
+        ConfigError: the key cannot be made or read, is no key, or others may read it.
+    """
+    path = directory / KEY_FILE
+    check_directory(directory)
+    if path.exists():
+        _read(path)
+
+
 def development_key(directory: Path) -> str:
     """The key of this state directory; made at the first time, readable for this user alone.
 
@@ -42,6 +74,13 @@ def development_key(directory: Path) -> str:
     try:
         if not path.exists():
             _make(path)
+    except OSError as error:
+        raise _unusable(path, error) from None
+    return _read(path)
+
+
+def _read(path: Path) -> str:
+    try:
         with path.open(encoding="ascii", errors="replace") as file:
             mode = os.fstat(file.fileno()).st_mode
             text = file.read(_MAX_KEY_FILE).strip()
