@@ -35,6 +35,9 @@ Stamp = tuple[int, int, int, int] | tuple[str, ...] | None
 """What tells one state of a path from the next: a file's device, inode, size and time of change, a
 directory's mapping files, None for what cannot be seen. Symbolic links are followed."""
 
+_READ: Final = ".yaml"
+_MISNAMED: Final = ".yml"
+
 _Model = TypeVar("_Model", bound=BaseModel)
 
 _RESTART_SECTIONS: Final = ("admin", "log", "store")
@@ -153,10 +156,26 @@ def stamp(path: Path) -> Stamp:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            return tuple(sorted(entry.name for entry in path.glob("*.yaml")))
+            names = (entry.name for entry in path.iterdir())
+            return tuple(sorted(name for name in names if name.endswith((_READ, _MISNAMED))))
     except OSError:
         return None
     return _stamp_of(status)
+
+
+def mapping_files(directory: Path) -> tuple[list[Path], list[Problem]]:
+    """Return the mapping files of a directory, in order, and what else looks like one.
+
+    Raises:
+        OSError: it is no directory, or cannot be read.
+    """
+    entries = sorted(directory.iterdir())
+    message = f"only *{_READ} is read: rename it to "
+    return [entry for entry in entries if entry.name.endswith(_READ)], [
+        Problem(str(entry), 0, 0, "", f"{message}{entry.with_suffix(_READ).name}")
+        for entry in entries
+        if entry.name.endswith(_MISNAMED)
+    ]
 
 
 def needs_restart(serving: Config, wanted: Config) -> tuple[str, ...]:
@@ -261,11 +280,23 @@ def _mappings(
     place = _sound(Mappings, data.get("mappings") or {})
     if place is None:
         return None, []
-    documents, problems = _read_mappings(base / place.directory, reader)
+    directory = base / place.directory
+    reader.look_at([directory])
+    try:
+        files, problems = mapping_files(directory)
+    except OSError as error:
+        # The default one may be missing: whoever binds no mapping needs none.
+        if "directory" in place.model_fields_set or not isinstance(error, FileNotFoundError):
+            path, reason = ("mappings", "directory"), (error.strerror or "cannot be read").lower()
+            unread = document.problem(path, f"{directory}: {reason}")
+            return None, attributed([unread], overrides)
+        files, problems = [], []
+    documents = _parsed(files, problems, reader)
     cohorts = _sound(tuple[CohortSettings, ...], data.get("cohorts") or ()) or ()
     limits = _sound(Limits, data.get("limits") or {}) or Limits()
     try:
-        return build_catalog(documents, _bindings(cohorts, document), limits.json_depth), problems
+        bindings = _bindings(cohorts, document)
+        return build_catalog(documents, bindings, limits.json_depth, str(directory)), problems
     except ConfigError as error:
         return None, [*problems, *attributed(error.problems, overrides)]
 
@@ -306,16 +337,14 @@ def _sound(kind: Any, data: object) -> Any:
         return None
 
 
-def _read_mappings(directory: Path, reader: _Reader) -> tuple[list[Document], list[Problem]]:
+def _parsed(files: Iterable[Path], problems: list[Problem], reader: _Reader) -> list[Document]:
     documents: list[Document] = []
-    problems: list[Problem] = []
-    reader.look_at([directory])
-    for file in sorted(directory.glob("*.yaml")) if directory.is_dir() else ():
+    for file in files:
         try:
             documents.append(parse(reader.text(file), str(file)))
         except ConfigError as error:
             problems += error.problems
-    return documents, problems
+    return documents
 
 
 def _resolved(config: Config, base: Path) -> Config:

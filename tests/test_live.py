@@ -132,7 +132,37 @@ def test_binding_to_an_unknown_mapping_points_into_the_configuration(config: Pat
     assert problem.file == str(config)
     assert problem.line == text[: text.index("nowhere")].count("\n") + 1
     assert problem.path == "cohorts[0].websocket.to_client[0]"
-    assert "there is no mapping `nowhere`" in problem.message
+    assert f"there is no mapping `nowhere` in {config.parent / 'mappings'};" in problem.message
+
+
+def test_file_that_is_only_nearly_named_as_a_mapping_is_not_passed_over(config: Path) -> None:
+    directory = config.parent / "mappings"
+    misnamed = (directory / "new-to-old.yaml").rename(directory / "another.yml")
+    found = {(problem.file, problem.message) for problem in problems_of(config)}
+    assert (str(misnamed), "only *.yaml is read: rename it to another.yaml") in found
+    # A watch sees that it has been renamed.
+    before = stamp(directory)
+    misnamed.unlink()
+    assert stamp(directory) != before
+
+
+@pytest.mark.parametrize("by_variable", [False, True])
+def test_directory_that_is_named_and_missing_is_told_in_place_of_what_would_be_in_it(
+    config: Path, by_variable: bool
+) -> None:
+    env = {"SEGUE_MAPPINGS__DIRECTORY": "rules"} if by_variable else {}
+    if not by_variable:
+        config.write_text(f"{config.read_text()}\nmappings: {{directory: rules}}\n")
+    [problem] = problems_of(config, env)
+    assert problem.file == ("SEGUE_MAPPINGS__DIRECTORY" if by_variable else str(config))
+    assert problem.path == "mappings.directory"
+    assert problem.message == f"{config.parent / 'rules'}: no such file or directory"
+
+
+def test_without_any_mapping_the_default_directory_may_be_missing(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("upstream: {url: 'http://127.0.0.1:8000'}\n")
+    assert load(config, {}, {}).catalog.names == ()
 
 
 def test_binding_in_the_environment_is_blamed_on_its_variable(config: Path) -> None:

@@ -27,6 +27,7 @@ from proxy.commands.configuration import (
 from proxy.commands.terminal import Paint, printable
 from proxy.documents import Document, parse, problems_from, render_path
 from proxy.errors import ConfigError, Problem
+from proxy.live import mapping_files
 from proxy.mapping import model
 from proxy.mapping.catalog import build
 from proxy.mapping.comparison import Difference, differences
@@ -108,12 +109,14 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ConfigError: a file cannot be read, or there is no such mapping.
     """
-    results = results_of(options)
+    results, strays = results_of(options)
     paint = Paint(sys.stdout, os.environ)
     for result in results:
         for line in _told(result, paint):
             print(line)
-    failed = sum(result.failed for result in results)
+    for stray in strays:
+        print(f"{paint.red('FAIL')}  {stray}")
+    failed = sum(result.failed for result in results) + len(strays)
     rules = sum(len(result.rules) for result in results)
     examples = sum(rule.examples for result in results for rule in result.rules)
     recorded = sum(result.recorded or 0 for result in results)
@@ -129,8 +132,10 @@ def run(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def results_of(options: argparse.Namespace) -> list[MappingResult]:
+def results_of(options: argparse.Namespace) -> tuple[list[MappingResult], list[Problem]]:
     """Run the examples of the mappings that the command line names.
+
+    Returns what they gave, and the example files that belong to no mapping.
 
     Raises:
         ConfigError: a file cannot be read, or there is no such mapping.
@@ -143,12 +148,18 @@ def results_of(options: argparse.Namespace) -> list[MappingResult]:
         own = mappings_directory(options, reading(options).config)
         folders.add(own)
     # The others are read too: a mapping can name one of them as its inverse.
+    found = set(files)
+    for folder in folders:
+        beside, misnamed = _mapping_files(folder, required=folder == own)
+        found.update(beside)
+        told = [each for each in misnamed if not options.mappings or Path(each.file) in files]
+        if told:
+            raise ConfigError(told)
+    if not found:
+        raise ConfigError([Problem(str(own), 0, 0, "", "there are no mappings: nothing to test")])
     documents = [
         parse(read_text(file), str(file))
-        for folder in sorted(folders)
-        for file in sorted(
-            {*folder.glob("*.yaml"), *(each for each in files if each.parent == folder)}
-        )
+        for file in sorted(found, key=lambda each: (each.parent, each))
     ]
     results = [
         result
@@ -159,14 +170,33 @@ def results_of(options: argparse.Namespace) -> list[MappingResult]:
     ]
     known = {result.name for result in results}
     missing = [
-        Problem(name, 0, 0, "", "there is no mapping of this name")
+        Problem(name, 0, 0, "", f"there is no mapping of this name in {own}")
         for name in names
         if name not in known
     ]
     if missing:
         raise ConfigError(missing)
     _add_what_a_load_finds(documents, results)
-    return results
+    return results, [] if own is None or options.mappings else _strays(own)
+
+
+def _mapping_files(folder: Path, *, required: bool) -> tuple[list[Path], list[Problem]]:
+    try:
+        return mapping_files(folder)
+    except OSError as error:
+        if not required:
+            return [], []  # A file that is named in it says so itself.
+        reason = (error.strerror or "cannot be read").lower()
+        raise ConfigError([Problem(str(folder), 0, 0, "mappings.directory", reason)]) from None
+
+
+def _strays(folder: Path) -> list[Problem]:
+    """The example files of a folder that no mapping is beside: nobody would ever run them."""
+    return [
+        Problem(str(file), 0, 0, "", f"there is no {mapping.name} beside it, so nothing runs these")
+        for file in sorted(folder.glob(f"*{EXAMPLES}"))
+        if not (mapping := file.with_name(f"{file.name.removesuffix(EXAMPLES)}.yaml")).is_file()
+    ]
 
 
 def _is_file(written: str) -> bool:
@@ -179,7 +209,8 @@ def _result(document: Document) -> MappingResult:
     except pydantic.ValidationError as error:
         name = document.data.get("name") if isinstance(document.data, dict) else None
         found = problems_from(document, error, model.MappingFile)
-        return MappingResult(str(name), document.file, problems=found)
+        called = Path(document.file).stem if name is None else str(name)
+        return MappingResult(called, document.file, problems=found)
     program = Program((compile_mapping(file),))
     result = MappingResult(file.name, document.file)
     for index, rule in enumerate(file.rules):

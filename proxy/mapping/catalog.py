@@ -118,6 +118,7 @@ def build(
     documents: Sequence[Document],
     bindings: Mapping[str, CohortBinding],
     deepest: int = MAX_DEPTH,
+    directory: str = "",
 ) -> Catalog:
     """Compile mapping files and bind them to cohorts.
 
@@ -125,6 +126,7 @@ def build(
         documents: the parsed files, one mapping each.
         bindings: by the cohort's name.
         deepest: how many objects and arrays of a message may stand inside each other.
+        directory: where the files are, for problems; empty where that is nowhere.
 
     Raises:
         ConfigError: with everything that is wrong in any of the files and bindings.
@@ -137,7 +139,7 @@ def build(
             problems += problems_of_rules(entry)
         problems += problems_of_inverse(entry, entries, unread)
     for cohort, binding in bindings.items():
-        problems += _problems_of_binding(cohort, binding, entries, unread)
+        problems += _problems_of_binding(cohort, binding, entries, unread, directory)
     if problems:
         raise ConfigError(problems)
 
@@ -225,7 +227,11 @@ def _chains(binding: CohortBinding) -> Iterator[Chain]:
 
 
 def _problems_of_binding(
-    cohort: str, binding: CohortBinding, entries: Mapping[str, Entry], unread: set[str]
+    cohort: str,
+    binding: CohortBinding,
+    entries: Mapping[str, Entry],
+    unread: set[str],
+    directory: str,
 ) -> Iterator[Problem]:
     for index, route in enumerate(binding.http):
         try:
@@ -241,7 +247,8 @@ def _problems_of_binding(
             entry = entries.get(name)
             if entry is None:
                 known = ", ".join(entries) or "none"
-                message = f"there is no mapping `{name}`; there are: {known}"
+                place = f" in {directory}" if directory else ""
+                message = f"there is no mapping `{name}`{place}; there are: {known}"
                 yield binding.problem(cohort, chain, index, message)
             elif entry.file.direction is not chain.direction:
                 message = f"`{name}` is a mapping {entry.file.direction}, not {chain.direction}"

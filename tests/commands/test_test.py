@@ -166,3 +166,41 @@ def test_unknown_name_and_missing_file_are_1(
         out, err = capsys.readouterr()
         assert out == ""
         assert err.startswith(f"{named}: ")
+
+
+def test_without_any_mapping_nothing_holds(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = project / "mappings"
+    for file in directory.iterdir():
+        file.unlink()
+    assert run(project) == 1
+    assert f"{directory}: there are no mappings" in capsys.readouterr().err
+    directory.rmdir()
+    assert run(project) == 1
+    assert f"{directory}: mappings.directory: no such file" in capsys.readouterr().err
+
+
+def test_file_that_would_be_passed_over_fails(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = project / "mappings"
+    stray = directory / "new.examples.jsonl"
+    stray.touch()
+    assert run(project) == 1
+    out = capsys.readouterr().out
+    assert f"FAIL  {stray}: there is no new.yaml beside it" in out
+    assert out.endswith(": 1 failed\n")
+    stray.unlink()
+    misnamed = (directory / "old-to-new.yaml").rename(directory / "old-to-new.yml")
+    assert run(project) == 1
+    assert f"{misnamed}: only *.yaml is read" in capsys.readouterr().err
+
+
+def test_empty_file_is_called_by_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "parts.yaml"
+    file.touch()
+    assert main(["test", str(file)]) == 1
+    assert capsys.readouterr().out.startswith(f"parts ({file})\n")
