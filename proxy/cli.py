@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import gc
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,8 +89,6 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    # One that comes before the server can take it waits, instead of ending the process.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     loaded = snapshot(options)
     writer = logs.to_stderr()
     settings = loaded.config.log

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -265,6 +267,40 @@ def test_reader_that_has_seen_enough_is_no_fault() -> None:
     )
     assert done.stdout == "{"
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGHUP, 1), (signal.SIGINT, -signal.SIGINT)]
+)
+def test_signal_in_the_middle_of_the_imports_of_a_start(
+    tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    """A reload waits, so that the missing configuration is found; Ctrl-C ends it, without words."""
+    script = f"""
+import os, sys
+from proxy.__main__ import main
+
+class Signal:
+    def find_spec(self, name, path=None, target=None):
+        if name == "uvloop":
+            os.kill(os.getpid(), {int(number)})
+
+sys.meta_path.insert(0, Signal())
+sys.argv[1:] = ["run", "--config", "missing.yaml"]
+sys.exit(main())
+"""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status
+    assert "Traceback" not in done.stderr
+    assert ("missing.yaml" in done.stderr) == (number == signal.SIGHUP)
 
 
 def test_installed_command_and_module_are_the_same() -> None:

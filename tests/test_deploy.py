@@ -65,6 +65,7 @@ def test_unit_leaves_more_time_to_stop_than_a_drain_takes() -> None:
     service = unit("segue.service")["Service"]
     assert duration(service["TimeoutStopSec"]) > DRAIN
     assert service["ExecReload"] == "/bin/kill -HUP $MAINPID"
+    assert service["RestartForceExitStatus"] == "SIGHUP"
     assert service["DynamicUser"] == service["NoNewPrivileges"] == "yes"
     assert service["ProtectSystem"] == "strict"
     # With ProtectSystem=strict nothing but its state directory can be written.
