@@ -38,7 +38,8 @@ from proxy.relay.request import Request
 NEVER: Final = float("inf")
 
 _LINGER: Final = 2.0
-"""Seconds for which a connection that is given up still reads, so that the answer arrives.
+"""Seconds for which a connection that is given up still reads, so that the answer arrives: counted
+from when all of it has been handed to the kernel.
 
 Closing a socket with unread bytes makes TCP reset it, and the client may lose what was sent
 (RFC 9112 section 9.6)."""
@@ -305,15 +306,17 @@ class ClientConnection(RequestHandler):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._listener.on_limit("buffer")
         if not self._discarding:
-            self.deadline = self._loop.time() + self._listener.limits.keepalive_timeout
+            self._listener.on_limit("buffer")
+        self.deadline = self._loop.time() + self._listener.limits.keepalive_timeout
         if self.flow is not None:
             self.flow.on_client_full()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self.is_busy:
+        if self._discarding:
+            self.deadline = self._loop.time() + _LINGER
+        elif self.is_busy:
             self.deadline = NEVER
         if self.flow is not None:
             self.flow.on_client_drained()
@@ -396,7 +399,10 @@ class ClientConnection(RequestHandler):
         self._discarding = True
         if transport is None or transport.is_closing():
             return
-        self.deadline = self._loop.time() + _LINGER
+        # From here on writing is paused for as long as anything is left to be sent.
+        transport.set_write_buffer_limits(high=0)
+        rest = self._listener.limits.keepalive_timeout if self.writing_paused else _LINGER
+        self.deadline = self._loop.time() + rest
         if transport.can_write_eof():
             transport.write_eof()
         if not transport.is_reading():
