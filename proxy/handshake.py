@@ -93,7 +93,8 @@ def switch_response(fields: RawFields, subprotocol: bytes | None) -> bytes:
     Raises:
         UpstreamError: a field of the server's carries a line break.
     """
-    answer = end_to_end(fields, frozenset({PROTOCOL})) + list(_UPGRADE)
+    # A 1xx has no length (RFC 9110 section 8.6).
+    answer = end_to_end(fields, frozenset({PROTOCOL, b"content-length"})) + list(_UPGRADE)
     if subprotocol is not None:
         answer.append((b"Sec-WebSocket-Protocol", subprotocol))
     try:

@@ -169,6 +169,7 @@ def test_the_clients_101_is_the_servers_with_the_upgrade_fields_once() -> None:
         (b"Server", b"daphne"),
         (b"Connection", b"upgrade, X-Hop"),
         (b"X-Hop", b"gone"),
+        (b"Content-Length", b"0"),
         (b"Sec-WebSocket-Accept", ACCEPT),
         (b"Set-Cookie", b"a=1"),
         (b"Set-Cookie", b"b=2"),

@@ -63,8 +63,12 @@ def ask_for_identity(fields: Fields) -> Fields:
 
 def with_length(fields: Fields, size: int) -> Fields:
     """Return fields for a body of that many bytes that is no longer the one they described."""
-    kept = [field for field in fields if field[0].lower() not in _OF_THE_OLD_BYTES]
-    return [*kept, (b"Content-Length", b"%d" % size)]
+    return [*without_length(fields), (b"Content-Length", b"%d" % size)]
+
+
+def without_length(fields: Fields) -> Fields:
+    """Return fields without those that described a body which is not sent as it was."""
+    return [field for field in fields if field[0].lower() not in _OF_THE_OLD_BYTES]
 
 
 def vary(fields: Fields, name: bytes) -> Fields:
@@ -145,7 +149,9 @@ class BodyMapping:
         treatment = self.to_server
         has_body = request.chunked or not request.payload.is_eof() or has_length(request.fields)
         if treatment is not None and has_body and is_json(request.fields):
-            if values_of(request.fields, b"expect"):
+            if any(int(size) > self.limit for size in values_of(fields, b"content-length")):
+                raise ContentTooLarge("the body is larger than a mapping may hold")
+            if [value.lower() for value in values_of(fields, b"expect")] == [b"100-continue"]:
                 # Nobody else would say it: the server is not asked before the body is here.
                 client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 fields = [field for field in fields if field[0].lower() != b"expect"]
@@ -206,6 +212,9 @@ class MappedExchange(Exchange):
         if head.status in self.watched and self.holds(head):
             return
         if head.bodiless or not is_json(head.fields):
+            if self._request.method == "HEAD" and is_json(head.fields):
+                # What a GET would say is not known without its body (RFC 9110 section 8.6).
+                head.fields = without_length(head.fields)
             super().on_head(head)
         else:
             self._held_head = head

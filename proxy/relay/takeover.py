@@ -270,7 +270,7 @@ class ClientConnection(RequestHandler):
                     raise HeadersTooLarge("the request has too many fields")
                 raise refusal(message.exc)
             self._intake.begin()
-            if count == 1 and message.chunked:
+            if count == 1 and message.chunked and payload is None:
                 self._count_body(len(data) - data.find(b"\r\n\r\n"), newest)
             self._messages.append((message, newest))
         elif payload is None:

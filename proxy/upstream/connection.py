@@ -21,7 +21,7 @@ import httptools
 
 from proxy.errors import UpstreamError, UpstreamTimeout
 from proxy.framing import LONGEST_BODY
-from proxy.headers import tokens
+from proxy.headers import RawFields, tokens
 from proxy.upstream.response import Head, Sink
 from proxy.upstream.target import Counters, Target
 
@@ -307,6 +307,9 @@ class Connection(asyncio.Protocol):
             raise UpstreamError("the status of the server's response is out of range")
         if parser.get_http_version() not in _VERSIONS:
             raise UpstreamError("the server's response is not HTTP/1.0 or HTTP/1.1")
+        if self._unseen > self.target.max_head and _size_of(self._fields) > self.target.max_head:
+            # It came in one piece with its body, which is counted behind it.
+            raise UpstreamError("the head of the server's response is too large")
         self._head_done = True
         self._owner.answered(status, self._epoch)
         lengths = 0
@@ -388,3 +391,7 @@ class Connection(asyncio.Protocol):
         self.abort()
         if sink is not None:
             sink.on_fault(error)
+
+
+def _size_of(fields: RawFields) -> int:
+    return sum(len(name) + len(value) + len(b": \r\n") for name, value in fields)

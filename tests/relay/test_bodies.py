@@ -193,6 +193,37 @@ async def test_client_that_waits_for_100_is_told_to_go_on(config: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("version", "expect", "length", "began"),
+    [
+        (b"1.1", b"100-continue", 99_999_999, b"HTTP/1.1 413 "),
+        (b"1.0", b"100-continue", 14, b"HTTP/1.1 200 "),
+        (b"1.1", b"something-else", 14, b"HTTP/1.1 200 "),
+    ],
+    ids=["too large", "HTTP/1.0", "another expectation"],
+)
+async def test_nobody_else_is_told_to_go_on(
+    config: Path, version: bytes, expect: bytes, length: int, began: bytes
+) -> None:
+    async with between(config, answer(b"{}")) as (_, peer):
+        await peer.send(
+            b"PUT /api/jobs/1/ HTTP/%b\r\nHost: h\r\nContent-Type: application/json\r\n"
+            b"Expect: %b\r\nContent-Length: %d\r\n\r\n" % (version, expect, length)
+        )
+        if length == 14:
+            await peer.send(b'{"prompt":"a"}')
+        assert (await peer.read_head()).startswith(began)
+
+
+async def test_a_head_does_not_tell_the_length_of_the_body_that_is_rewritten(config: Path) -> None:
+    response = answer(OLD, b'ETag: "1"').partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+    async with between(config, response) as (_, peer):
+        await peer.send((GET % (b"/api/jobs/1/", b"")).replace(b"GET", b"HEAD", 1))
+        head = await peer.read_head()
+        assert (values(head, b"content-length"), values(head, b"etag")) == (b"", b"")
+        assert values(head, b"content-type") == b"application/json"
+
+
+@pytest.mark.parametrize(
     ("target", "fields", "response"),
     [
         (b"/api/jobs/1", b"", answer(OLD, b'ETag: "1"')),

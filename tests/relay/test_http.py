@@ -446,6 +446,8 @@ BROKEN_HEADS = {
     "broken chunk with its head": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     b"5%b\r\nhello\r\n",
     "head too large": b"HTTP/1.1 200 OK\r\nX: " + b"%b" * 70_000,
+    "head too large, all at once": b"HTTP/1.1 200 OK\r\nX: %b\r\nContent-Length: 2\r\n\r\nok"
+    % (b"%b" * 35_000),
     "too many fields": b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 12_000,
     "endless reason": b"HTTP/1.1 200 " + b"a" * 70_000,
 }

@@ -14,6 +14,7 @@ from proxy.connections import Connections
 from proxy.relay.limits import Limits
 from proxy.relay.listener import Listener
 from tests.rig import RawPeer, Segue, answering, compiled_only, raw_server, segue, status_of
+from tests.sockets import turn
 
 SECRET = b"eyJhbGciOiJIUzI1NiJ9.c2VjcmV0.c2lnbmF0dXJl"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -268,6 +269,34 @@ async def test_garbage_behind_a_request_costs_that_request_nothing(proxy: Segue)
         assert await peer.read_response() == (OK[:-2], b"ok")
         await peer.send(b"garbage\r\n\r\n")
         assert status_of(await peer.read_all()) == 400
+
+
+async def test_chunked_request_behind_a_body_with_empty_lines_is_one() -> None:
+    bodies: list[bytes] = []
+
+    async def origin_script(peer: RawPeer) -> None:
+        while True:
+            head = await peer.read_head()
+            if b"chunked" in head:
+                bodies.append(await peer.reader.readuntil(b"0\r\n\r\n"))
+            else:
+                bodies.append(await peer.read(60_000))
+            await peer.send(OK)
+
+    body = b"\r\n\r\n".ljust(60_000, b"x")
+    first = b"POST /1 HTTP/1.1\r\nHost: h\r\nContent-Length: 60000\r\n\r\n"
+    second = (
+        b"POST /2 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"
+    )
+    async with raw_server(origin_script) as origin, segue(origin.url) as proxy:
+        async with proxy.client() as peer:
+            await peer.send(first)
+            await turn()
+            await peer.send(body + second)
+            for _ in range(2):
+                assert status_of((await peer.read_response())[0]) == 200
+    assert bodies[0] == body
+    assert len(bodies) == 2
 
 
 async def test_trailer_of_one_request_is_no_field_of_the_next() -> None:
