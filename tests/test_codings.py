@@ -13,6 +13,7 @@ from proxy.codings import plain
 
 TEXT = b'{"code":"token_not_valid"}'
 MOST = 1024
+GZIP = gzip.compress(TEXT)
 
 
 def said(coding: bytes) -> list[tuple[bytes, bytes]]:
@@ -22,13 +23,13 @@ def said(coding: bytes) -> list[tuple[bytes, bytes]]:
 @pytest.mark.parametrize(
     ("body", "coding"),
     [
-        (TEXT, b"identity"),
-        (TEXT, b" Identity "),
-        (TEXT, b""),
-        (gzip.compress(TEXT), b"gzip"),
-        (gzip.compress(TEXT), b"GZIP"),
-        (gzip.compress(TEXT), b"x-gzip"),
-        (zlib.compress(TEXT), b"deflate"),
+        pytest.param(TEXT, b"identity", id="identity"),
+        pytest.param(TEXT, b" Identity ", id="identity-in-white-space"),
+        pytest.param(TEXT, b"", id="no-coding"),
+        pytest.param(GZIP, b"gzip", id="gzip"),
+        pytest.param(GZIP, b"GZIP", id="gzip-in-capitals"),
+        pytest.param(GZIP, b"x-gzip", id="x-gzip"),
+        pytest.param(zlib.compress(TEXT), b"deflate", id="deflate"),
     ],
 )
 def test_what_a_body_says_is_read(body: bytes, coding: bytes) -> None:
@@ -42,13 +43,13 @@ def test_a_body_without_a_coding_is_itself() -> None:
 @pytest.mark.parametrize(
     ("body", "coding"),
     [
-        (TEXT, b"gzip"),
-        (TEXT, b"br"),
-        (gzip.compress(TEXT)[:-9], b"gzip"),
-        (gzip.compress(TEXT)[:5], b"gzip"),
-        (gzip.compress(TEXT)[:-8] + b"\0" * 8, b"gzip"),
-        (gzip.compress(gzip.compress(TEXT)), b"gzip, gzip"),
-        (b"", b"gzip"),
+        pytest.param(TEXT, b"gzip", id="not-compressed"),
+        pytest.param(TEXT, b"br", id="unknown-coding"),
+        pytest.param(GZIP[:-9], b"gzip", id="no-end"),
+        pytest.param(GZIP[:5], b"gzip", id="half-a-header"),
+        pytest.param(GZIP[:-8] + b"\0" * 8, b"gzip", id="wrong-checksum"),
+        pytest.param(gzip.compress(GZIP), b"gzip, gzip", id="twice"),
+        pytest.param(b"", b"gzip", id="nothing"),
     ],
 )
 def test_what_cannot_be_read_says_nothing(body: bytes, coding: bytes) -> None:
