@@ -12,15 +12,16 @@ RUN apt-get update \
 
 WORKDIR /src
 
-# The locked packages first: they change less often than the code, and stay in the layer cache.
-COPY requirements/build.txt requirements/compile.txt requirements/redis.txt \
-    requirements/runtime.txt requirements/
+# The locked packages first: they change less often than the code, and stay in the layer cache. Each file
+# is a closure, and installed without resolving: otherwise newer releases than the pinned ones break it.
+COPY requirements/build.txt requirements/compile.txt requirements/redis.txt requirements/
 RUN python -m venv /opt/segue \
-    && /opt/segue/bin/pip install --require-hashes -r requirements/runtime.txt \
-        -r requirements/redis.txt \
+    && /opt/segue/bin/pip install --no-deps --require-hashes -r requirements/redis.txt \
+    && /opt/segue/bin/pip check \
     && python -m venv /opt/build \
-    && /opt/build/bin/pip install --require-hashes -r requirements/runtime.txt \
-        -r requirements/build.txt -r requirements/compile.txt
+    && /opt/build/bin/pip install --no-deps --require-hashes -r requirements/build.txt \
+        -r requirements/compile.txt \
+    && /opt/build/bin/pip check
 
 COPY pyproject.toml README.md LICENSE ./
 COPY proxy proxy

@@ -3,14 +3,18 @@
 PYTHON ?= python3
 ARGS ?=
 
+# `make PYTHON=...` works in an environment of that Python's own, named by its version.
+ifeq ($(origin PYTHON),file)
 VENV := .venv
+else
+VENV := .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || echo unusable)
+endif
 BIN := $(VENV)/bin
 BUILT := build/wheel
-# Wheels only: building a source distribution would run packages that no lock file names.
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install
-LOCKED := $(PIP) --only-binary :all: --require-hashes
-COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+ifneq ($(VENV),.venv)
+BUILT := build/wheel$(VENV:.venv%=%)
+endif
+INSTALL := @tools/install_locked $(BIN)/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -32,6 +36,26 @@ test: setup ## all tests, with the set-up that they need (ARGS=... goes to pytes
 	@tools/system_packages
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
+.PHONY: unit
+unit: setup ## the tests of the pure floors alone: seconds
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile \
+		$$($(BIN)/python tools/pure_coverage.py --list) $(ARGS)
+
+# Every supported Python that the machine has, but for the one that has been dealt with.
+define each_other_python
+@$(BIN)/python -m tools.interpreters --others | while read -r version path; do \
+	echo "Python $$version"; $(MAKE) --no-print-directory -s $(1) PYTHON="$$path" </dev/null || exit 1; \
+done
+endef
+
+.PHONY: unit-pythons
+unit-pythons: setup ## the tests of the pure floors on every other supported Python that is found
+	$(call each_other_python,unit)
+
+.PHONY: test-pythons
+test-pythons: setup ## all tests on every other supported Python that is found
+	$(call each_other_python,test)
+
 .PHONY: setup
 setup: $(VENV)/.segue $(VENV)/.demo $(VENV)/.dev ## the virtual environment with everything for development
 
@@ -39,13 +63,8 @@ setup: $(VENV)/.segue $(VENV)/.demo $(VENV)/.dev ## the virtual environment with
 wheel: $(BUILT)/.done ## the package as it is shipped, its frame path compiled: build/wheel/*.whl
 
 # What was built is the same for as long as no source has changed.
-$(BUILT)/.done: $(VENV)/.compile pyproject.toml tools/compile $(shell find proxy -name '*.py')
+$(BUILT)/.done: $(VENV)/.dev pyproject.toml tools/compile $(shell find proxy -name '*.py')
 	@tools/compile $(BIN)/python $(BUILT)
-	@touch $@
-
-$(VENV)/.compile: requirements/compile.txt | setup
-	@echo "Installing the compiler of Python"
-	@$(LOCKED) -r requirements/compile.txt
 	@touch $@
 
 .PHONY: test-compiled
@@ -88,21 +107,17 @@ schemas: setup ## write the JSON Schemas of the configuration and of mappings an
 	@for what in config mapping; do $(BIN)/segue schema $$what > schemas/$$what.schema.json; done
 
 .PHONY: lock-check
-lock-check: setup ## do the lock files say what their sources ask for? (works offline)
-	@$(BIN)/python tools/check_locks.py
+lock-check: setup ## do the lock files say what pyproject.toml asks for, whole? (works offline)
+	@$(BIN)/python tools/locks.py check
 
 .PHONY: lock
 lock: setup ## compile the lock files anew (ARGS=--upgrade for newer versions)
-	@$(COMPILE) $(ARGS) pyproject.toml -o requirements/runtime.txt
-	@$(COMPILE) $(ARGS) requirements/build.in -c requirements/runtime.txt -o requirements/build.txt
-	@$(COMPILE) $(ARGS) requirements/demo.in -c requirements/runtime.txt -c requirements/build.txt \
-		-o requirements/demo.txt
-	@$(COMPILE) $(ARGS) requirements/redis.in -c requirements/runtime.txt -o requirements/redis.txt
-	@$(COMPILE) $(ARGS) requirements/dev.in -c requirements/runtime.txt -c requirements/build.txt \
-		-c requirements/demo.txt -c requirements/redis.txt -o requirements/dev.txt
-	@$(COMPILE) $(ARGS) requirements/fuzz.in -o requirements/fuzz.txt
-	@$(COMPILE) $(ARGS) requirements/compile.in -c requirements/build.txt -c requirements/dev.txt \
-		-o requirements/compile.txt
+	@$(BIN)/python tools/locks.py make $(ARGS)
+
+.PHONY: collection
+collection: setup ## are the same tests collected each time?
+	@tools/system_packages
+	@$(BIN)/python tools/collected.py
 
 .PHONY: coverage
 coverage: setup ## branch coverage of the pure floors by their own tests; it has to be full
@@ -112,7 +127,7 @@ coverage: setup ## branch coverage of the pure floors by their own tests; it has
 clean: ## remove what builds and tools left; the virtual environment stays
 	@rm -rf build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache \
 		.mypy_cache .pytest_cache .ruff_cache
-	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	@find . -name __pycache__ -not -path './.venv*/*' -prune -exec rm -rf {} +
 
 $(BIN)/python:
 	@echo "Creating $(VENV)"
@@ -121,18 +136,19 @@ $(BIN)/python:
 # The stamps are in the environment, so that whoever removes it removes them.
 $(VENV)/.segue: pyproject.toml requirements/build.txt requirements/runtime.txt | $(BIN)/python
 	@echo "Installing the proxy"
-	@$(LOCKED) -r requirements/build.txt -r requirements/runtime.txt
-	@$(PIP) --no-deps --no-build-isolation --no-index --editable .
+	$(INSTALL) build runtime
+	@$(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install \
+		--no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
 $(VENV)/.demo: requirements/demo.txt | $(BIN)/python
 	@echo "Installing the demo backend's packages"
-	@$(LOCKED) -r requirements/demo.txt
+	$(INSTALL) demo
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt | $(BIN)/python
 	@echo "Installing the development tools"
-	@$(LOCKED) -r requirements/dev.txt
+	$(INSTALL) dev
 	@touch $@
 
 .PHONY: test-pure
@@ -146,9 +162,9 @@ FUZZ_SECONDS ?= 60
 fuzz: setup $(VENV)/.fuzz ## coverage-guided fuzzing, FUZZ_SECONDS for each target (ARGS=... names some)
 	@$(BIN)/python -m tools.fuzz $(FUZZ_SECONDS) $(ARGS)
 
-$(VENV)/.fuzz: requirements/fuzz.txt
+$(VENV)/.fuzz: requirements/fuzz.txt | $(BIN)/python
 	@echo "Installing the fuzzer"
-	@$(LOCKED) -r requirements/fuzz.txt
+	$(INSTALL) fuzz
 	@touch $@
 
 .PHONY: autobahn
@@ -164,6 +180,14 @@ $(VENV)/.autobahn: requirements/autobahn.txt requirements/autobahn-pip.txt tools
 bench: wheel ## measure Segue beside its peers: bench/results/ (ARGS=--help lists the options)
 	@$(BIN)/python -m bench install
 	@$(BIN)/python -m bench $(ARGS)
+
+.PHONY: proof
+proof: setup ## what takes long, its results in proofs/ (ARGS=... names parts; an hour or more for all)
+	@$(BIN)/python -m tools.proof $(ARGS)
+
+.PHONY: proof-check
+proof-check: setup ## which results in proofs/ are older than the code that they are about?
+	@$(BIN)/python -m tools.proof --check $(ARGS)
 
 DURATION ?= 600
 

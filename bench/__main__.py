@@ -15,7 +15,7 @@ from pathlib import Path
 from bench.install import install
 from bench.loads import LOADS
 from bench.measure import Plan, measure
-from bench.peers import HERE, PEERS
+from bench.peers import HERE, OTHER_PYTHONS, PEERS
 from bench.plot import plot
 from bench.processes import Failed
 from bench.report import Report
@@ -29,7 +29,7 @@ def main() -> int:
             install(_say)
             return 0
         plan = Plan(
-            peers=[peer for peer in PEERS if peer.name in options.peers],
+            peers=[peer for peer in (*PEERS, *OTHER_PYTHONS) if peer.name in options.peers],
             loads=[load for load in LOADS if load.name in options.loads],
             rounds=options.rounds,
             seconds=options.seconds,
@@ -75,8 +75,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m bench", description="Measure Segue beside its peers."
     )
     peers, loads = [peer.name for peer in PEERS], [load.name for load in LOADS]
+    known = peers + [peer.name for peer in OTHER_PYTHONS]
     parser.add_argument("command", nargs="?", choices=("run", "install"), default="run")
-    parser.add_argument("--peers", type=_names(peers), default=peers, help=", ".join(peers))
+    parser.add_argument("--peers", type=_names(known), default=peers, help=", ".join(known))
     parser.add_argument("--loads", type=_names(loads), default=loads, help=", ".join(loads))
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=3, help="of which the median counts")

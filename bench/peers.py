@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.processes import Failed, Process, free_port
+from tools import interpreters
 
 HERE: Final = Path(__file__).resolve().parent
 CHECKOUT: Final = HERE.parent
@@ -199,6 +200,27 @@ def _mitmproxy(place: Place) -> list[str]:
     return command
 
 
+def _on_python(version: str) -> Peer:
+    """Segue as it is shipped, on another Python: `make wheel PYTHON=...` builds both."""
+    package = CHECKOUT / "build" / f"wheel-{version}" / "package"
+    python = CHECKOUT / f".venv-{version}" / "bin" / "python"
+
+    def start(place: Place) -> list[str]:
+        if not (package / "proxy").is_dir():
+            raise Failed(f"the package is not built: `make wheel PYTHON=python{version}`")
+        return [str(python), *_segue(place)[1:]]
+
+    return Peer(
+        f"segue-{version}",
+        rewrites=True,
+        what=f"as it is shipped, on Python {version}",
+        start=start,
+        version=lambda: [str(python), *_segue_command()[1:], "version"],
+        query="&client_version=2.0",
+        environment={"PYTHONPATH": str(package)},
+    )
+
+
 _FRAME_LOADS: Final = frozenset({"one-50", "one-2000", "bursts"})
 
 PEERS: Final = (
@@ -286,3 +308,6 @@ PEERS: Final = (
         version=lambda: [_mitmdump(), "--version"],
     ),
 )
+
+OTHER_PYTHONS: Final = tuple(_on_python(version) for version in interpreters.SUPPORTED)
+"""Measured only where they are asked for, to compare Pythons and not proxies."""

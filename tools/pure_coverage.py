@@ -1,8 +1,10 @@
-"""Measure the branch coverage of the pure floors by their own tests; it has to be full.
+"""Run the tests of the pure floors, and measure their branch coverage, which has to be full.
 
-    python tools/pure_coverage.py
+    python tools/pure_coverage.py [--list] [PYTEST-ARGUMENT...]
 
-Which modules are pure is what the import contract `pure` in `pyproject.toml` says.
+Which modules are pure is what the import contract `pure` in `pyproject.toml` says. Each has its
+file and its tests, named for it: `proxy.upstream.health` is `proxy/upstream/health.py`, with
+`tests/upstream/test_health*.py` or a directory of that name. With --list they are only printed.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parent.parent
 
 
-def pure_modules() -> list[str]:
+def pure_modules(root: Path) -> list[str]:
     """The modules of the contract, without the package's name."""
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    settings = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
     (contract,) = (
         contract
         for contract in settings["tool"]["importlinter"]["contracts"]
@@ -27,19 +29,53 @@ def pure_modules() -> list[str]:
     return [str(module).removeprefix("proxy.") for module in contract["source_modules"]]
 
 
+def sources_of(root: Path, module: str) -> list[Path]:
+    """The files of a module, or of a package and all that is in it; empty if there is none."""
+    path = root / "proxy" / module.replace(".", "/")
+    if path.is_dir():
+        return sorted(path.rglob("*.py"))
+    return [file for file in (path.with_suffix(".py"),) if file.is_file()]
+
+
+def tests_of(root: Path, module: str) -> list[Path]:
+    """What tests a module: files named for it, and a directory of its name."""
+    *package, name = module.split(".")
+    directory = root.joinpath("tests", *package)
+    named = [*directory.glob(f"test_{name}.py"), *directory.glob(f"test_{name}_*.py")]
+    inside = directory / name
+    return sorted(named) + ([inside] if inside.is_dir() else [])
+
+
+def missing(root: Path) -> list[str]:
+    """What is wrong with the list: modules without a file, or without a test."""
+    problems = []
+    for module in pure_modules(root):
+        if not sources_of(root, module):
+            problems.append(f"the contract `pure` names proxy.{module}, which has no file")
+        elif not tests_of(root, module):
+            problems.append(f"proxy.{module} has no test: expected tests/**/test_*.py of its name")
+    return problems
+
+
 def main() -> int:
     """Run the tests, then print what they did not reach."""
-    modules = pure_modules()
-    tests = [
-        str(path)
-        for module in modules
-        for path in [ROOT / "tests" / module, *(ROOT / "tests").glob(f"test_{module}*.py")]
-        if path.exists()
-    ]
-    files = ",".join(f"proxy/{module}.py,proxy/{module}/*" for module in modules)
+    problems = missing(ROOT)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if problems:
+        return 1
+    modules = pure_modules(ROOT)
+    tests = [str(path.relative_to(ROOT)) for module in modules for path in tests_of(ROOT, module)]
+    if sys.argv[1:2] == ["--list"]:
+        print(*tests, sep="\n")
+        return 0
+    files = ",".join(
+        str(path.relative_to(ROOT)) for module in modules for path in sources_of(ROOT, module)
+    )
     python = [sys.executable, "-m"]
+    options = ["-q", "--numprocesses", "auto", "--dist", "loadfile", "--cov", "--cov-report="]
     ran = subprocess.run(
-        [*python, "pytest", "-q", "--cov", "--cov-report=", *tests], cwd=ROOT, check=False
+        [*python, "pytest", *options, *tests, *sys.argv[1:]], cwd=ROOT, check=False
     )
     covered = subprocess.run(
         [*python, "coverage", "report", f"--include={files}", "--fail-under=100"],

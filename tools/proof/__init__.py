@@ -1,0 +1,1 @@
+"""Proofs: what takes too long for every change, run by hand, its results committed to `proofs/`."""

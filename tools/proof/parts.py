@@ -1,0 +1,73 @@
+"""The parts of `make proof`: what each runs, for how long at most, and which code it is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+MINUTE: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One proof.
+
+    Attributes:
+        shows: what holds where it passes.
+        command: run in the checkout, as a user would run it.
+        about: the paths whose code it is about; when they change, the result is old.
+        minutes: it is ended after that many, and has failed.
+    """
+
+    shows: str
+    command: tuple[str, ...]
+    about: tuple[str, ...]
+    minutes: int
+
+
+PARTS: Final = {
+    "soak": Part(
+        "ten minutes of mixed traffic: memory is flat, every account balances",
+        ("make", "-s", "soak"),
+        ("proxy", "bench/soak", "requirements/runtime.txt"),
+        20,
+    ),
+    "fuzz": Part(
+        "a minute of coverage-guided fuzzing for each target finds nothing",
+        ("make", "-s", "fuzz"),
+        ("proxy", "tools/fuzz", "tests/corpus", "requirements/runtime.txt"),
+        30,
+    ),
+    "autobahn": Part(
+        "the Autobahn suite on both sides of Segue: nothing fails, nothing is worse than without",
+        ("make", "-s", "autobahn"),
+        ("proxy", "tools/autobahn", "requirements/runtime.txt"),
+        15,
+    ),
+    "pure-parser": Part(
+        "all tests with aiohttp's parser that is written in Python",
+        ("make", "-s", "test-pure"),
+        ("proxy", "tests", "requirements/runtime.txt"),
+        30,
+    ),
+    "pythons": Part(
+        "all tests on every supported Python that the machine has, beside the default one",
+        ("make", "-s", "test-pythons"),
+        ("proxy", "demo", "tests", "requirements"),
+        60,
+    ),
+    "busy": Part(
+        "all tests, three times in a row, beside six busy loops",
+        ("tools/proof/busy", "6", "3", "make", "-s", "test"),
+        ("proxy", "demo", "tests", "requirements"),
+        90,
+    ),
+    "fresh": Part(
+        "the README's commands in a clone in an empty folder, with an empty environment, on an"
+        " index in which everything has a newer release than the lock files name",
+        ("tools/proof/fresh",),
+        ("proxy", "demo", "tests", "tools", "Makefile", "pyproject.toml", "requirements"),
+        45,
+    ),
+}
+"""Name to part, in the order in which `make proof` runs them."""
