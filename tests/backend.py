@@ -15,9 +15,9 @@ from uuid import uuid4
 
 import aiohttp
 
+from tests.waiting import PATIENCE
+
 _ROOT: Final = Path(__file__).resolve().parents[1]
-_START_TIMEOUT: Final = 60.0
-_STOP_TIMEOUT: Final = 20.0
 
 OLD_KINDS: Final = (
     "stageUpdate",
@@ -105,7 +105,7 @@ class Backend:
         assert self._process.stdout is not None
         try:
             line = await asyncio.wait_for(
-                asyncio.to_thread(self._process.stdout.readline), _START_TIMEOUT
+                asyncio.to_thread(self._process.stdout.readline), PATIENCE
             )
         except TimeoutError:
             line = ""
@@ -120,7 +120,7 @@ class Backend:
         process = self._running()
         process.send_signal(with_signal)
         try:
-            code = await asyncio.to_thread(process.wait, _STOP_TIMEOUT)
+            code = await asyncio.to_thread(process.wait, PATIENCE)
         except subprocess.TimeoutExpired:
             process.kill()
             code = await asyncio.to_thread(process.wait)

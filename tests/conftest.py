@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -16,15 +17,32 @@ import uvloop
 from hypothesis import HealthCheck, settings
 
 REPOSITORY: Final = Path(__file__).parent.parent
+LEAK_PATIENCE: Final = 10.0
+"""Seconds in which the tasks of a test that has ended have to end too."""
 
 LOOPS: Final[Mapping[str, Callable[[], asyncio.AbstractEventLoop]]] = {
     "uvloop": uvloop.new_event_loop,
     "asyncio": asyncio.new_event_loop,
 }
 
-# What whoever runs the tests has set for a Segue of their own must not configure the tests'.
-for name in [name for name in os.environ if name.startswith("SEGUE_")]:
-    del os.environ[name]
+
+def start_afresh() -> None:
+    """Give up what this process inherited from whoever started it, and its children would inherit.
+
+    Their settings for a Segue of their own; signals that they ignore or hold back, as shells do
+    with SIGINT for what they start with `&` and `nohup` does with SIGHUP; their umask.
+    """
+    for name in [name for name in os.environ if name.startswith("SEGUE_")]:
+        del os.environ[name]
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            by_python = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, by_python)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.umask(0o022)
+
+
+start_afresh()
 
 # A slow machine is no fault of the code, and the same commit gives the same result twice.
 settings.register_profile(
@@ -66,13 +84,13 @@ def require() -> Callable[[str], str]:
 async def no_leaked_tasks() -> AsyncIterator[None]:
     """Fails a test that leaves a task running when its fixtures are gone.
 
-    Such a task holds a socket or a future that its owner forgot. It gets a second to end, because
+    Such a task holds a socket or a future that its owner forgot. It gets some time to end, because
     a transport tells its protocol only in a later turn of the loop that it is closed.
     """
     loop = asyncio.get_running_loop()
     before = asyncio.all_tasks()
     yield
-    deadline = loop.time() + 1
+    deadline = loop.time() + LEAK_PATIENCE
     while left := asyncio.all_tasks() - before - {asyncio.current_task()}:
         if loop.time() > deadline:
             names = "\n".join(sorted(repr(task) for task in left))

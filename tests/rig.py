@@ -25,11 +25,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from proxy import log as logs
 from proxy.live import load
 from proxy.server import Server
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "config.yaml"
-PATIENCE = 10.0
-"""Seconds after which a test is considered hung."""
 
 compiled_only = pytest.mark.skipif(
     HttpRequestParser is HttpRequestParserPy,

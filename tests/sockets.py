@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from tests.rfc6455 import CLOSE, CONTINUATION, TEXT, wire
-from tests.rig import CONFIG, PATIENCE, RawPeer, Segue, raw_server, segue
+from tests.rig import CONFIG, RawPeer, Segue, raw_server, segue
+from tests.waiting import PATIENCE
 
 KEY: Final = b"dGhlIHNhbXBsZSBub25jZQ=="
 """The key of the example in RFC 6455 section 1.3."""

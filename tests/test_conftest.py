@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -140,3 +141,31 @@ def test_a_warning_is_an_error(tmp_path: Path) -> None:
     code, output = run_pytest(tmp_path, text)
     assert code == 1
     assert "UserWarning: look out" in output
+
+
+INHERITS = """
+import os, signal, subprocess, sys
+
+def test_example():
+    child = "import signal; signal.raise_signal(signal.SIGINT)"
+    assert subprocess.run([sys.executable, "-c", child], capture_output=True).returncode == -2
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
+    assert os.umask(0) == 0o022
+"""
+
+
+def test_what_the_caller_ignores_or_forbids_is_not_inherited(tmp_path: Path) -> None:
+    """A shell ignores SIGINT for what it starts with `&`, and nohup ignores SIGHUP."""
+    numbers = (signal.SIGINT, signal.SIGHUP)
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    mask = os.umask(0o077)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    try:
+        code, output = run_pytest(tmp_path, INHERITS)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
+        os.umask(mask)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+    assert code == 0, output

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from demo.screen import columns_of
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[1]
 TRANSFORMATIONS = {
@@ -36,7 +37,7 @@ def demo(temporary: Path, *arguments: str, columns: int = 100) -> subprocess.Com
         env={**os.environ, "TMPDIR": str(temporary), "COLUMNS": str(columns)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -194,7 +195,7 @@ class Running:
 
     async def read_until(self, text: str) -> None:
         assert self._process.stdout is not None
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while text not in "".join(self.output[-1:]):
                 line = await self._process.stdout.readline()
                 assert line, "".join(self.output)
@@ -203,7 +204,7 @@ class Running:
     async def end(self) -> int:
         """Read the rest of its output; its exit code."""
         assert self._process.stdout is not None
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             rest = await self._process.stdout.read()
             code = await self._process.wait()
         self.output.append(rest.decode())

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from tests.rfc6455 import CLOSE, TEXT
-from tests.rig import PATIENCE, RawPeer, Segue, raw_server, segue
+from tests.rig import RawPeer, Segue, raw_server, segue
 from tests.sockets import (
     ACCEPT,
     KEY,
@@ -26,6 +26,7 @@ from tests.sockets import (
     switch,
     turn,
 )
+from tests.waiting import PATIENCE
 
 OLD = b'{"kind": "jobStatus", "jobId": "1", "status": "done", "message": null, "timestamp": "t"}'
 """As the old server sends it."""

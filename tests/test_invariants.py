@@ -36,6 +36,7 @@ from tests.sockets import (
     switch,
     turn,
 )
+from tests.waiting import PATIENCE
 
 MODERN, LEGACY = b"X-Client-Version: 2.1.0", b"X-Client-Version: 1.4"
 OUTCOMES = ("mapped", "passed", "dropped", "failed", "undelivered")
@@ -472,7 +473,7 @@ async def segue_command(*arguments: str) -> tuple[int, str]:
         stderr=asyncio.subprocess.PIPE,
         env=environment,
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         _, errors = await process.communicate()
     assert process.returncode is not None
     return process.returncode, errors.decode()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from proxy.log import Format, Log, Writer, build, take_over_libraries, to_stderr
+from tests.waiting import PATIENCE
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjF9.c2VjcmV0"
 
@@ -153,7 +154,7 @@ def test_a_broken_stream_loses_lines_but_not_the_thread() -> None:
     writer = Writer(stream)
     for line in ("bad 1", "good", "bad 2"):
         writer.msg(line)
-        assert stream.tried.acquire(timeout=30)
+        assert stream.tried.acquire(timeout=PATIENCE)
     writer.close()
     assert stream.getvalue() == "good\n"
     assert writer.dropped == 2

@@ -15,6 +15,7 @@ from proxy.errors import MappingFailure
 from proxy.recorder import Busy, Recorder, Recording, Wanted
 from proxy.treatment import Rewriter, Treatment
 from proxy.values import Direction, MessageCounts, OnError
+from tests.waiting import PATIENCE
 
 FAILURE = MappingFailure("mapping", "first", "no way", OnError.PASS)
 
@@ -190,7 +191,7 @@ async def test_invariant_8_a_recording_ends_with_its_time(recorder: Recorder) ->
     socket = FakeSocket()
     recorder.attach(socket, None)
     recording = recorder.start(wanted(seconds=0.02), raw=False)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         assert await taken(recording) == []
     assert recording.ended == "time"
     assert socket.is_untouched()

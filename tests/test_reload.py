@@ -24,7 +24,8 @@ from proxy.live import load as load_snapshot
 from proxy.server import Server
 from tests.operations.load import load, origin
 from tests.operations.process import Process, running
-from tests.rig import PATIENCE, answering, raw_server
+from tests.rig import answering, raw_server
+from tests.waiting import PATIENCE
 
 MAPPING = """\
 name: old-to-new

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import aiohttp
 import pytest
 
-from tests.rig import CONFIG, PATIENCE, ROOT, RawPeer, answering, raw_server, segue, status_of
+from tests.rig import CONFIG, ROOT, RawPeer, answering, raw_server, segue, status_of
+from tests.waiting import PATIENCE
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

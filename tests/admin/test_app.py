@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import aiohttp
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp import web
+from pytest_aiohttp import AiohttpClient
 
 from proxy.admin.app import State, application
 from proxy.metrics import Metrics
@@ -17,49 +15,54 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 SECRET = b"eyJhbGciOiJIUzI1NiJ9.c2VjcmV0.c2lnbmF0dXJl"
 
 
-def serving(metrics: Metrics, state: Callable[[], State]) -> TestClient[Any, Any]:
-    return TestClient(TestServer(application(metrics, state, lambda: True)))
+def serving(state: State = State.READY, *, store: bool = True) -> web.Application:
+    return application(Metrics("1.2.3"), lambda: state, lambda: store)
 
 
 @pytest.mark.parametrize(
     ("state", "ready"), [(State.STARTING, 503), (State.READY, 200), (State.DRAINING, 503)]
 )
-async def test_process_is_alive_in_every_state_and_ready_in_one(state: State, ready: int) -> None:
-    async with serving(Metrics("1.2.3"), lambda: state) as client:
-        async with client.get("/healthz") as response:
-            assert response.status == 200
-            assert await response.json() == {"status": "ok"}
-        async with client.get("/readyz") as response:
-            assert response.status == ready
-            assert await response.json() == {"status": state.value}
+async def test_process_is_alive_in_every_state_and_ready_in_one(
+    aiohttp_client: AiohttpClient, state: State, ready: int
+) -> None:
+    client = await aiohttp_client(serving(state))
+    async with client.get("/healthz") as response:
+        assert response.status == 200
+        assert await response.json() == {"status": "ok"}
+    async with client.get("/readyz") as response:
+        assert response.status == ready
+        assert await response.json() == {"status": state.value}
 
 
-async def test_a_store_that_is_away_is_told_and_takes_no_process_out_of_service() -> None:
-    app = application(Metrics("1"), lambda: State.READY, lambda: False)
-    async with TestClient(TestServer(app)) as client, client.get("/readyz") as response:
+async def test_a_store_that_is_away_is_told_and_takes_no_process_out_of_service(
+    aiohttp_client: AiohttpClient,
+) -> None:
+    client = await aiohttp_client(serving(store=False))
+    async with client.get("/readyz") as response:
         assert response.status == 200
         assert await response.json() == {"status": "ready", "store": "away"}
 
 
-async def test_metrics_are_in_the_text_format_and_say_which_build_runs() -> None:
-    metrics = Metrics("1.2.3")
-    async with serving(metrics, lambda: State.READY) as client:
-        async with client.get("/metrics") as response:
-            assert response.status == 200
-            assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-            text = await response.text()
+async def test_metrics_are_in_the_text_format_and_say_which_build_runs(
+    aiohttp_client: AiohttpClient,
+) -> None:
+    client = await aiohttp_client(serving())
+    async with client.get("/metrics") as response:
+        assert response.status == 200
+        assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+        text = await response.text()
     assert 'segue_build_info{python="' in text
     assert 'version="1.2.3"' in text
     assert "process_resident_memory_bytes" in text
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics/", "/readyz?x=1", "/../healthz"])
-async def test_nothing_else_is_served(path: str) -> None:
-    async with serving(Metrics("1"), lambda: State.READY) as client:
-        async with client.get(path) as response:
-            assert response.status == (200 if path in ("/readyz?x=1", "/../healthz") else 404)
-        async with client.post("/metrics") as response:
-            assert response.status == 405
+async def test_nothing_else_is_served(aiohttp_client: AiohttpClient, path: str) -> None:
+    client = await aiohttp_client(serving())
+    async with client.get(path) as response:
+        assert response.status == (200 if path in ("/readyz?x=1", "/../healthz") else 404)
+    async with client.post("/metrics") as response:
+        assert response.status == 405
 
 
 async def test_admin_paths_of_the_public_listener_belong_to_the_server() -> None:

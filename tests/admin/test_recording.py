@@ -22,6 +22,7 @@ from proxy.values import Direction
 from tests.rfc6455 import TEXT
 from tests.rig import CONFIG, Segue, answering, raw_server, segue
 from tests.sockets import Pair, open_pair, origin, relayed
+from tests.waiting import PATIENCE
 
 MODERN = b"X-Client-Version: 2.0"
 SECRET = "eyJhbGciOiJIUzI1NiJ9.c2VjcmV0.c2lnbmF0dXJl"
@@ -46,7 +47,7 @@ async def start(client: aiohttp.ClientSession, **order: object) -> str:
 
 
 async def lines(client: aiohttp.ClientSession, name: str) -> list[dict[str, Any]]:
-    async with asyncio.timeout(10), client.get(f"/recordings/{name}") as response:
+    async with asyncio.timeout(PATIENCE), client.get(f"/recordings/{name}") as response:
         assert response.status == 200
         assert response.headers["Cache-Control"] == "no-store"
         return [json.loads(line) for line in (await response.text()).splitlines()]
@@ -209,7 +210,7 @@ async def test_reader_that_goes_away_ends_the_recording() -> None:
         name = await start(client)
         response = await client.get(f"/recordings/{name}")
         response.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 async with client.post("/recordings", json={"count": 1}) as again:
                     if again.status == 201:

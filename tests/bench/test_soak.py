@@ -20,6 +20,7 @@ from bench.soak.accounts import (
     imbalances,
 )
 from tests.rig import ROOT
+from tests.waiting import PATIENCE
 
 Page = dict[tuple[str, frozenset[tuple[str, str]]], float]
 MIB = 1 << 20
@@ -142,7 +143,7 @@ async def test_a_short_soak_of_a_real_process_balances() -> None:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         output, _ = await child.communicate()
     assert child.returncode == 0, output.decode()
     assert output.endswith(b"well: every account balances\n")

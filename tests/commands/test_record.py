@@ -16,6 +16,7 @@ from proxy.cli import main
 from tests.rfc6455 import TEXT
 from tests.rig import ROOT, Segue, segue
 from tests.sockets import Pair, relayed
+from tests.waiting import PATIENCE
 
 MODERN = b"X-Client-Version: 2.0"
 MESSAGES = [
@@ -59,7 +60,7 @@ async def test_what_is_recorded_holds_as_examples_beside_the_mapping(
         (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
     output = tmp_path / "old-to-new.examples.jsonl"
     async with relayed(None, MODERN) as pair:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             process = await record(
                 pair.segue, "--mapping", "old-to-new", "--count", "3", "--output", str(output)
             )
@@ -89,7 +90,7 @@ async def test_what_is_recorded_holds_as_examples_beside_the_mapping(
 
 async def test_ctrl_c_ends_a_recording_and_keeps_what_came() -> None:
     async with relayed(None, MODERN) as pair:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             process = await record(pair.segue, "--direction", "to_client", "--keep", "kind,status")
             await send_while_recording(pair, process)
             assert process.stdout is not None
@@ -106,7 +107,7 @@ async def test_ctrl_c_while_a_line_is_written_lets_it_be_written_to_its_end() ->
     # More than a pipe takes: whoever writes it waits for its reader.
     long = json.dumps({"kind": "jobStatus", "message": "ab " * 400_000}).encode()
     async with relayed({"SEGUE_ADMIN__ALLOW_RAW_RECORDINGS": "true"}, MODERN) as pair:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             process = await record(pair.segue, "--direction", "to_client", "--raw")
             assert process.stderr is not None
             assert process.stdout is not None

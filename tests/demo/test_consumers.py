@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from tests.backend import Account, Backend, create_job, register
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.asyncio
 
@@ -30,7 +31,7 @@ async def answer(
             await socket.send_bytes(message)
         else:
             await socket.send_str(message)
-        return await socket.receive_json(timeout=10)
+        return await socket.receive_json(timeout=PATIENCE)
 
 
 @pytest_asyncio.fixture
@@ -122,11 +123,11 @@ async def test_a_bad_message_gets_an_error_frame_and_the_socket_lives(
             await socket.send_bytes(message)
         else:
             await socket.send_str(message)
-        frame = await socket.receive_json(timeout=10)
+        frame = await socket.receive_json(timeout=PATIENCE)
         assert list(frame) == ["kind", "message"]
         assert frame["kind"] == "error"
         await socket.send_json({"kind": "chat", "content": "good"})
-        frame = await socket.receive_json(timeout=10)
+        frame = await socket.receive_json(timeout=PATIENCE)
         assert (frame["kind"], frame["content"]) == ("stageUpdate", "good")
 
 
@@ -138,7 +139,7 @@ async def test_a_chat_on_a_deleted_job_gets_an_error_frame(
         async with http.delete(job_url, headers=account.headers) as response:
             assert response.status == 204
         await socket.send_json({"kind": "chat", "content": "anybody?"})
-        frame = await socket.receive_json(timeout=10)
+        frame = await socket.receive_json(timeout=PATIENCE)
     assert frame == {"kind": "error", "message": "The job does not exist any more."}
 
 
@@ -159,7 +160,7 @@ async def test_a_message_posted_over_rest_arrives_as_a_frame(
             headers=account.headers,
         ) as response:
             assert response.status == 201
-        text = await socket.receive_str(timeout=10)
+        text = await socket.receive_str(timeout=PATIENCE)
     frame = json.loads(text)
     timestamp = frame.pop("timestamp")
     assert frame == {"kind": "stageUpdate", "jobId": job_id, **said}

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from tests.backend import Account, Backend, create_job, register
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.asyncio
 
@@ -59,7 +60,7 @@ class Api:
         return await self.call("POST", "job-messages/", body)
 
     async def finished(self, job_id: str) -> dict[str, Any]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 _, job = await self.call("GET", f"jobs/{job_id}/")
                 if job["status"] in ("done", "failed"):

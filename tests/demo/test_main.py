@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from tests.backend import Backend, create_job, register
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.asyncio
 
@@ -26,7 +27,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -42,7 +43,7 @@ async def test_a_signal_ends_it_with_0_while_sockets_are_open(
     address = f"{backend.ws_url}/ws/jobs/{job['id']}/?token={account.access}"
     async with http.ws_connect(address) as socket:
         await socket.send_json({"kind": "chat", "content": "Go"})
-        await socket.receive_str(timeout=10)
+        await socket.receive_str(timeout=PATIENCE)
         assert await backend.stop(with_signal) == 0  # A slow one is killed, which is not 0.
     assert backend.errors == ""
 

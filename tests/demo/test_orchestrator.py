@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from tests.backend import NEW_KINDS, OLD_KINDS, Account, Backend, create_job, register
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.asyncio
 
@@ -33,7 +34,7 @@ async def watch(
     async with http.ws_connect(address, max_msg_size=0) as socket:
         await socket.send_json({"kind": "chat", "content": content})
         while True:
-            texts.append(await socket.receive_str(timeout=20))
+            texts.append(await socket.receive_str(timeout=PATIENCE))
             if json.loads(texts[-1]).get("status") in ("done", "failed"):
                 return texts
 
@@ -98,13 +99,13 @@ async def test_every_client_of_a_job_gets_every_frame(
     assert tuple(json.loads(text)["kind"] for text in received[0]) == OLD_KINDS
     assert all(texts == received[0] for texts in received)
     await bystander.send_str("x")
-    assert (await bystander.receive_json(timeout=10))["kind"] == "error"
+    assert (await bystander.receive_json(timeout=PATIENCE))["kind"] == "error"
     for socket in (*sockets, bystander):
         await socket.close()
 
 
 async def collect(socket: aiohttp.ClientWebSocketResponse, number: int) -> list[str]:
-    return [await socket.receive_str(timeout=20) for _ in range(number)]
+    return [await socket.receive_str(timeout=PATIENCE) for _ in range(number)]
 
 
 async def test_a_second_message_is_sent_but_starts_nothing_again(
@@ -116,7 +117,7 @@ async def test_a_second_message_is_sent_but_starts_nothing_again(
     async with http.ws_connect(address) as socket:
         for content in ("thanks", "again"):
             await socket.send_json({"kind": "chat", "content": content})
-            frame: dict[str, Any] = await socket.receive_json(timeout=10)
+            frame: dict[str, Any] = await socket.receive_json(timeout=PATIENCE)
             assert (frame["kind"], frame["content"]) == ("stageUpdate", content)
 
 
@@ -132,7 +133,7 @@ async def test_two_messages_at_once_start_one_script(
         kinds = [json.loads(text)["kind"] for text in texts]
         assert sorted(kinds) == sorted([*OLD_KINDS, "stageUpdate", "stageUpdate"])
         await socket.send_str("x")
-        assert (await socket.receive_json(timeout=10))["kind"] == "error"
+        assert (await socket.receive_json(timeout=PATIENCE))["kind"] == "error"
 
 
 async def test_a_prompt_can_make_a_job_fail(

@@ -19,7 +19,7 @@ from typing import Any, Final
 import aiohttp
 from aiohttp import web
 
-from tests.rig import PATIENCE
+from tests.waiting import PATIENCE
 
 REFRESH: Final = "/api/auth/token/refresh/"
 _ROOM: Final = 2048

@@ -13,7 +13,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from tests.backend import Account, Backend, create_job, register
-from tests.rig import PATIENCE, Segue
+from tests.rig import Segue
+from tests.waiting import PATIENCE
 
 NEW: Final = "client-version.2.1.0"
 OLD: Final = "client-version.1.4"

@@ -13,10 +13,12 @@ import aiohttp
 import pytest
 from aiohttp import web
 from playwright.async_api import Page, async_playwright
+from pytest_aiohttp import AiohttpServer
 
 from tests.backend import Backend
 from tests.integration.jobs import NEW_ORDER, OLD_ORDER, Job
-from tests.rig import PATIENCE, Segue, segue
+from tests.rig import Segue, segue
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.needs_chromium
 
@@ -60,24 +62,16 @@ WATCH = """
 """
 
 
-@asynccontextmanager
-async def page_of_another_origin() -> AsyncIterator[tuple[str, str]]:
-    """Serve an empty page; its origin and its address."""
+@pytest.fixture
+async def other_origin(aiohttp_server: AiohttpServer) -> str:
+    """The origin of an empty page."""
 
     async def empty(_: web.Request) -> web.Response:
         return web.Response(text="<!doctype html><title>A client</title>", content_type="text/html")
 
     app = web.Application()
     app.router.add_get("/", empty)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    origin = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
-        yield origin, f"{origin}/"
-    finally:
-        await runner.cleanup()
+    return str((await aiohttp_server(app)).make_url("")).rstrip("/")
 
 
 @asynccontextmanager
@@ -87,8 +81,9 @@ async def browser_page(address: str, profile: Path) -> AsyncIterator[Page]:
     assert chromium is not None
     async with async_playwright() as playwright:
         context = await playwright.chromium.launch_persistent_context(
-            str(profile), executable_path=chromium, args=ARGUMENTS
+            str(profile), executable_path=chromium, args=ARGUMENTS, timeout=PATIENCE * 1000
         )
+        context.set_default_timeout(PATIENCE * 1000)
         try:
             page = await context.new_page()
             await page.goto(address)
@@ -103,13 +98,12 @@ async def in_page(page: Page, script: str, *arguments: object) -> Any:
 
 
 async def test_a_page_of_another_origin_fetches_with_its_version_and_gets_its_dialect(
-    tmp_path: Path, http: aiohttp.ClientSession
+    tmp_path: Path, http: aiohttp.ClientSession, other_origin: str
 ) -> None:
     async with (
-        page_of_another_origin() as (origin, address),
-        Backend(tmp_path / "backend", cors_origins=origin) as backend,
-        segue(backend.url, {"SEGUE_CORS__ORIGINS": f'["{origin}"]'}) as proxy,
-        browser_page(address, tmp_path / "profile") as page,
+        Backend(tmp_path / "backend", cors_origins=other_origin) as backend,
+        segue(backend.url, {"SEGUE_CORS__ORIGINS": f'["{other_origin}"]'}) as proxy,
+        browser_page(f"{other_origin}/", tmp_path / "profile") as page,
     ):
         await fetch_with_a_version(page, proxy, backend, http)
         for subprotocols, protocol, kinds in (

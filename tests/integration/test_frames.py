@@ -21,7 +21,8 @@ from tests.integration.jobs import (
     watch_a_job,
     watching,
 )
-from tests.rig import PATIENCE, segue
+from tests.rig import segue
+from tests.waiting import PATIENCE
 
 
 def kinds(received: list[str]) -> list[str]:

@@ -10,8 +10,9 @@ import pytest
 
 from tests.backend import Account, Backend, create_job, register
 from tests.integration.jobs import Job
-from tests.rig import PATIENCE, RawPeer, segue
+from tests.rig import RawPeer, segue
 from tests.sockets import handshake, status_of
+from tests.waiting import PATIENCE
 
 CHANGING = {"Date", "Connection", "Keep-Alive"}
 

@@ -12,7 +12,8 @@ import aiohttp
 import pytest
 
 from tests.backend import Backend, create_job, register
-from tests.rig import PATIENCE, Segue, segue
+from tests.rig import Segue, segue
+from tests.waiting import PATIENCE
 
 CLIENTS = 6
 

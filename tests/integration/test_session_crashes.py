@@ -14,8 +14,8 @@ from tests.backend import Account
 from tests.integration.fleet import Servers, crowd, exchange, expired, me, processes, settings
 from tests.integration.hops import Gate, Place, ServerHop, Step, store_hop
 from tests.operations.process import Process
-from tests.rig import PATIENCE
 from tests.store.storages import RedisServer, SqliteStorage
+from tests.waiting import PATIENCE
 
 PATIENT: Final = {
     "SEGUE_STORE__TIMEOUT": "60s",

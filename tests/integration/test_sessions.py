@@ -15,8 +15,9 @@ import pytest
 
 from tests.backend import Account, Backend, create_job, register
 from tests.integration.conftest import running
-from tests.rig import PATIENCE, Segue, segue, status_of
+from tests.rig import Segue, segue, status_of
 from tests.sockets import handshake
+from tests.waiting import PATIENCE
 
 ACCESS = 2
 """Seconds that an access token lives at this server."""
@@ -81,7 +82,7 @@ async def test_a_client_that_only_knows_its_first_token_works_past_ten_rotations
     async with proxied(backend, tmp_path) as proxy:
         account = await register(http, proxy.url)
         job = await create_job(http, proxy.url, account)
-        async with asyncio.timeout(4 * PATIENCE):
+        async with asyncio.timeout(PATIENCE):
             while await refreshes(proxy) < 11:
                 assert await me(http, proxy.url, account.access) == 200
                 assert await open_socket(proxy, job["id"], account.access) == 101

@@ -15,8 +15,8 @@ from tests.conftest import require_component
 from tests.integration.fleet import Servers, crowd, ended, expired, me, processes, settings
 from tests.integration.hops import Place, ServerHop
 from tests.operations.process import Process
-from tests.rig import PATIENCE
 from tests.store.storages import RedisServer
+from tests.waiting import PATIENCE
 
 
 async def readiness(process: Process) -> tuple[int, dict[str, str]]:
@@ -29,7 +29,7 @@ async def readiness(process: Process) -> tuple[int, dict[str, str]]:
 
 async def becomes(fleet: list[Process], *, up: bool) -> None:
     """Wait until every process knows how the store is."""
-    async with asyncio.timeout(2 * PATIENCE):
+    async with asyncio.timeout(PATIENCE):
         for process in fleet:
             while ("store" not in (await readiness(process))[1]) is not up:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
@@ -37,7 +37,7 @@ async def becomes(fleet: list[Process], *, up: bool) -> None:
 
 async def put_back(fleet: list[Process]) -> None:
     """Wait until no process knows something that the store does not."""
-    async with asyncio.timeout(2 * PATIENCE):
+    async with asyncio.timeout(PATIENCE):
         for process in fleet:
             while await process.total("segue_sessions_unsaved"):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
@@ -58,7 +58,7 @@ class Load:
     async def pass_by(self, more: int = 20) -> None:
         """Let this many more requests be answered."""
         wanted = self.statuses.total() + more
-        async with asyncio.timeout(3 * PATIENCE):
+        async with asyncio.timeout(PATIENCE):
             while self.statuses.total() < wanted:  # noqa: ASYNC110 (a count tells nobody)
                 await asyncio.sleep(0.01)
 

@@ -26,8 +26,8 @@ from tests.integration.fleet import (
 )
 from tests.integration.hops import Place, ServerHop
 from tests.operations.process import Process
-from tests.rig import PATIENCE
 from tests.store.storages import RedisServer
+from tests.waiting import PATIENCE
 
 PIECE: Final = 12
 """Characters of a token that give it away; 23 in a row hold such a piece in whole."""

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.rfc6455 import CLOSE, TEXT
-from tests.rig import PATIENCE, RawPeer, Segue, answering, raw_server, segue
+from tests.rig import RawPeer, Segue, answering, raw_server, segue
 from tests.sockets import MASK, closing, fields_of, handshake, open_pair, origin
+from tests.waiting import PATIENCE
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"

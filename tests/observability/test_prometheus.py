@@ -21,6 +21,7 @@ from tests.rfc6455 import CLOSE, TEXT
 from tests.rig import RawPeer, Segue, raw_server, segue
 from tests.sessions.authority import Authority, Client, Received
 from tests.sockets import Socket, accept_of, closing, fields_of, handshake
+from tests.waiting import PATIENCE
 from tools.metrics_doc import TARGET, families, main, render
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -30,7 +31,6 @@ ALERTS = PROMETHEUS / "segue-alerts.yml"
 DASHBOARD = ROOT / "deploy" / "grafana" / "segue.json"
 RUNBOOKS = ROOT / "docs" / "runbooks.md"
 
-PATIENCE = 40.0
 """Seconds until every expression must have had data; a few scrapes are enough."""
 
 MODERN = b"X-Client-Version: 2.1"

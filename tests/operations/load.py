@@ -17,6 +17,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from tests.waiting import PATIENCE
+
 _PAUSE = 0.004
 _RESTART = 1012
 _CLEAN = 1000
@@ -116,7 +118,7 @@ class Load:
     async def pass_by(self, more: int = 20) -> None:
         """Let this many more requests be answered, and messages arrive."""
         requests, messages = self.answered + more, self.messages + more
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while self.answered < requests or self.messages < messages:
                 await asyncio.sleep(_PAUSE)
                 assert not self.faults, self.faults
@@ -124,7 +126,7 @@ class Load:
     async def end(self) -> None:
         """Let every client finish what it is at; whatever was lost fails the test."""
         self.stopping = True
-        _, pending = await asyncio.wait(self.tasks, timeout=10)
+        _, pending = await asyncio.wait(self.tasks, timeout=PATIENCE)
         for task in pending:
             task.cancel()
         assert not pending, "clients hang"

@@ -18,7 +18,8 @@ from typing import Any
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.rig import PATIENCE, ROOT
+from tests.rig import ROOT
+from tests.waiting import PATIENCE
 
 _INHERITED = 3
 

@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.rig import PATIENCE, ROOT
+from tests.rig import ROOT
+from tests.waiting import PATIENCE
 
 _DONE = "-- done --"
 

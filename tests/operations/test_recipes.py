@@ -16,7 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.operations.load import Load, balancer, load, origin
 from tests.operations.process import running
 from tests.operations.shell import recipes, shell
-from tests.rig import PATIENCE, ROOT
+from tests.rig import ROOT
+from tests.waiting import PATIENCE
 
 RECIPES = recipes()
 

@@ -16,8 +16,9 @@ import pytest
 
 from proxy.upstream.health import State
 from proxy.upstream.pool import Pool
-from tests.rig import PATIENCE, RawPeer, Segue, segue, status_of
+from tests.rig import RawPeer, Segue, segue, status_of
 from tests.sockets import fields_of, handshake, switch
+from tests.waiting import PATIENCE
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello"

@@ -27,6 +27,7 @@ from tests.sessions.authority import (
     token,
 )
 from tests.sockets import fields_of, handshake, turn
+from tests.waiting import PATIENCE
 
 JOBS = "/api/jobs/"
 LOGIN = "/api/auth/login/"
@@ -411,7 +412,7 @@ async def test_a_session_is_renewed_while_only_a_websocket_uses_it(tmp_path: Pat
         client = await logged_in(proxy)
         await peer.send(handshake(f"/ws/1/?token={client.access}".encode()))
         assert status_of(await peer.read_head()) == 101
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while not server.presented():  # noqa: ASYNC110 (nobody tells)
                 await asyncio.sleep(0.05)
         assert (await refreshes(proxy)).keys() == {("socket", "renewed")}

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from tests.rig import RawPeer, answering, raw_server, segue, status_of
+from tests.waiting import PATIENCE
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 LAST = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
@@ -157,7 +158,7 @@ async def test_invariant_1_body_goes_through_both_ways(chunked: bool) -> None:
 async def read_chunks(peer: RawPeer) -> bytes:
     """Read a chunked body to its end; trailers are a fault."""
     body = bytearray()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while True:
             size = int(await peer.reader.readuntil(b"\r\n"), 16)
             body += await peer.reader.readexactly(size)
@@ -387,7 +388,7 @@ async def test_client_that_is_gone_ends_the_exchange_with_the_server() -> None:
         gone.set()
 
     async with raw_server(origin_script) as origin, segue(origin.url) as proxy:
-        async with proxy.client() as peer, asyncio.timeout(5):
+        async with proxy.client() as peer, asyncio.timeout(PATIENCE):
             await peer.send(GET)
             await arrived.wait()
             peer.reset()
@@ -612,7 +613,7 @@ async def test_slow_body_is_not_broken_off() -> None:
 async def stalled(progress: Callable[[], int]) -> None:
     """Return when a count has stopped growing."""
     before = -1
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while before != (before := progress()):  # noqa: ASYNC110 (that nothing happens is no event)
             await asyncio.sleep(0.2)
 
@@ -663,7 +664,7 @@ async def test_download_of_a_client_that_stopped_reading_never_looks_complete() 
         await peer.send(b"GET / HTTP/1.0\r\n\r\n")
         await peer.read_head()
         peer.stop_reading()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while await proxy.metric("segue_open_connections", kind="http"):  # noqa: ASYNC110 (a gauge is read, not awaited)
                 await asyncio.sleep(0.05)
         peer.read_on()

@@ -12,8 +12,9 @@ import aiohttp
 import pytest
 
 from tests.operations.process import running
-from tests.rig import PATIENCE, RawPeer, Segue, answering, raw_server, segue, status_of
+from tests.rig import RawPeer, Segue, answering, raw_server, segue, status_of
 from tests.sockets import handshake, open_pair, origin
+from tests.waiting import PATIENCE
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -384,7 +385,7 @@ async def test_twenty_clients_that_do_not_read_a_response_of_half_a_gigabyte_cos
                 client.stop_reading()
                 await client.send(GET)
                 clients.append(client)
-            async with asyncio.timeout(6 * PATIENCE):
+            async with asyncio.timeout(PATIENCE):
                 while await process.total("segue_limits_hit_total", limit="buffer") < READERS:  # noqa: ASYNC110 (a counter is read, not awaited)
                     await asyncio.sleep(0.05)
                 last = -1

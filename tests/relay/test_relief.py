@@ -14,8 +14,9 @@ import pytest
 
 from proxy.relay.dispatch import Dispatcher
 from proxy.relay.takeover import ClientConnection
-from tests.rig import CONFIG, PATIENCE, RawPeer, Segue, raw_server, segue
+from tests.rig import CONFIG, RawPeer, Segue, raw_server, segue
 from tests.sockets import fields_of, status_of, turn
+from tests.waiting import PATIENCE
 
 RELIEF: Final = {"SEGUE_RELIEF": "[{name: jobs, path: /api/**}]"}
 TOKEN: Final = b"Authorization: Bearer a.b.c"

@@ -11,7 +11,8 @@ import pytest
 
 from proxy.relay.takeover import ClientConnection
 from tests.relay.test_bodies import CONFIG_TEXT, MAPPINGS
-from tests.rig import PATIENCE, RawPeer, Segue, raw_server, segue
+from tests.rig import RawPeer, Segue, raw_server, segue
+from tests.waiting import PATIENCE
 
 MIB: Final = 1 << 20
 LARGE: Final = 12 * MIB

@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from tests.rig import PATIENCE, RawPeer, Segue, compiled_only, raw_server, segue, status_of
+from tests.rig import RawPeer, Segue, compiled_only, raw_server, segue, status_of
+from tests.waiting import PATIENCE
 
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: h\r\n"

@@ -15,6 +15,7 @@ from proxy.relay.limits import Limits
 from proxy.relay.listener import Listener
 from tests.rig import RawPeer, Segue, answering, compiled_only, raw_server, segue, status_of
 from tests.sockets import turn
+from tests.waiting import PATIENCE
 
 SECRET = b"eyJhbGciOiJIUzI1NiJ9.c2VjcmV0.c2lnbmF0dXJl"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -411,7 +412,7 @@ async def test_body_that_stalls_gets_408_and_the_server_sees_no_whole_request() 
     async with raw_server(origin_script) as origin, segue(origin.url, env) as proxy:
         response = await proxy.ask(b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nhalf")
         assert status_of(response) == 408
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await ended.wait()
     assert seen.endswith(b"\r\n\r\nhalf")
 
@@ -470,7 +471,7 @@ async def test_client_that_ends_inside_a_pipelined_request_ends_the_one_before_i
         gone.set()
 
     async with raw_server(origin_script) as origin, segue(origin.url) as proxy:
-        async with proxy.client() as peer, asyncio.timeout(5):
+        async with proxy.client() as peer, asyncio.timeout(PATIENCE):
             await peer.send(GET % 1 + REQUEST[:-2])
             await arrived.wait()
             peer.writer.write_eof()
@@ -490,7 +491,7 @@ async def test_connections_beyond_the_limit_get_503_and_leave_the_others_alone()
             await first.send(GET % 2)
             assert (await first.read_response())[1] == b"ok"
             await second.close()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 while status_of(await proxy.ask(b"GET / HTTP/1.0\r\n\r\n")) == 503:  # noqa: ASYNC110 (the limit counts until the close has arrived)
                     await asyncio.sleep(0.01)
 
@@ -535,7 +536,7 @@ async def test_client_that_pipelines_and_never_reads_is_held_back_and_then_cut_o
         async with proxy.client() as peer:
             peer.stop_reading()
             peer.writer.write(GET % 1 * 10_000)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 while await proxy.metric("segue_open_connections", kind="http"):  # noqa: ASYNC110 (a gauge is read, not awaited)
                     await asyncio.sleep(0.05)
     # What a socket's buffers hold, and not a hundred times more.

@@ -16,7 +16,7 @@ from proxy.relay.websocket import Relay, SocketLimits
 from proxy.treatment import Treatment
 from proxy.values import MessageCounts
 from tests.rfc6455 import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, wire
-from tests.rig import PATIENCE, Segue, segue
+from tests.rig import Segue, segue
 from tests.sockets import (
     LONGEST,
     MASK,
@@ -32,6 +32,7 @@ from tests.sockets import (
     switch,
     turn,
 )
+from tests.waiting import PATIENCE
 
 SHORT = {"SEGUE_TIMEOUTS__WEBSOCKET_CLOSE": "300ms"}
 SIDES = ["client", "server"]

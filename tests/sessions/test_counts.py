@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from proxy.sessions import upkeep
-from tests.rig import PATIENCE, Segue
+from tests.rig import Segue
 from tests.sessions.authority import Client, authority, proxied, refreshes
 from tests.store.storages import SqliteStorage, store_at
+from tests.waiting import PATIENCE
 
 AGE = "segue_session_age_seconds"
 DAY = 86400

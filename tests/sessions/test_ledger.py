@@ -15,9 +15,10 @@ import pytest
 from proxy.errors import StoreAway
 from proxy.sealing import new_key
 from proxy.sessions.lease import held
-from tests.rig import PATIENCE, RawPeer, Segue
+from tests.rig import RawPeer, Segue
 from tests.sessions.authority import Authority, Client, Received, authority, proxied, refreshes
 from tests.store.storages import SqliteStorage
+from tests.waiting import PATIENCE
 
 REFRESH = "/api/auth/token/refresh/"
 SHORT = 0.3

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from proxy.sessions import renewals
-from tests.rig import PATIENCE, RawPeer, Segue
+from tests.rig import RawPeer, Segue
 from tests.sessions.authority import (
     Authority,
     Client,
@@ -22,6 +22,7 @@ from tests.sessions.authority import (
     response,
 )
 from tests.store.storages import store_at
+from tests.waiting import PATIENCE
 
 REFRESH = "/api/auth/token/refresh/"
 SHORT = 0.3

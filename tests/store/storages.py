@@ -21,6 +21,7 @@ from redis.retry import Retry
 from proxy.store.base import Store
 from proxy.store.redis import RedisStore
 from proxy.store.sqlite import SqliteStore
+from tests.waiting import PATIENCE
 
 LIMIT: Final = 10_000
 TIMEOUT: Final = 10.0
@@ -129,7 +130,7 @@ class RedisServer(Storage):
     def start(self) -> None:
         """Start it, and wait until it answers."""
         self.process = subprocess.Popen(self._command, cwd=self._directory)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         with redis.Redis(port=self.port, retry=Retry(NoBackoff(), 0)) as client:
             while True:
                 try:

@@ -12,6 +12,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
+from tests.waiting import PATIENCE
 from tools.autobahn import peers
 from tools.autobahn.report import CASES, Outcome, problems, read, table
 
@@ -110,8 +111,8 @@ async def test_the_client_takes_each_case_and_asks_for_the_report() -> None:
 
     async with serve(fuzz, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        async with asyncio.timeout(10):
-            await peers.wait_for(port, 10)
+        async with asyncio.timeout(PATIENCE):
+            await peers.wait_for(port, PATIENCE)
             visits.clear()
             await peers.run_cases(f"ws://127.0.0.1:{port}", "me", "&client_version=2")
     assert visits == [

@@ -15,6 +15,7 @@ import pytest
 import trustme
 
 from tests.rig import RawPeer, Segue, answering, raw_server, segue, status_of
+from tests.waiting import PATIENCE
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello"
@@ -129,7 +130,7 @@ async def test_bytes_on_an_idle_connection_make_it_unusable() -> None:
         assert (await proxy.ask(LAST)).endswith(b"ok")
         surplus.set()
         await sent.wait()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while await connections(proxy, "idle"):  # noqa: ASYNC110 (a gauge is read, not awaited)
                 await asyncio.sleep(0.01)
         assert (await proxy.ask(LAST)).endswith(b"ok")
@@ -150,7 +151,7 @@ async def test_idle_connections_beyond_the_limit_are_closed() -> None:
         answers = await asyncio.gather(*(proxy.ask(LAST) for _ in range(6)))
         assert all(answer.endswith(b"ok") for answer in answers)
         assert origin.connections == 6
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while await connections(proxy, "busy"):  # noqa: ASYNC110 (a gauge is read, not awaited)
                 await asyncio.sleep(0.01)
         assert await connections(proxy, "idle") == 2
@@ -327,7 +328,7 @@ async def test_client_that_is_gone_while_the_connection_opens_leaves_none_behind
                         await asyncio.sleep(0)
                     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
                 await asyncio.sleep(0.001)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while await connections(proxy, "busy"):  # noqa: ASYNC110 (a gauge is read, not awaited)
                 await asyncio.sleep(0.01)
 

@@ -12,7 +12,8 @@ import pytest
 
 from proxy.upstream.probe import Check, probe
 from proxy.upstream.target import Target
-from tests.rig import PATIENCE, RawPeer, Segue, answering, raw_server, segue, status_of
+from tests.rig import RawPeer, Segue, answering, raw_server, segue, status_of
+from tests.waiting import PATIENCE
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 SICK = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
