@@ -37,9 +37,8 @@ test: setup ## all tests, with the set-up that they need (ARGS=... goes to pytes
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 .PHONY: unit
-unit: setup ## the tests of the pure floors alone: seconds
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile \
-		$$($(BIN)/python tools/pure_coverage.py --list) $(ARGS)
+unit: setup ## the tests that need no sockets and no processes: seconds
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile tests/unit $(ARGS)
 
 # Every supported Python that the machine has, but for the one that has been dealt with.
 define each_other_python
@@ -49,7 +48,7 @@ done
 endef
 
 .PHONY: unit-pythons
-unit-pythons: setup ## the tests of the pure floors on every other supported Python that is found
+unit-pythons: setup ## the unit tests on every other supported Python that is found
 	$(call each_other_python,unit)
 
 .PHONY: test-pythons
@@ -71,8 +70,9 @@ $(BUILT)/.done: $(VENV)/.dev pyproject.toml tools/compile $(shell find proxy -na
 test-compiled: wheel ## the tests of the frame path against what is compiled of it
 	@TESTS_COMPILED=1 PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(BUILT)/package $(BIN)/python -m pytest \
 		--override-ini pythonpath="$(BUILT)/package ." --numprocesses auto --dist loadfile \
-		tests/test_compiled.py tests/test_walker.py tests/test_walker_chunks.py \
-		tests/test_frames.py tests/mapping/test_splice.py tests/relay/test_websocket.py tests/test_invariants.py $(ARGS)
+		tests/unit/test_compiled.py tests/unit/websocket tests/unit/test_rewriting.py \
+		tests/unit/mapping/compiler/test_splice.py tests/sockets/relay/test_websocket.py \
+		tests/sockets/test_invariants.py $(ARGS)
 
 .PHONY: check
 check: lint format-check types imports docker-lint lock-check ## all checks that run no test
@@ -120,7 +120,7 @@ collection: setup ## are the same tests collected each time?
 	@$(BIN)/python tools/collected.py
 
 .PHONY: coverage
-coverage: setup ## branch coverage of the pure floors by their own tests; it has to be full
+coverage: setup ## the unit tests, and their branch coverage of the pure rooms, which has to be full
 	@$(BIN)/python tools/pure_coverage.py
 
 .PHONY: clean

@@ -31,10 +31,10 @@ import uvloop
 
 from bench.sessions import pair
 from bench.traffic import REQUEST_FIELDS, small_body
-from proxy import log as logs
-from proxy.credentials import write_pair
-from proxy.live import load
-from proxy.server import Server
+from proxy.control.loading import load
+from proxy.observability import log as logs
+from proxy.process.server import Server
+from proxy.tokens.credentials import write_pair
 
 _CONFIG: Final = Path(__file__).resolve().parent.parent / "config.yaml"
 _CONNECTIONS: Final = 16

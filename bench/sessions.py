@@ -25,16 +25,18 @@ from aiohttp.http_writer import HttpVersion11
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from proxy.credentials import Pair
-from proxy.live import Snapshot, load
-from proxy.metrics import Metrics
-from proxy.relay.door import Door
-from proxy.relay.http import Exchange, Fields
-from proxy.relay.request import Request
-from proxy.selection import Selection
+from proxy.control.loading import load
+from proxy.downstream.request import Request
+from proxy.gateway.sessions import Door
+from proxy.http.headers import Fields
+from proxy.observability.metrics import Metrics
+from proxy.relay.exchange import Exchange
 from proxy.sessions.opening import open_sessions
+from proxy.snapshot import Snapshot
+from proxy.tokens.credentials import Pair
 from proxy.upstream.connection import Connection
-from proxy.values import VersionSource
+from proxy.versions.selection import Selection
+from proxy.versions.version import VersionSource
 
 _ROUNDS: Final = 7
 _REQUESTS: Final = 20_000

@@ -98,7 +98,7 @@ class Show:
                 http = await stack.enter_async_context(aiohttp.ClientSession())
                 state = Path(directory)
                 backend = Program("the backend", state / "backend.log")
-                proxy = Program("the proxy", state / "proxy.log")
+                proxy = Program("the proxy", state / "proxy.observability.log")
                 screen.line("Starting the old server (Django, Channels) and the proxy ...")
                 (backend_port,) = await stack.enter_async_context(
                     running(

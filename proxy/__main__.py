@@ -18,7 +18,7 @@ def main() -> int:
     by_python = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if by_python:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from proxy import cli  # noqa: PLC0415 (only now)
+    from proxy.cli import main as cli  # noqa: PLC0415 (only now)
 
     if by_python and not starts:
         signal.signal(signal.SIGINT, signal.default_int_handler)

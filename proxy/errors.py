@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
-from proxy.values import OnError
+from proxy.types import OnError
 
 
 class SegueError(Exception):
@@ -244,3 +245,7 @@ class ConfigError(SegueError):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(set(problems)))
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+TOKEN_ERROR: Final = "token_not_valid"  # noqa: S105 (the server's word, not a password)
+"""The `code` by which the server says that a token is bad or has ended."""

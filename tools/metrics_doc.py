@@ -14,11 +14,11 @@ from tempfile import TemporaryDirectory
 from textwrap import fill
 from typing import Final
 
-from proxy import log as logs
-from proxy.histogram import BOUNDS
-from proxy.live import load
-from proxy.metrics import Distribution, Family
-from proxy.server import Server
+from proxy.control.loading import load
+from proxy.observability import log as logs
+from proxy.observability.histogram import BOUNDS
+from proxy.observability.metrics import Distribution, Family
+from proxy.process.server import Server
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 TARGET: Final = ROOT / "docs" / "metrics.md"

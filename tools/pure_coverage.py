@@ -1,10 +1,10 @@
-"""Run the tests of the pure floors, and measure their branch coverage, which has to be full.
+"""Run the unit tests, and measure the branch coverage of the pure rooms by them: it has to be full.
 
-    python tools/pure_coverage.py [--list] [PYTEST-ARGUMENT...]
+    python tools/pure_coverage.py [PYTEST-ARGUMENT...]
 
-Which modules are pure is what the import contract `pure` in `pyproject.toml` says. Each has its
-file and its tests, named for it: `proxy.upstream.health` is `proxy/upstream/health.py`, with
-`tests/upstream/test_health*.py` or a directory of that name. With --list they are only printed.
+What is pure is what the import contract `pure` in `pyproject.toml` says. Each room or module of it
+has files, and tests that mirror them: `proxy.http` has `tests/unit/http/`, `proxy.upstream.health`
+has `tests/unit/upstream/test_health.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 
 
 def pure_modules(root: Path) -> list[str]:
-    """The modules of the contract, without the package's name."""
+    """The packages and modules of the contract, without the name of the whole."""
     settings = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
     (contract,) = (
         contract
@@ -30,7 +30,7 @@ def pure_modules(root: Path) -> list[str]:
 
 
 def sources_of(root: Path, module: str) -> list[Path]:
-    """The files of a module, or of a package and all that is in it; empty if there is none."""
+    """The file of a module, or those of a package and all that is in it; empty if there is none."""
     path = root / "proxy" / module.replace(".", "/")
     if path.is_dir():
         return sorted(path.rglob("*.py"))
@@ -38,12 +38,11 @@ def sources_of(root: Path, module: str) -> list[Path]:
 
 
 def tests_of(root: Path, module: str) -> list[Path]:
-    """What tests a module: files named for it, and a directory of its name."""
+    """What tests a module: files of its name, and those in a directory of its name."""
     *package, name = module.split(".")
-    directory = root.joinpath("tests", *package)
+    directory = root.joinpath("tests", "unit", *package)
     named = [*directory.glob(f"test_{name}.py"), *directory.glob(f"test_{name}_*.py")]
-    inside = directory / name
-    return sorted(named) + ([inside] if inside.is_dir() else [])
+    return sorted(named) + sorted((directory / name).rglob("test_*.py"))
 
 
 def missing(root: Path) -> list[str]:
@@ -53,7 +52,7 @@ def missing(root: Path) -> list[str]:
         if not sources_of(root, module):
             problems.append(f"the contract `pure` names proxy.{module}, which has no file")
         elif not tests_of(root, module):
-            problems.append(f"proxy.{module} has no test: expected tests/**/test_*.py of its name")
+            problems.append(f"proxy.{module} has no test of its name in tests/unit")
     return problems
 
 
@@ -64,18 +63,15 @@ def main() -> int:
         print(problem, file=sys.stderr)
     if problems:
         return 1
-    modules = pure_modules(ROOT)
-    tests = [str(path.relative_to(ROOT)) for module in modules for path in tests_of(ROOT, module)]
-    if sys.argv[1:2] == ["--list"]:
-        print(*tests, sep="\n")
-        return 0
     files = ",".join(
-        str(path.relative_to(ROOT)) for module in modules for path in sources_of(ROOT, module)
+        str(path.relative_to(ROOT))
+        for module in pure_modules(ROOT)
+        for path in sources_of(ROOT, module)
     )
     python = [sys.executable, "-m"]
     options = ["-q", "--numprocesses", "auto", "--dist", "loadfile", "--cov", "--cov-report="]
     ran = subprocess.run(
-        [*python, "pytest", *options, *tests, *sys.argv[1:]], cwd=ROOT, check=False
+        [*python, "pytest", *options, "tests/unit", *sys.argv[1:]], cwd=ROOT, check=False
     )
     covered = subprocess.run(
         [*python, "coverage", "report", f"--include={files}", "--fail-under=100"],

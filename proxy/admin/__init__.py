@@ -1,1 +1,1 @@
-"""What operators see: probes and metrics, on a listener of their own."""
+"""HTTP for operators, on a listener of its own: probes, metrics, recordings, sessions."""

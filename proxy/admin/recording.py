@@ -14,12 +14,12 @@ from typing import Annotated, Any
 from aiohttp import web
 from pydantic import Field
 
-from proxy.admin import loopback
-from proxy.admin.loopback import Label, local, ordered, refusal
+from proxy.admin import access
+from proxy.admin.access import Label, local, ordered, refusal
 from proxy.errors import MappingFailure
-from proxy.live import Live
-from proxy.mapping.engine import Program
-from proxy.recorder import (
+from proxy.mapping.engine.program import Program
+from proxy.recording.placeholders import redacted
+from proxy.recording.recorder import (
     MAX_COUNT,
     MAX_SECONDS,
     Busy,
@@ -28,15 +28,15 @@ from proxy.recorder import (
     Recording,
     Wanted,
 )
-from proxy.redaction import redacted
-from proxy.values import NONE, Channel, Direction
+from proxy.snapshot import Live
+from proxy.types import NONE, Channel, Direction
 
 
-class Order(loopback.Order):
+class Order(access.Order):
     """What a client asks for.
 
     Attributes:
-        mapping, direction, cohort, count, seconds: see `proxy.recorder.Wanted`.
+        mapping, direction, cohort, count, seconds: see `proxy.recording.recorder.Wanted`.
         keep: the keys whose values are shown.
         raw: whether everything is shown; needs `admin.allow_raw_recordings`.
     """

@@ -13,10 +13,10 @@ from typing import Annotated, Any
 from aiohttp import web
 from pydantic import Field
 
-from proxy.admin.loopback import Handler, Label, Order, asked, local, ordered, refusal
+from proxy.admin.access import Handler, Label, Order, asked, local, ordered, refusal
 from proxy.errors import Unavailable
-from proxy.sessions.oversight import Oversight, Seen
-from proxy.store.base import MAX_BATCH
+from proxy.sessions.administration import Oversight, Seen
+from proxy.sessions.store.base import MAX_BATCH
 
 _Name = Annotated[str, Field(max_length=64, pattern="^[0-9a-f]*$")]
 

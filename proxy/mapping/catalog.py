@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 
 import pydantic
 
-from proxy.documents import Document, Path, problems_from, render_path
+from proxy.configuration.document import Document, Path, problems_from, render_path
 from proxy.errors import ConfigError, Problem
-from proxy.mapping import model
-from proxy.mapping.checks import Entry, problems_of_inverse, problems_of_rules
-from proxy.mapping.compiler import compile_mapping
-from proxy.mapping.engine import Program
-from proxy.mapping.inverse import Irreversible, invert
-from proxy.mapping.routes import NO_PROGRAMS, Programs, RoutePrograms, Routes, check_pattern
-from proxy.values import MAX_DEPTH, Channel, Direction
+from proxy.http.routing import Routes, check_pattern
+from proxy.mapping.checks.checks import Entry, problems_of_inverse, problems_of_rules
+from proxy.mapping.checks.inverse import Irreversible, invert
+from proxy.mapping.compiler.compiler import compile_mapping
+from proxy.mapping.engine.program import Program
+from proxy.mapping.language import model
+from proxy.mapping.programs import NO_PROGRAMS, Programs, RoutePrograms
+from proxy.types import MAX_DEPTH, Channel, Direction
 
 __all__ = [
     "NO_PROGRAMS",

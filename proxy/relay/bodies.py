@@ -10,72 +10,23 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Final
 
+from proxy.downstream.connection import ClientConnection
+from proxy.downstream.request import Request
 from proxy.errors import ClientError, ContentTooLarge, MappingFailure, RequestTimeout
-from proxy.headers import RawFields, values_of
-from proxy.relay.http import Amend, Exchange, Fields, Recipient
-from proxy.relay.request import Request
-from proxy.relay.takeover import ClientConnection
-from proxy.treatment import Treatment
+from proxy.http.headers import Fields, values_of
+from proxy.http.representation import (
+    ask_for_identity,
+    has_length,
+    is_json,
+    vary,
+    with_length,
+    without_length,
+)
+from proxy.relay.exchange import Amend, Exchange, Recipient
+from proxy.rewriting import Treatment
 from proxy.upstream.connection import Connection
 from proxy.upstream.response import Head
-
-_NOT_ASKED: Final = frozenset(
-    {b"accept-encoding", b"if-modified-since", b"if-none-match", b"if-range", b"range"}
-)
-"""Fields that would bring a part of the body, an encoded one, or none (RFC 9110, 12 to 14)."""
-
-_OF_THE_OLD_BYTES: Final = frozenset(
-    {
-        b"accept-ranges",
-        b"content-digest",
-        b"content-length",
-        b"content-md5",
-        b"digest",
-        b"etag",
-        b"last-modified",
-        b"repr-digest",
-    }
-)
-"""Fields that describe the bytes of a body (RFC 9110 section 8.8, RFC 9530)."""
-
-
-def is_json(fields: RawFields) -> bool:
-    """Whether a body is JSON that can be read: by its type (RFC 8259, RFC 6839), and unencoded."""
-    types = values_of(fields, b"content-type")
-    if len(types) != 1 or any(
-        value.strip().lower() not in (b"", b"identity")
-        for value in values_of(fields, b"content-encoding")
-    ):
-        return False
-    kind = types[0].partition(b";")[0].strip().lower()
-    return kind == b"application/json" or (
-        kind.startswith(b"application/") and kind.endswith(b"+json")
-    )
-
-
-def ask_for_identity(fields: Fields) -> Fields:
-    """Return the fields of a request whose response may be rewritten."""
-    kept = [field for field in fields if field[0].lower() not in _NOT_ASKED]
-    return [*kept, (b"Accept-Encoding", b"identity")]
-
-
-def with_length(fields: Fields, size: int) -> Fields:
-    """Return fields for a body of that many bytes that is no longer the one they described."""
-    return [*without_length(fields), (b"Content-Length", b"%d" % size)]
-
-
-def without_length(fields: Fields) -> Fields:
-    """Return fields without those that described a body which is not sent as it was."""
-    return [field for field in fields if field[0].lower() not in _OF_THE_OLD_BYTES]
-
-
-def vary(fields: Fields, name: bytes) -> Fields:
-    """Return the fields of a response that depends on a request field (RFC 9110 section 12.5.5)."""
-    present = b",".join(values_of(fields, b"vary")).lower()
-    listed = {part.strip() for part in present.split(b",")}
-    return fields if listed & {b"*", name.lower()} else [*fields, (b"Vary", name)]
 
 
 async def read_body(request: Request, limit: int, timeout: float) -> bytes:
@@ -164,11 +115,6 @@ class BodyMapping:
     def amend(self, _: int, fields: Fields) -> Fields:
         """Say that the response depends on the client's version, whether or not it was changed."""
         return vary(fields, self.vary) if self.vary else fields
-
-
-def has_length(fields: RawFields) -> bool:
-    """Whether a request announces a body by its length."""
-    return any(value.strip() != b"0" for value in values_of(fields, b"content-length"))
 
 
 class MappedExchange(Exchange):

@@ -14,15 +14,15 @@ from collections.abc import Callable, Collection
 from time import perf_counter
 from typing import Final, NamedTuple
 
+from proxy.downstream.request import Request
 from proxy.errors import UpstreamError, UpstreamTimeout
-from proxy.relay.forwarding import RequestHead
-from proxy.relay.http import Exchange
-from proxy.relay.request import Request
+from proxy.http.request_head import RequestHead
+from proxy.observability.access_log import Visit
+from proxy.relay.exchange import Exchange
 from proxy.upstream.connection import Connection
 from proxy.upstream.deadline import Deadline
 from proxy.upstream.fleet import Fleet
 from proxy.upstream.pool import Pool
-from proxy.visits import Visit
 
 _SAFE_TO_REPEAT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """Methods without an effect on the server (RFC 9110 section 9.2.1)."""

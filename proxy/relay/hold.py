@@ -11,8 +11,8 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Final, Protocol
 
-from proxy.codings import plain
 from proxy.errors import UpstreamError
+from proxy.http.content_coding import plain
 from proxy.upstream.response import Head, Sink
 
 MAX_HELD: Final = 64 * 1024

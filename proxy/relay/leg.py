@@ -8,8 +8,8 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
 
-from proxy.frames import encode_close
-from proxy.walker import Walker
+from proxy.websocket.filter import Walker
+from proxy.websocket.frames import encode_close
 
 
 class Side(Enum):

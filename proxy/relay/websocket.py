@@ -18,10 +18,10 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from proxy.faults import Blame, Fault, WalkerLimits
 from proxy.relay.leg import Leg, Side
-from proxy.treatment import Treatment
-from proxy.walker import Walker
+from proxy.rewriting import Treatment
+from proxy.websocket.failures import Blame, Fault, WalkerLimits
+from proxy.websocket.filter import Walker
 
 GOING_AWAY = 1001
 ABNORMAL = 1006

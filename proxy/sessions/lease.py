@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from proxy.errors import StoreAway
-from proxy.sessions.known import Known
 from proxy.sessions.ledger import Ledger
+from proxy.sessions.memory import Known
 
 TTL: Final = 6.0
 """Seconds after which the lease of a process that died is free. While its holder lives it is

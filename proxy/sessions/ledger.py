@@ -11,13 +11,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final, ParamSpec, TypeVar
 
-from proxy import renewal
 from proxy.errors import RecordUnreadable, SessionUnavailable, StoreAway, StoreFull
-from proxy.renewal import Rules
-from proxy.sealing import Sealer, Unsealable
-from proxy.sessions.counts import Counts
-from proxy.sessions.known import Known, Memory
-from proxy.store.base import Record, Store
+from proxy.sessions import rules as renewal
+from proxy.sessions.memory import Known, Memory
+from proxy.sessions.metrics import Counts
+from proxy.sessions.record import Record
+from proxy.sessions.rules import Rules
+from proxy.sessions.store.base import Store
+from proxy.tokens.sealing import Sealer, Unsealable
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")

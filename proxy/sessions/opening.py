@@ -8,12 +8,12 @@ from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 
-from proxy.metrics import Metrics
-from proxy.session_settings import Sessions as Settings
-from proxy.session_settings import Store as StoreSettings
-from proxy.sessions.call import Connect
-from proxy.sessions.registry import Sessions
-from proxy.store.opening import open_sealer, open_store
+from proxy.configuration.sessions import Sessions as Settings
+from proxy.configuration.sessions import Store as StoreSettings
+from proxy.observability.metrics import Metrics
+from proxy.sessions.refresh_call import Connect
+from proxy.sessions.service import Sessions
+from proxy.sessions.store.opening import open_sealer, open_store
 
 
 def open_sessions(

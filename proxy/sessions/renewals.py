@@ -17,20 +17,21 @@ from typing import Any, Final
 
 from structlog.typing import FilteringBoundLogger
 
-from proxy import renewal, tokens
-from proxy.credentials import Pair, carried, is_token_error, read_pair
+from proxy.configuration.sessions import Sessions as Settings
 from proxy.errors import SessionUnavailable, StoreAway, UpstreamError
-from proxy.headers import RawFields
-from proxy.renewal import Presenting, Tokens, Verdict
-from proxy.sealing import Unsealable
-from proxy.session_settings import Sessions as Settings
-from proxy.sessions.call import Answer, Connect, present
-from proxy.sessions.counts import Trigger
-from proxy.sessions.known import Known, Outcome, Refusal
+from proxy.http.headers import RawFields
+from proxy.sessions import rules
 from proxy.sessions.lease import held
 from proxy.sessions.ledger import Ledger
-from proxy.store.base import Record
-from proxy.tokens import Validity
+from proxy.sessions.memory import Known, Outcome, Refusal
+from proxy.sessions.metrics import Trigger
+from proxy.sessions.record import Record
+from proxy.sessions.refresh_call import Answer, Connect, present
+from proxy.sessions.rules import Presenting, Tokens, Verdict
+from proxy.tokens import jwt
+from proxy.tokens.credentials import Pair, carried, is_token_error, read_pair
+from proxy.tokens.jwt import Validity
+from proxy.tokens.sealing import Unsealable
 
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
@@ -168,7 +169,7 @@ class Renewals:
         digests = ledger.sealer.digests(token)
         if known.condemned in digests:
             return await self._end(known, record, trigger, "refused", fence)
-        may = renewal.presenting(record, digests)
+        may = rules.presenting(record, digests)
         if may is Presenting.NEVER:
             if now < known.expires and trigger is not Trigger.REJECTED:
                 return self._failed(known, trigger, "unavailable")
@@ -212,7 +213,7 @@ class Renewals:
         now = ledger.clock()
         pair = read_pair(answer.body) if 200 <= answer.status < 300 else None
         issued = None if pair is None else self.seal(pair, now, token, record)
-        verdict = renewal.judge(
+        verdict = rules.judge(
             answer.status,
             token_error=is_token_error(answer.body),
             readable=issued is not None,
@@ -237,7 +238,7 @@ class Renewals:
                     return self._moved_on(known, record.generation)
             return await self._end(known, record, trigger, "refused", fence)
         if verdict is Verdict.UNAVAILABLE:
-            await self._write(known, renewal.unpresented, fence)
+            await self._write(known, rules.unpresented, fence)
             return self._failed(known, trigger, "unavailable")
         return self._failed(known, trigger, "unknown")
 
@@ -256,13 +257,13 @@ class Renewals:
         refresh = pair.refresh if pair.refresh is not None else presented
         if refresh is None:
             return None
-        access_claims, refresh_claims = tokens.read(pair.access), tokens.read(refresh)
+        access_claims, refresh_claims = jwt.read(pair.access), jwt.read(refresh)
         if access_claims is None or refresh_claims is None:
             return None
         kept = refresh == presented
-        before = None if presented is None else tokens.read(presented)
+        before = None if presented is None else jwt.read(presented)
         issued = [access_claims] if kept else [access_claims, refresh_claims]
-        skew = tokens.clock_skew(issued, now, before)
+        skew = jwt.clock_skew(issued, now, before)
         if skew is None:
             skew = 0.0
             if record is not None and before is not None:
@@ -288,7 +289,7 @@ class Renewals:
         def change(current: Record) -> Record | None:
             if current.ended is not None or current.generation > generation:
                 return None
-            return renewal.renewed(current, issued, spent, now)
+            return rules.renewed(current, issued, spent, now)
 
         ledger = self._ledger
         try:
@@ -307,7 +308,7 @@ class Renewals:
         generation, now = record.generation, ledger.clock()
 
         def change(current: Record) -> Record | None:
-            return None if current.generation > generation else renewal.refused(current, now)
+            return None if current.generation > generation else rules.refused(current, now)
 
         if not await ledger.update(known, change, fence):
             return self._moved_on(known, generation)
@@ -345,4 +346,4 @@ class Renewals:
 def _attempting(current: Record, seen: int, digest: bytes, tries: int, now: float) -> Record | None:
     if current.ended is not None or current.generation > seen:
         return None
-    return renewal.attempted(current, digest, tries, now)
+    return rules.attempted(current, digest, tries, now)

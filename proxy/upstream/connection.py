@@ -20,8 +20,8 @@ from typing import Final, Protocol, cast
 import httptools
 
 from proxy.errors import UpstreamError, UpstreamTimeout
-from proxy.framing import LONGEST_BODY
-from proxy.headers import RawFields, tokens
+from proxy.http.framing import LONGEST_BODY
+from proxy.http.headers import RawFields, tokens
 from proxy.upstream.response import Head, Sink
 from proxy.upstream.target import Counters, Target
 

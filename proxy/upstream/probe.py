@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from proxy.errors import UpstreamError
-from proxy.headers import serialize
+from proxy.http.headers import serialize
 from proxy.upstream.connection import Connection
 from proxy.upstream.pool import Pool, open_connection
 from proxy.upstream.response import Head

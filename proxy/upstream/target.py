@@ -6,7 +6,7 @@ import ssl
 from collections import Counter
 from dataclasses import dataclass
 
-from proxy.histogram import Histogram
+from proxy.observability.histogram import Histogram
 
 
 @dataclass(frozen=True, slots=True)

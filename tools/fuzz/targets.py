@@ -14,8 +14,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from proxy import codings, config, cors, credentials, handshake, headers, redaction, tokens, trace
-from proxy.documents import parse
+from proxy.configuration import reading
+from proxy.configuration.document import parse
 from proxy.errors import (
     ClientError,
     ConfigError,
@@ -23,17 +23,22 @@ from proxy.errors import (
     UnsupportedMediaType,
     UpstreamError,
 )
-from proxy.faults import WalkerLimits
+from proxy.http import content_coding, cookies, cors, headers, traceparent
 from proxy.mapping import catalog
-from proxy.mapping.compiler import compile_mapping
-from proxy.mapping.engine import Program
-from proxy.mapping.model import MappingFile
-from proxy.mapping.objects import open_object, open_tolerantly
-from proxy.selection import VersionRules, offered_subprotocols
-from proxy.treatment import Treatment
-from proxy.values import MessageCounts, VersionSource
-from proxy.versions import Cohort, Cohorts, Version, parse_range
-from proxy.walker import Walker
+from proxy.mapping.compiler.compiler import compile_mapping
+from proxy.mapping.engine.program import Program
+from proxy.mapping.json.objects import open_object, open_tolerantly
+from proxy.mapping.language.model import MappingFile
+from proxy.recording import placeholders
+from proxy.rewriting import MessageCounts, Treatment
+from proxy.tokens import credentials, jwt, redaction
+from proxy.versions.cohorts import Cohort, Cohorts
+from proxy.versions.selection import VersionRules
+from proxy.versions.version import Version, VersionSource, parse_range
+from proxy.websocket import handshake
+from proxy.websocket.failures import WalkerLimits
+from proxy.websocket.filter import Walker
+from proxy.websocket.handshake import offered_subprotocols
 
 Target = Callable[[bytes], None]
 
@@ -120,17 +125,17 @@ def heads(data: bytes) -> None:
     for trusted in (False, True):
         downstream = headers.Downstream("192.0.2.1", "http", trusted)
         kept += headers.forwarding_fields(request, downstream, "id", b"host")
-    told = trace.trace_of(request, lambda bits: (1 << bits) - 1)
-    kept = trace.carried(kept, told)
+    told = traceparent.trace_of(request, lambda bits: (1 << bits) - 1)
+    kept = traceparent.carried(kept, told)
     _check_lines(kept)
     _check_handshake(request, response)
     cors.allow_header(request, response, b"X-Client-Version")
     cors.error_fields(request, ("https://app.example.com",))
     cors.error_fields(request, ("*",))
-    credentials.cookie_of(request, b"name")
-    credentials.without_cookie(request, b"name")
+    cookies.cookie_of(request, b"name")
+    cookies.without_cookie(request, b"name")
     credentials.carried(request)
-    credentials.same_origin(request, ())
+    handshake.same_origin(request, ())
     for secret in credentials.query_tokens(path):
         changed = credentials.with_query_token(path, secret, "new")
         assert changed.partition(b"?")[0] == path.partition(b"?")[0]
@@ -217,12 +222,12 @@ def versions(data: bytes) -> None:
 def secrets(data: bytes) -> None:
     """Tokens and pairs are read or refused; what looks like a token is taken out of any text."""
     text = data.decode("utf-8", "surrogateescape")
-    claims = tokens.read(text)
+    claims = jwt.read(text)
     if claims is not None:
-        assert tokens.redact(f"token={text}") != f"token={text}"
-    tokens.redact(text)
-    spelled = tokens.canonical(text)
-    assert tokens.canonical(spelled) == spelled
+        assert redaction.redact(f"token={text}") != f"token={text}"
+    redaction.redact(text)
+    spelled = jwt.canonical(text)
+    assert jwt.canonical(spelled) == spelled
     pair = credentials.read_pair(data)
     if pair is not None and pair.refresh is not None:
         again = credentials.read_pair(credentials.write_pair(pair.access, pair.refresh))
@@ -235,10 +240,10 @@ def secrets(data: bytes) -> None:
     with suppress(UnsupportedMediaType):
         credentials.read_refresh(body, [kind])
     for coding in (b"gzip", kind):
-        assert len(codings.plain(body, [(b"Content-Encoding", coding)], _READ)) <= max(
+        assert len(content_coding.plain(body, [(b"Content-Encoding", coding)], _READ)) <= max(
             _READ, len(body)
         )
-    shown = redaction.redacted(data, frozenset({"kind"}))
+    shown = placeholders.redacted(data, frozenset({"kind"}))
     if shown is not None:
         json.loads(shown)
 
@@ -302,7 +307,7 @@ def configurations(data: bytes) -> None:
 
     text = data.decode("utf-8", "replace")
     try:
-        config.read(text, "config.yaml", {}, {}, refuse)
+        reading.read(text, "config.yaml", {}, {}, refuse)
     except ConfigError as error:
         _check_problems(error, "config.yaml")
 

@@ -1,0 +1,188 @@
+"""What `segue explain` found out, as text for people and as data for machines."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, Final
+
+from proxy.cli.comparison import shown, texts
+from proxy.cli.terminal import Paint, printable, shortened
+from proxy.mapping.checks.comparison import differences
+from proxy.mapping.engine.explanation import Outcome, Pass, Trace
+from proxy.mapping.engine.program import Program
+from proxy.types import Direction, OnError
+from proxy.versions.selection import Selection
+from proxy.versions.version import VersionSource
+
+MAX_FRAME: Final = 2000
+"""How many characters of a frame are shown."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """What is told.
+
+    Attributes:
+        selection: the client's version, where it was read, its cohort.
+        range: the cohort's versions, as the configuration has them.
+        to_client, to_server: the programs that are bound: of its WebSockets, or of the route.
+        route: the pattern that fits the route that was asked for.
+        direction: which way the frame goes.
+        trace: what became of the frame; None without one, or where nothing is bound.
+        frame: as it was given.
+    """
+
+    selection: Selection
+    range: str | None
+    to_client: Program | None
+    to_server: Program | None
+    route: str | None
+    direction: Direction
+    trace: Trace | None
+    frame: bytes | None
+
+
+def told(answer: Answer, paint: Paint, *, diff: bool) -> Iterator[str]:
+    """Yield the lines of an answer; with `diff`, those that mark what changed among them."""
+    selection = answer.selection
+    version = "none" if selection.version is None else printable(str(selection.version))
+    yield f"{paint.bold('version')}   {version}, {_SOURCES[selection.source]}"
+    cohort = selection.cohort
+    within = f"{cohort} ({answer.range})" if cohort is not None else "none: nothing is mapped"
+    yield f"{paint.bold('cohort')}    {within}"
+    if answer.route is not None:
+        yield f"{paint.bold('route')}     {answer.route}"
+    for label, program in (("to client", answer.to_client), ("to server", answer.to_server)):
+        yield f"{paint.bold(label)} {program.name if program is not None else 'no mapping'}"
+    if answer.frame is None:
+        return
+    yield ""
+    text = shortened(answer.frame.decode(errors="replace"), MAX_FRAME)
+    yield f"{paint.bold('frame')}     {answer.direction.value.replace('_', ' ')}"
+    yield f"  {text}"
+    trace = answer.trace
+    if trace is None:
+        yield f"{paint.bold('outcome')}   passed: no mapping is bound, it goes on as it came"
+        return
+    for each in trace.passes:
+        yield from _pass(each, paint, diff=diff)
+    if trace.cut:
+        yield paint.dim("what follows is not shown")
+    yield f"{paint.bold('outcome')}   {_outcome(trace)}"
+    if trace.outcome is Outcome.MAPPED:
+        for message in trace.messages:
+            yield f"  {shortened(message.decode(errors='replace'), MAX_FRAME)}"
+        if diff and len(trace.messages) == 1:
+            for found in differences(trace.message, trace.messages[0]):
+                yield from (f"  {line}" for line in shown(found, paint))
+
+
+def _pass(told: Pass, paint: Paint, *, diff: bool) -> Iterator[str]:
+    where = "" if told.element is None else f", element {told.element}"
+    yield f"{paint.bold('mapping')}   {told.mapping}{where}"
+    width = max((len(each.rule) for each in told.considered), default=0)
+    for each in told.considered:
+        if each.matched:
+            yield paint.green(f"  {each.rule:<{width}}  matches")
+        else:
+            yield paint.dim(f"  {each.rule:<{width}}  no: {printable(each.why_not or '')}")
+    if told.applied is None:
+        yield "  no rule matches"
+    for step in told.carried:
+        if step.failure is not None:
+            result = paint.red(f"fails: {printable(step.failure)}")
+        elif step.skipped is not None:
+            result = paint.dim(f"skipped: {printable(step.skipped)}")
+        elif not step.changed:
+            result = paint.dim("nothing to do")
+        elif len(step.after) != len(step.before):
+            result = f"{len(step.before)} message(s) in, {len(step.after)} out"
+        else:
+            result = "done"
+        yield f"    {step.index + 1}. {step.operation}: {result}"
+        if diff and step.changed and len(step.before) == len(step.after):
+            for before, after in zip(step.before, step.after, strict=True):
+                for found in differences(before, after):
+                    yield from (f"       {line}" for line in shown(found, paint))
+
+
+def _outcome(trace: Trace) -> str:
+    match trace.outcome:
+        case Outcome.MAPPED if len(trace.messages) != 1:
+            return f"mapped to {len(trace.messages)} messages"
+        case Outcome.PASSED:
+            reason = trace.note or "no rule has anything to do"
+            return f"passed as it came: {reason}"
+        case Outcome.DROPPED:
+            return "dropped: a rule says so, nothing is sent"
+        case Outcome.FAILED:
+            assert trace.failure is not None
+            note = f"; {trace.note}" if trace.note else ""
+            return f"failed: {_ON_ERROR[trace.failure.on_error]}{note}"
+        case _:
+            return trace.outcome.value
+
+
+_ON_ERROR: Final = {
+    OnError.PASS: "the original is sent (on_error: pass)",
+    OnError.DROP: "nothing is sent (on_error: drop)",
+    OnError.CLOSE: "the connection ends, a request with 502 (on_error: close)",
+}
+
+_SOURCES: Final = {
+    VersionSource.HEADER: "from the header",
+    VersionSource.SUBPROTOCOL: "from the WebSocket subprotocol",
+    VersionSource.QUERY: "from the query",
+    VersionSource.COOKIE: "from the cookie",
+    VersionSource.SESSION: "last seen in the session",
+    VersionSource.DEFAULT: "by versions.default: the client tells none",
+    VersionSource.UNREADABLE: "by versions.default: what the client tells cannot be read",
+    VersionSource.NONE: "the client tells none, and versions.default is not set",
+}
+
+
+def data(answer: Answer) -> dict[str, Any]:
+    """The answer as JSON can have it; `changes` are those of a frame that stays one message."""
+    selection, trace = answer.selection, answer.trace
+    found: dict[str, Any] = {
+        "version": None if selection.version is None else str(selection.version),
+        "source": selection.source,
+        "cohort": selection.cohort,
+        "route": answer.route,
+        "to_client": None if answer.to_client is None else answer.to_client.name,
+        "to_server": None if answer.to_server is None else answer.to_server.name,
+        "direction": answer.direction,
+    }
+    if trace is None:
+        return found
+    failure = trace.failure
+    found["outcome"] = trace.outcome
+    found["note"] = trace.note
+    found["messages"] = _plain(trace.messages)
+    found["failure"] = failure and {
+        "mapping": failure.mapping,
+        "rule": failure.rule,
+        "detail": failure.detail,
+        "on_error": failure.on_error,
+    }
+    found["passes"] = [_plain(dataclasses.asdict(told)) for told in trace.passes]
+    found["cut"] = trace.cut
+    if len(trace.messages) == 1:
+        changes = differences(trace.message, trace.messages[0])
+        found["changes"] = [
+            dict(zip(("path", "before", "after"), texts(each), strict=True)) for each in changes
+        ]
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Bytes as text, for JSON."""
+    match value:
+        case bytes():
+            return value.decode(errors="replace")
+        case dict():
+            return {key: _plain(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_plain(each) for each in value]
+    return value

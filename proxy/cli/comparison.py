@@ -1,0 +1,32 @@
+"""Printing which fields of two messages differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from proxy.cli.terminal import Paint, printable, shortened
+from proxy.configuration.document import render_path
+from proxy.mapping.checks.comparison import Difference
+
+MAX_SHOWN: Final = 120
+"""How many characters of a value are shown."""
+
+
+def shown(found: Difference, paint: Paint) -> Iterator[str]:
+    """Write a difference as lines, as `diff` does."""
+    path, expected, got = texts(found)
+    place = f"{path}: " if path else ""
+    if expected is not None:
+        yield paint.red(f"- {place}{expected}")
+    if got is not None:
+        yield paint.green(f"+ {place}{got}")
+
+
+def texts(found: Difference) -> tuple[str, str | None, str | None]:
+    """Where it is, what was expected and what was found, short and safe to print."""
+    return (printable(render_path(found.path)), _text(found.expected), _text(found.found))
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else shortened(value.decode(errors="replace"), MAX_SHOWN)

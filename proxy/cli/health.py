@@ -1,0 +1,58 @@
+"""`segue health`: does the Segue of this machine answer? For the health check of a container."""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import sys
+from typing import Final
+
+from proxy.cli.admin import add_admin, admin_address
+from proxy.cli.configuration import Subparsers, add_config
+
+_MAX_TIMEOUT: Final = 60.0
+
+
+def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    """Put the command into place."""
+    text = "ask a running segue whether it is alive; exit code 0 if so"
+    command = commands.add_parser("health", help=text, description=text.capitalize() + ".")
+    add_config(command)
+    add_admin(command)
+    command.add_argument(
+        "--ready", action="store_true", help="ask whether it takes traffic (/readyz)"
+    )
+    command.add_argument(
+        "--timeout", type=_timeout, default=2.0, metavar="SECONDS", help="default: 2"
+    )
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Ask, and say what the answer was.
+
+    Raises:
+        ConfigError: there is no address to ask.
+    """
+    where = admin_address(options)
+    path = "/readyz" if options.ready else "/healthz"
+    connection = http.client.HTTPConnection(where.host, where.port, timeout=options.timeout)
+    try:
+        connection.request("GET", path)
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        # The text of the second kind quotes what was received.
+        reason = error.strerror or "no answer in time" if isinstance(error, OSError) else "no HTTP"
+        print(f"segue: http://{where}{path}: {reason.lower()}", file=sys.stderr)
+        return 1
+    finally:
+        connection.close()
+    print(f"http://{where}{path}: {status}")
+    return 0 if status == 200 else 1
+
+
+def _timeout(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds <= _MAX_TIMEOUT:
+        raise ValueError
+    return seconds

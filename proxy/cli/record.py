@@ -1,0 +1,195 @@
+"""`segue record`: record real messages from a running Segue on this machine, as example files.
+
+What comes out can be put beside a mapping as it is: a line for each message, with `in` and `out`.
+Unless `--raw` is given and allowed, everything but the values of the keys named by `--keep` is
+replaced by placeholders before it leaves the proxy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import http.client
+import json
+import signal
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import TextIO
+
+from proxy.cli.admin import MAX_ANSWER, TIMEOUT, Refused, add_admin, admin_address, answer, ask
+from proxy.cli.configuration import Subparsers, add_config
+from proxy.configuration.units import Address
+from proxy.errors import ConfigError, Problem
+from proxy.mapping.json.objects import open_object
+from proxy.types import Direction
+
+
+def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    """Put the command into place."""
+    text = "record messages of a running segue, redacted, as examples for mappings"
+    command = commands.add_parser("record", help=text, description=text.capitalize() + ".")
+    add_config(command)
+    add_admin(command)
+    which = command.add_mutually_exclusive_group(required=True)
+    which.add_argument("--mapping", metavar="NAME", help="messages that this mapping is bound to")
+    which.add_argument(
+        "--direction", choices=[each.value for each in Direction], help="messages that go this way"
+    )
+    command.add_argument("--cohort", metavar="NAME", help="only of clients in this cohort")
+    command.add_argument(
+        "--count", type=int, default=100, metavar="N", help="stop after N messages (default: 100)"
+    )
+    command.add_argument(
+        "--seconds", type=float, default=60.0, metavar="S", help="stop after S (default: 60)"
+    )
+    command.add_argument(
+        "--keep",
+        default="kind",
+        metavar="KEY,...",
+        help="keys whose values are shown; all others become placeholders (default: kind)",
+    )
+    command.add_argument(
+        "--raw", action="store_true", help="show everything; needs admin.allow_raw_recordings"
+    )
+    command.add_argument(
+        "--output", metavar="FILE", help="a new file for the examples (default: standard output)"
+    )
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Record; Ctrl-C ends it early, with what came so far.
+
+    Raises:
+        ConfigError: there is no address to ask, or the file cannot be made.
+    """
+    where = admin_address(options)
+    with _output(options.output) as output:
+        try:
+            with _Interrupts() as interrupts:
+                order = _order(options)
+                end, counts = _record(where, order, output, options.seconds, interrupts)
+        except Refused as refusal:
+            print(f"segue: {refusal}", file=sys.stderr)
+            return 1
+    told = [f"{counts['written']} examples written", f"ended by {end}"]
+    if counts["skipped"]:
+        told.append(f"{counts['skipped']} messages skipped: too large, or no JSON objects")
+    if counts["failed"]:
+        told.append(
+            f"{counts['failed']} messages left out: the mapping cannot be carried out on their"
+            " placeholders; name the fields that it reads with --keep"
+        )
+    print("\n".join(told), file=sys.stderr)
+    return 0
+
+
+def _order(options: argparse.Namespace) -> dict[str, object]:
+    keep = [key for key in options.keep.split(",") if key]
+    names = ("mapping", "direction", "cohort", "count", "seconds", "raw")
+    order = {name: getattr(options, name) for name in names}
+    return {**{name: value for name, value in order.items() if value is not None}, "keep": keep}
+
+
+class _Interrupts:
+    """Ctrl-C: it ends the waiting for a line, never the writing of one."""
+
+    def __init__(self) -> None:
+        self._pressed = False
+        self._waiting = False
+        self._before = signal.getsignal(signal.SIGINT)
+
+    def __enter__(self) -> _Interrupts:
+        # A process that was told to ignore it, as in the background of a shell, goes on doing so.
+        if self._before is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._press)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._before)
+
+    def next_line(self, lines: Iterator[bytes]) -> bytes | None:
+        """Wait for the next line; None at the end.
+
+        Raises:
+            KeyboardInterrupt: once for each Ctrl-C, also one that came since the line before.
+        """
+        self._waiting = True
+        try:
+            if self._pressed:
+                raise KeyboardInterrupt
+            return next(lines, None)
+        finally:
+            self._pressed = self._waiting = False
+
+    def _press(self, _number: int, _frame: FrameType | None) -> None:
+        self._pressed = True
+        if self._waiting:
+            raise KeyboardInterrupt
+
+
+def _record(
+    where: Address,
+    order: dict[str, object],
+    output: TextIO,
+    seconds: float,
+    interrupts: _Interrupts,
+) -> tuple[str, Counter[str]]:
+    counts: Counter[str] = Counter()
+    name = str(ask(where, "POST", "/recordings", order).get("name"))
+    print("recording; Ctrl-C ends it", file=sys.stderr)
+    end = "the end of the connection"
+    lines = _lines(where, f"/recordings/{name}", seconds + TIMEOUT)
+    while True:
+        try:
+            line = interrupts.next_line(lines)
+        except KeyboardInterrupt:
+            # The read that was interrupted cannot go on; what it would have brought is given up.
+            with contextlib.suppress(Refused):
+                ask(where, "DELETE", f"/recordings/{name}")
+            lines = iter(())
+            end = "Ctrl-C"
+            continue
+        if line is None:
+            return end, counts
+        members = open_object(line) or {}
+        if "end" in members:
+            last = json.loads(bytes(members["end"]))
+            end = str(last["reason"])
+            counts["skipped"] += int(last["skipped"])
+        elif "in" in members and "out" in members:
+            before, after = bytes(members["in"]).decode(), bytes(members["out"]).decode()
+            output.write(f'{{"in": {before}, "out": {after}}}\n')
+            output.flush()
+            counts["written"] += 1
+        else:
+            counts["failed" if "failed" in members else "skipped"] += 1
+
+
+def _lines(where: Address, path: str, timeout: float) -> Iterator[bytes]:
+    with answer(where, "GET", path, None, timeout) as response:
+        while True:
+            try:
+                line = response.readline(MAX_ANSWER)
+            except (OSError, http.client.HTTPException):
+                return
+            if not line:
+                return
+            yield line
+
+
+@contextlib.contextmanager
+def _output(file: str | None) -> Iterator[TextIO]:
+    if file is None:
+        yield sys.stdout
+        return
+    try:
+        with Path(file).open("x", encoding="utf-8") as opened:
+            yield opened
+    except OSError as error:
+        reason = (error.strerror or "cannot be written").lower()
+        raise ConfigError([Problem(file, 0, 0, "", reason)]) from None

@@ -1,0 +1,195 @@
+"""`segue sessions`: who is logged in at a running Segue, and ending that. It shows no tokens."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from proxy.cli.admin import Refused, add_admin, admin_address, ask
+from proxy.cli.configuration import Subparsers, add_config
+from proxy.cli.terminal import Paint, printable, shortened
+from proxy.configuration.units import Address
+
+_PAGE: Final = 500
+_MOST: Final = 1_000_000
+_WIDEST: Final = 40
+"""Characters of a user, cohort or version in the table."""
+
+_HEADER: Final = (
+    *("SESSION", "USER", "COHORT", "VERSION", "AGE", "IDLE", "RENEWED", "SOCKETS"),
+    *("TOKEN", "ENDS"),
+)
+
+
+class _Session(msgspec.Struct):
+    """What the table shows of a session; see `proxy.admin.sessions`."""
+
+    session: str
+    user: str
+    cohort: str
+    version: str
+    age: float
+    idle: float
+    refreshes: int
+    websockets: int
+    access_expires: float
+    refresh_expires: float
+    over: float
+
+
+def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    """Put the command into place."""
+    text = "list the sessions of a running segue, end one, or all of a user"
+    command = commands.add_parser("sessions", help=text, description=text.capitalize() + ".")
+    actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
+    action = _add(actions, "list", "show the open sessions, without their tokens", _list)
+    action.add_argument("--user", metavar="ID", help="only of this user")
+    action.add_argument("--limit", type=_limit, default=100, metavar="N", help="default: 100")
+    action.add_argument("--after", default="", metavar="SESSION", help="go on after this one")
+    action = _add(actions, "end", "end one: its tokens are refused from then on", _end)
+    action.add_argument("session", metavar="SESSION", help="as `list` shows it")
+    action = _add(actions, "end-user", "end all sessions of a user", _end_user)
+    action.add_argument("user", metavar="ID", help="as `list` shows it")
+
+
+def _add(
+    actions: Subparsers[argparse.ArgumentParser],
+    name: str,
+    text: str,
+    carry_out: Callable[[argparse.Namespace], None],
+) -> argparse.ArgumentParser:
+    action = actions.add_parser(name, help=text, description=text.capitalize() + ".")
+    add_config(action)
+    add_admin(action)
+    action.add_argument("--json", action="store_true", help="for machines")
+    action.set_defaults(run=run, carry_out=carry_out)
+    return action
+
+
+def run(options: argparse.Namespace) -> int:
+    """List or end.
+
+    Raises:
+        ConfigError: there is no address to ask.
+    """
+    try:
+        options.carry_out(options)
+    except Refused as refusal:
+        print(f"segue: {refusal}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _list(options: argparse.Namespace) -> None:
+    where, now = admin_address(options), time.time()
+    rows: list[tuple[str, ...]] = []
+    following, unreadable = "", list[str]()
+    for page in _pages(where, options):
+        following = page.get("next") or ""
+        unreadable += page["unreadable"]
+        for each in page["sessions"]:
+            if options.json:
+                print(json.dumps(each))
+            else:
+                rows.append(_row(each, now))
+    if rows:
+        widths = [max(map(len, column)) for column in zip(_HEADER, *rows, strict=True)]
+        paint = Paint(sys.stdout, os.environ)
+        print(paint.bold(_line(_HEADER, widths)))
+        for row in rows:
+            print(_line(row, widths))
+    elif not options.json:
+        print("no sessions")
+    if unreadable:
+        names = printable(", ".join(map(str, unreadable)))
+        print(f"damaged, or of a later version, and not shown: {names}", file=sys.stderr)
+    if following:
+        print(f"there are more: --after {printable(following)}", file=sys.stderr)
+
+
+def _pages(where: Address, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    left, after = options.limit, options.after
+    while left:
+        wanted = {"limit": min(left, _PAGE), "after": after, "user": options.user}
+        query = urlencode({name: value for name, value in wanted.items() if value is not None})
+        page = ask(where, "GET", f"/sessions?{query}")
+        page = {"sessions": [], "unreadable": [], **page}
+        yield page
+        left -= len(page["sessions"]) + len(page["unreadable"])
+        after = page.get("next")
+        if not after:
+            return
+
+
+def _row(each: object, now: float) -> tuple[str, ...]:
+    try:
+        seen = msgspec.convert(each, _Session)
+    except msgspec.ValidationError:
+        raise Refused("the sessions are told in a form that this version does not know") from None
+    return (
+        printable(seen.session),
+        *(shortened(text, _WIDEST) or "-" for text in (seen.user, seen.cohort, seen.version)),
+        span(max(seen.age, 0)),
+        span(max(seen.idle, 0)),
+        str(seen.refreshes),
+        str(seen.websockets),
+        span(seen.access_expires - now),
+        span(min(seen.over, seen.refresh_expires) - now),
+    )
+
+
+def _line(cells: tuple[str, ...], widths: list[int]) -> str:
+    return "  ".join(map(str.ljust, cells, widths)).rstrip()
+
+
+def _end(options: argparse.Namespace) -> None:
+    name = quote(options.session, safe="")
+    ended = ask(admin_address(options), "DELETE", f"/sessions/{name}").get("ended")
+    if options.json:
+        print(json.dumps({"ended": ended}))
+    else:
+        print("ended" if ended else "it had ended before")
+
+
+def _end_user(options: argparse.Namespace) -> None:
+    where, total = admin_address(options), 0
+    after: str | None = ""
+    try:
+        # Each step is one that the proxy answers in time, however many there are.
+        while after is not None:
+            order = {"user": options.user, "after": after}
+            answer = ask(where, "POST", "/sessions/end", order)
+            total += int(answer.get("ended") or 0)
+            after = answer.get("next")
+    except Refused as refusal:
+        raise Refused(f"{refusal}; {total} ended before") from None
+    print(json.dumps({"ended": total}) if options.json else f"{total} ended")
+
+
+def span(seconds: float) -> str:
+    """A duration as people read it, in its two largest units; `over` where it is none."""
+    if not 0 <= seconds < float("inf"):
+        return "over" if seconds < 0 else "never"
+    left, parts = int(seconds), list[str]()
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count or parts or unit == "s":
+            parts.append(f"{count}{unit}")
+        if len(parts) == 2:
+            break
+    return " ".join(parts)
+
+
+def _limit(text: str) -> int:
+    number = int(text)
+    if not 0 < number <= _MOST:
+        raise ValueError
+    return number

@@ -1,9 +1,0 @@
-"""The commands of `segue` for whoever writes mappings and looks after a running proxy.
-
-Each module is one command: `add` puts its part of the command line into place, and `run` carries
-it out and returns the exit code (0 success, 1 something is wrong, 2 a command line that cannot be
-understood). What several of them need: `configuration` (which files and settings count), `admin`
-(asking a running Segue), `terminal` (colours, and text that is safe to print), `comparison` (which
-fields of two messages differ), `written` (settings as people write them), `answer` (what `explain`
-found out, told).
-"""

@@ -1,0 +1,268 @@
+"""Reading the configuration: file, environment and flags to one validated value.
+
+Precedence, from weak to strong: defaults, file, environment, flags. Whatever is wrong in any of
+them is reported at once, each problem with its place. `sections` says what can be set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Final, get_args, get_origin
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from proxy.configuration.document import Document, Path, parse, problems_from
+from proxy.configuration.environment import (
+    Kind,
+    Override,
+    applied,
+    attributed,
+    from_environment,
+    from_flags,
+    is_within,
+)
+from proxy.configuration.sections import Config
+from proxy.errors import ConfigError, Problem
+
+__all__ = ["Config", "Reading", "load", "read"]
+
+_LOOPBACKS: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A configuration, and what it was made of.
+
+    Attributes:
+        config: the effective configuration.
+        document: the file, with the overrides in place; its positions are the file's.
+        overrides: what the environment and the flags say, the weakest first.
+    """
+
+    config: Config
+    document: Document
+    overrides: tuple[Override, ...]
+
+
+def load(
+    text: str,
+    file: str,
+    env: Mapping[str, str],
+    flags: Mapping[str, object],
+    read_file: Callable[[str], str],
+) -> Config:
+    """Do what `read` does; return the configuration alone.
+
+    Raises:
+        ConfigError: with everything that is wrong in all of them.
+    """
+    return read(text, file, env, flags, read_file).config
+
+
+def read(
+    text: str,
+    file: str,
+    env: Mapping[str, str],
+    flags: Mapping[str, object],
+    read_file: Callable[[str], str],
+) -> Reading:
+    """Read and validate a configuration.
+
+    Args:
+        text: the content of the file.
+        file: its name, for problems.
+        env: the environment; see `proxy.configuration.environment`.
+        flags: the command line: `listen`, `upstream`, `admin`; None where not given.
+        read_file: gives the text of a file that a `..._FILE` variable names; raises OSError or
+            ConfigError.
+
+    Raises:
+        ConfigError: with everything that is wrong in all of them.
+    """
+    overrides, problems = from_environment(env, _keys(Config), read_file)
+    unread = [problem.path for problem in problems]
+    overrides += from_flags(flags)
+    try:
+        document = parse(text, file)
+    except ConfigError as error:
+        raise ConfigError([*problems, *error.problems]) from None
+    document = replace(document, data=applied(document.data, overrides))
+    config, found = _validated(document)
+    # A value that could not be read has its problem already; that it is missing is no second one.
+    problems += [
+        problem
+        for problem in attributed(found, overrides)
+        if not any(is_within(problem.path, path) for path in unread)
+    ]
+    if config is None or problems:
+        raise ConfigError(problems)
+    return Reading(config, document, tuple(overrides))
+
+
+def _validated(document: Document) -> tuple[Config | None, list[Problem]]:
+    """Validate each section, then what sections say of each other, as far as they are sound."""
+    problems: list[Problem] = []
+    unsound: set[str | int] = set()
+    try:
+        config = Config.model_validate(document.data)
+    except ValidationError as error:
+        problems = problems_from(document, error, Config)
+        data = document.data
+        if not isinstance(data, dict):
+            return None, problems
+        unsound = {details["loc"][0] for details in error.errors(include_url=False)}
+        sound: dict[str, Any] = {
+            name: TypeAdapter(field.rebuild_annotation()).validate_python(data[name])
+            for name, field in Config.model_fields.items()
+            if name in data and name not in unsound
+        }
+        config = Config.model_construct(**sound)
+    for sections, check in _CHECKS:
+        if unsound.isdisjoint(sections):
+            problems += [document.problem(path, message) for path, message in check(config)]
+    return None if problems else config, problems
+
+
+_Found = Iterator[tuple[Path, str]]
+
+
+def _cohorts_all_reachable(config: Config) -> _Found:
+    first: dict[str, int] = {}
+    for index, cohort in enumerate(config.cohorts):
+        if first.setdefault(cohort.name, index) != index:
+            taken = f"the name `{cohort.name}` is taken by cohorts[{first[cohort.name]}]"
+            yield ("cohorts", index, "name"), taken
+    for index, reason in config.ordered_cohorts().unreachable():
+        yield ("cohorts", index, "versions"), reason
+
+
+def _relief_named_apart(config: Config) -> _Found:
+    first: dict[str, int] = {}
+    for index, route in enumerate(config.relief):
+        if first.setdefault(route.name, index) != index:
+            yield (
+                ("relief", index, "name"),
+                f"the name `{route.name}` is taken by relief[{first[route.name]}]",
+            )
+
+
+def _listeners_apart(config: Config) -> _Found:
+    listen, admin = config.listen.address, config.admin.address
+    same_host = (
+        listen.host == admin.host
+        or _covers(listen.host, admin.host)
+        or _covers(admin.host, listen.host)
+    )
+    # Port 0 is another one each time.
+    if same_host and listen.port == admin.port != 0:
+        yield ("admin", "address"), "the public listener (listen.address) has this address"
+
+
+def _one_server_or_several(config: Config) -> _Found:
+    upstream = config.upstream
+    if not upstream.urls:
+        yield ("upstream", "url"), "required, or `targets` where there are several servers"
+    elif upstream.url is not None and upstream.targets:
+        yield ("upstream", "targets"), "there is a `url` as well: only one of them can be given"
+
+
+def _servers_apart(config: Config) -> _Found:
+    first: dict[tuple[str, int], int] = {}
+    for index, url in enumerate(config.upstream.targets):
+        if first.setdefault(_place(url), index) != index:
+            yield (
+                ("upstream", "targets", index),
+                f"the same server as targets[{first[_place(url)]}]",
+            )
+
+
+def _upstream_elsewhere(config: Config) -> _Found:
+    listen, upstream = config.listen.address, config.upstream
+    listed: list[tuple[Path, str]] = [
+        (("upstream", "targets", index), url) for index, url in enumerate(upstream.targets)
+    ]
+    if upstream.url is not None:
+        listed.append((("upstream", "url"), upstream.url))
+    for path, url in listed:
+        host, port = _place(url)
+        # Whether another name leads back to this machine cannot be known here.
+        own = host == listen.host or (
+            host in _LOOPBACKS and (listen.host in _LOOPBACKS or _covers(listen.host, host))
+        )
+        if own and port == listen.port:
+            yield path, "this is the public listener: Segue would forward to itself"
+
+
+def _place(url: str) -> tuple[str, int]:
+    """The host and the port of a URL of a server."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _upstream_tls_of_use(config: Config) -> _Found:
+    tls = config.upstream.tls
+    encrypted = any(url.startswith("https:") for url in config.upstream.urls)
+    if tls.model_fields_set and not encrypted:
+        yield ("upstream", "tls"), "only an https:// URL has use for this"
+
+
+def _store_can_be_shared(config: Config) -> _Found:
+    store = config.store
+    if not store.url.startswith("sqlite:") and not store.keys:
+        # A key made in one state directory opens nothing that another replica sealed.
+        yield ("store", "keys"), "whoever shares a store needs the same keys: set at least one"
+    if store.ca_file is not None and not store.url.startswith("rediss:"):
+        yield ("store", "ca_file"), "only a rediss:// URL has use for this"
+
+
+_CHECKS: Final[tuple[tuple[frozenset[str], Callable[[Config], _Found]], ...]] = (
+    (frozenset({"cohorts"}), _cohorts_all_reachable),
+    (frozenset({"relief"}), _relief_named_apart),
+    (frozenset({"admin", "listen"}), _listeners_apart),
+    (frozenset({"listen", "upstream"}), _upstream_elsewhere),
+    (frozenset({"upstream"}), _one_server_or_several),
+    (frozenset({"upstream"}), _servers_apart),
+    (frozenset({"upstream"}), _upstream_tls_of_use),
+    (frozenset({"store"}), _store_can_be_shared),
+)
+
+
+def _covers(host: str, other: str) -> bool:
+    """Whether listening on `host` takes the port on `other` too."""
+    if host == "0.0.0.0":  # noqa: S104 (compared, not bound)
+        return ":" not in other
+    return not host or (host == "::" and ":" in other)
+
+
+def _keys(section: type[BaseModel]) -> dict[tuple[str, ...], Kind]:
+    """Every key that can be set, from the models, with what it holds."""
+    return dict(_keys_within(section, ()))
+
+
+def _keys_within(
+    section: type[BaseModel], path: tuple[str, ...]
+) -> Iterable[tuple[tuple[str, ...], Kind]]:
+    for name, field in section.model_fields.items():
+        types = list(_plain_types(field.annotation))
+        inner = [kind for kind in types if issubclass(kind, BaseModel)]
+        if inner:
+            yield (*path, name), Kind.SECTION
+            yield from _keys_within(inner[0], (*path, name))
+        else:
+            yield (*path, name), Kind.LIST if tuple in types else Kind.SCALAR
+
+
+def _plain_types(annotation: Any) -> Iterator[type]:
+    """The classes that an annotation allows, without what lists hold."""
+    origin = get_origin(annotation)
+    if isinstance(annotation, type) and origin is None:
+        yield annotation
+    elif origin is tuple:
+        yield tuple
+    elif origin is Annotated:
+        yield from _plain_types(get_args(annotation)[0])
+    else:
+        for member in get_args(annotation):
+            yield from _plain_types(member)

@@ -1,0 +1,102 @@
+"""The sections of the configuration about who stays logged in, and where that is kept.
+
+As in `sections`, which puts all of them together: durations are seconds, sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from proxy.configuration.fields import (
+    KIB,
+    MIB,
+    WEEK,
+    Count,
+    Duration,
+    ExactPath,
+    FileName,
+    SealingKeys,
+    Seconds,
+    Section,
+    Size,
+    StoreUrl,
+    Token,
+)
+
+
+class Store(Section):
+    """Where sessions are kept, and the keys that seal their tokens.
+
+    Attributes:
+        url: `sqlite:` and a file, relative to the state directory; or `redis://`, or `rediss://`
+            for TLS, with host, port and number of the database, for Redis or Valkey.
+        ca_file: the certificates of the authorities to trust for `rediss://`, PEM; the system's
+            where null.
+        keys: 32 random bytes in base64 each. The first is in use, the others were before: they
+            only open. Without any, one is made in the state directory.
+        sessions: how many it may hold; ended ones count until their tokens have ended too.
+        connections: how many to Redis at the same time.
+        timeout: for the store's answer.
+        purge: the time between two removals of sessions that are over.
+    """
+
+    url: Annotated[StoreUrl, Field(repr=False)] = "sqlite:sessions.sqlite3"
+    ca_file: FileName | None = None
+    keys: Annotated[SealingKeys, Field(repr=False)] = ()
+    sessions: Annotated[Count, Field(ge=1, le=100_000_000)] = 100_000
+    connections: Annotated[Count, Field(ge=1, le=1000)] = 16
+    timeout: Annotated[Seconds, Field(ge=0.05, le=60)] = 2.0
+    purge: Annotated[Seconds, Field(ge=1, le=WEEK)] = 60.0
+
+
+class SessionPaths(Section):
+    """The server's routes that give tokens, exchange them, and take them back; all are POST.
+
+    Attributes:
+        login: those whose successful answers carry `access` and `refresh`, registration among them.
+        refresh: exchanges `{refresh}` for new tokens.
+        logout: takes `{refresh}` with a valid access token, and makes it useless.
+    """
+
+    login: tuple[ExactPath, ...] = (
+        "/api/auth/login/",
+        "/api/auth/register/",
+        "/api/auth/token/",
+    )
+    refresh: ExactPath = "/api/auth/token/refresh/"
+    logout: ExactPath = "/api/auth/logout/"
+
+
+class Sessions(Section):
+    """Keeping users logged in: tokens are renewed for clients that do not do it themselves.
+
+    Attributes:
+        enabled: false lets all tokens pass untouched, and needs no store.
+        paths: of the routes of tokens.
+        refresh_before: how long before its end an access token is renewed; never more than a fifth
+            of its own lifetime.
+        proof: what a client has to show to have its token renewed: the access `token` itself, or
+            also a `cookie` that it was given at login.
+        cookie: the name of that cookie.
+        lifetime: of a session, from its login.
+        idle: how long a session lives without a request or an open WebSocket.
+        replay_window: how long a refresh token is still answered after the client has presented
+            something newer.
+        wait: how long a request waits for a refresh before it does without.
+        timeout: for the server's whole answer to a refresh.
+        retry_body: the largest request body that is kept for a second try after a 401.
+    """
+
+    enabled: bool = False
+    paths: SessionPaths = SessionPaths()
+    refresh_before: Duration = 300.0
+    proof: Literal["token", "cookie"] = "token"
+    cookie: Token = "segue_session"
+    lifetime: Annotated[Seconds, Field(gt=0, le=366 * 86400)] = 7 * 86400.0
+    idle: Annotated[Seconds, Field(gt=0, le=366 * 86400)] = 86400.0
+    replay_window: Annotated[Seconds, Field(ge=0, le=3600)] = 30.0
+    wait: Annotated[Seconds, Field(gt=0, le=600)] = 15.0
+    timeout: Annotated[Seconds, Field(gt=0, le=600)] = 10.0
+    retry_body: Annotated[Size, Field(ge=0, le=16 * MIB)] = 64 * KIB

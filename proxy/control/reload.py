@@ -1,0 +1,204 @@
+"""Reading the configuration again while traffic flows: on a signal, or because files changed.
+
+Files are looked at every few seconds, by a thread. That is slower than inotify and sees more:
+inotify watches inodes, and a Kubernetes ConfigMap changes by a symbolic link two directories up
+that is exchanged; it is silent on network and many overlay file systems; and it tells of each of
+the writes of one change, where only the last matters. A look costs one `stat` for each file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from structlog.typing import FilteringBoundLogger
+
+from proxy.control.loading import load, needs_restart, retained, stamp
+from proxy.errors import ConfigError, Problem
+from proxy.observability.metrics import Family
+from proxy.snapshot import Live, Snapshot, Stamp
+
+_TRIES: Final = 20
+_PAUSE: Final = 0.05
+"""How often, and with which seconds between, files are read anew that changed meanwhile."""
+
+Commit = Callable[[], None]
+"""Puts to work what was prepared; it cannot fail, and runs between two steps of the loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What came of reading everything once.
+
+    Attributes:
+        wanted: the snapshot as the files say it; None where something was wrong.
+        serving: the same, with the old values of what needs a restart.
+        commit: puts it to work.
+        problems: what was wrong.
+        files: everything that was looked at, as it was then.
+    """
+
+    files: Mapping[Path, Stamp]
+    wanted: Snapshot | None = None
+    serving: Snapshot | None = None
+    commit: Commit | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+class Reloads:
+    """Reads everything again when it is due, and swaps it in if all of it is right.
+
+    Attributes:
+        succeeded, failed: how often, since the start.
+        succeeded_at: the Unix time of the newest success; the start counts.
+    """
+
+    def __init__(
+        self,
+        live: Live,
+        prepare: Callable[[Snapshot], Commit],
+        interval: Callable[[], float | None],
+        log: FilteringBoundLogger,
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            live: holds what serves.
+            prepare: builds what a snapshot needs, in a thread; raises ConfigError.
+            interval: seconds between two looks at the files; None does not look.
+            log: told of each attempt, and of each problem.
+        """
+        self._live = live
+        self._prepare = prepare
+        self._interval = interval
+        self._log = log
+        self._asked = asyncio.Event()
+        self._known = dict(live.current.files)
+        self.succeeded = 0
+        self.failed = 0
+        self.succeeded_at = time.time()
+
+    def ask(self) -> None:
+        """Have everything read again, soon; asking twice meanwhile is asking once."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Reload whenever it is due, until cancelled."""
+        while True:
+            reason = await self._due()
+            try:
+                await self._reload(reason)
+            except Exception as error:  # noqa: BLE001 (a fault here must not end what serves)
+                self.failed += 1
+                self._log.error("reload failed", reason=reason, fault=type(error).__name__)
+
+    async def _due(self) -> str:
+        """Wait until somebody asks, or the files have changed and stayed so for two looks.
+
+        A file that is being written is not read half.
+        """
+        before: dict[Path, Stamp] = {}
+        while True:
+            try:
+                async with asyncio.timeout(self._interval()):
+                    await self._asked.wait()
+            except TimeoutError:
+                now = await asyncio.to_thread(_looked_at, self._known)
+                if now == before and now != self._known:
+                    return "files"
+                before = now
+            else:
+                self._asked.clear()
+                return "asked"
+
+    async def _reload(self, reason: str) -> None:
+        reading = await asyncio.to_thread(self._read)
+        # What an attempt that failed has read is watched too: that is where it will be mended.
+        self._known = {**self._live.current.files, **reading.files}
+        if reading.commit is None or reading.serving is None or reading.wanted is None:
+            self.failed += 1
+            for problem in reading.problems:
+                self._log.error("configuration problem", problem=str(problem))
+            self._log.error(
+                "reload failed",
+                reason=reason,
+                problems=len(reading.problems),
+                serving=self._live.current.digest,
+            )
+            return
+        keys = needs_restart(self._live.current.config, reading.wanted.config)
+        reading.commit()
+        self._live.current = reading.serving
+        self._known = dict(reading.files)
+        self.succeeded += 1
+        self.succeeded_at = time.time()
+        if keys:
+            self._log.warning("a restart is needed for some changes", keys=list(keys))
+        self._log.info(
+            "reloaded",
+            reason=reason,
+            serving=reading.serving.digest,
+            mappings=list(reading.serving.catalog.names),
+        )
+
+    def _read(self) -> _Reading:
+        """Read all files as they were at one moment: again, if one was exchanged meanwhile."""
+        files: Mapping[Path, Stamp] = {}
+        for _ in range(_TRIES):
+            reading = self._read_once()
+            files = reading.files
+            if _looked_at(files) == files:
+                return reading
+            time.sleep(_PAUSE)
+        name = str(self._live.current.source.file)
+        problem = Problem(name, 0, 0, "", "the files change while they are read")
+        return _Reading(files, problems=(problem,))
+
+    def _read_once(self) -> _Reading:
+        current = self._live.current
+        source = current.source
+        seen: dict[Path, Stamp] = {}
+        try:
+            wanted = load(source.file, source.env, source.flags, seen)
+            serving = retained(current.config, wanted)
+            commit = self._prepare(serving)
+        except ConfigError as error:
+            return _Reading(seen, problems=error.problems)
+        return _Reading(seen, wanted, serving, commit)
+
+
+def families(live: Live, reloads: Reloads) -> tuple[Family, ...]:
+    """Return what the metrics page shows of reloads."""
+    return (
+        Family(
+            "counter",
+            "segue_reloads",
+            "Attempts to read the configuration and the mappings again, by result; after a"
+            " `failure` the last good ones go on serving.",
+            ("result",),
+            lambda: [(("success",), reloads.succeeded), (("failure",), reloads.failed)],
+        ),
+        Family(
+            "gauge",
+            "segue_reload_timestamp_seconds",
+            "When the configuration that serves was read, in Unix time.",
+            (),
+            lambda: [((), reloads.succeeded_at)],
+        ),
+        Family(
+            "gauge",
+            "segue_config_info",
+            "The digest of the configuration and mapping files that serve; always 1. Replicas of"
+            " one configuration have one digest.",
+            ("hash",),
+            lambda: [((live.current.digest,), 1)],
+        ),
+    )
+
+
+def _looked_at(files: Mapping[Path, Stamp]) -> dict[Path, Stamp]:
+    return {path: stamp(path) for path in files}

@@ -1,0 +1,409 @@
+"""The one place that knows aiohttp's insides: the client's side of every connection.
+
+aiohttp accepts connections and parses requests. What its low-level server does that a proxy must
+not do is changed here, each with a test at the byte level that fails when an upgrade of aiohttp
+breaks the assumption:
+
+- It inflates compressed bodies (`auto_decompress`), drops all limits when a keyword is misspelt
+  (`Server.__call__`), and prints the offending line of a malformed request in page and log
+  (`handle_error`): `start` and `__call__` are Segue's own.
+- It has no limit of time for a request that drips, and drops the response of a client that
+  half-closes its connection.
+- The last trailer of a chunked request becomes the first field of the next request, and what comes
+  behind a request to upgrade is not parsed: such a request is the last of its connection (`start`).
+- It bounds the lines of a head and their number, not their sum, and no chunk extension; its parser
+  in Python takes heads and chunk sizes that the one in C refuses (`data_received`).
+- A body whose chunks turn out to be broken just never ends (`data_received`).
+- A connection that became a WebSocket is not its own any more: `take_transport`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol, cast
+
+from aiohttp import StreamReader
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web import RequestHandler, Server
+from aiohttp.web_protocol import RequestPayloadError, _ErrInfo
+
+from proxy.downstream.intake import IS_PYTHON, Intake, check_chunk, check_first, refusal
+from proxy.downstream.limits import Limits, origin_of
+from proxy.downstream.request import Request
+from proxy.errors import ClientError, HeadersTooLarge, RequestTimeout, SegueError
+
+NEVER: Final = float("inf")
+
+_LINGER: Final = 2.0
+"""Seconds for which a connection that is given up still reads, so that the answer arrives: counted
+from when all of it has been handed to the kernel.
+
+Closing a socket with unread bytes makes TCP reset it, and the client may lose what was sent
+(RFC 9112 section 9.6)."""
+
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+"""The value of SO_LINGER that makes closing a socket reset the connection."""
+
+
+class Flow(Protocol):
+    """What wants to know whether the client takes what is written to it."""
+
+    def on_client_full(self) -> None:
+        """The write buffer is above its high-water mark."""
+
+    def on_client_drained(self) -> None:
+        """The write buffer is below its low-water mark again."""
+
+
+Serve = Callable[["ClientConnection", Request], Awaitable[None]]
+Refuse = Callable[["ClientConnection", SegueError], None]
+
+
+class Acceptor(Protocol):
+    """Whoever accepted a connection; aiohttp wants it to be its `Server`.
+
+    Attributes:
+        limits: of new connections.
+        draining: whether every connection ends with its current request.
+        on_limit: told the name of a limit that was reached without an error.
+    """
+
+    limits: Limits
+    draining: bool
+    on_limit: Callable[[str], None]
+
+    @property
+    def serve(self) -> Serve:
+        """Answers one request."""
+
+    @property
+    def refuse(self) -> Refuse:
+        """Answers what is not a request."""
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        """A connection is open."""
+
+    def refusal_of(self, connection: ClientConnection) -> SegueError | None:
+        """Why a connection that has just been made is one too many; None where it is not."""
+
+
+class ClientConnection(RequestHandler):
+    """One client connection while it speaks HTTP.
+
+    Attributes:
+        persistent: whether another request may follow the current one.
+        flow: told about back-pressure while a response is sent.
+        deadline: the loop's time at which the next request must have arrived.
+        address: of the client, as its socket gives it; empty where it has none.
+        origin: for whom the connection counts (`origin_of`).
+    """
+
+    __slots__ = (
+        "_broken",
+        "_discarding",
+        "_half_closed",
+        "_intake",
+        "_listener",
+        "_partial",
+        "_payload",
+        "address",
+        "deadline",
+        "flow",
+        "origin",
+        "persistent",
+    )
+
+    def __init__(self, listener: Acceptor, loop: asyncio.AbstractEventLoop) -> None:
+        limits = listener.limits
+        super().__init__(
+            cast(Server, listener),
+            loop=loop,
+            keepalive_timeout=0,  # Segue's own clock, which also covers the drip.
+            access_log=None,  # type: ignore[arg-type]  # None is what turns it off.
+            max_line_size=limits.header_line,
+            max_field_size=limits.header_line,
+            # The parser in Python counts the request line and the empty line too.
+            max_headers=limits.headers + 2,
+            auto_decompress=False,
+        )
+        self._listener = listener
+        self._broken = False
+        self._discarding = False
+        self._half_closed = False
+        self._intake = Intake()
+        self._partial = False
+        self._payload: StreamReader | None = None
+        self.persistent = True
+        self.flow: Flow | None = None
+        self.deadline = NEVER
+        self.address = ""
+        self.origin = ""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being served."""
+        return self._payload is not None
+
+    def write(self, data: bytes) -> None:
+        """Send bytes to the client, unless it is gone."""
+        transport = self.transport
+        if transport is not None and not transport.is_closing():
+            transport.write(data)
+
+    def abort(self) -> None:
+        """Break the connection off, so that nobody takes what was sent for complete.
+
+        With a reset: an orderly end is how a response without a length ends.
+        """
+        self.persistent = False
+        transport = self.transport
+        if transport is None:
+            return
+        sock = transport.get_extra_info("socket")
+        if sock is not None and not transport.is_closing():
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        transport.abort()
+
+    def stop(self) -> None:
+        """Serve the request in progress and no other."""
+        self.persistent = False
+        if not self.is_busy and not self._messages:
+            self._finish()
+
+    def check(self, now: float) -> None:
+        """Close the connection if its time is up."""
+        if now <= self.deadline:
+            return
+        self.deadline = NEVER
+        if self._partial and not self._discarding:
+            self._listener.refuse(self, RequestTimeout("the head of the request took too long"))
+            self._discard()
+            return
+        if not self._discarding:
+            self._listener.on_limit("keepalive")
+        if self.transport is not None and (self.writing_paused or self.transport.is_closing()):
+            self.abort()
+        else:
+            self._finish()
+
+    def take_transport(self, protocol: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
+        """Hand the transport to another protocol, for good.
+
+        Returns the transport and the bytes that came behind the upgrade request. From here on the
+        handler believes that the connection is lost, so that neither the end of its task nor the
+        server's shutdown closes a socket that is no longer its own.
+        """
+        transport = self.transport
+        assert transport is not None
+        transport.set_protocol(protocol)
+        tail, self._message_tail = self._message_tail, b""
+        self.transport = None
+        self.flow = None
+        self._task_handler = None  # Otherwise `connection_lost` would cancel the calling task.
+        super().connection_lost(None)
+        return transport, tail
+
+    # What aiohttp calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        limits = self._listener.limits
+        cast(asyncio.WriteTransport, transport).set_write_buffer_limits(high=limits.write_buffer)
+        self.deadline = self._loop.time() + limits.header_timeout
+        # What aiohttp does, but for options of the socket: loops turn Nagle's algorithm off, and
+        # `Server` has keep-alive set on the socket that listens. Each is three system calls.
+        self.transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        self.address = str(peer[0]) if isinstance(peer, tuple) else ""
+        self.origin = origin_of(self.address)
+        self._listener.connection_made(self, self.transport)
+        self._task_handler = self._loop.create_task(self.start())
+        refusal = self._listener.refusal_of(self)
+        if refusal is not None:
+            self._listener.refuse(self, refusal)
+            self._discard()
+
+    def data_received(self, data: bytes) -> None:
+        if self._discarding or self._broken:
+            return
+        waiting = len(self._messages)
+        payload = self._newest_payload()
+        try:
+            if IS_PYTHON and payload is None and not (self._upgraded or self._intake.pending):
+                check_first(data)
+            super().data_received(data)
+            self._count(data, waiting, payload)
+        except ClientError as error:
+            self._break(error)
+        # Empty lines in front of a request are none of it (RFC 9112 section 2.2).
+        idle = self._waiter is not None and not self._waiter.done() and not self._partial
+        if idle and data.strip(b"\r\n"):
+            self._partial = True
+            self.deadline = self._loop.time() + self._listener.limits.header_timeout
+
+    def _newest_payload(self) -> StreamReader | None:
+        """The body that is arriving; None where it is the turn of a head."""
+        payload = self._messages[-1][1] if self._messages else self._payload
+        return None if payload is None or payload.is_eof() else payload
+
+    def _count(self, data: bytes, waiting: int, payload: StreamReader | None) -> None:
+        """Hold against the limits what has just been parsed.
+
+        Args:
+            data: as it came.
+            waiting: the number of requests that waited before.
+            payload: the body that was arriving before.
+
+        Raises:
+            ClientError: it goes beyond them, or is no request.
+        """
+        limits = self._listener.limits
+        if self._upgraded:
+            return
+        count = len(self._messages) - waiting
+        if count:
+            message, newest = self._messages.pop()
+            if isinstance(message, _ErrInfo):
+                if self._intake.has_too_many_lines(data, limits):
+                    raise HeadersTooLarge("the request has too many fields")
+                raise refusal(message.exc)
+            self._intake.begin()
+            if count == 1 and message.chunked and payload is None:
+                self._count_body(len(data) - data.find(b"\r\n\r\n"), newest)
+            self._messages.append((message, newest))
+        elif payload is None:
+            self._intake.head(data, limits)
+        elif payload.is_eof():
+            self._intake.begin()
+        else:
+            self._count_body(len(data), payload)
+
+    def _count_body(self, size: int, payload: StreamReader) -> None:
+        self._intake.body(size, payload, self._listener.limits)
+        if IS_PYTHON:
+            check_chunk(self._parser)
+
+    def _break(self, error: ClientError) -> None:
+        """Take no more from the client; refuse it when what it sent before is answered."""
+        self._broken = True
+        self._break_body()
+        self._messages.append((_ErrInfo(error.status, error, ""), EMPTY_PAYLOAD))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio takes a bool here.
+        """Keep the connection for the response where the client has only finished sending."""
+        transport = self.transport
+        payload = self._messages[-1][1] if self._messages else self._payload
+        if self._discarding or payload is None or not payload.is_eof() or transport is None:
+            return None
+        self._half_closed = True
+        if not self._messages:
+            self.persistent = False
+        return transport.get_extra_info("sslcontext") is None  # TLS has no half-close.
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if not self._discarding:
+            self._listener.on_limit("buffer")
+        self.deadline = self._loop.time() + self._listener.limits.keepalive_timeout
+        if self.flow is not None:
+            self.flow.on_client_full()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._discarding:
+            self.deadline = self._loop.time() + _LINGER
+        elif self.is_busy:
+            self.deadline = NEVER
+        if self.flow is not None:
+            self.flow.on_client_drained()
+
+    async def start(self) -> None:
+        """Serve the requests of the connection, one after the other, until it ends."""
+        listener = self._listener
+        orderly = True
+        while not self._force_close:
+            if not self._messages:
+                if not self.persistent or self._discarding:
+                    break
+                self._waiter = self._loop.create_future()
+                try:
+                    await self._waiter
+                finally:
+                    self._waiter = None
+            message, payload = self._messages.popleft()
+            self._make_room()
+            if not self.writing_paused:
+                self.deadline = NEVER
+            self._partial = False
+            if isinstance(message, _ErrInfo):
+                listener.refuse(self, cast(SegueError, message.exc))
+                orderly = False
+                break
+            self._payload = payload
+            self.persistent = not (
+                message.should_close
+                or message.chunked
+                or message.upgrade
+                or listener.draining
+                or (self._half_closed and not self._messages)
+            )
+            try:
+                await listener.serve(self, Request(message, payload))
+            finally:
+                self._payload = None
+            if not (self.persistent and payload.is_eof()):
+                orderly = payload.is_eof() and (message.should_close or self._half_closed)
+                break
+            if self.writing_paused:
+                await self._drain_helper()  # A client that pipelines and does not read waits here.
+            limits = listener.limits
+            self._partial = self._intake.pending > 0
+            wait = limits.header_timeout if self._partial else limits.keepalive_timeout
+            self.deadline = self._loop.time() + wait
+        if self._force_close or self.transport is None:
+            return
+        if orderly and not self._discarding:
+            self._finish()
+        else:
+            self._discard()
+
+    def _make_room(self) -> None:
+        """Tell the parser that a pipelined request was taken; read on where it had stopped."""
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+            self._resume_reading_if_drained()
+
+    def _break_body(self) -> None:
+        """Tell whoever reads the newest body that the rest of it cannot be parsed."""
+        payload = self._payload
+        for message, queued in self._messages:
+            if not isinstance(message, _ErrInfo):
+                payload = queued
+        if payload is not None and not payload.is_eof() and payload.exception() is None:
+            payload.set_exception(RequestPayloadError())
+
+    def _finish(self) -> None:
+        """Close when all is sent; a client that does not take it is cut off by `check`."""
+        if self.transport is not None:
+            self.deadline = self._loop.time() + self._listener.limits.keepalive_timeout
+            self.transport.close()
+
+    def _discard(self) -> None:
+        """Send no more, and read for a moment what is still on its way."""
+        transport = self.transport
+        self._discarding = True
+        if transport is None or transport.is_closing():
+            return
+        # From here on writing is paused for as long as anything is left to be sent.
+        transport.set_write_buffer_limits(high=0)
+        rest = self._listener.limits.keepalive_timeout if self.writing_paused else _LINGER
+        self.deadline = self._loop.time() + rest
+        if transport.can_write_eof():
+            transport.write_eof()
+        if not transport.is_reading():
+            transport.resume_reading()

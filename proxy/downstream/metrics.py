@@ -1,0 +1,52 @@
+"""What is shown of clients' connections."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from proxy.downstream.certificate import Certificate
+from proxy.downstream.connection import ClientConnection
+from proxy.downstream.listener import Listener
+from proxy.downstream.websockets import Connections
+from proxy.observability.metrics import Family, Metrics
+
+
+def show_connections(
+    metrics: Metrics, listener: Listener, connections: Connections, certificate: Certificate
+) -> None:
+    """Show the connections of clients."""
+
+    def in_flight() -> int:
+        return sum(cast(ClientConnection, each).is_busy for each in listener.connections)
+
+    metrics.add(
+        Family(
+            "gauge",
+            "segue_open_connections",
+            "Client connections open now: those that speak HTTP, and WebSockets.",
+            ("kind",),
+            lambda: [
+                (("http",), len(listener.connections)),
+                (("websocket",), len(connections)),
+            ],
+        )
+    )
+    metrics.add(
+        Family(
+            "gauge",
+            "segue_requests_in_flight",
+            "Requests being served now, WebSocket handshakes among them.",
+            (),
+            lambda: [((), in_flight())],
+        )
+    )
+    metrics.add(
+        Family(
+            "counter",
+            "segue_tls_handshakes",
+            "TLS handshakes that clients have begun, and those of them that were completed. The"
+            " others failed, were given up, or took longer than `timeouts.tls_handshake`.",
+            ("stage",),
+            lambda: [(("begun",), certificate.begun), (("done",), certificate.done)],
+        )
+    )

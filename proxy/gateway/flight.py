@@ -1,0 +1,242 @@
+"""One request to the server, and everybody who waits for its answer.
+
+The answer is held until it is whole: then each who waits takes it at a pace of its own. One that is
+not for everybody (`proxy.http.sharing`), or too large to be held, streams to whoever waited first,
+and all others are told to ask alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from proxy.downstream.connection import ClientConnection, Flow
+from proxy.http.headers import values_of
+from proxy.http.sharing import may_be_shared
+from proxy.observability.access_log import Visit
+from proxy.relay import dispatch
+from proxy.relay.exchange import Exchange, Recipient
+from proxy.upstream.connection import Connection
+
+_PIECE: Final = 64 * 1024
+"""Bytes of a held answer that are written before it matters whether the client takes them."""
+
+_INFORMATIONAL: Final = b"HTTP/1.1 1"
+
+Begin = Callable[[Recipient, Connection], Exchange]
+"""Makes the exchange that a connection is to carry, for whoever is to have the response."""
+
+Carry = Callable[[Visit, dispatch.Begin], Awaitable[Exchange]]
+"""Gets the request to the server, over the exchange that it begins."""
+
+
+class Outcome(Enum):
+    """What becomes of a request that waited."""
+
+    SHARED = auto()
+    """The answer is there, for everybody; or why there is none."""
+    STREAMED = auto()
+    """It went to this client alone."""
+    ALONE = auto()
+    """It is for somebody else: this request is to be sent alone."""
+
+
+@dataclass(eq=False, slots=True)
+class Waiter:
+    """A request that waits, and what it takes to send it."""
+
+    client: ClientConnection
+    visit: Visit
+    carry: Carry
+    begin: Begin
+    outcome: asyncio.Future[Outcome]
+
+    def settle(self, outcome: Outcome) -> None:
+        """Say what becomes of it, unless that was said, or its client has gone."""
+        if not self.outcome.done():
+            self.outcome.set_result(outcome)
+
+
+class Flight:
+    """A request to the server for all who wait; the `Recipient` of its response.
+
+    Attributes:
+        key: what is asked.
+        route: the name of the route.
+        waiters: in the order in which they came.
+        sent: whether the server may have begun to answer: who comes now is too late.
+        landed: whether nothing more will come.
+        persistent: of the client that the answer streams to; while it is held it says nothing of
+            any connection.
+        visit: what is known of the request to the server, once it is made.
+        task: what makes it.
+        exchange: what carries it.
+        error: why there is no answer.
+        response: the bytes of the answer, for an HTTP/1.1 connection that goes on.
+    """
+
+    def __init__(
+        self,
+        key: Hashable,
+        route: str,
+        detach: Callable[[Flight], None],
+        *,
+        max_size: int,
+        has_credentials: bool,
+    ) -> None:
+        """Wait for those who wait.
+
+        Args:
+            key: equal for requests that may have the same answer.
+            route: the name of the route.
+            detach: called when the answer turns out not to be for everybody.
+            max_size: bytes of the largest answer that is held, with its head.
+            has_credentials: whether the requests say whose they are.
+        """
+        self.key = key
+        self.route = route
+        self.waiters: dict[Waiter, None] = {}
+        self.sent = False
+        self.landed = False
+        self.persistent = True
+        self.visit: Visit | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.exchange: Exchange | None = None
+        self.error: Exception | None = None
+        self.response = b""
+        self._detach = detach
+        self._max_size = max_size
+        self._has_credentials = has_credentials
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._flow: Flow | None = None
+        self._alone: ClientConnection | None = None
+
+    def land(self, error: Exception | None) -> None:
+        """Tell who waits that the exchange is over.
+
+        Args:
+            error: why there was none.
+        """
+        self.landed = True
+        if self._alone is not None:
+            self.error = error
+            self._settle(Outcome.STREAMED)  # The others have been told.
+            return
+        if error is None and self.exchange is not None:
+            error = self.exchange.error
+        self.error = error
+        self.response = b"".join(self._pieces)
+        self._pieces = []
+        self._settle(Outcome.SHARED)
+
+    def dismiss(self) -> None:
+        """Tell who waits to ask alone."""
+        self._settle(Outcome.ALONE)
+
+    def _settle(self, outcome: Outcome) -> None:
+        for waiter in self.waiters:
+            waiter.settle(outcome)
+
+    # Recipient
+
+    @property
+    def flow(self) -> Flow | None:
+        """What is told about back-pressure; nothing is, while the answer is held."""
+        return self._flow
+
+    @flow.setter
+    def flow(self, flow: Flow | None) -> None:
+        self._flow = flow
+        self.sent = self.sent or flow is not None
+        if self._alone is not None:
+            self._alone.flow = flow
+
+    def write(self, data: bytes) -> None:
+        """Hold a piece of the answer; or send it on, where it is not for everybody."""
+        if self._alone is not None:
+            self._alone.write(data)
+            return
+        is_first = not self._pieces
+        self._pieces.append(data)
+        self._size += len(data)
+        if self._size > self._max_size or (is_first and not self._is_for_all(data)):
+            self._stream()
+
+    def _is_for_all(self, data: bytes) -> bool:
+        head = None if self.exchange is None else self.exchange.head
+        # A 1xx comes before the final response, or together with it.
+        if head is None or data.startswith(_INFORMATIONAL):
+            return False
+        if any(int(size) > self._max_size for size in values_of(head.fields, b"content-length")):
+            return False
+        return may_be_shared(head.status, head.fields, has_credentials=self._has_credentials)
+
+    def _stream(self) -> None:
+        """Give the answer to the first who waits, and let the others ask alone."""
+        self._detach(self)
+        held, self._pieces = b"".join(self._pieces), []
+        first = next((each for each in self.waiters if not each.outcome.done()), None)
+        for waiter in self.waiters:
+            if waiter is not first:
+                waiter.settle(Outcome.ALONE)
+        if first is not None:
+            self._alone = first.client
+            self.persistent = first.client.persistent  # For a head that is still to come.
+            first.client.flow = self._flow
+            first.client.write(_framed(held, first.client))
+
+
+async def deliver(response: bytes, client: ClientConnection) -> None:
+    """Send an answer that was held, as fast as the client takes it.
+
+    What waits in its write buffer is bounded as for every client. One that has gone cancels this.
+    """
+    if len(response) <= _PIECE:
+        client.write(_framed(response, client))
+        return
+    gate = _Gate()
+    client.flow = gate
+    try:
+        end = max(_PIECE, response.index(b"\r\n") + 2)
+        client.write(_framed(response[:end], client))
+        for start in range(end, len(response), _PIECE):
+            await gate.wait()
+            client.write(response[start : start + _PIECE])
+    finally:
+        client.flow = None
+
+
+class _Gate(asyncio.Event):
+    """Open while a client takes what is written to it; the `Flow` of a held answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.set()
+
+    def on_client_full(self) -> None:
+        """Close."""
+        self.clear()
+
+    def on_client_drained(self) -> None:
+        """Open."""
+        self.set()
+
+
+def _framed(response: bytes, client: ClientConnection) -> bytes:
+    """Say in the head of a response whether this client's connection ends with it.
+
+    Args:
+        response: the final one, after any number of 1xx; or those alone.
+        client: who gets it.
+    """
+    start = 0
+    while response.startswith(_INFORMATIONAL, start):
+        start = response.index(b"\r\n\r\n", start) + 4
+    if client.persistent or start == len(response):
+        return response
+    fields = response.index(b"\r\n", start) + 2
+    return b"%bConnection: close\r\n%b" % (response[:fields], response[fields:])

@@ -1,0 +1,86 @@
+"""The head of a request as the server is to see it, and what is refused before that."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from proxy.downstream.limits import is_in
+from proxy.downstream.request import Request
+from proxy.http import headers, traceparent
+from proxy.http.cookies import without_cookie
+from proxy.http.framing import check_head
+from proxy.http.headers import SERVERS_OWN, Fields
+from proxy.http.request_head import RequestHead
+from proxy.observability.access_log import Visit
+from proxy.snapshot import Snapshot
+from proxy.websocket import handshake
+
+_NOT_IN_HANDSHAKE: Final = frozenset({handshake.PROTOCOL, handshake.EXTENSIONS})
+
+
+def checked(snapshot: Snapshot, request: Request) -> tuple[bytes, bytes | None]:
+    """Refuse what is not for a reverse proxy; return target and authority (see `origin_form`).
+
+    Raises:
+        ClientError: with the status that says what was wrong.
+    """
+    limits = snapshot.config.limits
+    check_head(
+        request.method,
+        request.version,
+        request.fields,
+        request.shape,
+        max_size=limits.request_headers,
+        max_fields=limits.headers,
+    )
+    if limits.request_body is not None:
+        request.max_body = limits.request_body
+        for length in request.shape.values(request.fields, b"content-length"):
+            request.check_size(int(length))
+    return headers.origin_form(request.target)
+
+
+def forwarded_fields(
+    snapshot: Snapshot, request: Request, visit: Visit, authority: bytes | None, *, upgrade: bool
+) -> Fields:
+    """Return what goes end to end, and Segue's own forwarding fields.
+
+    `Host` is `SERVERS_OWN` where it is to be that of the server: which one is not known yet.
+
+    Args:
+        authority: what an absolute request target named; it wins over `Host` (RFC 9112, 3.2.2).
+        upgrade: whether this is a handshake; its subprotocols and extensions are dealt with apart.
+    """
+    received, shape = request.fields, request.shape
+    fields = headers.forwardable(received, shape)
+    if upgrade:
+        fields = [field for field in fields if field[0].lower() not in _NOT_IN_HANDSHAKE]
+    elif request.version < (1, 1) and b"expect" in shape:
+        # It waits for no 100 (RFC 9110 section 10.1.1).
+        fields = [field for field in fields if field[0].lower() != b"expect"]
+    sessions = snapshot.config.sessions
+    if sessions.enabled and sessions.proof == "cookie":
+        fields = without_cookie(fields, sessions.cookie.encode())  # It is Segue's own.
+    named = authority or b"".join(shape.values(received, b"host"))
+    kept = named if snapshot.config.upstream.preserve_host else b""
+    if authority is not None or not kept:
+        fields = [field for field in fields if field[0].lower() != b"host"]
+        fields.insert(0, (b"Host", kept or SERVERS_OWN))
+    downstream = headers.Downstream(
+        visit.peer,
+        "http" if snapshot.config.listen.tls is None else "https",
+        is_in(snapshot.config.listen.trusted_proxies, visit.peer),
+    )
+    fields += headers.forwarding_fields(received, downstream, visit.request_id, named)
+    return traceparent.carried(fields, visit.trace)
+
+
+def request_head(request: Request, target: bytes, fields: Fields) -> RequestHead:
+    """Return the head of the request.
+
+    Raises:
+        ClientError: a field could be read as two.
+    """
+    if request.chunked:
+        fields.append((b"Transfer-Encoding", b"chunked"))
+    return RequestHead(b"%b %b HTTP/1.1" % (request.method.encode(), target), fields)

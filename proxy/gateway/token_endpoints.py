@@ -1,0 +1,196 @@
+"""The routes on which clients get tokens, exchange them, and give them back.
+
+| route | what goes to the server | what is done |
+|---|---|---|
+| login, register, token | all, as it came | a successful answer opens a session |
+| refresh | what leads to no session | the client is given the session's current pair |
+| logout | with the tokens that are really current | a successful answer ends the session |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum, auto
+from urllib.parse import unquote_to_bytes
+
+from proxy.configuration.sessions import SessionPaths
+from proxy.configuration.sessions import Sessions as Settings
+from proxy.downstream.connection import ClientConnection
+from proxy.downstream.request import Request
+from proxy.gateway.sessions import Door, Send, cookie_from, has_body
+from proxy.http.headers import Fields
+from proxy.http.responses import Reply
+from proxy.relay.bodies import read_body
+from proxy.relay.exchange import Exchange
+from proxy.sessions.memory import Known
+from proxy.snapshot import Snapshot
+from proxy.tokens.credentials import (
+    MAX_BODY,
+    Pair,
+    read_pair,
+    read_refresh,
+    with_bearer,
+    with_refresh,
+    write_pair,
+)
+
+
+class Route(Enum):
+    """A route of tokens."""
+
+    ISSUE = auto()
+    REFRESH = auto()
+    LOGOUT = auto()
+
+
+class TokenRoutes:
+    """Serves them."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._paths: SessionPaths | None = None
+        self._routes: Mapping[bytes, Route] = {}
+
+    def find(self, snapshot: Snapshot, target: bytes) -> Route | None:
+        """The route that a POST is for; None for nearly all."""
+        paths = snapshot.config.sessions.paths
+        if paths is not self._paths:
+            self._paths = paths
+            self._routes = {
+                **{unquote_to_bytes(path): Route.ISSUE for path in paths.login},
+                unquote_to_bytes(paths.refresh): Route.REFRESH,
+                unquote_to_bytes(paths.logout): Route.LOGOUT,
+            }
+        # Servers decode a path before they look where it leads.
+        return self._routes.get(unquote_to_bytes(target.partition(b"?")[0]))
+
+    async def exchange(
+        self,
+        route: Route,
+        client: ClientConnection,
+        request: Request,
+        snapshot: Snapshot,
+        fields: Fields,
+        send: Send,
+    ) -> Exchange | Reply:
+        """Answer a request for one of them.
+
+        Raises:
+            SessionEnded: the session that its token leads to has ended.
+            SessionUnavailable: the session can be neither renewed nor ended at the moment.
+            ClientError: the body is too large, too slow, broken, or in a form that cannot be read.
+        """
+        settings = snapshot.config.sessions
+        cookie = cookie_from(request.fields, settings)
+        if route is Route.ISSUE:
+            return await self._issue(settings, fields, send)
+        fields, body = await _whole_body(client, request, fields, snapshot.config.timeouts.body)
+        refresh = read_refresh(body, request.shape.values(request.fields, b"content-type"))
+        if route is Route.REFRESH:
+            return await self._refresh(settings, refresh, cookie, fields, send)
+        ticket = await self._door.enter(snapshot, request, b"", upgrade=False)
+        known = None
+        if refresh is not None:
+            # The token that is to be made useless says whose logout it is, not who asks for it.
+            known = await self._door.sessions.routes.session_of(refresh, cookie)
+        if known is None and ticket is not None:
+            known = ticket.known
+        if known is None:
+            return await send(fields)
+        return await self._log_out(settings, known, request, body, fields, send)
+
+    async def _issue(
+        self, settings: Settings, fields: Fields, send: Send, presented: str | None = None
+    ) -> Exchange:
+        """Pass the server's answer on, once its tokens are known."""
+        exchange = await send(_asking_for_identity(fields), _SUCCESSES)
+        hold = exchange.held
+        if hold is not None and hold.head is not None:
+            routes = self._door.sessions.routes
+            pair = read_pair(hold.plain_body)
+            cookie = await routes.capture(pair, presented)
+            if cookie is not None:
+                hold.head.fields.append(_cookie(settings, cookie, settings.lifetime))
+            hold.let_go()
+        return exchange
+
+    async def _refresh(
+        self, settings: Settings, token: str | None, cookie: str, fields: Fields, send: Send
+    ) -> Exchange | Reply:
+        given = None
+        if token is not None:
+            given = await self._door.sessions.routes.exchange(token, cookie, fields)
+        if given is None:
+            return await self._issue(settings, fields, send, token)
+        if isinstance(given, Pair):
+            assert given.refresh is not None
+            kind = (b"Content-Type", b"application/json")
+            return Reply(
+                200,
+                (kind, (b"Cache-Control", b"no-store")),
+                write_pair(given.access, given.refresh),
+            )
+        fitting = [item for item in given.fields if item[0].lower() in _OF_A_REFUSAL]
+        return Reply(given.status, fitting, given.body)
+
+    async def _log_out(
+        self,
+        settings: Settings,
+        known: Known,
+        request: Request,
+        body: bytes,
+        fields: Fields,
+        send: Send,
+    ) -> Exchange:
+        async with self._door.sessions.routes.logging_out(known, fields) as leaving:
+            if leaving is None:
+                return await send(fields)
+            request.body = with_refresh(body, leaving.refresh)
+            request.chunked = False
+            fields = _with_json(with_bearer(fields, leaving.access), request)
+            exchange = await send(fields, _SUCCESSES)
+            hold = exchange.held
+            leaving.done = hold is not None and hold.head is not None
+        if hold is not None and hold.head is not None:
+            if settings.proof == "cookie":
+                hold.head.fields.append(_cookie(settings, "", 0))
+            hold.let_go()
+        return exchange
+
+
+_SUCCESSES = range(200, 300)
+_OF_A_REFUSAL = frozenset({b"content-type", b"www-authenticate"})
+
+
+def _asking_for_identity(fields: Fields) -> Fields:
+    kept = [item for item in fields if item[0].lower() != b"accept-encoding"]
+    return [*kept, (b"Accept-Encoding", b"identity")]
+
+
+def _with_json(fields: Fields, request: Request) -> Fields:
+    kept = [item for item in fields if item[0].lower() not in (b"content-length", b"content-type")]
+    size = len(request.body or b"")
+    return [
+        *kept,
+        (b"Content-Type", b"application/json"),
+        (b"Content-Length", b"%d" % size),
+    ]
+
+
+def _cookie(settings: Settings, value: str, age: float) -> tuple[bytes, bytes]:
+    """Set the session's cookie (RFC 6265 section 4.1)."""
+    text = f"{settings.cookie}={value}; Path=/; Max-Age={int(age)}; HttpOnly; Secure; SameSite=Lax"
+    return b"Set-Cookie", text.encode()
+
+
+async def _whole_body(
+    client: ClientConnection, request: Request, fields: Fields, timeout: float
+) -> tuple[Fields, bytes]:
+    """Read the body of a request that is about a refresh token; returns its fields too."""
+    if request.body is None and has_body(request):
+        if any(name.lower() == b"expect" for name, _ in fields):
+            # Nobody else would say it: the server is not asked before the body is here.
+            client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            fields = [item for item in fields if item[0].lower() != b"expect"]
+        request.body = await read_body(request, MAX_BODY, timeout)
+    return fields, request.body or b""

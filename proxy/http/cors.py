@@ -1,0 +1,91 @@
+"""The two things that a proxy has to say in CORS (WHATWG Fetch, "CORS protocol").
+
+A page of another origin that sends the version header causes a preflight, and the server in front
+of which Segue stands does not know that header. And an answer that Segue makes by itself, because
+the server gave none, would be unreadable for such a page. Everything else is between the page and
+the server. Fields are raw, as received: (name, value) in bytes, order and spelling kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from proxy.http.headers import RawFields, tokens, values_of
+
+_ALLOW_HEADERS = b"access-control-allow-headers"
+
+
+def is_preflight(method: str, request: RawFields) -> bool:
+    """Whether a request is a CORS preflight: `OPTIONS` with an origin and the method to come."""
+    return (
+        method == "OPTIONS"
+        and bool(values_of(request, b"origin"))
+        and bool(values_of(request, b"access-control-request-method"))
+    )
+
+
+def allow_header(request: RawFields, response: RawFields, name: bytes) -> list[tuple[bytes, bytes]]:
+    """The fields of the server's answer to a preflight, with `name` among the headers allowed.
+
+    Nothing is added where the server's answer does not allow the origin: Segue opens no door that
+    the server keeps shut. `*` allows every header, but not for a request with credentials, for
+    which it is a header of that name; so where the answer allows credentials it does not count.
+
+    Args:
+        request: the fields of a request for which `is_preflight` holds.
+        response: the fields of the server's answer.
+        name: the name of the version header, as it is to be spelled.
+    """
+    fields = list(response)
+    if not _allows_origin(request, response):
+        return fields
+    allowed = tokens(values_of(response, _ALLOW_HEADERS))
+    # `true` is compared with regard to case (Fetch, "CORS check").
+    with_credentials = values_of(response, b"access-control-allow-credentials") == [b"true"]
+    if name.lower() in allowed or (b"*" in allowed and not with_credentials):
+        return fields
+    for index in range(len(fields) - 1, -1, -1):
+        field, value = fields[index]
+        if field.lower() == _ALLOW_HEADERS:
+            value = value.strip(b" \t")
+            fields[index] = (field, value + b", " + name if value else name)
+            return fields
+    return [*fields, (b"Access-Control-Allow-Headers", name)]
+
+
+def error_fields(request: RawFields, origins: Collection[str]) -> list[tuple[bytes, bytes]]:
+    """The CORS fields of an answer that Segue makes by itself.
+
+    An answer of Segue's own carries no data of a user, but it shows that the server is there and
+    in which state: the operator says who may read it (`cors.origins`), in full; nothing is learnt
+    from traffic, because the server that could vouch for an origin has not spoken. Pages of the
+    proxy's own origin need no permission. With no origins listed there are no fields.
+
+    `Vary: Origin` comes with every answer that depends on the origin, for requests without one
+    too (Fetch, "CORS protocol and HTTP caches"). `*` in the list allows every page, without
+    credentials.
+
+    Args:
+        request: the fields of the request.
+        origins: serialised as browsers do, as `https://app.example.com`; or `*`.
+    """
+    if not origins:
+        return []
+    if "*" in origins:
+        return [(b"Access-Control-Allow-Origin", b"*")]
+    vary = (b"Vary", b"Origin")
+    sent = values_of(request, b"origin")
+    if len(sent) != 1 or sent[0].decode("latin-1") not in origins:
+        return [vary]
+    return [
+        (b"Access-Control-Allow-Origin", sent[0]),
+        (b"Access-Control-Allow-Credentials", b"true"),
+        vary,
+    ]
+
+
+def _allows_origin(request: RawFields, response: RawFields) -> bool:
+    # More than one value never passes a browser's check (Fetch, "CORS check").
+    origins = values_of(request, b"origin")
+    allowed = values_of(response, b"access-control-allow-origin")
+    return len(origins) == 1 and len(allowed) == 1 and allowed[0] in (b"*", origins[0])

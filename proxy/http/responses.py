@@ -1,0 +1,77 @@
+"""The answers that Segue makes itself: problem documents (RFC 9457)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from proxy.errors import TOKEN_ERROR, MethodNotAllowed, SegueError, SessionEnded, Unavailable
+from proxy.http.headers import RawFields, reason_of, serialize
+
+
+def problem(
+    error: SegueError, request_id: str, also: RawFields, *, persistent: bool, is_head: bool
+) -> bytes:
+    """Return the bytes of a response that says what went wrong.
+
+    Args:
+        error: says it, in words of this code base.
+        request_id: also in the log line of the request.
+        also: further fields, those of CORS.
+        persistent: whether the connection stays open.
+        is_head: whether the request was a HEAD: then the body is only measured.
+    """
+    document: dict[str, object] = {
+        "type": "about:blank",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "request_id": request_id,
+    }
+    if isinstance(error, SessionEnded):
+        # As the server says it, for clients that look at nothing else.
+        document["code"] = TOKEN_ERROR
+    body = msgspec.json.encode(document)
+    fields = [
+        (b"Content-Type", b"application/problem+json"),
+        (b"Content-Length", b"%d" % len(body)),
+        (b"Cache-Control", b"no-store"),
+        (b"X-Request-Id", request_id.encode()),
+        *also,
+    ]
+    if isinstance(error, MethodNotAllowed):
+        fields.append((b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
+    if isinstance(error, SessionEnded):
+        fields.append((b"WWW-Authenticate", b'Bearer realm="api"'))
+    if isinstance(error, Unavailable):
+        fields.append((b"Retry-After", b"1"))
+    fields.append((b"Connection", b"keep-alive" if persistent else b"close"))
+    head = serialize(b"HTTP/1.1 %d %b" % (error.status, reason_of(error.status)), fields)
+    return head if is_head else head + body
+
+
+def reply(
+    status: int, fields: RawFields, body: bytes, request_id: str, *, persistent: bool
+) -> bytes:
+    """Return the bytes of a response that Segue gives in the server's place, though all is well.
+
+    Raises:
+        ValueError: a field carries a line break.
+    """
+    framed = [
+        *fields,
+        (b"Content-Length", b"%d" % len(body)),
+        (b"X-Request-Id", request_id.encode()),
+        (b"Connection", b"keep-alive" if persistent else b"close"),
+    ]
+    return serialize(b"HTTP/1.1 %d %b" % (status, reason_of(status)), framed) + body
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer that Segue gives in the server's place."""
+
+    status: int
+    fields: RawFields
+    body: bytes = field(repr=False)

@@ -1,0 +1,95 @@
+"""When one answer may be given to several requests: rules about requests and responses.
+
+RFC 9111 section 4 lets a cache answer several requests with one response. Here nothing is kept: an
+answer goes only to requests that were waiting before the server was asked, and only to those that
+differ in nothing that the server could look at. Where there is a doubt, nothing is shared.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from proxy.http.headers import RawFields, tokens, values_of
+
+_OF_ONE_REQUEST: Final = frozenset({b"traceparent", b"tracestate", b"x-request-id"})
+"""Fields that name a single request, and are another in each: they do not tell requests apart."""
+
+_ASKS_ALONE: Final = frozenset({b"expect", b"if-range", b"range", b"transfer-encoding", b"upgrade"})
+"""Fields of requests that have a body, want a part of one, or want more than an answer."""
+
+_FOR_ONE: Final = frozenset({b"authentication-info", b"clear-site-data", b"set-cookie"})
+"""Fields of responses that change what a single client keeps (RFC 6265, RFC 9110 11.6.3)."""
+
+_STATUSES_FOR_ONE: Final = frozenset({206, 401, 407, 421})
+"""Statuses that belong to a range, to the credentials of one attempt, or to one connection."""
+
+_CREDENTIALS: Final = frozenset({b"authorization", b"cookie"})
+
+
+def may_wait(method: str, version: tuple[int, int], fields: RawFields) -> bool:
+    """Whether a request may be answered together with others that are like it.
+
+    Args:
+        method: as it stands in the request line.
+        version: of HTTP; 1.0 frames its answers differently.
+        fields: as the server would be sent them.
+    """
+    if method != "GET" or version != (1, 1):
+        return False
+    for name, value in fields:
+        lower = name.lower()
+        if lower in _ASKS_ALONE or (lower == b"content-length" and value.strip() != b"0"):
+            return False
+        if lower == b"cache-control" and b"no-store" in tokens((value,)):
+            return False
+    return True
+
+
+def likeness(target: bytes, fields: RawFields) -> tuple[bytes, ...]:
+    """Return what two requests have in common when the server cannot tell them apart.
+
+    That is the target with its query, and every field that is forwarded, in order: credentials,
+    what is negotiated, conditions, the client's address in `X-Forwarded-For`; all but the few that
+    are another in each request.
+
+    Args:
+        target: in the bytes that the server would be sent.
+        fields: likewise.
+    """
+    parts = [target]
+    for name, value in fields:
+        lower = name.lower()
+        if lower not in _OF_ONE_REQUEST:
+            parts += (lower, value)
+    return tuple(parts)
+
+
+def has_credentials(fields: RawFields) -> bool:
+    """Whether a request says whose it is."""
+    return any(name.lower() in _CREDENTIALS for name, _ in fields)
+
+
+def may_be_shared(status: int, fields: RawFields, *, has_credentials: bool) -> bool:
+    """Whether everybody who asked the same may have this answer.
+
+    Args:
+        status: of a final response.
+        fields: as the server sent them.
+        has_credentials: whether the requests carried some. `private` is for a single user (RFC 9111
+            section 5.2.2.7), and only credentials say that all who asked are the same one.
+    """
+    if status < 200 or status in _STATUSES_FOR_ONE:
+        return False
+    if any(name.lower() in _FOR_ONE for name, _ in fields):
+        return False
+    directives = {
+        token.partition(b"=")[0].rstrip() for token in tokens(values_of(fields, b"cache-control"))
+    }
+    if b"no-store" in directives or (b"private" in directives and not has_credentials):
+        return False
+    # An answer may depend on what a client sends, but for what `likeness` does not compare.
+    if not _OF_ONE_REQUEST.union((b"*",)).isdisjoint(tokens(values_of(fields, b"vary"))):
+        return False
+    # A stream of events has no end to wait for.
+    types = values_of(fields, b"content-type")
+    return not any(value.strip().lower().startswith(b"text/event-stream") for value in types)

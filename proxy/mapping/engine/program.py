@@ -1,0 +1,146 @@
+"""Programs: a mapping, or a chain of them, applied to messages and bodies as they arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from sys import maxsize
+
+from proxy.errors import MappingFailure
+from proxy.mapping.engine.explanation import Trace, trace
+from proxy.mapping.engine.link import Link, Rewrite, Room
+from proxy.mapping.json.depth import nests_deeper
+from proxy.mapping.json.objects import Object, close_list, close_object, open_list, open_object
+from proxy.types import MAX_DEPTH, NONE, Channel
+
+
+class Program:
+    """A mapping, or a chain of them where the output of one is the input of the next.
+
+    Attributes:
+        apply: does what `rewrite` does, by the shortest way that there is for the mapping.
+        name: the mappings' names joined with "+"; a metric's label.
+        channel: what it rewrites. The body of an HTTP route can be a list of objects too; each of
+            them is rewritten for itself.
+        direction: which way the messages go.
+        rules: (mapping, rule) names, in order; a mapping that occurs twice counts once.
+        kind_of: names the kind of a message that was left alone, as the first mapping's file lists
+            them; None where it lists none.
+    """
+
+    __slots__ = (
+        "_deepest",
+        "_links",
+        "_run",
+        "apply",
+        "channel",
+        "direction",
+        "kind_of",
+        "name",
+        "rules",
+    )
+
+    apply: Rewrite
+
+    def __init__(self, links: Sequence[Link], deepest: int = MAX_DEPTH) -> None:
+        """Compose links, at least one, all of one direction and channel.
+
+        Args:
+            links: in the order in which they are applied.
+            deepest: how many objects and arrays of a message may stand inside each other.
+        """
+        self._links = tuple(links)
+        self._deepest = deepest
+        self.name = "+".join(link.mapping for link in links)
+        self.channel = links[0].channel
+        self.direction = links[0].direction
+        self.kind_of = links[0].kind_of
+        self.rules = tuple(
+            dict.fromkeys((link.mapping, rule.name) for link in links for rule in link.rules)
+        )
+        self._run = links[0].run if len(links) == 1 else self._run_chain
+        shortcut = links[0].shortcut if len(links) == 1 else None
+        self.apply = self.rewrite if shortcut is None else shortcut(self.rewrite, deepest)
+
+    def rewrite(self, message: bytes) -> tuple[bytes, ...] | None:
+        """Rewrite one message, or one body.
+
+        Args:
+            message: the payload of a whole data message, or a whole body, whatever it holds.
+
+        Returns:
+            None where the message is to be sent as it came: no rule matched, nothing changed, or it
+            is text without a JSON object. Otherwise what is to be sent in its place; nothing, if
+            it is empty. A body is never dropped or split.
+
+        Raises:
+            MappingFailure: a rule matched and could not be carried out; or the message is not
+                UTF-8, or nested too deep, which the first mapping's `on_error` decides about,
+                under the rule `none`.
+        """
+        if nests_deeper(message, self._deepest):
+            raise self._refusal(f"nested deeper than {self._deepest} levels")
+        members = open_object(message)
+        if members is None:
+            return self._apply_to_another(message)
+        result = self._run(members)
+        if result is None:
+            return None
+        if len(result) == 1:
+            return (close_object(result[0]),)
+        return tuple([close_object(each) for each in result])
+
+    def trace(self, message: bytes) -> Trace:
+        """Rewrite one message as `apply` does, and tell how it came about; never raises."""
+        return trace(self.name, self._links, message, self.apply)
+
+    def _apply_to_another(self, message: bytes) -> tuple[bytes, ...] | None:
+        """Work on what is no object."""
+        try:
+            message.decode()
+        except UnicodeDecodeError:
+            raise self._refusal("not UTF-8") from None
+        return self._apply_to_list(message) if self.channel is Channel.HTTP else None
+
+    def _refusal(self, why: str) -> MappingFailure:
+        first = self._links[0]
+        return MappingFailure(first.mapping, NONE, why, first.on_error)
+
+    def _apply_to_list(self, body: bytes) -> tuple[bytes, ...] | None:
+        elements = open_list(body)
+        if elements is None:
+            return None
+        room = Room(maxsize)
+        written: list[bytes] = []
+        changed = False
+        for element in map(bytes, elements):
+            members = open_object(element)
+            result = None if members is None else self._run(members, room)
+            if result is None:
+                written.append(element)
+            else:
+                written += map(close_object, result)
+                changed = True
+        return (close_list(written),) if changed else None
+
+    def _run_chain(self, message: Object, room: Room | None = None) -> tuple[Object, ...] | None:
+        before = list(message.items())
+        messages: tuple[Object, ...] = (message,)
+        for link in self._links:
+            if len(messages) == 1:
+                result = link.run(messages[0], room)
+                messages = messages if result is None else result
+            else:
+                messages = _run_on_several(link, messages)
+        # One link may undo what another did: then the message goes out as it came.
+        if len(messages) == 1 and list(messages[0].items()) == before:
+            return None
+        return messages
+
+
+def _run_on_several(link: Link, messages: tuple[Object, ...]) -> tuple[Object, ...]:
+    room = Room()
+    made: list[Object] = []
+    for message in messages:
+        result = link.run(message, room)
+        made += (message,) if result is None else result
+    return tuple(made)

@@ -1,0 +1,271 @@
+"""What is known of one request while it is served: its counts and its line in the log."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import random
+import re
+import string
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol
+from urllib.parse import quote
+
+from proxy.errors import ClientGone, SegueError
+from proxy.http.headers import RawFields
+from proxy.http.traceparent import Trace, trace_of
+from proxy.observability.log import Log
+from proxy.observability.metrics import Family, Metrics, Samples, close_code_label, code_label
+from proxy.tokens.redaction import redact
+from proxy.types import NONE, Direction
+from proxy.versions.selection import Selection
+
+_PLAIN: Final = bytes(set(range(0x21, 0x7F)) - set(b"#"))
+"""What a path is written with as it is, where it begins with a slash."""
+
+_MAX_PATH: Final = 1024
+"""Characters of a path that are written: a request line may be much longer than a line here."""
+
+_HTTP: Final = "http"
+_WEBSOCKET: Final = "websocket"
+
+# Plain text: the hash of an enum's member is a call of a Python function.
+_TO_SERVER: Final = Direction.TO_SERVER.value
+_TO_CLIENT: Final = Direction.TO_CLIENT.value
+
+_USER: Final = re.compile(rb"\A(?!/)(?:[^/]*//)?[^/]*@")
+
+
+@dataclass(slots=True)
+class Visit:
+    """What is known of one request; becomes its log line and its counts.
+
+    Attributes:
+        request_id: also in the answer to an error, and in `X-Request-Id` for the server.
+        started: when its head had been read, on the clock of `time.perf_counter`.
+        peer: the address of the client.
+        trace: which trace it belongs to.
+        selection: None until the version was chosen.
+        status: the status code that the client was sent; 0 while there is none.
+        error: the label of what went wrong.
+        protocol: `http` or `websocket`; the label of a handshake is the latter.
+        to_client, to_server: the mappings of the bodies; empty for none.
+        upstream: the address of the server, once it was asked.
+        waited: seconds that were spent waiting for the server.
+        shared_from: the request id under which the server was asked, where that was another's.
+    """
+
+    request_id: str
+    started: float
+    peer: str
+    method: str
+    path: str
+    trace: Trace
+    selection: Selection | None = None
+    status: int = 0
+    error: str = ""
+    detail: str = ""
+    request_size: int = 0
+    response_size: int = 0
+    protocol: str = _HTTP
+    to_client: str = ""
+    to_server: str = ""
+    upstream: str = ""
+    waited: float = 0.0
+    shared_from: str = ""
+
+    def fail(self, error: SegueError, status: int | None = None) -> None:
+        """Record an error, and the status that the client saw: the error's own by default."""
+        self.status = error.status if status is None else status
+        self.error = error.label
+        self.detail = error.detail
+
+    @property
+    def selected(self) -> str | None:
+        """The name of the cohort, None while or where there is none."""
+        return None if self.selection is None else self.selection.cohort
+
+    @property
+    def cohort(self) -> str:
+        """The label of the cohort."""
+        return self.selected or NONE
+
+
+class Socket(Protocol):
+    """An open WebSocket, or one that has just ended."""
+
+    @property
+    def received(self) -> tuple[int, int]:
+        """The bytes that arrived so far: from the client, from the server."""
+
+    @property
+    def closes(self) -> tuple[tuple[str, int], ...]:
+        """The Close frames: who sent them (`client`, `server`, `segue`), and their codes."""
+
+
+class Journal:
+    """Counts requests and writes their lines: one for each, when it is over."""
+
+    def __init__(self, metrics: Metrics, log: Log) -> None:
+        self._metrics = metrics
+        self._log = log
+        self._ids = request_ids()
+        # Trace ids need to be unique, not secret.
+        self._random_bits = random.Random(os.urandom(32)).getrandbits  # noqa: S311
+        self._sockets: dict[str, Socket] = {}
+        metrics.add(
+            Family(
+                "counter",
+                "segue_bytes",
+                "Bytes received, by the way they go: of WebSockets everything, open ones included;"
+                " of HTTP the bodies, when a request is over.",
+                ("direction", "protocol"),
+                self._bytes,
+            )
+        )
+
+    def open(
+        self, now: float, peer: str, method: str, target: bytes, fields: RawFields = ()
+    ) -> Visit:
+        """Begin with a request.
+
+        Args:
+            now: on the clock of `time.perf_counter`.
+            peer: the client's address.
+            method: empty where there was no request to speak of.
+            target: of which the query, where tokens travel, is not kept, nor is a fragment or a
+                user's name and password, for which requests are refused.
+            fields: as received; of these only the trace is kept.
+        """
+        path = target.partition(b"?")[0]
+        plain = path.startswith(b"/") and not path.translate(None, _PLAIN)
+        shown = path.decode() if plain else _plain(path)
+        trace = trace_of(fields, self._random_bits)
+        return Visit(next(self._ids), now, peer, method, shown, trace)
+
+    def choose(self, visit: Visit, selection: Selection) -> None:
+        """Record the version that was chosen."""
+        visit.selection = selection
+        self._metrics.version_sources[selection.source] += 1
+
+    def fail(self, visit: Visit, error: SegueError, status: int | None = None) -> None:
+        """Record an error; see `Visit.fail`."""
+        visit.fail(error, status)
+        self._metrics.errors[error.label] += 1
+
+    def close(self, visit: Visit, now: float) -> None:
+        """End with a request that was answered."""
+        metrics, cohort = self._metrics, visit.cohort
+        metrics.requests[cohort, code_label(visit.status)] += 1
+        if visit.method:
+            metrics.timings(cohort, visit.protocol).observe(now - visit.started, visit.waited)
+        if visit.protocol == _WEBSOCKET:
+            metrics.handshakes[cohort, _handshake_result(visit)] += 1
+        if visit.request_size:
+            metrics.bytes[_TO_SERVER, _HTTP] += visit.request_size
+        if visit.response_size:
+            metrics.bytes[_TO_CLIENT, _HTTP] += visit.response_size
+        if self._log.is_enabled_for(logging.INFO):
+            self._log.line("request", _line(visit, cohort, now))
+
+    def switch(self, visit: Visit, now: float, socket: Socket) -> None:
+        """A handshake has succeeded."""
+        metrics, cohort = self._metrics, visit.cohort
+        visit.status = 101
+        metrics.requests[cohort, "101"] += 1
+        metrics.sockets[cohort] += 1
+        metrics.handshakes[cohort, "accepted"] += 1
+        metrics.timings(cohort, _WEBSOCKET).observe(now - visit.started, visit.waited)
+        self._sockets[visit.request_id] = socket
+
+    def close_socket(self, visit: Visit, now: float, socket: Socket, **facts: object) -> None:
+        """End with a WebSocket.
+
+        Args:
+            facts: what else its line says.
+        """
+        metrics = self._metrics
+        self._sockets.pop(visit.request_id, None)
+        from_client, from_server = socket.received
+        metrics.bytes[_TO_SERVER, _WEBSOCKET] += from_client
+        metrics.bytes[_TO_CLIENT, _WEBSOCKET] += from_server
+        for side, code in socket.closes:
+            metrics.closes[side, close_code_label(code)] += 1
+        if self._log.is_enabled_for(logging.INFO):
+            line = _line(visit, visit.cohort, now)
+            line["client_bytes"] = from_client
+            line["server_bytes"] = from_server
+            line.update(facts)
+            self._log.line("websocket", line)
+
+    def _bytes(self) -> Samples:
+        counts = self._metrics.bytes.copy()
+        for socket in self._sockets.values():
+            from_client, from_server = socket.received
+            counts[_TO_SERVER, _WEBSOCKET] += from_client
+            counts[_TO_CLIENT, _WEBSOCKET] += from_server
+        return counts.items()
+
+    def internal_error(self, error: Exception) -> None:
+        """Record a fault of Segue's own: its type, for its text may quote a request."""
+        traceback = error.__traceback__
+        while traceback is not None and traceback.tb_next is not None:
+            traceback = traceback.tb_next
+        where = traceback and f"{traceback.tb_frame.f_code.co_qualname}:{traceback.tb_lineno}"
+        self._log.error("internal error", kind=type(error).__name__, where=where)
+
+
+def request_ids() -> Iterator[str]:
+    """Yield ids that are unique over processes: a random start and a count."""
+    start = os.urandom(6).hex()
+    return (f"{start}-{number:x}" for number in itertools.count(1))
+
+
+def _plain(path: bytes) -> str:
+    """Return an odd target as a log can show it: what a terminal could obey percent-encoded."""
+    return quote(_USER.sub(b"", path.partition(b"#")[0]), safe=string.punctuation)
+
+
+def _handshake_result(visit: Visit) -> str:
+    """What became of a handshake that did not succeed."""
+    if visit.error == ClientGone.label:
+        return "abandoned"
+    return "failed" if visit.error else "refused"
+
+
+def _microseconds(seconds: float) -> float:
+    """Round to whole microseconds; `round` takes four times as long."""
+    return int(seconds * 1e6 + 0.5) / 1e6
+
+
+def _line(visit: Visit, cohort: str, now: float) -> dict[str, object]:
+    selection = visit.selection
+    line: dict[str, object] = {
+        "request_id": visit.request_id,
+        "peer": visit.peer,
+        "method": visit.method,
+        "path": redact(visit.path)[:_MAX_PATH],
+        "status": visit.status,
+        "cohort": cohort,
+        "version_source": NONE if selection is None else selection.source,
+        "duration": _microseconds(now - visit.started),
+        "trace_id": visit.trace.trace_id,
+    }
+    if visit.to_client:
+        line["to_client"] = visit.to_client
+    if visit.to_server:
+        line["to_server"] = visit.to_server
+    if visit.upstream:
+        line["upstream"] = visit.upstream
+        line["upstream_duration"] = _microseconds(visit.waited)
+    if visit.shared_from:
+        line["shared_from"] = visit.shared_from
+    if visit.request_size or visit.response_size:
+        line["request_size"] = visit.request_size
+        line["response_size"] = visit.response_size
+    if visit.error:
+        line["error"] = visit.error
+        line["detail"] = visit.detail
+    return line

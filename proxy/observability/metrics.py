@@ -1,0 +1,380 @@
+"""What Segue counts, and how Prometheus reads it.
+
+The hot path adds to plain integers; the families are put together when the page is scraped. Label
+values come from the configuration (cohorts, mappings, rules) or from fixed sets, never from a
+client. The counts belong to the process: they outlive every reload.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from http import HTTPStatus
+from typing import Final, Literal, NamedTuple
+
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from proxy.errors import (
+    AddressFull,
+    ClientGone,
+    ContentTooLarge,
+    HeadersTooLarge,
+    OriginRefused,
+    RequestTimeout,
+    Unavailable,
+    UpstreamTimeout,
+)
+from proxy.observability.histogram import Histogram
+from proxy.rewriting import MessageCounts
+from proxy.types import NONE, Direction
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+_CODES: Final = {
+    code: str(code) for code in (*(status.value for status in HTTPStatus), ClientGone.status)
+}
+
+_CLOSE_CODES: Final = frozenset(
+    # Registered with IANA (RFC 6455 section 11.7), and the two of the server that Segue was first
+    # built for: no token, and a job of somebody else.
+    {*range(1000, 1004), *range(1005, 1016), 3000, 3003, 3008, 4001, 4003}
+)
+
+_LIMITS: Final = {
+    HeadersTooLarge.label: "headers",
+    ContentTooLarge.label: "body",
+    RequestTimeout.label: "client_time",
+    UpstreamTimeout.label: "upstream_time",
+    Unavailable.label: "connections",
+    AddressFull.label: "connections_per_address",
+    OriginRefused.label: "origin",
+}
+"""The limit that an error of Segue's own says was reached, by the error's label."""
+
+_CONNECTION_LIMITS: Final = (
+    *("frame", "message", "fragments", "control_frames", "websocket_close"),
+    *("keepalive", "buffer"),
+)
+"""Those that no error tells of."""
+
+Samples = Iterable[tuple[tuple[str, ...], float]]
+
+
+class Family(NamedTuple):
+    """One metric: its name without the `_total` of counters, what it means, where it is read."""
+
+    kind: Literal["counter", "gauge"]
+    name: str
+    meaning: str
+    labels: tuple[str, ...]
+    read: Callable[[], Samples]
+
+
+class Distribution(NamedTuple):
+    """One metric of durations, in seconds."""
+
+    kind: Literal["histogram"]
+    name: str
+    meaning: str
+    labels: tuple[str, ...]
+    read: Callable[[], Iterable[tuple[tuple[str, ...], Histogram]]]
+
+
+def code_label(status: int) -> str:
+    """Return the label value of a status code; unregistered ones but 499 are `other`."""
+    return _CODES.get(status, "other")
+
+
+def close_code_label(code: int) -> str:
+    """Return the label value of a WebSocket close code; unlisted ones are `other`."""
+    return str(code) if code in _CLOSE_CODES else "other"
+
+
+class Timings:
+    """How long the requests of one cohort and protocol took; see the families of `Metrics`."""
+
+    __slots__ = ("proxy", "upstream", "whole")
+
+    def __init__(self) -> None:
+        self.whole = Histogram()
+        self.proxy = Histogram()
+        self.upstream = Histogram()
+
+    def observe(self, whole: float, waited: float) -> None:
+        """Count one request.
+
+        Args:
+            whole: seconds from its head to its end.
+            waited: how many of them Segue waited for the server; 0 where it was not asked.
+        """
+        self.whole.observe(whole)
+        self.proxy.observe(whole - waited)
+        if waited:
+            self.upstream.observe(waited)
+
+
+class Metrics(Collector):
+    """The counts of this process.
+
+    Attributes:
+        requests: HTTP requests by cohort and status code; handshakes are among them.
+        version_sources: where the client's version was read.
+        errors: answers that Segue made itself, by the label of the error.
+        sockets: WebSockets opened, by cohort.
+        handshakes: by cohort and result.
+        closes: Close frames of WebSockets by side and code.
+        limits: how often a limit was reached that no error tells of, by its name.
+        bytes: by direction and protocol, of what has ended.
+    """
+
+    def __init__(self, version: str) -> None:
+        self.requests: Counter[tuple[str, str]] = Counter()
+        self.version_sources: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter()
+        self.sockets: Counter[str] = Counter()
+        self.handshakes: Counter[tuple[str, str]] = Counter()
+        self.closes: Counter[tuple[str, str]] = Counter()
+        self.limits = dict.fromkeys(_CONNECTION_LIMITS, 0)
+        self.bytes: Counter[tuple[str, str]] = Counter()
+        self._timings: dict[tuple[str, str], Timings] = {}
+        self._messages: dict[tuple[str, str, Direction], MessageCounts] = {}
+        self._families: list[Family | Distribution] = []
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._add_own_families(version)
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+
+    def messages(self, mapping: str, direction: Direction, cohort: str = NONE) -> MessageCounts:
+        """Return the account of a mapping (`none` where none applies), a direction, a cohort."""
+        counts = self._messages.get((cohort, mapping, direction))
+        if counts is None:
+            counts = self._messages[cohort, mapping, direction] = MessageCounts()
+        return counts
+
+    def count_limit(self, limit: str) -> None:
+        """Count that a limit of connections was reached: one of the attribute `limits`."""
+        self.limits[limit] += 1
+
+    def timings(self, cohort: str, protocol: str) -> Timings:
+        """Return the durations of the requests of a cohort (`none` for those of none)."""
+        timings = self._timings.get((cohort, protocol))
+        if timings is None:
+            timings = self._timings[cohort, protocol] = Timings()
+        return timings
+
+    def add(self, family: Family | Distribution) -> None:
+        """Show one more family, read at each scrape."""
+        self._families.append(family)
+
+    @property
+    def families(self) -> tuple[Family | Distribution, ...]:
+        """All families, in the order of the page."""
+        return tuple(self._families)
+
+    def page(self) -> bytes:
+        """Return the page that Prometheus scrapes, of type `CONTENT_TYPE`."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the families with their samples (the interface of `prometheus_client`)."""
+        for family in self._families:
+            if family.kind == "histogram":
+                yield _histograms(family)
+            else:
+                known = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+                metric = known(family.name, family.meaning, labels=family.labels)
+                for labels, value in family.read():
+                    metric.add_metric(labels, value)
+                yield metric
+
+    def _add_own_families(self, version: str) -> None:
+        build = (version, platform.python_version())
+        self._families += [
+            Family(
+                "gauge",
+                "segue_build_info",
+                "The version of Segue and of the Python that runs it; always 1.",
+                ("version", "python"),
+                lambda: [(build, 1)],
+            ),
+            Family(
+                "counter",
+                "segue_requests",
+                "Requests answered, WebSocket handshakes among them, by the client's cohort and"
+                " the status code that it was sent; 499 where it had gone.",
+                ("cohort", "code"),
+                self.requests.items,
+            ),
+            Distribution(
+                "histogram",
+                "segue_request_duration_seconds",
+                "From when the head of a request was read to when its response was sent, by the"
+                " client's cohort; for a WebSocket, to the end of its handshake.",
+                ("cohort", "protocol"),
+                lambda: [(key, timings.whole) for key, timings in self._timings.items()],
+            ),
+            Distribution(
+                "histogram",
+                "segue_proxy_duration_seconds",
+                "Segue's own part of it: the whole without the time spent on connecting to the"
+                " server and between handing it the request and its last byte.",
+                ("cohort", "protocol"),
+                lambda: [(key, timings.proxy) for key, timings in self._timings.items()],
+            ),
+            Distribution(
+                "histogram",
+                "segue_upstream_duration_seconds",
+                "The other part of it, for requests that the server was asked: connecting, its"
+                " answer, and the time that the client took with a body meanwhile.",
+                ("cohort", "protocol"),
+                lambda: [(key, timings.upstream) for key, timings in self._timings.items()],
+            ),
+            Family(
+                "counter",
+                "segue_errors",
+                "Answers that Segue made itself because something failed, by kind of error.",
+                ("error",),
+                lambda: _by_one(self.errors),
+            ),
+            Family(
+                "counter",
+                "segue_version_sources",
+                "Requests by where the client's version was read.",
+                ("source",),
+                lambda: _by_one(self.version_sources),
+            ),
+            Family(
+                "counter",
+                "segue_websockets",
+                "WebSockets opened, by the client's cohort.",
+                ("cohort",),
+                lambda: _by_one(self.sockets),
+            ),
+            Family(
+                "counter",
+                "segue_handshakes",
+                "WebSocket handshakes by result: accepted, refused (the server's answer was passed"
+                " on), failed (Segue answered), abandoned (the client had gone).",
+                ("cohort", "result"),
+                self.handshakes.items,
+            ),
+            Family(
+                "counter",
+                "segue_websocket_closes",
+                "Close frames of WebSockets that have ended, by who sent them: the client, the"
+                " server, or Segue to the client. 1005 had no code; 1006 stands for a connection"
+                " that ended without any Close frame, and its side ended first; `other` is a code"
+                " that is not registered.",
+                ("side", "code"),
+                self.closes.items,
+            ),
+            Family(
+                "counter",
+                "segue_limits_hit",
+                "How often a limit of the configuration was reached: `headers` (431), `body` (413),"
+                " `client_time` (408), `upstream_time` (504), `connections` (503; also while"
+                " draining), `connections_per_address` (503), `origin` (403); of WebSockets"
+                " `frame`, `message`, `fragments` (1009), `control_frames` (1008),"
+                " `websocket_close` (cut, as it did not end in time); `keepalive` (closed, as no"
+                " request came, or cut, as a response was not taken); and `buffer` (a side was not"
+                " read until the other took what waited).",
+                ("limit",),
+                self._limits_hit,
+            ),
+            Family(
+                "counter",
+                "segue_messages",
+                "WebSocket data messages received whole, and JSON bodies of routes that have a"
+                " mapping, by the mapping that was bound, the direction, and what became of them.",
+                ("mapping", "direction", "outcome"),
+                lambda: _sums((key[1:], value) for key, value in self._message_outcomes()),
+            ),
+            Family(
+                "counter",
+                "segue_cohort_messages",
+                "The same messages by the client's cohort: what a mapping that several cohorts"
+                " share does for each of them.",
+                ("cohort", "mapping", "direction", "outcome"),
+                self._message_outcomes,
+            ),
+            Family(
+                "counter",
+                "segue_messages_added",
+                "Messages that a rule sent beyond one for one received.",
+                ("mapping", "direction"),
+                lambda: _sums((key[1:], counts.added) for key, counts in self._messages.items()),
+            ),
+            Family(
+                "counter",
+                "segue_mapping_failures",
+                "Messages that a rule matched and could not rewrite, by rule.",
+                ("mapping", "direction", "rule"),
+                lambda: _sums(self._failures()),
+            ),
+            Family(
+                "counter",
+                "segue_unmapped_kinds",
+                "Messages that a mapping left as they were, by their kind, where its file lists the"
+                " `kinds`; `other` is in no list, and nobody has decided about it.",
+                ("mapping", "direction", "kind"),
+                lambda: _sums(
+                    ((*key[1:], kind), count)
+                    for key, counts in self._messages.items()
+                    for kind, count in counts.unmapped.items()
+                ),
+            ),
+        ]
+
+    def _message_outcomes(self) -> Samples:
+        for key, counts in self._messages.items():
+            yield (*key, "mapped"), counts.mapped
+            yield (*key, "passed"), counts.passed
+            yield (*key, "dropped"), counts.dropped
+            yield (*key, "failed"), counts.failed
+            yield (*key, "undelivered"), counts.undelivered
+
+    def _limits_hit(self) -> Samples:
+        for label, limit in _LIMITS.items():
+            yield (limit,), self.errors[label]
+        for limit, count in self.limits.items():
+            yield (limit,), count
+
+    def _failures(self) -> Samples:
+        for key, counts in self._messages.items():
+            for rule, count in counts.failures.items():
+                yield (*key[1:], rule), count
+
+
+def _histograms(family: Distribution) -> Metric:
+    metric = HistogramMetricFamily(family.name, family.meaning, labels=family.labels)
+    for labels, histogram in family.read():
+        metric.add_metric(labels, histogram.buckets(), sum_value=histogram.total)
+    return metric
+
+
+def _sums(samples: Samples) -> Samples:
+    """Add up the samples that have the same labels."""
+    sums: dict[tuple[str, ...], float] = {}
+    for labels, value in samples:
+        sums[labels] = sums.get(labels, 0) + value
+    return sums.items()
+
+
+def _by_one(counts: Counter[str]) -> Samples:
+    return [((label,), value) for label, value in counts.items()]

@@ -1,0 +1,156 @@
+"""What is exchanged while clients go on: certificate, servers, the process.
+
+After a reload new handshakes get the new certificate, and new requests go to the servers that are
+now configured; what has begun ends with what it began with.
+"""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from proxy.configuration.reading import Config
+from proxy.configuration.upstream import HealthCheck
+from proxy.downstream.limits import Limits
+from proxy.errors import ConfigError, Problem
+from proxy.snapshot import Snapshot
+from proxy.upstream.fleet import Servers
+from proxy.upstream.health import Rules
+from proxy.upstream.probe import Check
+from proxy.upstream.target import Target
+
+
+def connections_of(config: Config) -> tuple[ssl.SSLContext | None, Servers]:
+    """Return what `listener_tls` and `upstream_servers` do.
+
+    Raises:
+        ConfigError: with everything that cannot be used.
+    """
+    try:
+        tls = listener_tls(config)
+    except ConfigError as error:
+        try:
+            upstream_servers(config)
+        except ConfigError as also:
+            raise ConfigError([*error.problems, *also.problems]) from None
+        raise
+    return tls, upstream_servers(config)
+
+
+def upstream_servers(config: Config) -> Servers:
+    """Return where the servers are, and what is expected of them.
+
+    Raises:
+        ConfigError: the CA file cannot be used.
+    """
+    upstream = config.upstream
+    context = upstream_tls(config)
+    return Servers(
+        targets=tuple(_target(url, config, context) for url in upstream.urls),
+        rules=Rules(**upstream.ejection.model_dump()),
+        check=None if upstream.health is None else _check(upstream.health),
+        retries=upstream.retries,
+    )
+
+
+def _check(settings: HealthCheck) -> Check:
+    return Check(
+        path=settings.path,
+        host=settings.host or "",
+        interval=settings.interval,
+        timeout=settings.timeout,
+        healthy=settings.healthy,
+        unhealthy=settings.unhealthy,
+        statuses=frozenset(settings.status),
+    )
+
+
+def _target(url: str, config: Config, context: ssl.SSLContext | None) -> Target:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    tls = context if parts.scheme == "https" else None
+    return Target(
+        host=host,
+        port=parts.port or (80 if tls is None else 443),
+        authority=parts.netloc.encode(),
+        tls=tls,
+        server_name=config.upstream.tls.server_name or host,
+        connect_timeout=config.timeouts.connect,
+        response_timeout=config.timeouts.response,
+        idle_timeout=config.timeouts.idle,
+        max_head=config.limits.response_headers,
+        max_idle=config.upstream.connections,
+        write_buffer=config.limits.buffer,
+    )
+
+
+def upstream_tls(config: Config) -> ssl.SSLContext | None:
+    """Return the TLS context for the servers whose URL is `https://`, None where there are none.
+
+    Raises:
+        ConfigError: the CA file cannot be used.
+    """
+    if not any(url.startswith("https:") for url in config.upstream.urls):
+        return None
+    tls = config.upstream.tls
+    try:
+        context = ssl.create_default_context(cafile=tls.ca_file)
+    except (OSError, ssl.SSLError):
+        raise _unusable("upstream.tls.ca_file", str(tls.ca_file), "CA certificates") from None
+    if not tls.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def listener_tls(config: Config) -> ssl.SSLContext | None:
+    """Return the TLS context of the public listener, None for plain TCP.
+
+    Raises:
+        ConfigError: the certificate or its key cannot be used.
+    """
+    tls = config.listen.tls
+    if tls is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(tls.certificate, tls.key)
+    except (OSError, ssl.SSLError):
+        raise _unusable(
+            "listen.tls", f"{tls.certificate}, {tls.key}", "a certificate and its key"
+        ) from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _unusable(path: str, file: str, what: str) -> ConfigError:
+    return ConfigError([Problem(file, 0, 0, path, f"cannot be read as {what} in PEM")])
+
+
+_STATE_DIR: Final = ".segue"
+"""Where what outlives the process is kept, unless SEGUE_STATE_DIR or --state-dir says otherwise."""
+
+
+def state_directory(snapshot: Snapshot) -> Path:
+    """Return where what outlives the process is kept."""
+    return Path(snapshot.source.env.get("SEGUE_STATE_DIR") or _STATE_DIR)
+
+
+def client_limits(config: Config) -> Limits:
+    """Return the bounds of client connections."""
+    return Limits(
+        header_timeout=config.timeouts.header,
+        keepalive_timeout=config.timeouts.keepalive,
+        header_line=config.limits.header_line,
+        headers=config.limits.headers,
+        request_headers=config.limits.request_headers,
+        write_buffer=config.limits.buffer,
+        connections=config.limits.connections,
+        connections_per_address=config.limits.connections_per_address,
+        trusted_proxies=config.listen.trusted_proxies,
+    )

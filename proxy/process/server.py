@@ -1,0 +1,321 @@
+"""The composition root: the only place that constructs. Listeners, clock, signals, drain.
+
+A reload exchanges what serves in one step: the snapshot, the certificate, the limits of new
+connections, and the servers with the connections to them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from aiohttp import web
+
+from proxy.admin.application import State, application
+from proxy.admin.recording import Recordings
+from proxy.admin.sessions import SessionOrders
+from proxy.control.reload import Commit, Reloads, families
+from proxy.downstream.certificate import Certificate
+from proxy.downstream.listener import Listener
+from proxy.downstream.metrics import show_connections
+from proxy.downstream.websockets import Connections
+from proxy.errors import ConfigError, Problem
+from proxy.gateway.coalescing import Relief
+from proxy.gateway.pipeline import Gateway
+from proxy.gateway.sessions import Door
+from proxy.gateway.upgrade import Sockets
+from proxy.observability.access_log import Journal
+from proxy.observability.log import Log, Writer, show_log
+from proxy.observability.metrics import Metrics
+from proxy.process.assembly import client_limits, connections_of, listener_tls, state_directory
+from proxy.process.inherited import inherited_socket
+from proxy.recording.recorder import Recorder
+from proxy.relay.dispatch import Dispatcher
+from proxy.sessions.opening import open_sessions
+from proxy.sessions.service import Sessions
+from proxy.snapshot import Live, Snapshot
+from proxy.upstream.fleet import Fleet
+from proxy.upstream.metrics import show_upstream
+
+_TICK: Final = 0.5
+"""Seconds between two looks at the deadlines; a timeout is late by this much at most."""
+
+_BACKLOG: Final = 4096
+
+_LAST_REQUESTS: Final = 0.5
+"""Seconds that a drain gives to connections on which a request may be on its way already: a client
+cannot know that an idle connection is about to be closed (RFC 9112 section 9.5)."""
+
+
+def segue_version() -> str:
+    """Return the version of the installed distribution."""
+    try:
+        return version("segue-proxy")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+class Server:
+    """One process of Segue, from its sockets down.
+
+    Attributes:
+        state: what `/readyz` says.
+        metrics: what `/metrics` shows.
+        address, admin_address: `host:port` of the sockets, once they listen.
+    """
+
+    def __init__(self, snapshot: Snapshot, log: Log, writer: Writer | None = None) -> None:
+        """Construct everything; nothing listens yet.
+
+        Args:
+            snapshot: what serves first.
+            log: for all lines.
+            writer: who writes them, for the number of those that were lost.
+
+        Raises:
+            ConfigError: a certificate, key or CA file cannot be used.
+        """
+        config = snapshot.config
+        loop = asyncio.get_running_loop()
+        self.state = State.STARTING
+        self.address = ""
+        self.admin_address = ""
+        self._live = Live(snapshot)
+        self._log = log
+        self._loop = loop
+        self.metrics = Metrics(segue_version())
+        self._journal = Journal(self.metrics, log)
+        tls, servers = connections_of(config)
+        self._fleet = Fleet(servers, loop, log)
+        self._certificate = Certificate(tls)
+        self._connections = Connections()
+        self._recorder = Recorder(loop, log)
+        dispatcher = Dispatcher(self._fleet)
+        self._relief = Relief(self.metrics, loop)
+        self._sessions = self._open_sessions(snapshot) if config.sessions.enabled else None
+        door = None if self._sessions is None else Door(self._sessions)
+        sockets = Sockets(
+            dispatcher,
+            door,
+            self._connections,
+            self.metrics,
+            self._journal,
+            self._recorder,
+            loop,
+        )
+        gateway = Gateway(self._live, dispatcher, self._relief, door, sockets, self._journal, loop)
+        self._listener = Listener(
+            gateway.serve,
+            gateway.refuse,
+            client_limits(config),
+            self._connections,
+            self.metrics.count_limit,
+            loop,
+        )
+        self._servers: list[asyncio.Server] = []
+        self._admin: web.AppRunner | None = None
+        self._ticker: asyncio.TimerHandle | None = None
+        self._reloads = Reloads(self._live, self._prepare, self._watch_interval, log)
+        self._reloading: asyncio.Task[None] | None = None
+        show_connections(self.metrics, self._listener, self._connections, self._certificate)
+        show_upstream(self.metrics, self._fleet)
+        show_log(self.metrics, lambda: 0 if writer is None else writer.dropped)
+        for family in families(self._live, self._reloads):
+            self.metrics.add(family)
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            ConfigError: an address cannot be listened on.
+        """
+        config = self._live.current.config
+        views = application(self.metrics, lambda: self.state, self._store_is_up)
+        views.add_routes(Recordings(self._recorder, self._live).routes())
+        oversight = None if self._sessions is None else self._sessions.oversight
+        views.add_routes(SessionOrders(oversight).routes())
+        admin = self._admin = web.AppRunner(views, access_log=None, shutdown_timeout=1.0)
+        await admin.setup()
+        try:
+            site = web.TCPSite(admin, config.admin.address.host, config.admin.address.port)
+            await site.start()
+        except OSError as error:
+            await admin.cleanup()
+            raise _cannot_listen("admin.address", str(config.admin.address), error) from None
+        self.admin_address = _authority(admin.addresses[0])
+        try:
+            inherited = inherited_socket(self._live.current.source.env)
+            tls = self._certificate.behind(listener_tls(config))
+            place = config.listen.address
+            create = partial(
+                self._loop.create_server,
+                self._listener,
+                ssl=tls,
+                backlog=_BACKLOG,
+                ssl_handshake_timeout=None if tls is None else config.timeouts.tls_handshake,
+            )
+            server = await (
+                create(place.host, place.port) if inherited is None else create(sock=inherited)
+            )
+        except OSError as error:
+            await admin.cleanup()
+            raise _cannot_listen("listen.address", str(config.listen.address), error) from None
+        for listening in server.sockets:
+            # Connections inherit it: a client that vanished is noticed some time, however silent.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._servers.append(server)
+        self.address = _authority(server.sockets[0].getsockname())
+        self._tick()
+        self._fleet.start()
+        self._reloading = asyncio.create_task(self._reloads.run())
+        self.state = State.READY
+        self._log.info(
+            "listening",
+            address=self.address,
+            admin=self.admin_address,
+            upstream=", ".join(config.upstream.urls),
+            tls=tls is not None,
+            inherited=inherited is not None,
+        )
+
+    def reload(self) -> None:
+        """Read configuration, mappings and TLS files again, soon; what is wrong changes nothing."""
+        self._reloads.ask()
+
+    async def drain(self) -> bool:
+        """End in an orderly way: unready, accept no more, finish requests, close sockets.
+
+        Returns whether everything ended by itself within `timeouts.drain`.
+        """
+        timeout = self._live.current.config.timeouts.drain
+        self.state = State.DRAINING
+        self._log.info("draining", websockets=len(self._connections), seconds=timeout)
+        for server in self._servers:
+            server.close()
+        deadline = self._loop.time() + timeout
+        orderly = all(
+            await asyncio.gather(self._drain_requests(timeout), self._connections.drain(timeout))
+        )
+        # A handshake may have become a WebSocket after the last one had ended.
+        left = max(deadline - self._loop.time(), 0)
+        orderly = await self._connections.drain(left) and orderly
+        if self._sessions is not None:
+            left = max(deadline - self._loop.time(), 0)
+            orderly = await self._sessions.drain(left) and orderly
+        await self.close()
+        self._log.info("stopped", orderly=orderly)
+        return orderly
+
+    async def _drain_requests(self, timeout: float) -> bool:
+        """Answer what is on its way, each as the last of its connection; then end idle ones too."""
+        listener, begin = self._listener, self._loop.time()
+        listener.draining = True
+        last = begin + min(_LAST_REQUESTS, timeout / 10)
+        while listener.connections and self._loop.time() < last:  # noqa: ASYNC110 (it tells nobody)
+            await asyncio.sleep(0.01)
+        return await listener.drain(timeout - (self._loop.time() - begin))
+
+    async def close(self) -> None:
+        """Give up what is left: clients, WebSockets, the servers, the clock, the admin listener."""
+        for server in self._servers:
+            server.close()
+        if self._reloading is not None:
+            self._reloading.cancel()
+            await asyncio.wait((self._reloading,))
+        await asyncio.gather(self._listener.drain(0), self._connections.drain(0))
+        await self._relief.close()
+        if self._ticker is not None:
+            self._ticker.cancel()
+        if self._sessions is not None:
+            await self._sessions.close()
+        self._fleet.close()
+        self._recorder.close()
+        if self._admin is not None:
+            await self._admin.cleanup()
+
+    def _tick(self) -> None:
+        now = self._loop.time()
+        self._listener.check(now)
+        self._fleet.check(now)
+        if self._sessions is not None:
+            self._sessions.tick()
+        self._ticker = self._loop.call_later(_TICK, self._tick)
+
+    def _store_is_up(self) -> bool:
+        return self._sessions is None or self._sessions.counts.up
+
+    def _open_sessions(self, snapshot: Snapshot) -> Sessions:
+        return open_sessions(
+            snapshot.config.store,
+            state_directory(snapshot),
+            self._fleet.connect,
+            lambda: self._live.current.config.sessions,
+            self.metrics,
+            self._log,
+        )
+
+    def _watch_interval(self) -> float | None:
+        settings = self._live.current.config.reload
+        return settings.interval if settings.watch else None
+
+    def _prepare(self, snapshot: Snapshot) -> Commit:
+        """Build what a new snapshot needs; return what puts it to work, all in one step.
+
+        Raises:
+            ConfigError: a certificate, key or CA file cannot be used.
+        """
+        tls, servers = connections_of(snapshot.config)
+
+        def commit() -> None:
+            self._certificate.current = tls
+            self._listener.limits = client_limits(snapshot.config)
+            self._fleet.change(servers)
+
+        return commit
+
+
+async def run(snapshot: Snapshot, log: Log, writer: Writer | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, then drain; a second signal cuts the drain short.
+
+    SIGHUP reloads; whoever starts this may have blocked it until then.
+
+    Raises:
+        ConfigError: the server could not be started.
+    """
+    loop = asyncio.get_running_loop()
+    signals: asyncio.Queue[int] = asyncio.Queue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signals.put_nowait, number)
+    server = Server(snapshot, log, writer)
+    loop.add_signal_handler(signal.SIGHUP, server.reload)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+    await server.start()
+    await signals.get()
+    drain = asyncio.create_task(server.drain())
+    again = asyncio.create_task(signals.get())
+    await asyncio.wait((drain, again), return_when=asyncio.FIRST_COMPLETED)
+    again.cancel()
+    if drain.done():
+        drain.result()
+    else:
+        drain.cancel()
+        await asyncio.wait((drain,))
+        await server.close()
+        log.warning("stopped before the drain was complete")
+
+
+def _authority(address: tuple[object, ...]) -> str:
+    host, port = address[0], address[1]
+    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+
+
+def _cannot_listen(path: str, address: str, error: OSError) -> ConfigError:
+    # The loop puts the address in front of the system's text; a resolver's codes are negative.
+    code = error.errno or 0
+    reason = os.strerror(code) if code > 0 else error.strerror or "not possible"
+    return ConfigError([Problem(address, 0, 0, path, f"cannot listen there: {reason.lower()}")])

@@ -1,0 +1,1 @@
+"""Messages that are kept as examples, in memory only: `recorder`, and what hides values."""

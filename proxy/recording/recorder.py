@@ -1,0 +1,317 @@
+"""Recording messages on their way, for a short time and within bounds, to write mappings from them.
+
+Without a recording nothing of this is on the data path: the walkers hold the very treatments that
+the gateway gave them. A recording puts a tap around the rewriter of those that it wants, on sockets
+that are open and on those that come, and takes it away again. A walker reads its treatment at the
+first fragment of a message, so that none is half recorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from structlog.typing import FilteringBoundLogger
+
+from proxy.errors import MappingFailure
+from proxy.mapping.engine.program import Program
+from proxy.rewriting import Treatment
+from proxy.types import NONE, Direction
+
+MAX_COUNT: Final = 1000
+MAX_SECONDS: Final = 300.0
+MAX_BYTES: Final = 16 * 1024 * 1024
+"""Bytes of messages that one recording holds; further ones are skipped."""
+
+LINGER: Final = 30.0
+"""Seconds for which a recording that has ended waits for its reader."""
+
+
+class Walker(Protocol):
+    """What walks one direction of a socket."""
+
+    treatment: Treatment
+
+
+class Leg(Protocol):
+    """One side of a socket."""
+
+    @property
+    def walker(self) -> Walker: ...
+
+
+class Socket(Protocol):
+    """An open WebSocket: what the client sends, and what the server sends."""
+
+    @property
+    def client(self) -> Leg: ...
+
+    @property
+    def server(self) -> Leg: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a recording takes.
+
+    Attributes:
+        mapping: only messages that this mapping, alone or in a chain, is bound to; None: any.
+        direction: only messages that go this way; None: both.
+        cohort: only those of clients in this cohort; None: any.
+        count: the number of messages after which it ends, at most `MAX_COUNT`.
+        seconds: the time after which it ends, at most `MAX_SECONDS`.
+    """
+
+    mapping: str | None
+    direction: Direction | None
+    cohort: str | None
+    count: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One message.
+
+    Attributes:
+        direction: which way it went.
+        cohort: of the client; `none` where it is in none.
+        program: what was applied to it, if anything.
+        message: as it came.
+        made: what stood in its place; None where it was sent as it came.
+        failed: the rule that could not be carried out, if one was.
+    """
+
+    direction: Direction
+    cohort: str
+    program: Program | None
+    message: bytes
+    made: tuple[bytes, ...] | None
+    failed: str | None
+
+
+class Recording:
+    """What was recorded so far.
+
+    Attributes:
+        name: nobody can guess it.
+        wanted: what it takes.
+        skipped: messages that did not fit.
+        ended: why it takes no more; None while it does.
+    """
+
+    def __init__(self, wanted: Wanted) -> None:
+        self.name = secrets.token_urlsafe(18)
+        self.wanted = wanted
+        self.skipped = 0
+        self.ended: str | None = None
+        self._taken: list[Recorded] = []
+        self._bytes = 0
+        self._changed = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._taken)
+
+    def take(self, recorded: Recorded) -> bool:
+        """Keep a message, if there is room; return whether the recording is full."""
+        if self.ended is not None:
+            return False
+        size = len(recorded.message) + sum(map(len, recorded.made or ()))
+        if self._bytes + size > MAX_BYTES:
+            self.skipped += 1
+            return False
+        self._bytes += size
+        self._taken.append(recorded)
+        self._changed.set()
+        return len(self._taken) >= self.wanted.count
+
+    def end(self, reason: str) -> None:
+        """Take no more."""
+        if self.ended is None:
+            self.ended = reason
+            self._changed.set()
+
+    async def messages(self, pause: float = 1.0) -> AsyncGenerator[Recorded | None, None]:
+        """Give the messages from the first on, as they come, until the recording has ended.
+
+        Args:
+            pause: seconds without a message after which None is given, so that the reader can see
+                whether anybody still listens.
+        """
+        position = 0
+        while True:
+            while position < len(self._taken):
+                yield self._taken[position]
+                position += 1
+            if self.ended is not None:
+                return
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(pause):
+                    await self._changed.wait()
+            except TimeoutError:
+                yield None
+
+
+class Busy(Exception):
+    """There is a recording already. One at a time bounds what recordings can cost."""
+
+
+class Recorder:
+    """Knows the open sockets, and the one recording that there may be."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, log: FilteringBoundLogger) -> None:
+        self._loop = loop
+        self._log = log
+        self._cohorts: dict[Socket, str] = {}
+        self._recording: Recording | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def attach(self, socket: Socket, cohort: str | None) -> None:
+        """Take note of a socket before its first message."""
+        self._cohorts[socket] = cohort or NONE
+        self._tap(socket)
+
+    def detach(self, socket: Socket) -> None:
+        """A socket has ended."""
+        self._cohorts.pop(socket, None)
+
+    def start(self, wanted: Wanted, *, raw: bool) -> Recording:
+        """Begin to record.
+
+        Args:
+            wanted: what to take.
+            raw: whether it will be read without placeholders, for the log.
+
+        Raises:
+            Busy: there is another one, which has not been read to its end yet.
+        """
+        if self._recording is not None:
+            raise Busy
+        recording = self._recording = Recording(wanted)
+        self._timer = self._loop.call_later(wanted.seconds, self.stop, recording, "time")
+        for socket in self._cohorts:
+            self._tap(socket)
+        self._log.warning(
+            "recording started",
+            mapping=wanted.mapping,
+            direction=wanted.direction,
+            cohort=wanted.cohort,
+            count=wanted.count,
+            seconds=wanted.seconds,
+            raw=raw,
+        )
+        return recording
+
+    def find(self, name: str) -> Recording | None:
+        """Return the recording of this name."""
+        recording = self._recording
+        if recording is None or not secrets.compare_digest(recording.name.encode(), name.encode()):
+            return None
+        return recording
+
+    def stop(self, recording: Recording, reason: str) -> None:
+        """End a recording; what it holds can still be read for a while."""
+        if recording.ended is not None:
+            return
+        recording.end(reason)
+        for socket in self._cohorts:
+            for leg in (socket.client, socket.server):
+                treatment = leg.walker.treatment
+                if isinstance(treatment.rewriter, _Tap):
+                    leg.walker.treatment = treatment.rewriter.original
+        self._log.warning(
+            "recording ended", reason=reason, messages=len(recording), skipped=recording.skipped
+        )
+        self._cancel()
+        self._timer = self._loop.call_later(LINGER, self.forget, recording)
+
+    def forget(self, recording: Recording) -> None:
+        """Give up a recording with all that it holds."""
+        self.stop(recording, "given up")
+        if self._recording is recording:
+            self._recording = None
+            self._cancel()
+
+    def close(self) -> None:
+        """The process ends."""
+        if self._recording is not None:
+            self.forget(self._recording)
+
+    def _cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def tapped(self, treatment: Treatment, direction: Direction, cohort: str) -> Treatment:
+        """Return the treatment to use: the very same, unless a recording wants its messages.
+
+        For what is treated once, such as the body of a response; a socket that stays open is
+        attached as well.
+        """
+        recording = self._recording
+        if recording is None or recording.ended is not None:
+            return treatment
+        wanted, rewriter = recording.wanted, treatment.rewriter
+        program = rewriter if isinstance(rewriter, Program) else None
+        names = [NONE] if program is None else program.name.split("+")
+        if (
+            wanted.direction not in (None, direction)
+            or wanted.cohort not in (None, cohort)
+            or (wanted.mapping is not None and wanted.mapping not in names)
+            or isinstance(rewriter, _Tap)
+        ):
+            return treatment
+        return treatment._replace(rewriter=_Tap(self, recording, treatment, direction, cohort))
+
+    def _tap(self, socket: Socket) -> None:
+        cohort = self._cohorts[socket]
+        for leg, direction in (
+            (socket.client, Direction.TO_SERVER),
+            (socket.server, Direction.TO_CLIENT),
+        ):
+            leg.walker.treatment = self.tapped(leg.walker.treatment, direction, cohort)
+
+    def take(self, recording: Recording, recorded: Recorded) -> None:
+        """Keep a message; end the recording when it was the last that was wanted."""
+        if recording.take(recorded):
+            # Later, because this is the data path, and there may be many sockets.
+            self._loop.call_soon(self.stop, recording, "count")
+
+
+class _Tap:
+    """A rewriter that does what the one inside does, and takes note of it."""
+
+    __slots__ = ("_cohort", "_direction", "_inner", "_recorder", "_recording", "original")
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        recording: Recording,
+        original: Treatment,
+        direction: Direction,
+        cohort: str,
+    ) -> None:
+        self.original = original
+        self._inner = original.rewriter
+        self._recorder = recorder
+        self._recording = recording
+        self._direction = direction
+        self._cohort = cohort
+
+    def apply(self, message: bytes) -> tuple[bytes, ...] | None:
+        try:
+            made = None if self._inner is None else self._inner.apply(message)
+        except MappingFailure as failure:
+            self._note(message, None, failure.rule)
+            raise
+        self._note(message, made, None)
+        return made
+
+    def _note(self, message: bytes, made: tuple[bytes, ...] | None, failed: str | None) -> None:
+        program = self._inner if isinstance(self._inner, Program) else None
+        recorded = Recorded(self._direction, self._cohort, program, message, made, failed)
+        self._recorder.take(self._recording, recorded)

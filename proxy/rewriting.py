@@ -1,0 +1,112 @@
+"""How the messages of one direction are treated: what may rewrite them, and where they count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from proxy.errors import MappingFailure
+from proxy.types import OnError
+
+
+class MessageCounts:
+    """How the data messages of one (mapping, direction) ended; plain integers.
+
+    The hot path adds to the attributes; the metrics page reads them when it is scraped. (A
+    labelled `Counter.inc()` of `prometheus_client` costs about 3 microseconds, an attribute 0.05.)
+    Each message that was received whole has exactly one of the five outcomes, so that
+    `mapped + passed + dropped + failed + undelivered` is the number of messages received.
+    `added` counts the messages that a rule made beyond one for one, and stands apart.
+    """
+
+    __slots__ = (
+        "added",
+        "dropped",
+        "failed",
+        "failures",
+        "mapped",
+        "passed",
+        "undelivered",
+        "unmapped",
+    )
+
+    def __init__(self) -> None:
+        self.mapped = 0
+        self.passed = 0
+        self.dropped = 0
+        self.failed = 0
+        self.undelivered = 0
+        self.added = 0
+        self.failures: dict[str, int] = {}
+        self.unmapped: dict[str, int] = {}
+
+    def count_failure(self, rule: str) -> None:
+        """Count a failed message under the rule that failed; the names come from the mappings."""
+        self.failures[rule] = self.failures.get(rule, 0) + 1
+
+    def count_unmapped(self, kind: str) -> None:
+        """Count a message that passed, by its kind; the names come from the mappings."""
+        self.unmapped[kind] = self.unmapped.get(kind, 0) + 1
+
+    @property
+    def received(self) -> int:
+        """The number of data messages that arrived whole."""
+        return self.mapped + self.passed + self.dropped + self.failed + self.undelivered
+
+
+class Rewriter(Protocol):
+    """What the data plane needs of a compiled mapping."""
+
+    def apply(self, message: bytes, /) -> tuple[bytes, ...] | None:
+        """Return None to leave the message alone, or the messages to send in its place.
+
+        Raises:
+            MappingFailure: a rule matched and could not be carried out.
+        """
+
+
+class Treatment(NamedTuple):
+    """What may rewrite messages, and their account.
+
+    Attributes:
+        rewriter: None where nothing does.
+        counts: their account.
+        kind_of: names the kind of a message that the rewriter left alone; None where nobody has
+            said what the kinds are.
+    """
+
+    rewriter: Rewriter | None
+    counts: MessageCounts
+    kind_of: Callable[[bytes], str] | None = None
+
+    def rewrite(self, message: bytes) -> tuple[bytes, ...] | None:
+        """Offer a message to the rewriter, which there must be, and count what becomes of it.
+
+        Returns:
+            None where the message is to be sent as it came; otherwise what is to be sent in its
+            place, nothing if it is empty. A failure of the mapping is among these, by its
+            `on_error`.
+
+        Raises:
+            MappingFailure: the mapping failed and says that the connection ends with it.
+        """
+        rewriter, counts, kind_of = self
+        assert rewriter is not None
+        try:
+            messages = rewriter.apply(message)
+        except MappingFailure as failure:
+            counts.failed += 1
+            counts.count_failure(failure.rule)
+            if failure.on_error is OnError.CLOSE:
+                raise
+            return None if failure.on_error is OnError.PASS else ()
+        if messages is None:
+            counts.passed += 1
+            if kind_of is not None:
+                counts.count_unmapped(kind_of(message))
+        elif messages:
+            counts.mapped += 1
+            counts.added += len(messages) - 1
+        else:
+            counts.dropped += 1
+        return messages

@@ -1,0 +1,124 @@
+"""What is due for sessions without any request: put back, renewed, removed, asked after."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+from structlog.typing import FilteringBoundLogger
+
+from proxy.errors import RecordUnreadable, StoreAway
+from proxy.sessions import rules
+from proxy.sessions.ledger import Ledger
+from proxy.sessions.memory import Known
+from proxy.sessions.metrics import Trigger
+from proxy.sessions.renewals import Renewals
+
+_ASK: Final = 5.0
+"""Seconds between two questions whether the store is there, and how much it holds."""
+
+_USED: Final = 60.0
+"""Seconds between two notes that a session with an open WebSocket is in use."""
+
+_AT_ONCE: Final = 8
+"""Sessions that are renewed at the same time for their open WebSockets."""
+
+
+class Upkeep:
+    """Looks after sessions, one round after the other."""
+
+    def __init__(
+        self, ledger: Ledger, renewals: Renewals, log: FilteringBoundLogger, purge: float
+    ) -> None:
+        self._ledger = ledger
+        self._renewals = renewals
+        self._log = log
+        self._purge = purge
+        self._round: asyncio.Task[None] | None = None
+        self._ask_at = 0.0
+        self._purge_at = 0.0
+        self._was_up = True
+
+    def tick(self) -> None:
+        """Begin a round, unless one is under way."""
+        if self._round is None or self._round.done():
+            self._round = asyncio.create_task(self._look_after())
+
+    async def finish(self) -> bool:
+        """Write what is unsaved, as far as the store lets us; whether nothing is left."""
+        with suppress(StoreAway):
+            await self._put_back(list(self._ledger.memory.unsaved.values()))
+        return not self._ledger.memory.unsaved
+
+    async def close(self) -> None:
+        """Begin no more rounds."""
+        if self._round is not None:
+            self._round.cancel()
+            await asyncio.wait((self._round,))
+
+    async def _look_after(self) -> None:
+        try:
+            await self._ask()
+            await self._put_back(list(self._ledger.memory.unsaved.values()))
+            await self._keep_sockets()
+            await self._remove()
+        except StoreAway:
+            pass  # `_ask` says so.
+        except Exception as error:  # noqa: BLE001 (the next round may fare better)
+            self._log.error("the upkeep of sessions failed", kind=type(error).__name__)
+
+    async def _ask(self) -> None:
+        """Notice that the store is away, and that it is back."""
+        ledger, now = self._ledger, asyncio.get_running_loop().time()
+        if now >= self._ask_at or not self._was_up:
+            self._ask_at = now + _ASK
+            with suppress(StoreAway):
+                ledger.counts.open = await ledger.asked(ledger.store.count)
+        up = ledger.counts.up
+        if up is not self._was_up:
+            self._was_up = up
+            if up:
+                self._log.info("the session store is back")
+                # It may have lost what it was told last: what is known here is newer then.
+                await self._put_back(ledger.memory.all_known())
+            else:
+                self._log.warning("the session store is away")
+
+    async def _put_back(self, sessions: list[Known]) -> None:
+        for known in sessions:
+            with suppress(RecordUnreadable):  # The next one may be in order.
+                if await self._ledger.reread(known):
+                    self._ledger.saved(known)
+
+    async def _keep_sockets(self) -> None:
+        """Renew sessions whose WebSockets are all that uses them, before it is too late."""
+        ledger, loop = self._ledger, asyncio.get_running_loop()
+        due = []
+        for known in tuple(ledger.memory.with_sockets.values()):
+            now = ledger.clock()
+            if loop.time() >= known.note_at:
+                known.note_at = loop.time() + min(_USED, max(known.over - now, 0) / 2)
+                record = known.record
+                with suppress(RecordUnreadable):
+                    await ledger.asked(
+                        ledger.store.touch, record.session, now, record.version, record.cohort
+                    )
+                    await ledger.reread(known)
+            if now >= rules.socket_due(known.record) and loop.time() >= known.resume:
+                due.append(known)
+        for begin in range(0, len(due), _AT_ONCE):
+            await asyncio.gather(
+                *(
+                    self._renewals.renew(
+                        known, known.record.generation, Trigger.SOCKET, known.context
+                    )
+                    for known in due[begin : begin + _AT_ONCE]
+                )
+            )
+
+    async def _remove(self) -> None:
+        ledger, now = self._ledger, asyncio.get_running_loop().time()
+        if now >= self._purge_at:
+            self._purge_at = now + self._purge
+            await ledger.asked(ledger.store.purge, ledger.clock())

@@ -1,0 +1,222 @@
+"""What this process remembers of sessions, so that a valid token costs one look into a dict."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, Protocol, TypeVar
+from weakref import WeakValueDictionary
+
+from proxy.configuration.sessions import Sessions as Settings
+from proxy.http.headers import RawFields
+from proxy.sessions import rules as renewal
+from proxy.sessions.record import HandleKind, Record
+from proxy.sessions.rules import Rules
+from proxy.versions.version import Version
+
+MAX_TICKETS: Final = 20_000
+MAX_STRANGERS: Final = 10_000
+MAX_FAILING: Final = 1_000
+
+_T = TypeVar("_T")
+
+
+class Outcome(StrEnum):
+    """What became of the wish for newer tokens."""
+
+    RENEWED = "renewed"
+    ENDED = "ended"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The server's answer to the refresh that ended a session."""
+
+    status: int
+    fields: RawFields
+    body: bytes = field(repr=False)
+
+
+class Socket(Protocol):
+    """An open WebSocket."""
+
+    def revoke(self) -> None:
+        """Begin to close it: its session has ended."""
+
+
+class Known:
+    """One session, as this process knows it.
+
+    What concerns tokens is in seconds since 1970; `checked`, `note_at`, `resume` and `storm` are on
+    the loop's clock, which nobody sets back.
+
+    Attributes:
+        record: the newest that was read or written.
+        access: its access token in plain; empty where it has ended.
+        due, expires: when that token is to be renewed, and when it ends.
+        over: when the session is, by its age or idleness.
+        oldest: the lowest delivery that is not superseded.
+        version: that the client told last.
+        checked: when the store was asked last.
+        note_at: when its use is to be noted next.
+        flight: the refresh that is under way.
+        context: the fields that a refresh without a request goes with.
+        sockets: the WebSockets of it that are open.
+        resume: not before then is a refresh tried again that has failed.
+        failures: how many have failed since the last success.
+        storm: not before then is a refresh tried again because the server refuses the token.
+        storm_passing: whether that was for a reason that passes.
+        condemned: the keyed hash of the refresh token that the server has refused, where that
+            could not be written down yet.
+        refusal: what the server said then.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "access",
+        "checked",
+        "condemned",
+        "context",
+        "due",
+        "expires",
+        "failures",
+        "flight",
+        "note_at",
+        "oldest",
+        "over",
+        "record",
+        "refusal",
+        "resume",
+        "sockets",
+        "storm",
+        "storm_passing",
+        "version",
+    )
+
+    def __init__(self, record: Record, access: str, rules: Rules, now: float) -> None:
+        self.flight: asyncio.Task[Outcome] | None = None
+        self.context: RawFields = ()
+        self.sockets: set[Socket] = set()
+        self.resume = 0.0
+        self.failures = 0
+        self.storm = 0.0
+        self.storm_passing = False
+        self.condemned = b""
+        self.refusal: Refusal | None = None
+        self.checked = now
+        self.note_at = 0.0
+        self.adopt(record, access, rules)
+
+    def adopt(self, record: Record, access: str, rules: Rules) -> None:
+        """Know this of it from now on."""
+        self.record = record
+        self.access = access
+        self.due = renewal.due(record, rules)
+        self.expires = record.access_expires
+        self.over = renewal.over(record, rules)
+        self.oldest = min(
+            (
+                handle.order
+                for handle in record.handles
+                if handle.superseded is None and handle.kind is not HandleKind.COOKIE
+            ),
+            default=0,
+        )
+        self.version = Version.parse(record.version) if record.version else None
+        if self.sockets and renewal.is_logged_out(record):
+            for socket in tuple(self.sockets):
+                socket.revoke()
+
+
+@dataclass(slots=True)
+class Ticket:
+    """An access token that a client presented, and the session that it leads to.
+
+    Attributes:
+        token: as the client sent it.
+        order: with which delivery the client got it.
+        cookie: the cookie that came along and belongs to the session; empty without one.
+        settings: those under which it was found to be good.
+    """
+
+    known: Known
+    token: str = field(repr=False)
+    order: int
+    cookie: str = field(repr=False)
+    settings: Settings
+
+
+class Memory:
+    """The tickets and sessions that were seen lately; the oldest give way."""
+
+    def __init__(self) -> None:
+        self.tickets: dict[str, Ticket] = {}
+        self.unsaved: dict[str, Known] = {}
+        self._unsaved_handles: dict[bytes, Known] = {}
+        self._digests: dict[str, set[bytes]] = {}
+        self._failing: dict[str, Known] = {}
+        self.with_sockets: dict[str, Known] = {}
+        self._strangers: dict[str, float] = {}
+        self._known: WeakValueDictionary[str, Known] = WeakValueDictionary()
+
+    def known(self, session: str) -> Known | None:
+        """The session, if anything still refers to it."""
+        return self._known.get(session)
+
+    def all_known(self) -> list[Known]:
+        """The sessions of all that is remembered."""
+        return list(self._known.values())
+
+    def add(self, known: Known) -> None:
+        """Remember a session for as long as something refers to it."""
+        self._known[known.record.session] = known
+
+    def keep(self, known: Known) -> None:
+        """Remember a session that is newer than what the store knows, with all of its handles."""
+        session = known.record.session
+        self.unsaved[session] = known
+        digests = {handle.digest for handle in known.record.handles}
+        self._unsaved_handles.update(dict.fromkeys(digests, known))
+        self._digests.setdefault(session, set()).update(digests)
+
+    def saved(self, known: Known) -> None:
+        """The store knows it."""
+        self.unsaved.pop(known.record.session, None)
+        for digest in self._digests.pop(known.record.session, ()):
+            self._unsaved_handles.pop(digest, None)
+
+    def kept(self, digests: Iterable[bytes]) -> Known | None:
+        """The unsaved session that one of these handles leads to."""
+        return next(filter(None, map(self._unsaved_handles.get, digests)), None)
+
+    def failing(self, known: Known) -> None:
+        """Remember when a session may be tried again, whether or not its client comes back."""
+        _put(self._failing, known.record.session, known, MAX_FAILING)
+
+    def remember(self, ticket: Ticket) -> None:
+        """Remember where a token leads to."""
+        self._strangers.pop(ticket.token, None)
+        _put(self.tickets, ticket.token, ticket, MAX_TICKETS)
+
+    def estrange(self, token: str, until: float) -> None:
+        """Remember for a while that a token leads nowhere."""
+        self.tickets.pop(token, None)
+        _put(self._strangers, token, until, MAX_STRANGERS)
+
+    def forget_strangers(self) -> None:
+        """Look for every token anew: what led nowhere may now be known to have ended."""
+        self._strangers.clear()
+
+    def is_stranger(self, token: str, now: float) -> bool:
+        """Whether it was looked for in vain a moment ago."""
+        return now < self._strangers.get(token, 0.0)
+
+
+def _put(into: dict[str, _T], key: str, value: _T, bound: int) -> None:
+    into.pop(key, None)
+    while len(into) >= bound:
+        del into[next(iter(into))]
+    into[key] = value

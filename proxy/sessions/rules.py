@@ -1,0 +1,416 @@
+"""The rules of sessions: what leads to one, when its tokens are renewed, and what an answer means.
+
+Pure: a record and the time come in, a record or a decision comes out. `proxy.sessions` does what
+is decided here, and the store decides who may write it down.
+
+A session has two lines of tokens. **Generations** are what the server issued: each refresh makes
+the next one, and the newest is what goes upstream. **Deliveries** are what the client was given,
+numbered by `Handle.order`: the login is the first; what Segue renews on the client's behalf is not
+delivered. A client that only ever got its first access token leads to its session by that one for
+as long as the session lives.
+
+| what a client presents | what follows |
+|---|---|
+| a handle of its newest delivery | it leads to the session |
+| a newer one than ever before | all older ones are superseded |
+| a superseded access token | it is no handle any more: the server judges it |
+| a superseded refresh token | it is answered for `replay_window` more, then refused |
+
+The replay window is there so that losers of a race are not told to log out.
+
+A refresh token is presented to the server once. Where its fate is unknown, because no answer came,
+it is presented once more; after an answer that took it, never again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from proxy.sessions.record import MAX_SPENT, MAX_TEXT, Attempt, Handle, HandleKind, Record
+from proxy.tokens.jwt import Validity
+
+MAX_KEPT: Final = 32
+"""Handles that a session keeps: the newest deliveries, two handles each, and a cookie."""
+
+STORM: Final = 60.0
+"""Seconds that lie between two forced refreshes of one session: a server that refuses whatever it
+is sent is asked once a minute."""
+
+_SHARE: Final = 0.2
+"""The part of a token's own lifetime before whose beginning it is never renewed."""
+
+_MAX_TRIES: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the operator set, in seconds.
+
+    Attributes:
+        refresh_before: how long before its end an access token is renewed at the earliest.
+        lifetime: of a session, whatever happens.
+        idle: how long a session lives without being used.
+        replay_window: how long a superseded refresh token is still answered.
+    """
+
+    refresh_before: float
+    lifetime: float
+    idle: float
+    replay_window: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The tokens that the server issued together, as they are kept.
+
+    Attributes:
+        access, refresh: sealed.
+        access_validity: of the access token.
+        refresh_expires: when the refresh token ends.
+    """
+
+    access: bytes
+    refresh: bytes
+    access_validity: Validity
+    refresh_expires: float
+
+
+class Standing(StrEnum):
+    """What a handle is worth."""
+
+    GOOD = "good"
+    SUPERSEDED = "superseded"
+    DEAD = "dead"
+
+
+class Presenting(StrEnum):
+    """Whether a refresh token may be presented to the server."""
+
+    FIRST = "first"
+    AGAIN = "again"
+    NEVER = "never"
+
+
+class Verdict(StrEnum):
+    """What the server's answer to a refresh says of the token that was presented.
+
+    `REFUSED` is definite and ends the session. `UNAVAILABLE` is an answer that did not take the
+    token. `UNKNOWN` leaves open whether it was taken.
+    """
+
+    RENEWED = "renewed"
+    REFUSED = "refused"
+    UNAVAILABLE = "unavailable"
+    UNKNOWN = "unknown"
+
+
+# Times.
+
+
+def due(record: Record, rules: Rules) -> float:
+    """From when on the access token is renewed before it is used.
+
+    Never, where its times make no sense (it had ended before it came): then only the server's own
+    refusal says that it is over.
+    """
+    lifetime = record.access_expires - record.access_issued
+    if lifetime <= 0:
+        return float("inf")
+    return record.access_expires - min(rules.refresh_before, lifetime * _SHARE)
+
+
+def socket_due(record: Record) -> float:
+    """From when on a session is renewed because a WebSocket of it is open, though unused."""
+    since = max(record.created, record.refreshed)
+    return record.refresh_expires - (record.refresh_expires - since) * _SHARE
+
+
+def over(record: Record, rules: Rules) -> float:
+    """When the session is over by its age or its idleness."""
+    return min(record.created + rules.lifetime, record.used + rules.idle)
+
+
+def may_force(record: Record, now: float) -> bool:
+    """Whether an access token that the server has refused is worth a refresh.
+
+    One that was renewed a moment ago is not: what the server did not like will not be better. One
+    that was renewed in the future was so by another clock, which says nothing here.
+    """
+    lifetime = record.access_expires - record.access_issued
+    rest = min(STORM, lifetime / 2) if lifetime > 0 else STORM
+    return record.refreshes == 0 or not 0 <= now - record.refreshed < rest
+
+
+# Handles.
+
+
+def handle_of(record: Record, digests: tuple[bytes, ...]) -> Handle | None:
+    """The handle of a token, by its keyed hashes."""
+    return next((handle for handle in record.handles if handle.digest in digests), None)
+
+
+def standing(handle: Handle, now: float, rules: Rules) -> Standing:
+    """What a handle is worth now."""
+    if now >= handle.expires:
+        return Standing.DEAD
+    if handle.superseded is None:
+        return Standing.GOOD
+    window = rules.replay_window if handle.kind is HandleKind.REFRESH else 0
+    return Standing.GOOD if now < handle.superseded + window else Standing.SUPERSEDED
+
+
+def presented(record: Record, order: int, now: float) -> Record:
+    """The record once the client has presented a handle of a delivery; the same if nothing is new.
+
+    A superseded access token is kept to its own end, so that a logout is one for it too.
+    """
+    if not any(_is_older(handle, order) for handle in record.handles):
+        return record
+    end = max(now, record.access_expires)
+    return replace(
+        record,
+        handles=tuple(
+            replace(
+                handle,
+                superseded=now,
+                expires=min(handle.expires, end)
+                if handle.kind is HandleKind.ACCESS
+                else handle.expires,
+            )
+            if _is_older(handle, order)
+            else handle
+            for handle in record.handles
+        ),
+    )
+
+
+def _is_older(handle: Handle, order: int) -> bool:
+    return (
+        handle.order < order and handle.superseded is None and handle.kind is not HandleKind.COOKIE
+    )
+
+
+def delivered(record: Record, access: bytes, refresh: bytes, now: float, rules: Rules) -> Record:
+    """The record once its current tokens were given to the client.
+
+    Args:
+        access, refresh: the keyed hashes of the current tokens.
+    """
+    known = {handle.digest for handle in record.handles}
+    if access in known and refresh in known:
+        return record
+    order = 1 + max((handle.order for handle in record.handles), default=0)
+    end = record.created + rules.lifetime
+    handles = [
+        handle
+        for handle in record.handles
+        # A refresh token that stays the same is delivered anew.
+        if handle.expires > now and handle.digest not in (access, refresh)
+    ]
+    handles += (
+        Handle(access, HandleKind.ACCESS, order, end),
+        Handle(refresh, HandleKind.REFRESH, order, record.refresh_expires),
+    )
+    return replace(record, handles=_bounded(handles))
+
+
+def _bounded(handles: list[Handle]) -> tuple[Handle, ...]:
+    """The cookie, and the newest of the others."""
+    cookies = [handle for handle in handles if handle.kind is HandleKind.COOKIE]
+    others = [handle for handle in handles if handle.kind is not HandleKind.COOKIE]
+    others.sort(key=lambda handle: handle.order)
+    return (*cookies, *others[len(cookies) - MAX_KEPT :])
+
+
+# The life of a record.
+
+
+def opened(
+    session: str,
+    user: str,
+    tokens: Tokens,
+    handles: tuple[bytes, bytes],
+    cookie: bytes | None,
+    now: float,
+    rules: Rules,
+) -> Record:
+    """The record of a session that begins with these tokens.
+
+    Args:
+        session: its name.
+        user: whose the access token claims to be.
+        handles: the keyed hashes of access and refresh token, as delivered.
+        cookie: that of the cookie that must come along, where one was set.
+    """
+    record = Record(
+        session=session,
+        revision=0,
+        generation=1,
+        user=user[:MAX_TEXT],
+        version="",
+        cohort="",
+        access=tokens.access,
+        refresh=tokens.refresh,
+        access_issued=tokens.access_validity.issued,
+        access_expires=tokens.access_validity.expires,
+        refresh_expires=tokens.refresh_expires,
+        created=now,
+        used=now,
+        refreshed=0.0,
+        refreshes=0,
+        attempt=None,
+        handles=(),
+        spent=(),
+        ended=None,
+        purge_after=_purge_after(tokens, now),
+    )
+    record = delivered(record, *handles, now, rules)
+    if cookie is None:
+        return record
+    own = Handle(cookie, HandleKind.COOKIE, 0, now + rules.lifetime)
+    return replace(record, handles=(own, *record.handles))
+
+
+def presenting(record: Record, digests: tuple[bytes, ...]) -> Presenting:
+    """Whether a refresh token, known by its keyed hashes, may be presented to the server."""
+    if any(digest in record.spent for digest in digests):
+        return Presenting.NEVER
+    attempt = record.attempt
+    if attempt is None or attempt.digest not in digests:
+        return Presenting.FIRST
+    return Presenting.AGAIN if attempt.tries < _MAX_TRIES else Presenting.NEVER
+
+
+def attempted(record: Record, digest: bytes, tries: int, now: float) -> Record:
+    """The record to write before a refresh token is presented."""
+    return replace(record, attempt=Attempt(digest, now, tries))
+
+
+def judge(status: int, *, token_error: bool, readable: bool) -> Verdict:
+    """What the server's answer to a refresh means.
+
+    Args:
+        status: of the answer; 0 where none came, or none that was whole.
+        token_error: whether it names the server's token error.
+        readable: whether it carries an access token that can be read.
+    """
+    if 200 <= status < 300 and readable:
+        return Verdict.RENEWED
+    if status == 401 or (status == 400 and token_error):
+        return Verdict.REFUSED
+    # A success without tokens may have taken the one that it was sent.
+    return Verdict.UNAVAILABLE if status >= 300 else Verdict.UNKNOWN
+
+
+def renewed(record: Record, tokens: Tokens, spent: bytes | None, now: float) -> Record:
+    """The record with the next generation of tokens.
+
+    Args:
+        spent: the keyed hash of the refresh token that was taken; None where the server does not
+            rotate them, and it stays good.
+    """
+    return replace(
+        record,
+        generation=record.generation + 1,
+        access=tokens.access,
+        refresh=tokens.refresh,
+        access_issued=tokens.access_validity.issued,
+        access_expires=tokens.access_validity.expires,
+        refresh_expires=tokens.refresh_expires,
+        used=max(record.used, now),
+        refreshed=now,
+        refreshes=record.refreshes + 1,
+        attempt=None,
+        spent=record.spent if spent is None else (*record.spent, spent)[-MAX_SPENT:],
+        purge_after=_purge_after(tokens, now),
+    )
+
+
+def unpresented(record: Record) -> Record:
+    """The record once the server has answered without taking the token."""
+    return replace(record, attempt=None)
+
+
+def logged_out(record: Record, now: float) -> Record:
+    """The tombstone of a session whose user has logged out: it is known to the tokens' own end."""
+    return _tombstone(record, now, record.handles)
+
+
+def is_logged_out(record: Record) -> bool:
+    """Whether somebody has ended the session; one that the server refuses has ended by itself."""
+    return record.ended is not None and any(
+        handle.kind is HandleKind.ACCESS for handle in record.handles
+    )
+
+
+def refused(record: Record, now: float) -> Record:
+    """The tombstone of a session that the server refuses to renew, or that is over.
+
+    Its access tokens lead nowhere, so that the client gets the server's own answer; its refresh
+    tokens stay known, so that none that was spent is ever presented again.
+    """
+    kept = tuple(handle for handle in record.handles if handle.kind is HandleKind.REFRESH)
+    return _tombstone(record, now, kept)
+
+
+def _tombstone(record: Record, now: float, handles: tuple[Handle, ...]) -> Record:
+    end = max(now, record.access_expires, record.refresh_expires)
+    return replace(
+        record,
+        access=b"",
+        refresh=b"",
+        attempt=None,
+        handles=tuple(replace(handle, expires=end) for handle in handles),
+        ended=now if record.ended is None else record.ended,
+        purge_after=end,
+    )
+
+
+def succeeds(record: Record, other: Record) -> bool:
+    """Whether a record says something newer of the session than another: its end, or its tokens."""
+    if (record.ended is None) != (other.ended is None):
+        return record.ended is not None
+    return record.generation > other.generation
+
+
+def merged(ours: Record, stored: Record) -> Record:
+    """What two records say of one session, brought together, as it may take the stored one's place.
+
+    The newer one's tokens or end count, and the handles of both: each was given to a client.
+    """
+    newer, older = (ours, stored) if succeeds(ours, stored) else (stored, ours)
+    others = {handle.digest: handle for handle in older.handles}
+    handles = [_either(handle, others.pop(handle.digest, handle)) for handle in newer.handles]
+    if newer.ended is None:
+        handles += others.values()
+    else:
+        handles += (
+            replace(handle, expires=newer.purge_after)
+            for handle in others.values()
+            if handle.kind is HandleKind.REFRESH or is_logged_out(newer)
+        )
+    return replace(
+        newer,
+        revision=stored.revision,
+        used=max(newer.used, older.used),
+        handles=_bounded(handles),
+        spent=tuple(dict.fromkeys((*older.spent, *newer.spent)))[-MAX_SPENT:],
+    )
+
+
+def _either(handle: Handle, other: Handle) -> Handle:
+    """What two records say of one handle: it is superseded if one of them says so."""
+    if handle.order != other.order:
+        return max(handle, other, key=lambda each: each.order)
+    times = [each.superseded for each in (handle, other) if each.superseded is not None]
+    return replace(
+        handle,
+        superseded=min(times, default=None),
+        expires=min(handle.expires, other.expires),
+    )
+
+
+def _purge_after(tokens: Tokens, now: float) -> float:
+    return max(now, tokens.refresh_expires, tokens.access_validity.expires)

@@ -1,0 +1,99 @@
+"""What a process needs for its sessions, made from the section `store` of the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from structlog.typing import FilteringBoundLogger
+
+from proxy.configuration.sessions import Store as Settings
+from proxy.errors import ConfigError, Problem
+from proxy.sessions.store.base import Store
+from proxy.sessions.store.sqlite import SqliteStore, check_file
+from proxy.storage.state_directory import (
+    KEY_FILE,
+    check_development_key,
+    development_key,
+    prepare_directory,
+)
+from proxy.tokens.sealing import Sealer
+
+
+def open_store(store: Settings, state_dir: Path) -> Store:
+    """Open the store that the configuration names.
+
+    Blocks for as long as opening a file takes; to be done before anything is served.
+
+    Args:
+        store: the section of the configuration.
+        state_dir: where a SQLite file is, unless its name is absolute; made where it is missing.
+
+    Raises:
+        ConfigError: it cannot be used. (A server that is away is no such case.)
+    """
+    if not store.url.startswith("sqlite:"):
+        return _redis(store)
+    path = state_dir / store.url.removeprefix("sqlite:")
+    prepare_directory(path.parent)
+    return SqliteStore(path, limit=store.sessions, timeout=store.timeout)
+
+
+def check_store(store: Settings, state_dir: Path) -> None:
+    """Find what would keep a start from `open_store` and `open_sealer`.
+
+    Nothing is made and nothing connected to, so that some of it is only found by them: a file that
+    is damaged behind its header, and a file system without what SQLite needs.
+
+    Raises:
+        ConfigError: with everything that was found.
+    """
+    checks: list[Callable[[], object]] = []
+    if not store.url.startswith("sqlite:"):
+        checks.append(lambda: _redis(store))
+    else:
+        checks.append(lambda: check_file(state_dir / store.url.removeprefix("sqlite:")))
+    if not store.keys:
+        checks.append(lambda: check_development_key(state_dir))
+    problems: list[Problem] = []
+    for check in checks:
+        try:
+            check()
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+
+
+def open_sealer(store: Settings, state_dir: Path, log: FilteringBoundLogger) -> Sealer:
+    """Take the configured keys; where there are none, the state directory's own, with a warning.
+
+    Raises:
+        ConfigError: that one cannot be made or read.
+    """
+    if store.keys:
+        return Sealer(store.keys)
+    key = development_key(state_dir)
+    log.warning(
+        "sessions are sealed with a key from the state directory; set store.keys",
+        file=str(state_dir / KEY_FILE),
+    )
+    return Sealer([key])
+
+
+def _redis(store: Settings) -> Store:
+    try:
+        # Only here: its package is an extra, which most installations do without.
+        from proxy.sessions.store.redis import RedisStore  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "redis":
+            raise
+        message = "needs a package that is not installed: pip install 'segue-proxy[redis]'"
+        raise ConfigError([Problem("configuration", 0, 0, "store.url", message)]) from None
+    return RedisStore(
+        store.url,
+        limit=store.sessions,
+        timeout=store.timeout,
+        connections=store.connections,
+        ca_file=store.ca_file,
+    )

@@ -1,0 +1,313 @@
+"""Sessions in one SQLite file, for the processes of one machine.
+
+One connection, used by one thread (`worker`); calls from the loop wait for it and never block.
+The write-ahead log lets processes read while one writes; each change is one `BEGIN IMMEDIATE`
+transaction, which has the write lock from its first statement on. A save is on the disk when it
+returns; uses and leases are written without waiting for the disk, because a crash of the machine
+ends every holder of a lease too.
+
+Leases end by the machine's clock. Where it was set back behind the beginning of a lease, that lease
+counts as ended: the fence keeps its holder from writing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Final, NoReturn, TypeVar
+
+from proxy.errors import ConfigError, Problem, StoreAway, StoreFull
+from proxy.sessions.record import Record, check_texts, decode, encode, next_fence, succeeding
+from proxy.sessions.store.base import MAX_BATCH, Page, page_of
+from proxy.storage.sqlite_file import (
+    check,
+    connected,
+    identity_of,
+    is_passing,
+    make,
+    reason_of,
+    transaction,
+)
+from proxy.storage.state_directory import check_directory
+from proxy.storage.worker import Worker
+
+_T = TypeVar("_T")
+_Row = tuple[bytes, float, str, str, int]
+
+_SELECT: Final = "SELECT body, used, version, cohort, fence FROM sessions"
+_LIST: Final = (
+    "SELECT body, used, version, cohort, fence, session FROM sessions"
+    " WHERE ended IS NULL AND session > ?"
+)
+
+
+def check_file(path: Path) -> None:
+    """Find what would keep `SqliteStore` from opening the file, as far as its header says.
+
+    Raises:
+        ConfigError: it cannot be opened or made, or is not a file of sessions.
+    """
+    check_directory(path.parent)
+    try:
+        if path.exists():
+            check(path)
+    except (StoreAway, OSError) as error:
+        message = (
+            error.detail
+            if isinstance(error, StoreAway)
+            else f"the file of sessions {reason_of(error)}"
+        )
+        raise ConfigError([Problem(str(path), 0, 0, "store.url", message)]) from None
+
+
+class SqliteStore:
+    """A store in one file; see `proxy.sessions.store.base.Store`."""
+
+    def __init__(self, path: Path, *, limit: int, timeout: float) -> None:
+        """Open the file, or make it.
+
+        Args:
+            path: the file; its directory exists.
+            limit: how many sessions it may hold.
+            timeout: seconds that a call waits for its answer at most.
+
+        Raises:
+            ConfigError: it cannot be opened, is damaged, or is of another version.
+        """
+        self._path = path
+        self._limit = limit
+        self._timeout = timeout
+        self._connection: sqlite3.Connection | None = None
+        self._identity = (0, 0)
+        self._worker = Worker("segue-store")
+        try:
+            self._worker.submit(self._opened).result()
+        except (StoreAway, ConfigError) as error:
+            self._worker.end()
+            raise ConfigError([Problem(str(path), 0, 0, "store.url", error.detail)]) from None
+
+    async def find(self, *digests: bytes) -> Record | None:
+        def work(connection: sqlite3.Connection) -> Record | None:
+            query = _SELECT + " JOIN handles USING (session) WHERE digest = ?"
+            for digest in digests:
+                row = connection.execute(query, (digest,)).fetchone()
+                if row is not None:
+                    return _record(row)
+            return None
+
+        return await self._call(work)
+
+    async def load(self, session: str) -> Record | None:
+        def work(connection: sqlite3.Connection) -> Record | None:
+            row = _row(connection, session)
+            return None if row is None else _record(row)
+
+        return await self._call(work)
+
+    async def save(self, record: Record, *, fence: int | None = None) -> Record | None:
+        encode(record)  # What is no record is the caller's fault, and said at once.
+
+        def work(connection: sqlite3.Connection) -> Record | None:
+            with transaction(connection, durable=True):
+                row = _row(connection, record.session)
+                stored = None if row is None else _record(row)
+                following = succeeding(record, stored)
+                if following is None or (row is not None and fence is not None and row[4] > fence):
+                    return None
+                if stored is None:
+                    (kept,) = connection.execute("SELECT kept FROM total").fetchone()
+                    if kept >= self._limit:
+                        raise StoreFull("the session store is full")
+                _write(connection, following, stored)
+                return following
+
+        return await self._call(work)
+
+    async def touch(self, session: str, used: float, version: str, cohort: str) -> None:
+        check_texts(version, cohort)
+
+        def work(connection: sqlite3.Connection) -> None:
+            with transaction(connection, durable=False):
+                connection.execute(
+                    "UPDATE sessions SET used = ?, version = ?, cohort = ?"
+                    " WHERE session = ? AND ended IS NULL AND used < ?",
+                    (used, version, cohort, session, used),
+                )
+
+        await self._call(work)
+
+    async def acquire(self, session: str, owner: str, ttl: float) -> int | None:
+        def work(connection: sqlite3.Connection) -> int | None:
+            with transaction(connection, durable=False):
+                now = time.time()
+                found = connection.execute(
+                    "SELECT fence FROM sessions WHERE session = ? AND"
+                    " (owner IS NULL OR owner = ? OR ? < held_from OR ? >= held_until)",
+                    (session, owner, now, now),
+                ).fetchone()
+                if found is None:
+                    return None
+                fence = next_fence(found[0], now)
+                connection.execute(
+                    "UPDATE sessions SET fence = ?, owner = ?, held_from = ?, held_until = ?"
+                    " WHERE session = ?",
+                    (fence, owner, now, now + ttl, session),
+                )
+                return fence
+
+        return await self._call(work)
+
+    async def extend(self, session: str, owner: str, ttl: float) -> bool:
+        def work(connection: sqlite3.Connection) -> bool:
+            with transaction(connection, durable=False):
+                now = time.time()
+                changed = connection.execute(
+                    "UPDATE sessions SET held_from = ?, held_until = ? WHERE session = ?"
+                    " AND owner = ? AND held_from <= ? AND ? < held_until",
+                    (now, now + ttl, session, owner, now, now),
+                )
+                return changed.rowcount == 1
+
+        return await self._call(work)
+
+    async def release(self, session: str, owner: str) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            with transaction(connection, durable=False):
+                connection.execute(
+                    "UPDATE sessions SET owner = NULL WHERE session = ? AND owner = ?",
+                    (session, owner),
+                )
+
+        await self._call(work)
+
+    async def sessions(self, *, user: str | None, after: str, limit: int) -> Page:
+        everybody = _LIST + " ORDER BY session LIMIT ?"
+        one = _LIST + " AND user = ? ORDER BY session LIMIT ?"
+        most = min(limit, MAX_BATCH)
+
+        def work(connection: sqlite3.Connection) -> Page:
+            rows = (
+                connection.execute(everybody, (after, most))
+                if user is None
+                else connection.execute(one, (after, user, most))
+            )
+            return page_of(((row[-1], partial(_record, row[:-1])) for row in rows), most)
+
+        return await self._call(work)
+
+    async def count(self) -> int:
+        def work(connection: sqlite3.Connection) -> int:
+            query = "SELECT count(*) FROM sessions WHERE ended IS NULL"
+            return int(connection.execute(query).fetchone()[0])
+
+        return await self._call(work)
+
+    async def purge(self, now: float) -> int:
+        chosen = "SELECT session FROM sessions WHERE purge_after <= ? LIMIT ?"
+
+        def work(connection: sqlite3.Connection) -> int:
+            with transaction(connection, durable=False):
+                over = connection.execute(chosen, (now, MAX_BATCH)).fetchall()
+                connection.executemany("DELETE FROM handles WHERE session = ?", over)
+                connection.executemany("DELETE FROM sessions WHERE session = ?", over)
+                return len(over)
+
+        # In steps, so that other calls find their turn in between.
+        total = 0
+        while removed := await self._call(work):
+            total += removed
+        return total
+
+    async def ping(self) -> None:
+        await self._call(lambda connection: connection.execute("SELECT kept FROM total").fetchone())
+
+    async def close(self) -> None:
+        try:
+            await self._worker.call(self._drop, self._timeout)
+        finally:
+            self._worker.end()
+
+    async def _call(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        return await self._worker.call(lambda: self._work(work), self._timeout)
+
+    def _work(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        try:
+            return work(self._opened())
+        except (sqlite3.Error, OSError) as error:
+            self._fail(error)
+
+    def _opened(self) -> sqlite3.Connection:
+        """The connection, to the file that has the name now: it may be another than before.
+
+        Raises:
+            StoreAway: the file is gone, cannot be opened, is damaged, or of another version.
+        """
+        try:
+            if self._connection is not None:
+                if identity_of(self._path) == self._identity:
+                    return self._connection
+                self._drop()
+            elif self._identity == (0, 0):
+                make(self._path)
+            self._identity = identity_of(self._path)
+            # The loop gives up after the whole timeout: an answer after half of it is still heard.
+            self._connection = connected(self._path, self._timeout / 2)
+        except (sqlite3.Error, OSError) as error:
+            self._fail(error)
+        return self._connection
+
+    def _fail(self, error: sqlite3.Error | OSError) -> NoReturn:
+        if not is_passing(error):
+            self._drop()
+        raise StoreAway(f"the file of sessions {reason_of(error)}") from None
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _row(connection: sqlite3.Connection, session: str) -> _Row | None:
+    row: _Row | None = connection.execute(_SELECT + " WHERE session = ?", (session,)).fetchone()
+    return row
+
+
+def _record(row: _Row) -> Record:
+    body, used, version, cohort, _ = row
+    return replace(decode(body), used=used, version=version, cohort=cohort)
+
+
+def _write(connection: sqlite3.Connection, record: Record, stored: Record | None) -> None:
+    values = (
+        record.user,
+        record.version,
+        record.cohort,
+        record.used,
+        record.ended,
+        record.purge_after,
+        encode(record),
+        record.session,
+    )
+    connection.execute(
+        "INSERT INTO sessions (user, version, cohort, used, ended, purge_after, body, session)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        if stored is None
+        else "UPDATE sessions SET user = ?, version = ?, cohort = ?, used = ?, ended = ?,"
+        " purge_after = ?, body = ? WHERE session = ?",
+        values,
+    )
+    before = set() if stored is None else {handle.digest for handle in stored.handles}
+    now = {handle.digest for handle in record.handles}
+    connection.executemany(
+        "DELETE FROM handles WHERE digest = ? AND session = ?",
+        [(digest, record.session) for digest in before - now],
+    )
+    connection.executemany(
+        "INSERT INTO handles (digest, session) VALUES (?, ?)"
+        " ON CONFLICT (digest) DO UPDATE SET session = excluded.session",
+        [(digest, record.session) for digest in now],
+    )

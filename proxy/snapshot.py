@@ -1,0 +1,72 @@
+"""The seam between control plane and data plane: immutable values, and the one that serves.
+
+Whatever is decided anywhere ends as a snapshot. The data plane reads the current one once for each
+request; the control plane puts another in its place with one assignment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from proxy.configuration.reading import Config
+from proxy.configuration.sections import ReliefRoute
+from proxy.http.routing import Routes
+from proxy.mapping.catalog import Catalog
+from proxy.versions.selection import VersionRules
+
+Stamp = tuple[int, int, int, int] | tuple[str, ...] | None
+"""What tells one state of a path from the next: a file's device, inode, size and time of change, a
+directory's mapping files, None for what cannot be seen. Symbolic links are followed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a snapshot was read, so that it can be read again.
+
+    Attributes:
+        file: the configuration file; the mappings and the TLS files are relative to its directory.
+        env: the environment, for `SEGUE_...` overrides.
+        flags: what the command line says, by the name of the flag.
+    """
+
+    file: Path
+    env: Mapping[str, str] = field(repr=False)
+    flags: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that a request needs to know of the configuration.
+
+    Attributes:
+        config: the effective configuration; the names of TLS files are resolved.
+        versions: chooses a client's version and cohort.
+        catalog: the compiled mappings of each cohort.
+        relief: the routes on which GETs share an upstream request; None where there are none.
+        version_header: the lower-case name of the version header; empty where it is no source.
+        source: where it was read.
+        files: what was read, and in which state it was then.
+        digest: of the texts of configuration and mappings, in their order; 12 hexadecimal digits.
+    """
+
+    config: Config
+    versions: VersionRules
+    catalog: Catalog
+    relief: Routes[ReliefRoute] | None
+    version_header: bytes
+    source: Source = field(repr=False)
+    files: Mapping[Path, Stamp] = field(repr=False)
+    digest: str
+
+
+class Live:
+    """Holds the snapshot that serves.
+
+    Attributes:
+        current: read once for each request.
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.current = snapshot

@@ -1,0 +1,1 @@
+"""Keeping things: a `worker` for blocking calls, a SQLite file, the state directory."""

@@ -1,0 +1,113 @@
+"""The state directory: for the processes of one machine, and for their user alone."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from proxy.errors import ConfigError, Problem
+from proxy.tokens.sealing import new_key, read_key
+
+KEY_FILE: Final = "sessions.key"
+
+_MAX_KEY_FILE: Final = 1024
+
+
+def prepare_directory(directory: Path) -> None:
+    """Make the directory where it is missing, for this user alone.
+
+    Raises:
+        ConfigError: it cannot be made, or is not a directory.
+    """
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(directory, error) from None
+
+
+def check_directory(directory: Path) -> None:
+    """Find what would keep `prepare_directory` from its work, or files from being made there.
+
+    Raises:
+        ConfigError: the directory, or where it is missing what it would be made in, is none, or
+            this user may not write to it.
+    """
+    place = directory
+    try:
+        while not place.exists():
+            place = place.parent
+        if not place.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise _unusable(place, error) from None
+
+
+def check_development_key(directory: Path) -> None:
+    """Find what would keep `development_key` from its work; makes nothing.
+
+    Raises:
+        ConfigError: the key cannot be made or read, is no key, or others may read it.
+    """
+    path = directory / KEY_FILE
+    check_directory(directory)
+    if path.exists():
+        _read(path)
+
+
+def development_key(directory: Path) -> str:
+    """The key of this state directory; made at the first time, readable for this user alone.
+
+    Processes that start at the same moment get the same one.
+
+    Raises:
+        ConfigError: it cannot be made or read, is no key, or others may read it.
+    """
+    prepare_directory(directory)
+    path = directory / KEY_FILE
+    try:
+        if not path.exists():
+            _make(path)
+    except OSError as error:
+        raise _unusable(path, error) from None
+    return _read(path)
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open(encoding="ascii", errors="replace") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            text = file.read(_MAX_KEY_FILE).strip()
+    except OSError as error:
+        raise _unusable(path, error) from None
+    if stat.S_IMODE(mode) & 0o077:
+        raise ConfigError([Problem(str(path), 0, 0, "", "others may read this key: chmod 600")])
+    try:
+        return read_key(text)
+    except ValueError as error:
+        raise ConfigError([Problem(str(path), 0, 0, "", str(error))]) from None
+
+
+def _make(path: Path) -> None:
+    # Written whole under another name first: nobody reads half a key, and the first one stays.
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(f"{new_key()}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        with suppress(FileExistsError):
+            path.hardlink_to(draft)
+    finally:
+        draft.unlink()
+
+
+def _unusable(path: Path, error: OSError) -> ConfigError:
+    reason = (error.strerror or "cannot be used").lower()
+    return ConfigError([Problem(str(path), 0, 0, "", f"state directory: {reason}")])

@@ -1,0 +1,35 @@
+"""The enums and counters that every floor shares. Nothing here imports anything of Segue's."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+NONE: Final = "none"
+"""The label value that stands for "no cohort" and "no mapping"."""
+
+MAX_DEPTH: Final = 1_000
+"""How many objects and arrays stand inside each other in a message that is mapped, unless the
+configuration says otherwise. Python's own `json` reads and writes no more."""
+
+
+class Direction(StrEnum):
+    """Which way a message travels."""
+
+    TO_CLIENT = "to_client"
+    TO_SERVER = "to_server"
+
+
+class Channel(StrEnum):
+    """What a mapping rewrites."""
+
+    WEBSOCKET = "websocket"
+    HTTP = "http"
+
+
+class OnError(StrEnum):
+    """What is sent when a rule matched and one of its operations could not be carried out."""
+
+    PASS = "pass"  # noqa: S105 (the word of the mapping language, not a password)
+    DROP = "drop"
+    CLOSE = "close"

@@ -1,0 +1,317 @@
+"""The demonstration: what it shows, that it notices what is wrong, and that it clears up."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from demo.screen import columns_of
+from tests.support.checkout import ROOT
+from tests.support.waiting import PATIENCE
+
+TRANSFORMATIONS = {
+    "jobStatus": "status",
+    "agentDialogue": "step",
+    "stageUpdate": "chat",
+    "prdReady": "app",
+}
+USUAL_PORTS = (8000, 8080, 9090)
+
+
+def demo(temporary: Path, *arguments: str, columns: int = 100) -> subprocess.CompletedProcess[str]:
+    """`segue demo` to its end, its temporary files in a directory of the test's."""
+    return subprocess.run(
+        [sys.executable, "-m", "proxy", "demo", "--once", "--fast", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(temporary), "COLUMNS": str(columns)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    """One run with everything as it should be."""
+    temporary = tmp_path_factory.mktemp("demo")
+    done = demo(temporary, "--no-color")
+    assert list(temporary.iterdir()) == [], "the temporary directory was left behind"
+    return done
+
+
+def test_demo_once_shows_all_four_transformations_and_ends_with_0(
+    shown: subprocess.CompletedProcess[str],
+) -> None:
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert shown.stderr == ""
+    for old, new in TRANSFORMATIONS.items():
+        row = rf"^ +{old} +\d+ +→ {new} += {old} +→ {new}$"
+        assert re.search(row, shown.stdout, re.MULTILINE), shown.stdout
+    assert "Everything arrived as it should." in shown.stdout
+
+
+def test_demo_puts_each_frame_of_the_server_beside_what_each_client_got(
+    shown: subprocess.CompletedProcess[str],
+) -> None:
+    firsts = re.findall(r"^ *(\d+) (\w+) .*│ new client +(\w+) +✓", shown.stdout, re.MULTILINE)
+    assert [kind for _, kind, _ in firsts] == [
+        "stageUpdate",
+        "jobStatus",
+        "jobStatus",
+        "agentDialogue",
+        "stageUpdate",
+        "agentDialogue",
+        "jobStatus",
+        "agentDialogue",
+        "prdReady",
+        "jobStatus",
+        "error",
+    ]
+    assert [number for number, _, _ in firsts] == [str(n) for n in range(1, 12)]
+    for _, old, new in firsts:
+        assert new == TRANSFORMATIONS.get(old, old)
+
+
+def test_demo_shows_the_metrics_counts_of_its_own_messages(
+    shown: subprocess.CompletedProcess[str],
+) -> None:
+    rows = re.findall(r"^ +([\w-]+) +(to_\w+) +(\w+) +(\d+)$", shown.stdout, re.MULTILINE)
+    assert rows == [
+        ("new-to-old", "to_client", "passed", "11"),
+        ("none", "to_server", "passed", "4"),
+        ("old-to-new", "to_client", "mapped", "20"),
+        ("old-to-new", "to_client", "passed", "2"),
+    ]
+
+
+def test_demo_prints_no_token_and_no_escape_sequences(
+    shown: subprocess.CompletedProcess[str],
+) -> None:
+    assert "eyJ" not in shown.stdout
+    assert "\x1b" not in shown.stdout
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_demo_fits_the_terminal(tmp_path: Path, columns: int) -> None:
+    done = demo(tmp_path, columns=columns)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert max(map(columns_of, done.stdout.splitlines())) <= columns
+
+
+def test_a_mapping_that_maps_wrongly_is_a_difference_and_ends_with_1(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    shutil.copy(ROOT / "config.yaml", config)
+    shutil.copytree(ROOT / "mappings", tmp_path / "mappings")
+    for file in (tmp_path / "mappings").iterdir():
+        text = re.sub(r"\bkind: step\b", "kind: stride", file.read_text(encoding="utf-8"))
+        text = text.replace("equals: step}", "equals: stride}")
+        file.write_text(text, encoding="utf-8")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    done = demo(temporary, "--config", str(config))
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert 'frame 4, agentDialogue: the kind is "stride", expected "step"' in done.stdout
+    assert "✓ old client: 11 of 11 frames" in done.stdout
+    assert "6 differences found." in done.stdout
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_config_that_is_wrong_ends_with_1_and_shows_what_the_proxy_said(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("upstream: {url: http://127.0.0.1:1}\nlisten: {adress: x}\n")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    done = demo(temporary, "--config", str(config))
+    assert done.returncode == 1
+    assert "the proxy ended with exit code 1" in done.stdout
+    assert "adress" in done.stdout
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.fixture
+def usual_ports_in_use() -> Iterator[list[socket.socket]]:
+    """Listeners on the ports that the demonstration would take; others may hold them already."""
+    with ExitStack() as held:
+        listeners = []
+        for port in USUAL_PORTS:
+            listener = held.enter_context(socket.socket())
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                listener.bind(("127.0.0.1", port))
+                listener.listen()
+                listener.setblocking(False)
+                listeners.append(listener)
+        yield listeners
+
+
+def test_ports_in_use_are_avoided(tmp_path: Path, usual_ports_in_use: list[socket.socket]) -> None:
+    done = demo(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    ports = set(map(int, re.findall(r"http://127\.0\.0\.1:(\d+)", done.stdout)))
+    assert len(ports) == 3
+    assert ports.isdisjoint(USUAL_PORTS)
+    for listener in usual_ports_in_use:
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+async def test_several_demonstrations_at_the_same_time_do_not_meet(tmp_path: Path) -> None:
+    done = await asyncio.gather(*(asyncio.to_thread(demo, tmp_path) for _ in range(3)))
+    assert [one.returncode for one in done] == [0, 0, 0], "".join(one.stdout for one in done)
+    ports = [re.findall(r"http://127\.0\.0\.1:(\d+)", one.stdout) for one in done]
+    assert all(len(own) == 3 for own in ports)
+
+
+class Running:
+    """`python -m demo` that keeps running."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.output: list[str] = []
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def children(self) -> dict[str, int]:
+        """The process ids of the programs that it started, by module."""
+        pid = self._process.pid
+        found = {}
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            command = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+            found[command[command.index(b"-m") + 1].decode()] = int(child)
+        return found
+
+    async def read_until(self, text: str) -> None:
+        assert self._process.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            while text not in "".join(self.output[-1:]):
+                line = await self._process.stdout.readline()
+                assert line, "".join(self.output)
+                self.output.append(line.decode())
+
+    async def end(self) -> int:
+        """Read the rest of its output; its exit code."""
+        assert self._process.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            rest = await self._process.stdout.read()
+            code = await self._process.wait()
+        self.output.append(rest.decode())
+        return code
+
+
+@asynccontextmanager
+async def running_demo(temporary: Path, *arguments: str) -> AsyncIterator[Running]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", "-m", "demo", *arguments),
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        yield Running(process)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+
+
+def is_alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+async def test_it_keeps_running_until_ctrl_c_and_then_leaves_nothing_behind(
+    tmp_path: Path,
+) -> None:
+    async with running_demo(tmp_path, "--fast") as demonstration:
+        await demonstration.read_until("Ctrl-C ends it.")
+        children = demonstration.children()
+        assert children.keys() == {"demo.backend", "proxy"}
+        demonstration.signal(signal.SIGINT)
+        assert await demonstration.end() == 0, "".join(demonstration.output)
+    assert not any(map(is_alive, children.values()))
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_the_commands_that_it_suggests_work(tmp_path: Path) -> None:
+    async with running_demo(tmp_path, "--fast") as demonstration:
+        await demonstration.read_until("Ctrl-C ends it.")
+        _, _, suggested = "".join(demonstration.output).partition("Try it\n")
+        script, _, _ = suggested.partition("\n\n")
+        assert script.count("curl ") == 3
+        # The test must not need curl: Python's own client stands in for it.
+        (tmp_path / "bin").mkdir()
+        curl = tmp_path / "bin" / "curl"
+        curl.write_text(CURL.format(python=sys.executable))
+        curl.chmod(0o755)
+        shell = await asyncio.create_subprocess_exec(
+            *("sh", "-e", "-c", script),
+            env={**os.environ, "PATH": f"{curl.parent}:{os.environ['PATH']}"},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        output, _ = await shell.communicate()
+        assert shell.returncode == 0
+        assert b'segue_messages_total{direction="to_client",mapping="old-to-new"' in output
+        assert b'"status":"done"' in output
+
+
+CURL = """#!{python}
+import sys, urllib.request
+arguments, headers, data = sys.argv[1:], {{}}, None
+assert arguments.pop(0) == "-s"
+url = arguments.pop(0)
+while arguments:
+    option, value = arguments.pop(0), arguments.pop(0)
+    if option == "-H":
+        name, _, text = value.partition(":")
+        headers[name] = text.strip()
+    else:
+        assert option == "-d"
+        data = value.encode()
+with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=30) as answer:
+    sys.stdout.write(answer.read().decode())
+"""
+
+
+async def test_sigterm_in_the_middle_ends_everything(tmp_path: Path) -> None:
+    async with running_demo(tmp_path) as demonstration:
+        await demonstration.read_until("│ new client")
+        children = demonstration.children()
+        demonstration.signal(signal.SIGTERM)
+        assert await demonstration.end() == 128 + signal.SIGTERM
+    assert len(children) == 2
+    assert not any(map(is_alive, children.values()))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "moment"),
+    [
+        ("proxy", "the proxy", "│ new client"),
+        ("demo.backend", "the backend", "Ctrl-C ends it."),
+    ],
+)
+async def test_the_death_of_a_program_ends_it_with_1(
+    tmp_path: Path, module: str, name: str, moment: str
+) -> None:
+    async with running_demo(tmp_path) as demonstration:
+        await demonstration.read_until(moment)
+        children = demonstration.children()
+        os.kill(children[module], signal.SIGKILL)
+        assert await demonstration.end() == 1
+    assert f"{name} was ended by signal 9" in demonstration.output[-1]
+    assert "Traceback" not in demonstration.output[-1]
+    assert not any(map(is_alive, children.values()))
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,303 @@
+"""What Prometheus and Grafana are given: checked by promtool, and asked of a real Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import yaml
+
+from tests.support.authority import Authority, Client, Received
+from tests.support.checkout import ROOT
+from tests.support.rfc6455 import CLOSE, TEXT
+from tests.support.rig import RawPeer, Segue, raw_server, segue
+from tests.support.sockets import Socket, accept_of, closing, fields_of, handshake
+from tests.support.waiting import PATIENCE
+from tools.metrics_doc import TARGET, families, main, render
+
+PROMETHEUS = ROOT / "deploy" / "prometheus"
+RECORDING = PROMETHEUS / "segue-recording.yml"
+ALERTS = PROMETHEUS / "segue-alerts.yml"
+DASHBOARD = ROOT / "deploy" / "grafana" / "segue.json"
+RUNBOOKS = ROOT / "docs" / "runbooks.md"
+
+"""Seconds until every expression must have had data; a few scrapes are enough."""
+
+MODERN = b"X-Client-Version: 2.1"
+
+MAPPING = """\
+name: m
+description: Rules that succeed, add, drop and fail.
+channel: websocket
+direction: to_client
+kinds: {field: kind, known: [known]}
+rules:
+  - name: mapped
+    match: {field: kind, equals: old}
+    do: [set: {kind: new}]
+    examples: [{in: {kind: old}, out: {kind: new}}]
+  - name: clash
+    match: {field: kind, equals: clash}
+    do: [rename: {a: b}]
+    examples: [{in: {kind: clash, a: 1}, out: {kind: clash, b: 1}}]
+"""
+
+CONFIGURATION = """\
+upstream: {url: "http://127.0.0.1:1"}
+cohorts:
+  - name: modern
+    versions: ">=2"
+    websocket: {to_client: [m]}
+relief: [{name: polled, path: /polled}]
+"""
+
+ENDED = 0.1
+"""Seconds that an access token lives, so that the next round of traffic has one that has ended."""
+
+
+def recording_rules() -> list[dict[str, str]]:
+    (group,) = yaml.safe_load(RECORDING.read_text(encoding="utf-8"))["groups"]
+    rules: list[dict[str, str]] = group["rules"]
+    return rules
+
+
+def alerts() -> list[dict[str, Any]]:
+    (group,) = yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"]
+    rules: list[dict[str, Any]] = group["rules"]
+    return rules
+
+
+def panels() -> list[dict[str, Any]]:
+    shown: list[dict[str, Any]] = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
+    return shown
+
+
+def expressions() -> list[str]:
+    """Every expression of rules and dashboard, with the dashboard's variables filled in.
+
+    Of an alert's, the part left of the threshold: the whole gives data only while it fires, which
+    `segue-alerts.test.yml` is about.
+    """
+    found = [rule["record"] for rule in recording_rules()]
+    found += [rule["expr"] for rule in recording_rules()]
+    for alert in alerts():
+        threshold = re.fullmatch(r"(.+) (?:==|>|<) [\d.]+", alert["expr"])
+        assert threshold is not None, alert["expr"]
+        found.append(threshold[1])
+    for panel in panels():
+        for target in panel.get("targets", ()):
+            filled = target["expr"].replace("$__rate_interval", "1m")
+            found.append(filled.replace("$job", "segue").replace("$instance", ".*"))
+    assert not any("$" in expression for expression in found)
+    return found
+
+
+def promtool(*arguments: str | Path) -> None:
+    done = subprocess.run(
+        ["promtool", *arguments], cwd=PROMETHEUS, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.needs_prometheus
+def test_promtool_finds_nothing_wrong_with_the_rules_and_the_example() -> None:
+    promtool("check", "rules", RECORDING.name, ALERTS.name)
+    promtool("check", "config", "prometheus.yml")
+
+
+@pytest.mark.needs_prometheus
+def test_each_alert_fires_for_what_it_is_about_and_none_for_a_proxy_that_works() -> None:
+    promtool("test", "rules", "segue-alerts.test.yml")
+
+
+def test_each_alert_is_tested_and_has_its_section_in_the_runbooks() -> None:
+    tested = (PROMETHEUS / "segue-alerts.test.yml").read_text(encoding="utf-8")
+    sections = re.findall(r"^## (\w+)\n\n\*\*Means:\*\*", RUNBOOKS.read_text("utf-8"), re.MULTILINE)
+    assert sections == [alert["alert"] for alert in alerts()]
+    for alert in alerts():
+        name = alert["alert"]
+        assert alert["annotations"]["runbook_url"] == f"docs/runbooks.md#{name.lower()}"
+        assert tested.count(f"- alertname: {name}\n") == 1
+
+
+def test_the_panels_of_the_dashboard_do_not_overlap() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in panels():
+        place = panel["gridPos"]
+        cells = {
+            (place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])
+        }
+        assert not cells & taken, panel["title"]
+        assert max(x for x, _ in cells) < 24
+        taken |= cells
+    assert len({panel["id"] for panel in panels()}) == len(panels())
+
+
+def test_the_documentation_of_the_metrics_is_what_the_registry_says() -> None:
+    assert main(["--check"]) == 0, "run: python -m tools.metrics_doc"
+
+
+async def test_a_changed_registry_is_noticed() -> None:
+    shown = await families()
+    assert render(shown) == TARGET.read_text(encoding="utf-8")
+    assert render(shown[1:]) != TARGET.read_text(encoding="utf-8")
+
+
+# A running Segue, a real Prometheus.
+
+
+async def serve(peer: RawPeer) -> None:
+    """A server that answers, refuses, fails, breaks off, issues tokens, and speaks WebSocket."""
+    authority = Authority(access=ENDED)
+    while True:
+        head = await peer.read_head()
+        if head.startswith(b"POST /api/auth/"):
+            (length,) = fields_of(head, b"content-length")
+            received = Received(head, await peer.read(int(length)), 0)
+            await peer.send(authority.usual(received))
+            continue
+        if head.startswith(b"GET /broken "):
+            return
+        keys = fields_of(head, b"sec-websocket-key")
+        if b"/refused " in head:
+            await peer.send(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n")
+        elif keys:
+            await peer.send(
+                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                b"Connection: Upgrade\r\nSec-WebSocket-Accept: " + accept_of(keys[0]) + b"\r\n\r\n"
+            )
+            await speak(Socket(peer, is_client=False))
+            return
+        else:
+            await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+
+async def speak(server: Socket) -> None:
+    for text in (b'{"kind":"old"}', b'{"kind":"clash","a":1,"b":2}', b'{"kind":"x"}'):
+        await server.send(TEXT, text)
+    await server.message()
+    await server.send(CLOSE, closing(1000))
+    await server.peer.read_all()
+
+
+async def traffic(proxy: Segue, user: Client) -> None:
+    """A little of everything that is counted; `user` has logged in and knows no newer token."""
+
+    async def ask(target: bytes, *fields: bytes) -> None:
+        lines = (b"GET " + target + b" HTTP/1.1", b"Host: h", b"Connection: close", *fields)
+        await proxy.ask(b"\r\n".join(lines) + b"\r\n\r\n")
+
+    await ask(b"/", MODERN)
+    await ask(b"/", b"X-Client-Version: none that I know")
+    await ask(b"/broken", MODERN)
+    await ask(b"/long", b"X: " + b"x" * 20_000)
+    await proxy.ask(handshake(b"/refused", MODERN))
+    await ask(b"/polled")
+    assert await user.get("/") == 200
+    async with proxy.client() as client:
+        await client.send(handshake(b"/ws", MODERN))
+        await client.read_head()
+        socket = Socket(client, is_client=True)
+        assert await socket.message() == b'{"kind":"new"}'
+        await socket.send(TEXT, b"done")
+        with suppress(asyncio.IncompleteReadError):
+            while (await socket.receive()).opcode != CLOSE:
+                pass
+
+
+@contextmanager
+def prometheus(directory: Path, target: str) -> Iterator[str]:
+    """Run Prometheus with the example configuration, faster and on this target; its address."""
+    config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8"))
+    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    config["rule_files"] = [str(PROMETHEUS / name) for name in config["rule_files"]]
+    config["scrape_configs"][0]["static_configs"][0]["targets"] = [target]
+    file = directory / "prometheus.yml"
+    file.write_text(yaml.safe_dump(config), encoding="utf-8")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    with (directory / "prometheus.log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                "prometheus",
+                f"--config.file={file}",
+                f"--storage.tsdb.path={directory / 'data'}",
+                f"--web.listen-address={address}",
+            ],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield f"http://{address}"
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+Query = Callable[[str], Any]
+
+
+@asynccontextmanager
+async def queries(address: str) -> AsyncIterator[Query]:
+    """A function that asks Prometheus for an expression: the samples of the answer."""
+    async with aiohttp.ClientSession(address) as client:
+
+        async def query(expression: str) -> list[Any]:
+            async with client.post("/api/v1/query", data={"query": expression}) as response:
+                answer = await response.json()
+            assert answer["status"] == "success", (expression, answer)
+            result: list[Any] = answer["data"]["result"]
+            return result
+
+        yield query
+
+
+@pytest.mark.needs_prometheus
+async def test_every_expression_of_rules_and_dashboard_has_data(tmp_path: Path) -> None:
+    (tmp_path / "mappings").mkdir()
+    (tmp_path / "mappings" / "m.yaml").write_text(MAPPING, encoding="utf-8")
+    config = tmp_path / "config.yaml"
+    config.write_text(CONFIGURATION, encoding="utf-8")
+    missing = set(expressions())
+    sessions = {"SEGUE_SESSIONS__ENABLED": "true", "SEGUE_STATE_DIR": str(tmp_path / "state")}
+    async with raw_server(serve) as server, segue(server.url, sessions, config) as proxy:
+        user = Client(proxy)
+        await user.log_in()
+        with prometheus(tmp_path, proxy.server.admin_address) as address:
+            async with queries(address) as query:
+                deadline = time.monotonic() + PATIENCE
+                while missing:
+                    await traffic(proxy, user)
+                    await asyncio.sleep(0.5)
+                    with suppress(aiohttp.ClientConnectionError):  # It has not started yet.
+                        for expression in sorted(missing):
+                            if await query(expression):
+                                missing.discard(expression)
+                    if time.monotonic() > deadline:
+                        log = (tmp_path / "prometheus.log").read_text(encoding="utf-8")
+                        pytest.fail("no data for:\n" + "\n".join(sorted(missing)) + "\n" + log)
+                # And the data are those of this proxy.
+                (sample,) = await query('segue_messages_total{mapping="m",outcome="failed"}')
+                assert float(sample["value"][1]) >= 1
+                (sample,) = await query('segue_unmapped_kinds_total{mapping="m"}')
+                assert sample["metric"]["kind"] == "other"
+                (sample,) = await query('segue_relief_sent_total{route="polled"}')
+                assert float(sample["value"][1]) >= 1
+                renewed = 'segue_session_refreshes_total{trigger="expiry",result="renewed"}'
+                (sample,) = await query(renewed)
+                assert float(sample["value"][1]) >= 1

@@ -1,0 +1,215 @@
+"""The examples for systemd, Kubernetes and containers are what their tools and Segue accept."""
+
+from __future__ import annotations
+
+import configparser
+import importlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from proxy.configuration.sections import Timeouts
+from proxy.configuration.units import duration
+from proxy.control.loading import load
+from proxy.tokens.sealing import new_key
+from tests.support.checkout import ROOT
+
+SYSTEMD = ROOT / "deploy" / "systemd"
+KUBERNETES = ROOT / "deploy" / "kubernetes"
+DRAIN = float(Timeouts.model_fields["drain"].default)
+
+
+def unit(name: str) -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # keys keep their case
+    parser.read(SYSTEMD / name, encoding="utf-8")
+    return parser
+
+
+def manifest(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((KUBERNETES / name).read_text(encoding="utf-8"))
+    return document
+
+
+def manifests() -> list[str]:
+    resources: list[str] = manifest("kustomization.yaml")["resources"]
+    return resources
+
+
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("needs systemd-analyze: apt install systemd")
+    program = Path(sys.executable).parent / "segue"
+    for name in ("segue.service", "segue.socket"):
+        text = (SYSTEMD / name).read_text(encoding="utf-8")
+        (tmp_path / name).write_text(text.replace("/opt/segue/bin/segue", str(program)))
+    done = subprocess.run(
+        [analyze, "verify", "--man=no", "--recursive-errors=no", "segue.service", "segue.socket"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_unit_leaves_more_time_to_stop_than_a_drain_takes() -> None:
+    service = unit("segue.service")["Service"]
+    assert duration(service["TimeoutStopSec"]) > DRAIN
+    assert service["ExecReload"] == "/bin/kill -HUP $MAINPID"
+    assert service["RestartForceExitStatus"] == "SIGHUP"
+    assert service["DynamicUser"] == service["NoNewPrivileges"] == "yes"
+    assert service["ProtectSystem"] == "strict"
+    # With ProtectSystem=strict nothing but its state directory can be written.
+    assert service["StateDirectory"] == "segue"
+    assert service["StateDirectoryMode"] == "0700"
+    assert "SEGUE_STATE_DIR=/var/lib/segue" in service["Environment"]
+    assert unit("segue.socket")["Socket"]["ListenStream"] == "8080"
+
+
+def test_configuration_of_the_example_is_valid_with_its_mappings() -> None:
+    directory = str(KUBERNETES / "mappings")
+    snapshot = load(KUBERNETES / "config.yaml", {"SEGUE_MAPPINGS__DIRECTORY": directory}, {})
+    assert snapshot.catalog.names == ("new-to-old", "old-to-new")
+    written = yaml.safe_load((KUBERNETES / "config.yaml").read_text(encoding="utf-8"))
+    (container,) = manifest("deployment.yaml")["spec"]["template"]["spec"]["containers"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert mounts == {
+        "config": "/etc/segue",
+        "mappings": written["mappings"]["directory"],
+        "store": "/run/secrets/segue-store",
+    }
+
+
+def test_replicas_of_the_example_share_a_store_and_its_keys(tmp_path: Path) -> None:
+    (container,) = manifest("deployment.yaml")["spec"]["template"]["spec"]["containers"]
+    env = {each["name"]: each["value"] for each in container["env"]}
+    assert set(env) == {"SEGUE_STORE__URL_FILE", "SEGUE_STORE__KEYS_FILE"}
+    (tmp_path / "url").write_text("redis://:password@redis:6379/0\n")
+    (tmp_path / "keys").write_text(f"{new_key()}\n{new_key()}\n")
+    here = {
+        name: path.replace("/run/secrets/segue-store", str(tmp_path)) for name, path in env.items()
+    }
+    here["SEGUE_MAPPINGS__DIRECTORY"] = str(KUBERNETES / "mappings")
+    config = load(KUBERNETES / "config.yaml", here, {}).config
+    store = config.store
+    assert (store.url, len(store.keys)) == ("redis://:password@redis:6379/0", 2)
+    assert config.sessions.enabled, "nothing would use the store"
+
+
+def test_namespace_of_the_example_is_made_and_the_secret_put_there() -> None:
+    namespace = manifest("kustomization.yaml")["namespace"]
+    assert "namespace.yaml" in manifests()
+    assert manifest("namespace.yaml")["metadata"]["name"] == namespace
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8").replace("\\\n", "")
+    (secret,) = re.findall(r"^kubectl create secret generic .*$", text, re.MULTILINE)
+    assert f" --namespace {namespace} " in secret
+    assert text.index("-f deploy/kubernetes/namespace.yaml") < text.index(secret)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "mappings").glob("*.yaml")), ids=lambda path: path.name
+)
+def test_mappings_of_the_example_are_the_shipped_ones(path: Path) -> None:
+    """But for the first line, which says where the schema is."""
+    copy = KUBERNETES / "mappings" / path.name
+    rest = [file.read_text(encoding="utf-8").split("\n", 1)[1] for file in (path, copy)]
+    assert rest[0] == rest[1], f"copy {path.name} into {copy.parent}"
+
+
+def test_kubernetes_accepts_the_manifests() -> None:
+    required = os.environ.get("TESTS_REQUIRE_ALL") == "1"
+    find = importlib.import_module if required else pytest.importorskip
+    kubernetes = find("kubernetes_validate")
+    # A PodMonitor is the Prometheus operator's, whose schema is not among Kubernetes' own.
+    for name in set(manifests()) - {"podmonitor.yaml"}:
+        document = manifest(name)
+        selector = {"matchLabels": {"app.kubernetes.io/name": "segue"}}
+        if document["kind"] == "Deployment":  # kustomize fills these in.
+            document["spec"]["selector"] = selector
+            document["spec"]["template"]["metadata"] = {"labels": selector["matchLabels"]}
+        kubernetes.validate(document, "1.32", strict=True)
+
+
+def test_kustomize_builds_the_example() -> None:
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("needs kubectl")
+    built = subprocess.run(
+        [kubectl, "kustomize", str(KUBERNETES)], capture_output=True, text=True, check=True
+    ).stdout
+    documents = {document["kind"]: document for document in yaml.safe_load_all(built)}
+    assert set(documents) == {
+        "ConfigMap",
+        "Deployment",
+        "Namespace",
+        "PodDisruptionBudget",
+        "PodMonitor",
+        "Service",
+    }
+    namespace = documents.pop("Namespace")["metadata"]["name"]
+    assert {each["metadata"]["namespace"] for each in documents.values()} == {namespace}
+    labels = {"app.kubernetes.io/name": "segue"}
+    pods = documents["Deployment"]["spec"]["template"]
+    assert pods["metadata"]["labels"] == labels
+    for kind in ("Deployment", "PodDisruptionBudget", "PodMonitor"):
+        assert documents[kind]["spec"]["selector"] == {"matchLabels": labels}
+    assert documents["Service"]["spec"]["selector"] == labels
+    volumes = pods["spec"]["volumes"]
+    names = [volume["configMap"]["name"] for volume in volumes if "configMap" in volume]
+    assert all(re.fullmatch(r"segue-(config|mappings)-[a-z0-9]{10}", name) for name in names)
+
+
+def test_pod_is_drained_before_it_is_killed_and_may_do_nothing_else() -> None:
+    pod = manifest("deployment.yaml")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    _, pause = container["lifecycle"]["preStop"]["exec"]["command"]
+    assert pod["terminationGracePeriodSeconds"] > float(pause) + DRAIN
+    probe = container["readinessProbe"]
+    assert float(pause) > probe["periodSeconds"] * probe["failureThreshold"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert not pod["automountServiceAccountToken"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ports == {"http": 8080, "admin": 9090}
+    assert {container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness")} == {
+        "/readyz"
+    }
+    assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
+
+
+def test_image_runs_without_root_and_is_checked_by_the_command_itself() -> None:
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    (user,) = re.findall(r"^USER (.*)$", text, re.MULTILINE)
+    assert user == str(
+        manifest("deployment.yaml")["spec"]["template"]["spec"]["securityContext"]["runAsUser"]
+    )
+    assert 'CMD ["segue", "health"]' in text
+    assert 'ENTRYPOINT ["segue"]' in text
+    variables = dict(re.findall(r"(SEGUE_[A-Z_]+)=(\S+)", text))
+    addresses = {"SEGUE_LISTEN__ADDRESS": "0.0.0.0:8080", "SEGUE_ADMIN__ADDRESS": "0.0.0.0:9090"}
+    paths = {"SEGUE_CONFIG": "/etc/segue/config.yaml", "SEGUE_STATE_DIR": "/var/lib/segue"}
+    assert variables == {**paths, **addresses}
+    # All of them are variables that Segue knows.
+    load(ROOT / "config.yaml", variables, {})
+
+
+def test_everything_that_the_image_copies_is_sent_to_its_builder() -> None:
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    copied = re.findall(r"^COPY ((?!--from).*) \S+$", text, re.MULTILINE)
+    wanted = {source for line in copied for source in line.split()}
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split("\n")
+    assert wanted == {line[1:] for line in ignored if line.startswith("!")}
+    assert all((ROOT / source).exists() for source in wanted)

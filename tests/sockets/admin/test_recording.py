@@ -1,0 +1,317 @@
+"""The recording API over real sockets: who may use it, and what leaves it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import aiohttp
+import pytest
+
+from proxy.admin.recording import Order, line_of
+from proxy.configuration.document import parse
+from proxy.mapping.catalog import CohortBinding, build
+from proxy.mapping.engine.program import Program
+from proxy.recording.recorder import Recorded
+from proxy.relay.websocket import Relay
+from proxy.types import Direction
+from tests.support.rfc6455 import TEXT
+from tests.support.rig import CONFIG, Segue, answering, raw_server, segue
+from tests.support.sockets import Pair, open_pair, origin, relayed
+from tests.support.waiting import PATIENCE
+
+MODERN = b"X-Client-Version: 2.0"
+SECRET = "eyJhbGciOiJIUzI1NiJ9.c2VjcmV0.c2lnbmF0dXJl"
+STATUS = json.dumps(
+    {"kind": "jobStatus", "jobId": "j-1", "status": "running", "message": f"Anna {SECRET}"}
+).encode()
+STEP = json.dumps({"kind": "agentDialogue", "jobId": "j-1", "order": 3}).encode()
+
+
+@asynccontextmanager
+async def admin(running: Segue) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(f"http://{running.server.admin_address}") as client:
+        yield client
+
+
+async def start(client: aiohttp.ClientSession, **order: object) -> str:
+    async with client.post("/recordings", json=order) as response:
+        assert response.status == 201, await response.text()
+        name = (await response.json())["name"]
+        assert isinstance(name, str)
+        return name
+
+
+async def lines(client: aiohttp.ClientSession, name: str) -> list[dict[str, Any]]:
+    async with asyncio.timeout(PATIENCE), client.get(f"/recordings/{name}") as response:
+        assert response.status == 200
+        assert response.headers["Cache-Control"] == "no-store"
+        return [json.loads(line) for line in (await response.text()).splitlines()]
+
+
+async def exchange(pair: Pair, *messages: bytes) -> list[bytes]:
+    """Let the server send messages; what the client gets."""
+    for message in messages:
+        await pair.server.send(TEXT, message)
+    return [await pair.client.message() for _ in messages]
+
+
+async def test_recording_shows_shapes_and_what_the_mapping_makes_of_them() -> None:
+    async with relayed(None, MODERN) as pair, admin(pair.segue) as client:
+        name = await start(client, mapping="old-to-new", count=2)
+        await exchange(pair, STATUS, STEP)
+        first, second, end = await lines(client, name)
+        assert first["in"] == {
+            "kind": "jobStatus",
+            "jobId": "x-0",
+            "status": "xxxxxxx",
+            "message": first["in"]["message"],
+        }
+        assert first["out"] == {**first["in"], "kind": "status"}
+        assert second["in"] == {"kind": "agentDialogue", "jobId": "x-0", "order": 1}
+        assert second["out"]["kind"] == "step"
+        assert {first["direction"], first["cohort"], first["mapping"]} == {
+            "to_client",
+            "modern",
+            "old-to-new",
+        }
+        assert end == {"end": {"reason": "count", "messages": 2, "skipped": 0}}
+
+
+async def test_invariant_7_nothing_that_was_written_leaves_in_a_recording() -> None:
+    async with relayed(None, MODERN) as pair, admin(pair.segue) as client:
+        name = await start(client, direction="to_client", count=1, keep=["kind", "message"])
+        await exchange(pair, STATUS)
+        async with client.get(f"/recordings/{name}") as response:
+            text = await response.text()
+        assert "Anna" not in text
+        for part in SECRET.split("."):
+            assert part not in text
+
+
+async def test_invariant_1_messages_are_the_same_before_during_and_after_a_recording() -> None:
+    async with relayed(None, MODERN) as pair, admin(pair.segue) as client:
+        before = await exchange(pair, STATUS, b"no JSON", STEP)
+        name = await start(client)
+        during = await exchange(pair, STATUS, b"no JSON", STEP)
+        chat = b'{"kind": "chat", "content": "hello"}'
+        await pair.client.send(TEXT, chat[:9], fin=False)
+        await pair.client.send(0, chat[9:])
+        assert (await pair.server.receive()).payload == chat[:9]
+        assert (await pair.server.receive()).payload == chat[9:]
+        async with client.delete(f"/recordings/{name}") as response:
+            assert response.status == 204
+        after = await exchange(pair, STATUS, b"no JSON", STEP)
+        assert before == during == after
+        *found, end = await lines(client, name)
+        assert [line.get("skipped") for line in found] == [None, "not a JSON object", None, None]
+        assert found[-1]["direction"] == "to_server"
+        # Nothing is bound that way: an author starts from what passes.
+        assert found[-1]["in"] == found[-1]["out"] == {"kind": "chat", "content": "xxxxx"}
+        assert end["end"]["reason"] == "stopped"
+        labels = {"mapping": "old-to-new", "direction": "to_client"}
+        assert await pair.segue.metric("segue_messages_total", outcome="mapped", **labels) == 6
+        assert await pair.segue.metric("segue_messages_total", outcome="passed", **labels) == 3
+
+
+async def test_open_socket_has_the_programs_themselves_before_and_after_a_recording() -> None:
+    async with relayed(None, MODERN) as pair, admin(pair.segue) as client:
+        (relay,) = cast(list[Relay], list(pair.segue.server._connections._open))
+        before = relay.server.walker.treatment
+        assert type(before.rewriter) is Program
+        name = await start(client)
+        assert relay.server.walker.treatment is not before
+        async with client.delete(f"/recordings/{name}"):
+            assert relay.server.walker.treatment is before
+
+
+async def test_sockets_that_open_later_are_recorded_too() -> None:
+    async with origin() as upstream, segue(upstream.url) as running, admin(running) as client:
+        name = await start(client, direction="to_client", cohort="modern", count=1)
+        pairs = [
+            await open_pair(running, upstream, fields=[b"X-Client-Version: " + version])
+            for version in (b"1", b"2")
+        ]
+        for pair in pairs:
+            await exchange(pair, STATUS)
+        found, _ = await lines(client, name)
+        assert found["cohort"] == "modern"
+        for pair in pairs:
+            await pair.client.peer.close()
+            await pair.server.peer.close()
+
+
+async def test_raw_recording_needs_the_setting() -> None:
+    async with segue("http://127.0.0.1:9") as running, admin(running) as client:
+        async with client.post("/recordings", json={"raw": True}) as response:
+            assert response.status == 403
+            assert "allow_raw_recordings" in (await response.json())["detail"]
+
+
+async def test_raw_recording_shows_messages_as_they_are() -> None:
+    env = {"SEGUE_ADMIN__ALLOW_RAW_RECORDINGS": "true"}
+    async with relayed(env, MODERN) as pair, admin(pair.segue) as client:
+        name = await start(client, raw=True, count=1)
+        (mapped,) = await exchange(pair, STATUS)
+        found, _ = await lines(client, name)
+        assert found["in"] == json.loads(STATUS)
+        assert found["out"] == json.loads(mapped)
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        {"count": 0},
+        {"count": 1001},
+        {"seconds": 0},
+        {"seconds": 301},
+        {"direction": "sideways"},
+        {"mapping": "old-to-nwe"},
+        {"cohort": "moderm"},
+        {"what": 1},
+        {"keep": ["k"] * 101},
+        [],
+    ],
+)
+async def test_invariant_8_order_beyond_the_bounds_is_refused(order: object) -> None:
+    async with segue("http://127.0.0.1:9") as running, admin(running) as client:
+        async with client.post("/recordings", json=order) as response:
+            assert response.status == 400
+            assert response.content_type == "application/problem+json"
+
+
+async def test_second_recording_is_refused_while_there_is_one() -> None:
+    async with segue("http://127.0.0.1:9") as running, admin(running) as client:
+        await start(client)
+        async with client.post("/recordings", json={}) as response:
+            assert response.status == 409
+
+
+async def test_nobody_finds_a_recording_without_its_name() -> None:
+    async with segue("http://127.0.0.1:9") as running, admin(running) as client:
+        await start(client)
+        for method in ("GET", "DELETE"):
+            async with client.request(method, "/recordings/guess") as response:
+                assert response.status == 404
+
+
+async def test_form_of_a_web_page_is_refused() -> None:
+    async with segue("http://127.0.0.1:9") as running, admin(running) as client:
+        async with client.post("/recordings", data="{}") as response:
+            assert response.status == 415
+
+
+async def test_reader_that_goes_away_ends_the_recording() -> None:
+    async with relayed(None, MODERN) as pair, admin(pair.segue) as client:
+        name = await start(client)
+        response = await client.get(f"/recordings/{name}")
+        response.close()
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                async with client.post("/recordings", json={"count": 1}) as again:
+                    if again.status == 201:
+                        break
+                await asyncio.sleep(0.05)
+
+
+ROUTED = """\
+upstream: {url: "http://127.0.0.1:1"}
+versions: {default: "2"}
+cohorts:
+  - name: modern
+    versions: ">=2"
+    http: [{path: /api/jobs/, to_client: [jobs]}]
+"""
+
+JOBS = """\
+name: jobs
+description: What a job looks like for the new clients.
+channel: http
+direction: to_client
+rules:
+  - name: prompt
+    match: {field: initial_prompt, exists: true}
+    do: [{rename: {initial_prompt: prompt}}]
+    examples: [{in: {initial_prompt: a}, out: {prompt: a}}]
+"""
+
+
+async def test_bodies_of_a_mapped_route_are_recorded_and_no_others(tmp_path: Path) -> None:
+    (tmp_path / "mappings").mkdir()
+    (tmp_path / "mappings/jobs.yaml").write_text(JOBS)
+    config = tmp_path / "config.yaml"
+    config.write_text(ROUTED)
+    body = b'[{"initial_prompt": "Anna"}, {"id": 7}]'
+    response = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        % len(body)
+    ) + body
+    async with raw_server(answering(response)) as server:
+        async with segue(server.url, config=config) as running, admin(running) as client:
+            name = await start(client, mapping="jobs", count=1)
+            async with aiohttp.ClientSession(running.url) as user:
+                for path in ("/api/other/", "/api/jobs/"):
+                    async with user.get(path) as answer:
+                        assert answer.status == 200
+            found, end = await lines(client, name)
+    assert found["in"] == [{"initial_prompt": "Xxxx"}, {"id": 1}]
+    assert found["out"] == [{"prompt": "Xxxx"}, {"id": 1}]
+    assert (found["cohort"], found["mapping"]) == ("modern", "jobs")
+    assert end["end"]["messages"] == 1
+
+
+SPLIT = """\
+name: parts
+description: One message becomes several, or none; a status must be known.
+channel: websocket
+direction: to_client
+rules:
+  - name: silent
+    match: {field: kind, equals: silent}
+    do: [{drop: true}]
+    examples: [{in: {kind: silent}, out: null}]
+  - name: taken
+    match: {field: kind, equals: taken}
+    do: [{rename: {a: b}}]
+    examples: [{in: {kind: taken, a: 1}, out: {kind: taken, b: 1}}]
+"""
+
+
+def program() -> Program:
+    bindings = {"all": CohortBinding(to_client=("parts",))}
+    found = build([parse(SPLIT, "parts.yaml")], bindings).for_cohort("all").to_client
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (b'{"kind": "silent"}', {"in": {"kind": "silent"}, "out": None}),
+        (b'{"kind": "taken", "a": "q"}', {"out": {"kind": "taken", "b": "x"}}),
+        (b'{"kind": "taken", "a": 1, "b": 2}', {"failed": "taken"}),
+        (b'{"kind":\n"other"}', {"in": {"kind": "other"}, "out": {"kind": "other"}}),
+    ],
+)
+def test_line_is_an_example_that_holds(message: bytes, expected: dict[str, object]) -> None:
+    recorded = Recorded(Direction.TO_CLIENT, "modern", program(), message, None, None)
+    line = line_of(recorded, Order())
+    assert line.count(b"\n") == 1
+    found = json.loads(line)
+    assert {key: found.get(key, "missing") for key in expected} == expected
+    assert ("out" in found) is ("failed" not in found)
+
+
+def test_raw_line_has_every_message_that_was_sent() -> None:
+    for made, out in (((), "null"), ((b'{"a":1}', b'{"b":2}'), '[{"a":1}, {"b":2}]')):
+        recorded = Recorded(Direction.TO_CLIENT, "none", None, b'{"c":3}', made, None)
+        line = line_of(recorded, Order(raw=True)).decode()
+        assert f'"in": {{"c":3}}, "out": {out}' in line
+
+
+def test_shipped_configuration_allows_no_raw_recording() -> None:
+    assert "allow_raw" not in CONFIG.read_text(encoding="utf-8")

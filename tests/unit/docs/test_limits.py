@@ -1,0 +1,81 @@
+"""What the documents of operation say of the settings is what the settings are."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from pydantic import BaseModel
+
+from proxy import errors
+from proxy.configuration.sections import Config, Limits, Timeouts
+from proxy.configuration.sessions import Sessions, Store
+from proxy.configuration.units import duration, size
+from proxy.configuration.upstream import Ejection, HealthCheck, Upstream
+from tests.support.checkout import ROOT
+
+DOCS = ROOT / "docs"
+
+
+def rows(name: str) -> list[list[str]]:
+    """The cells of all table rows of a document, heads and rules left out."""
+    lines = (DOCS / name).read_text(encoding="utf-8").splitlines()
+    tables = [line.strip("|").split("|") for line in lines if line.startswith("| `")]
+    return [[cell.strip() for cell in cells] for cells in tables]
+
+
+def settings() -> dict[str, float | None]:
+    """Every setting that is a limit, with its default; None where it is off."""
+    sections: dict[str, type[BaseModel]] = {
+        "limits": Limits,
+        "timeouts": Timeouts,
+        "sessions": Sessions,
+        "store": Store,
+        "upstream": Upstream,
+        "upstream.ejection": Ejection,
+        "upstream.health": HealthCheck,
+    }
+    return {
+        f"{section}.{key}": None if field.default is None else float(field.default)
+        for section, model in sections.items()
+        for key, field in model.model_fields.items()
+        if type(field.default) in (int, float) or (section == "limits" and field.default is None)
+    }
+
+
+def documented() -> dict[str, list[str]]:
+    return {cells[0].strip("`"): cells[1:] for cells in rows("limits.md")}
+
+
+def test_every_limit_is_documented_and_nothing_else() -> None:
+    assert documented().keys() == settings().keys()
+
+
+@pytest.mark.parametrize(("key", "default"), settings().items())
+def test_documented_default_is_the_one_that_applies(key: str, default: float | None) -> None:
+    written = documented()[key][0]
+    if default is None:
+        assert written == "off"
+        return
+    read = duration if written.endswith(" s") else size
+    assert read(written) == default
+
+
+def test_every_limit_says_what_happens() -> None:
+    assert [key for key, cells in documented().items() if not all(cells[1:3])] == []
+
+
+def test_errors_that_limits_name_are_labels() -> None:
+    labels = {each.label for each in vars(errors).values() if hasattr(each, "label")}
+    cells = [cell for row in documented().values() for cell in re.findall(r"`([a-z_]+)`", row[-1])]
+    assert {cell for cell in cells if not cell.startswith("segue_")} - {
+        "stopped",
+        "fault",
+    } <= labels
+
+
+def test_every_section_of_the_settings_says_when_a_change_applies() -> None:
+    told = {
+        name for cells in rows("operations.md") for name in re.findall(r"`(\w+)[.\w]*`", cells[0])
+    }
+    assert set(Config.model_fields) <= told

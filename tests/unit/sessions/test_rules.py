@@ -1,0 +1,436 @@
+"""The rules of sessions, and a machine that plays server, client and crashing proxies with them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from proxy.sessions import rules as renewal
+from proxy.sessions.record import MAX_SPENT, HandleKind, Record
+from proxy.sessions.rules import Presenting, Rules, Standing, Tokens, Verdict
+from proxy.tokens.jwt import Validity
+
+NOW = 1_700_000_000.0
+HOUR = 3600.0
+DAY = 24 * HOUR
+RULES = Rules(refresh_before=300, lifetime=7 * DAY, idle=DAY, replay_window=30)
+
+
+def digest_of(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+def issued(name: str, now: float, access: float = HOUR, refresh: float = DAY) -> Tokens:
+    return Tokens(
+        f"a{name}".encode(), f"r{name}".encode(), Validity(now, now + access), now + refresh
+    )
+
+
+def session(access: float = HOUR, refresh: float = DAY, cookie: bytes | None = None) -> Record:
+    """Opened at `NOW`, with the tokens a1 and r1."""
+    handles = (digest_of("a1"), digest_of("r1"))
+    tokens = issued("1", NOW, access, refresh)
+    return renewal.opened("0" * 32, "ada", tokens, handles, cookie, NOW, RULES)
+
+
+def renewed(record: Record, name: str, now: float) -> Record:
+    """The record with the tokens a<name> and r<name> of the next generation."""
+    spent = digest_of(record.refresh.decode())
+    return renewal.renewed(record, issued(name, now), spent, now)
+
+
+def delivered(record: Record, name: str, now: float) -> Record:
+    return renewal.delivered(record, digest_of(f"a{name}"), digest_of(f"r{name}"), now, RULES)
+
+
+def standing(record: Record, token: str, now: float) -> Standing | None:
+    handle = renewal.handle_of(record, (digest_of(token),))
+    return None if handle is None else renewal.standing(handle, now, RULES)
+
+
+# Times.
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "before"), [(HOUR, 300), (1500, 300), (600, 120), (2, 0.4), (DAY, 300)]
+)
+def test_a_token_is_renewed_before_its_end_but_never_in_its_first_four_fifths(
+    lifetime: float, before: float
+) -> None:
+    due = renewal.due(session(access=lifetime), RULES)
+    assert due == pytest.approx(NOW + lifetime - before)
+
+
+def test_a_token_whose_times_make_no_sense_is_only_renewed_when_it_is_refused() -> None:
+    assert renewal.due(session(access=-7200), RULES) == float("inf")
+    assert renewal.may_force(session(access=-7200), NOW)
+    again = renewal.renewed(session(), issued("2", NOW, access=-7200), None, NOW)
+    assert not renewal.may_force(again, NOW + 59)
+    assert renewal.may_force(again, NOW + 60)
+
+
+def test_a_session_with_an_open_socket_is_renewed_in_the_last_fifth_of_its_refresh_token() -> None:
+    assert renewal.socket_due(session(refresh=DAY)) == NOW + 0.8 * DAY
+    later = renewed(session(), "2", NOW + HOUR)
+    assert renewal.socket_due(later) == NOW + HOUR + 0.8 * DAY
+
+
+def test_a_session_ends_by_its_age_and_by_its_idleness() -> None:
+    record = session()
+    assert renewal.over(record, RULES) == NOW + DAY
+    assert renewal.over(replace(record, used=NOW + 6.5 * DAY), RULES) == NOW + 7 * DAY
+
+
+def test_a_refused_token_is_worth_a_refresh_unless_it_was_renewed_a_moment_ago() -> None:
+    record = session()
+    assert renewal.may_force(record, NOW)
+    record = renewed(record, "2", NOW + 10)
+    assert not renewal.may_force(record, NOW + 10)
+    assert not renewal.may_force(record, NOW + 69)
+    assert renewal.may_force(record, NOW + 70)
+    # Written by a replica whose clock is ahead of this one.
+    assert renewal.may_force(record, NOW + 9)
+
+
+# Handles.
+
+
+def test_an_undelivered_token_is_no_handle_and_the_first_one_stays_good() -> None:
+    record = session()
+    for generation in range(2, 30):
+        record = renewed(record, str(generation), NOW + generation * HOUR)
+    assert standing(record, "a1", NOW + 6.9 * DAY) is Standing.GOOD
+    assert standing(record, "a29", NOW + 30 * HOUR) is None
+
+
+def test_a_newer_delivery_changes_nothing_until_the_client_presents_it() -> None:
+    record = delivered(renewed(session(), "2", NOW + 10), "2", NOW + 10)
+    assert standing(record, "a1", NOW + 20) is Standing.GOOD
+    assert standing(record, "r1", NOW + 20) is Standing.GOOD
+    assert renewal.presented(record, 1, NOW + 20) is record
+
+    record = renewal.presented(record, 2, NOW + 20)
+    assert standing(record, "a1", NOW + 20) is Standing.SUPERSEDED
+    assert standing(record, "r1", NOW + 49.9) is Standing.GOOD
+    assert standing(record, "r1", NOW + 50) is Standing.SUPERSEDED
+    assert standing(record, "a2", NOW + 6 * DAY) is Standing.GOOD
+    # The window runs from the first time.
+    assert renewal.presented(record, 2, NOW + 40) is record
+
+
+def test_a_superseded_access_token_is_remembered_to_its_own_end_and_no_longer() -> None:
+    record = delivered(renewed(session(), "2", NOW + 10), "2", NOW + 10)
+    record = renewal.presented(record, 2, NOW + 20)
+    handle = renewal.handle_of(record, (digest_of("a1"),))
+    assert handle is not None
+    assert handle.expires == NOW + 10 + HOUR
+
+
+def test_a_refresh_token_is_dead_at_its_own_end() -> None:
+    record = session()
+    assert standing(record, "r1", NOW + DAY - 1) is Standing.GOOD
+    assert standing(record, "r1", NOW + DAY) is Standing.DEAD
+
+
+def test_what_is_delivered_twice_is_one_delivery() -> None:
+    record = session()
+    assert delivered(record, "1", NOW + 5) is record
+    # A server that does not rotate: a new access token with the old refresh token.
+    kept = renewal.renewed(record, issued("2", NOW + 5), None, NOW + 5)
+    kept = renewal.delivered(kept, digest_of("a2"), digest_of("r1"), NOW + 5, RULES)
+    orders = {handle.digest: handle.order for handle in kept.handles}
+    assert orders == {digest_of("a1"): 1, digest_of("a2"): 2, digest_of("r1"): 2}
+    assert kept.spent == ()
+
+
+def test_the_handles_of_a_session_are_bounded_and_its_cookie_stays() -> None:
+    record = session(cookie=digest_of("c"))
+    for number in range(2, 100):
+        record = delivered(renewed(record, str(number), NOW + number), str(number), NOW + number)
+        assert len(record.handles) <= renewal.MAX_KEPT
+    assert standing(record, "c", NOW + 6 * DAY) is Standing.GOOD
+    assert standing(record, "a99", NOW + 100) is Standing.GOOD
+    assert standing(record, "a1", NOW + 100) is None
+    record = renewal.presented(record, 99, NOW + 100)
+    assert standing(record, "c", NOW + 6 * DAY) is Standing.GOOD
+    assert len(record.spent) == MAX_SPENT
+
+
+# Presenting.
+
+
+def test_a_token_is_presented_once_more_where_its_fate_is_unknown_and_never_when_known() -> None:
+    record = session()
+    first = (digest_of("r1"),)
+    assert renewal.presenting(record, first) is Presenting.FIRST
+    record = renewal.attempted(record, first[0], 1, NOW)
+    assert renewal.presenting(record, first) is Presenting.AGAIN
+    assert renewal.presenting(record, (digest_of("r2"),)) is Presenting.FIRST
+    assert renewal.presenting(renewal.unpresented(record), first) is Presenting.FIRST
+    record = renewal.attempted(record, first[0], 2, NOW)
+    assert renewal.presenting(record, first) is Presenting.NEVER
+    record = renewed(record, "2", NOW)
+    assert record.attempt is None
+    # By any of its keyed hashes: keys may have been rotated since.
+    assert renewal.presenting(record, (digest_of("other key"), *first)) is Presenting.NEVER
+
+
+@pytest.mark.parametrize(
+    ("status", "token_error", "readable", "verdict"),
+    [
+        (200, False, True, Verdict.RENEWED),
+        (201, False, True, Verdict.RENEWED),
+        (200, False, False, Verdict.UNKNOWN),
+        (0, False, False, Verdict.UNKNOWN),
+        (401, False, False, Verdict.REFUSED),
+        (401, True, False, Verdict.REFUSED),
+        (400, True, False, Verdict.REFUSED),
+        (400, False, False, Verdict.UNAVAILABLE),
+        *((status, True, True, Verdict.UNAVAILABLE) for status in (403, 404, 429, 500, 503)),
+        (302, False, False, Verdict.UNAVAILABLE),
+    ],
+)
+def test_only_a_401_or_a_token_error_ends_a_session(
+    status: int, token_error: bool, readable: bool, verdict: Verdict
+) -> None:
+    assert renewal.judge(status, token_error=token_error, readable=readable) is verdict
+
+
+# Ends.
+
+
+def test_a_logout_is_known_to_the_tokens_own_end_and_holds_no_token() -> None:
+    record = delivered(renewed(session(), "2", NOW + 10), "2", NOW + 10)
+    gone = renewal.logged_out(renewal.presented(record, 2, NOW + 20), NOW + 30)
+    assert (gone.access, gone.refresh, gone.ended) == (b"", b"", NOW + 30)
+    assert gone.purge_after == NOW + 10 + DAY
+    assert {handle.digest for handle in gone.handles} == {
+        digest_of(token) for token in ("a1", "r1", "a2", "r2")
+    }
+    assert all(handle.expires == gone.purge_after for handle in gone.handles)
+    assert renewal.logged_out(gone, NOW + 40).ended == NOW + 30
+
+
+def test_a_refusal_forgets_the_access_tokens_and_remembers_the_refresh_tokens() -> None:
+    gone = renewal.refused(session(cookie=digest_of("c")), NOW + 30)
+    assert [handle.kind for handle in gone.handles] == [HandleKind.REFRESH]
+    assert (gone.access, gone.refresh, gone.ended) == (b"", b"", NOW + 30)
+
+
+def test_what_somebody_ended_is_told_from_what_the_server_refuses() -> None:
+    record = session()
+    assert renewal.is_logged_out(renewal.logged_out(record, NOW))
+    assert not renewal.is_logged_out(renewal.refused(record, NOW))
+    assert not renewal.is_logged_out(record)
+
+
+def test_the_end_is_newer_than_any_tokens_and_a_higher_generation_than_a_lower() -> None:
+    record = session()
+    newer = renewed(record, "2", NOW)
+    gone = renewal.logged_out(record, NOW)
+    assert renewal.succeeds(newer, record)
+    assert not renewal.succeeds(record, newer)
+    assert not renewal.succeeds(record, record)
+    assert renewal.succeeds(gone, newer)
+    assert not renewal.succeeds(newer, gone)
+
+
+@given(st.floats(0.1, 30 * DAY), st.floats(0.1, 90 * DAY), st.floats(1, 10 * DAY))
+def test_renewal_always_falls_within_a_tokens_life(
+    access: float, refresh: float, before: float
+) -> None:
+    record = session(access=access, refresh=refresh)
+    rules = replace(RULES, refresh_before=before)
+    assert NOW + 0.79 * access <= renewal.due(record, rules) < record.access_expires
+    assert NOW < renewal.socket_due(record) < record.refresh_expires
+
+
+class Sessions(RuleBasedStateMachine):
+    """One session between a rotating server, a client, and proxies that crash in the middle.
+
+    The server takes each refresh token once. Proxies see the stored record only, and may die
+    before they present a token, before the answer comes, or before they have written it down.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = NOW
+        self.record = session()
+        self.issued = 1
+        self.taken: set[str] = set()
+        self.tries: dict[str, int] = {}
+        self.known_fate: set[str] = set()
+        self.lost = False
+        self.held: list[tuple[str, str]] = [("a1", "r1")]
+        self.newest_used = 0
+
+    @initialize()
+    def login(self) -> None:
+        self.now += 1
+
+    @rule(seconds=st.floats(0.1, 40))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(
+        crash=st.sampled_from(["before", "in between", "after", "never"]),
+        status=st.sampled_from([200, 200, 200, 429, 500]),
+    )
+    def refresh(self, crash: str, status: int) -> None:
+        record = self.record
+        if record.ended is not None:
+            return
+        token = record.refresh.decode()
+        assert token not in self.known_fate
+        may = renewal.presenting(record, (digest_of(token),))
+        if may is Presenting.NEVER:
+            assert record.attempt is not None
+            assert record.attempt.tries == 2
+            self.record = renewal.refused(record, self.now)
+            return
+        tries = 1 if may is Presenting.FIRST else 2
+        record = renewal.attempted(record, digest_of(token), tries, self.now)
+        self.record = record
+        if crash == "before":
+            return
+        self.tries[token] = self.tries.get(token, 0) + 1
+        if status == 200 and token in self.taken:
+            status = 401
+        if status == 200:
+            self.taken.add(token)
+            self.issued += 1
+        if crash == "in between":
+            self.lost |= status == 200
+            return
+        name = str(self.issued)
+        verdict = renewal.judge(status, token_error=status == 401, readable=status == 200)
+        if crash == "after":
+            self.lost |= verdict is Verdict.RENEWED
+            return
+        if verdict is Verdict.RENEWED:
+            self.known_fate.add(token)
+            self.record = renewed(record, name, self.now)
+        elif verdict is Verdict.REFUSED:
+            assert self.lost, "a session ended although the server had lost nothing"
+            self.known_fate.add(token)
+            self.record = renewal.refused(record, self.now)
+        else:
+            assert verdict is Verdict.UNAVAILABLE
+            self.tries[token] = 0
+            self.record = renewal.unpresented(record)
+
+    @precondition(lambda self: self.record.ended is None)
+    @rule()
+    def deliver(self) -> None:
+        access, refresh = self.record.access.decode(), self.record.refresh.decode()
+        self.record = renewal.delivered(
+            self.record, digest_of(access), digest_of(refresh), self.now, RULES
+        )
+        if (access, refresh) not in self.held:
+            self.held.append((access, refresh))
+
+    @precondition(lambda self: self.record.ended is None)
+    @rule(data=st.data(), refresh=st.booleans())
+    def present(self, data: st.DataObject, refresh: bool) -> None:
+        at = data.draw(st.integers(0, len(self.held) - 1))
+        handle = renewal.handle_of(self.record, (digest_of(self.held[at][refresh]),))
+        worth = None if handle is None else renewal.standing(handle, self.now, RULES)
+        if handle is not None and worth is Standing.GOOD:
+            self.record = renewal.presented(self.record, handle.order, self.now)
+            self.newest_used = max(self.newest_used, at)
+        if at == len(self.held) - 1:
+            assert worth is Standing.GOOD or self.now >= self.record.refresh_expires
+
+    @rule()
+    def log_out(self) -> None:
+        self.record = renewal.logged_out(self.record, self.now)
+
+    @invariant()
+    def no_token_is_presented_more_than_once_and_once_more(self) -> None:
+        assert all(tries <= 2 for tries in self.tries.values())
+
+    @invariant()
+    def an_open_session_holds_the_newest_pair_and_never_a_spent_token(self) -> None:
+        if self.record.ended is None:
+            current = self.record.refresh.decode()
+            assert digest_of(current) not in self.record.spent
+            assert self.record.access.decode()[1:] == current[1:]
+
+    @invariant()
+    def older_access_tokens_lead_nowhere_once_a_newer_one_was_used(self) -> None:
+        for access, _ in self.held[: self.newest_used]:
+            handle = renewal.handle_of(self.record, (digest_of(access),))
+            if handle is not None and self.record.ended is None:
+                assert renewal.standing(handle, self.now, RULES) is not Standing.GOOD
+
+    @invariant()
+    def what_is_kept_is_bounded(self) -> None:
+        assert len(self.record.handles) <= renewal.MAX_KEPT
+        assert len(self.record.spent) <= MAX_SPENT
+
+
+TestSessions = Sessions.TestCase
+
+
+# Two records of one session.
+
+
+def test_records_of_one_session_are_merged_with_the_handles_and_the_spent_tokens_of_both() -> None:
+    stored = replace(renewed(session(), "2", NOW + 10), revision=7)
+    ours = delivered(stored, "2", NOW + 20)
+    theirs = renewal.presented(delivered(stored, "3", NOW + 20), 2, NOW + 21)
+    both = renewal.merged(ours, replace(theirs, revision=8))
+    assert both.revision == 8
+    assert {handle.digest for handle in both.handles} == {
+        digest_of(token) for token in ("a1", "r1", "a2", "r2", "a3", "r3")
+    }
+    # What one of them knows to be superseded is.
+    for token in ("a1", "r1"):
+        (handle,) = (each for each in both.handles if each.digest == digest_of(token))
+        assert handle.superseded == NOW + 21
+    assert both.spent == stored.spent
+    newer = renewed(theirs, "4", NOW + 30)
+    assert renewal.merged(ours, newer).access == newer.access
+    assert renewal.merged(newer, ours).access == newer.access
+    assert set(renewal.merged(newer, ours).spent) == set(newer.spent) | set(ours.spent)
+
+
+def test_merging_what_says_the_same_changes_nothing() -> None:
+    record = delivered(renewed(session(cookie=digest_of("c")), "2", NOW + 10), "2", NOW + 10)
+    assert renewal.merged(record, replace(record, revision=5)) == replace(record, revision=5)
+
+
+def test_a_refresh_token_that_was_delivered_again_stays_the_newer_delivery() -> None:
+    record = session()
+    kept = replace(renewed(record, "2", NOW + 10), refresh=record.refresh)
+    again = renewal.delivered(kept, digest_of("a2"), digest_of("r1"), NOW + 10, RULES)
+    for both in (renewal.merged(again, record), renewal.merged(record, again)):
+        (handle,) = (each for each in both.handles if each.digest == digest_of("r1"))
+        assert handle.order == 2
+
+
+@pytest.mark.parametrize("end", [renewal.logged_out, renewal.refused])
+def test_an_end_is_one_for_what_somebody_else_has_delivered_meanwhile(
+    end: Callable[[Record, float], Record],
+) -> None:
+    record = session()
+    gone = end(record, NOW + 5)
+    elsewhere = delivered(renewed(record, "2", NOW + 3), "2", NOW + 3)
+    for both in (renewal.merged(gone, elsewhere), renewal.merged(elsewhere, gone)):
+        assert both.ended == NOW + 5
+        assert both.access == b""
+        kinds = {"r2": True, "a2": end is renewal.logged_out}
+        for token, there in kinds.items():
+            assert any(each.digest == digest_of(token) for each in both.handles) is there

@@ -1,0 +1,112 @@
+"""Whose fault it is: the status, close code and label that follow from each error."""
+
+from __future__ import annotations
+
+import inspect
+from http import HTTPStatus
+
+import pytest
+
+from proxy import errors
+from proxy.errors import (
+    ClientError,
+    ConfigError,
+    MappingFailure,
+    Problem,
+    SegueError,
+    Unavailable,
+    UpstreamError,
+)
+from proxy.types import OnError
+from proxy.websocket.frames import is_valid_close_code
+
+KINDS: list[type[SegueError]] = [
+    kind
+    for _, kind in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(kind, SegueError) and kind is not SegueError
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "close_code", "label", "base"),
+    [
+        ("ClientError", 400, 1002, "bad_request", SegueError),
+        ("HeadersTooLarge", 431, 1002, "headers_too_large", ClientError),
+        ("RequestTimeout", 408, 1002, "request_timeout", ClientError),
+        ("MethodNotAllowed", 405, 1002, "method_not_allowed", ClientError),
+        ("UnsupportedVersion", 505, 1002, "http_version", ClientError),
+        ("ClientGone", 499, 1001, "client_gone", ClientError),
+        ("UpstreamError", 502, 1014, "upstream_broken", SegueError),
+        ("UpstreamUnreachable", 502, 1014, "upstream_unreachable", UpstreamError),
+        ("UpstreamTimeout", 504, 1014, "upstream_timeout", UpstreamError),
+        ("Unavailable", 503, 1012, "unavailable", SegueError),
+        ("StoreAway", 503, 1012, "store_away", Unavailable),
+        ("SessionUnavailable", 503, 1012, "session_unavailable", Unavailable),
+        ("SessionEnded", 401, 1008, "session_ended", ClientError),
+        ("OriginRefused", 403, 1008, "origin_refused", ClientError),
+        ("StoreFull", 503, 1012, "store_full", Unavailable),
+        ("MappingFailure", 502, 1011, "mapping_failed", SegueError),
+        ("ConfigError", 500, 1011, "config", SegueError),
+    ],
+)
+def test_each_error_says_whose_fault_it_is(
+    name: str, status: int, close_code: int, label: str, base: type[SegueError]
+) -> None:
+    kind: type[SegueError] = getattr(errors, name)
+    assert (kind.status, kind.close_code, kind.label) == (status, close_code, label)
+    assert issubclass(kind, base)
+    assert kind in KINDS
+
+
+def test_no_two_errors_share_a_label() -> None:
+    every: list[type[SegueError]] = [SegueError, *KINDS]
+    labels = [kind.label for kind in every]
+    assert len(set(labels)) == len(labels)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_an_error_says_can_be_sent(kind: type[SegueError]) -> None:
+    assert is_valid_close_code(kind.close_code)
+    assert kind.title
+    # 499 is the one status without a registration: nobody is there to read it.
+    assert kind.status == 499 or kind.status in set(HTTPStatus)
+
+
+def test_an_error_carries_its_detail_and_may_have_none() -> None:
+    assert SegueError().detail == ""
+    assert UpstreamError("the server sent half a head").detail == "the server sent half a head"
+    assert str(UpstreamError("half a head")) == "half a head"
+
+
+def test_a_mapping_failure_names_mapping_and_rule() -> None:
+    failure = MappingFailure("legacy", "status", "no field jobId", OnError.DROP)
+    assert (failure.mapping, failure.rule, failure.on_error) == ("legacy", "status", OnError.DROP)
+    assert failure.detail == "no field jobId"
+
+
+@pytest.mark.parametrize(
+    ("problem", "text"),
+    [
+        (
+            Problem("config.yaml", 3, 7, "listen.port", "not a port"),
+            "config.yaml:3:7: listen.port: not a port",
+        ),
+        (Problem("config.yaml", 1, 1, "", "is empty"), "config.yaml:1:1: is empty"),
+        (
+            Problem("SEGUE_LISTEN__PORT", 0, 0, "listen.port", "not a port"),
+            "SEGUE_LISTEN__PORT: listen.port: not a port",
+        ),
+        (Problem("--config", 0, 0, "", "no such file"), "--config: no such file"),
+    ],
+)
+def test_a_problem_says_where_it_is_as_precisely_as_is_known(problem: Problem, text: str) -> None:
+    assert str(problem) == text
+
+
+def test_a_config_error_lists_every_problem_once_in_file_order() -> None:
+    late = Problem("a.yaml", 12, 1, "x", "late")
+    early = Problem("a.yaml", 2, 5, "y", "early")
+    other = Problem("b.yaml", 1, 1, "z", "other")
+    error = ConfigError(iter([other, late, early, late]))
+    assert error.problems == (early, late, other)
+    assert str(error) == error.detail == f"{early}\n{late}\n{other}"
