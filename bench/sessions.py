@@ -27,7 +27,7 @@ from yarl import URL
 
 from proxy.control.loading import load
 from proxy.downstream.request import Request
-from proxy.gateway.sessions import Door
+from proxy.gateway.sessions import SessionFilter
 from proxy.http.headers import Fields
 from proxy.observability.metrics import Metrics
 from proxy.relay.exchange import Exchange
@@ -87,7 +87,9 @@ async def never() -> Connection:
     raise RuntimeError("a valid token was presented to the server")
 
 
-async def cost(door: Door, snapshot: Snapshot, asked: Request, answered: Exchange) -> float:
+async def cost(
+    session_filter: SessionFilter, snapshot: Snapshot, asked: Request, answered: Exchange
+) -> float:
     """Microseconds of one request's step, the best of some rounds."""
 
     async def send(fields: Fields, watched: Collection[int] = ()) -> Exchange:  # noqa: ARG001
@@ -98,12 +100,12 @@ async def cost(door: Door, snapshot: Snapshot, asked: Request, answered: Exchang
     for _ in range(_ROUNDS):
         begun = time.process_time()
         for _ in range(_REQUESTS):
-            guest = await door.enter(snapshot, asked, asked.target, upgrade=False)
+            guest = await session_filter.enter(snapshot, asked, asked.target, upgrade=False)
             if guest is None:
                 await send(fields)
             else:
-                door.sessions.note(guest, _NONE)
-                await door.exchange(guest, asked, snapshot, fields, send)
+                session_filter.sessions.note(guest, _NONE)
+                await session_filter.exchange(guest, asked, snapshot, fields, send)
         best = min(best, (time.process_time() - begun) / _REQUESTS)
     return best * 1e6
 
@@ -123,9 +125,9 @@ async def measure() -> None:
             await sessions.routes.capture(issued)
             answered = object.__new__(Exchange)
             answered.held = None
-            door = Door(sessions)
-            without = await cost(door, snapshot, request(None, loop), answered)
-            known = await cost(door, snapshot, request(issued.access, loop), answered)
+            session_filter = SessionFilter(sessions)
+            without = await cost(session_filter, snapshot, request(None, loop), answered)
+            known = await cost(session_filter, snapshot, request(issued.access, loop), answered)
         finally:
             await sessions.close()
     sys.stdout.write(

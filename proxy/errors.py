@@ -214,7 +214,7 @@ class MappingFailure(SegueError):
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Problem:
+class Diagnostic:
     """One thing that is wrong with a file or a setting.
 
     Attributes:
@@ -242,7 +242,7 @@ class ConfigError(SegueError):
     label = "config"
     title = "Invalid configuration"
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Diagnostic]) -> None:
         self.problems = tuple(sorted(set(problems)))
         super().__init__("\n".join(str(problem) for problem in self.problems))
 

@@ -65,7 +65,7 @@ class Rewriter(Protocol):
         """
 
 
-class Treatment(NamedTuple):
+class MessageHandling(NamedTuple):
     """What may rewrite messages, and their account.
 
     Attributes:

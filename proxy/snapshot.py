@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from proxy.configuration.reading import Config
-from proxy.configuration.sections import ReliefRoute
+from proxy.configuration.sections import CoalescingRoute
 from proxy.http.routing import Routes
 from proxy.mapping.catalog import Catalog
 from proxy.versions.selection import VersionRules
@@ -44,7 +44,7 @@ class Snapshot:
         config: the effective configuration; the names of TLS files are resolved.
         versions: chooses a client's version and cohort.
         catalog: the compiled mappings of each cohort.
-        relief: the routes on which GETs share an upstream request; None where there are none.
+        coalescing: the routes on which GETs share an upstream request; None where there are none.
         version_header: the lower-case name of the version header; empty where it is no source.
         source: where it was read.
         files: what was read, and in which state it was then.
@@ -54,7 +54,7 @@ class Snapshot:
     config: Config
     versions: VersionRules
     catalog: Catalog
-    relief: Routes[ReliefRoute] | None
+    coalescing: Routes[CoalescingRoute] | None
     version_header: bytes
     source: Source = field(repr=False)
     files: Mapping[Path, Stamp] = field(repr=False)

@@ -54,7 +54,7 @@ class Ledger:
             the direction saw them.
         requests: HTTP requests that clients began, handshakes among them.
         handshakes: those that succeeded.
-        polls, polled: requests on the route with relief: of clients, and at the server.
+        polls, polled: requests on the route with coalescing: of clients, and at the server.
         reloads: how often a reload was asked for: of a good configuration, of a broken one.
         faults: whatever went wrong otherwise, in words.
         memory: resident memory of Segue, in bytes, at equal intervals.
@@ -95,8 +95,8 @@ def imbalances(ledger: Ledger, page: Samples) -> list[str]:
             ledger.handshakes,
             _total(page, "segue_handshakes_total", result="accepted"),
         ),
-        "polls received": (ledger.polls, _total(page, "segue_relief_received_total")),
-        "polls sent": (ledger.polled, _total(page, "segue_relief_sent_total")),
+        "polls received": (ledger.polls, _total(page, "segue_coalescing_requests_total")),
+        "polls sent": (ledger.polled, _total(page, "segue_coalescing_upstream_requests_total")),
         "reloads": (
             ledger.good_reloads,
             _total(page, "segue_reloads_total", result="success"),

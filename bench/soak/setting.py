@@ -15,7 +15,7 @@ cohorts:
   - name: steady
     versions: ">=2"
     websocket: {{to_client: [down], to_server: [up]}}
-relief:
+coalescing:
   - {{name: job, path: "/api/jobs/{{}}/"}}
 """
 

@@ -21,16 +21,16 @@ Label = Annotated[str, Field(min_length=1, max_length=256)]
 _LOCAL_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
 
 
-class Order(pydantic.BaseModel):
+class AdminRequest(pydantic.BaseModel):
     """What a client asks for: nothing but what is named, within bounds."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-_Order = TypeVar("_Order", bound=Order)
+_AdminRequest = TypeVar("_AdminRequest", bound=AdminRequest)
 
 
-class BadOrder(Exception):
+class BadRequest(Exception):
     """An order that is none.
 
     Attributes:
@@ -58,33 +58,33 @@ def local(handler: Handler) -> Handler:
             return refusal(403, "this is for requests made on this machine itself")
         try:
             return await handler(request)
-        except BadOrder as bad:
+        except BadRequest as bad:
             return bad.answer
 
     return checked
 
 
-async def ordered(request: web.Request, kind: type[_Order]) -> _Order:
+async def ordered(request: web.Request, kind: type[_AdminRequest]) -> _AdminRequest:
     """Read the order that a request's body is.
 
     It must be declared as JSON: that is what no page of another origin can send unasked.
 
     Raises:
-        BadOrder: it is none.
+        BadRequest: it is none.
     """
     if request.content_type != "application/json":
-        raise BadOrder(refusal(415, "expected application/json"))
+        raise BadRequest(refusal(415, "expected application/json"))
     try:
         return kind.model_validate_json(await request.read())
     except pydantic.ValidationError as error:
         raise _bad(error, "the body") from None
 
 
-def asked(request: web.Request, kind: type[_Order]) -> _Order:
+def asked(request: web.Request, kind: type[_AdminRequest]) -> _AdminRequest:
     """Read the order that a request's query is.
 
     Raises:
-        BadOrder: it is none.
+        BadRequest: it is none.
     """
     try:
         return kind.model_validate(dict(request.query))
@@ -101,12 +101,12 @@ def refusal(status: int, detail: str) -> web.Response:
     )
 
 
-def _bad(error: pydantic.ValidationError, whole: str) -> BadOrder:
+def _bad(error: pydantic.ValidationError, whole: str) -> BadRequest:
     found = [
         f"{'.'.join(map(str, each['loc'])) or whole}: {each['msg']}"
         for each in error.errors(include_url=False, include_input=False)
     ]
-    return BadOrder(refusal(400, "; ".join(found)))
+    return BadRequest(refusal(400, "; ".join(found)))
 
 
 def _is_loopback(text: str) -> bool:

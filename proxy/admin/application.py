@@ -10,7 +10,7 @@ from aiohttp import web
 from proxy.observability.metrics import CONTENT_TYPE, Metrics
 
 
-class State(StrEnum):
+class ProcessState(StrEnum):
     """Where the process is in its life."""
 
     STARTING = "starting"
@@ -19,7 +19,7 @@ class State(StrEnum):
 
 
 def application(
-    metrics: Metrics, state: Callable[[], State], store_is_up: Callable[[], bool]
+    metrics: Metrics, state: Callable[[], ProcessState], store_is_up: Callable[[], bool]
 ) -> web.Application:
     """Return the application.
 
@@ -35,7 +35,7 @@ def application(
 
     async def readyz(_: web.Request) -> web.Response:
         now = state()
-        status = 200 if now is State.READY else 503
+        status = 200 if now is ProcessState.READY else 503
         body = {"status": now.value} | ({} if store_is_up() else {"store": "away"})
         return web.json_response(body, status=status)
 

@@ -32,7 +32,7 @@ from proxy.snapshot import Live
 from proxy.types import NONE, Channel, Direction
 
 
-class Order(access.Order):
+class RecordingRequest(access.AdminRequest):
     """What a client asks for.
 
     Attributes:
@@ -56,7 +56,7 @@ class Recordings:
     def __init__(self, recorder: Recorder, live: Live) -> None:
         self._recorder = recorder
         self._live = live
-        self._orders: dict[str, Order] = {}
+        self._orders: dict[str, RecordingRequest] = {}
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes for the admin application."""
@@ -68,7 +68,7 @@ class Recordings:
 
     async def start(self, request: web.Request) -> web.StreamResponse:
         """Start a recording."""
-        order = await ordered(request, Order)
+        order = await ordered(request, RecordingRequest)
         unknown = self._unknown(order)
         if unknown is not None:
             return refusal(400, unknown)
@@ -117,7 +117,7 @@ class Recordings:
         self._recorder.stop(recording, "stopped")
         return web.Response(status=204)
 
-    def _unknown(self, order: Order) -> str | None:
+    def _unknown(self, order: RecordingRequest) -> str | None:
         """What is wrong with the names: a recording of nothing looks as if nothing happened."""
         snapshot = self._live.current
         cohorts = [cohort.name for cohort in snapshot.config.cohorts]
@@ -130,7 +130,7 @@ class Recordings:
         return None
 
 
-def line_of(recorded: Recorded, order: Order) -> bytes:
+def line_of(recorded: Recorded, order: RecordingRequest) -> bytes:
     """Write a message as a line, without its content unless `order` says otherwise.
 
     `out` is what the mapping makes of `in` as it is shown, so that the line is an example that

@@ -13,15 +13,15 @@ from typing import Annotated, Any
 from aiohttp import web
 from pydantic import Field
 
-from proxy.admin.access import Handler, Label, Order, asked, local, ordered, refusal
+from proxy.admin.access import AdminRequest, Handler, Label, asked, local, ordered, refusal
 from proxy.errors import Unavailable
-from proxy.sessions.administration import Oversight, Seen
+from proxy.sessions.administration import Administration, ShownSession
 from proxy.sessions.store.base import MAX_BATCH
 
 _Name = Annotated[str, Field(max_length=64, pattern="^[0-9a-f]*$")]
 
 
-class Page(Order):
+class PageRequest(AdminRequest):
     """Which sessions are to be shown.
 
     Attributes:
@@ -35,8 +35,8 @@ class Page(Order):
     limit: Annotated[int, Field(ge=1, le=MAX_BATCH)] = 100
 
 
-class Ending(Order):
-    """Whose sessions are to be ended; `after` as in `Page`."""
+class Ending(AdminRequest):
+    """Whose sessions are to be ended; `after` as in `PageRequest`."""
 
     user: Label
     after: _Name = ""
@@ -45,9 +45,9 @@ class Ending(Order):
 class SessionOrders:
     """Answers the requests of the API."""
 
-    def __init__(self, oversight: Oversight | None) -> None:
-        """Construct; `oversight` is None where sessions are off."""
-        self._oversight = oversight
+    def __init__(self, administration: Administration | None) -> None:
+        """Construct; `administration` is None where sessions are off."""
+        self._administration = administration
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes for the admin application."""
@@ -59,7 +59,7 @@ class SessionOrders:
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """Show a page of the open sessions."""
-        page = asked(request, Page)
+        page = asked(request, PageRequest)
         found = await self._sessions.page(user=page.user, after=page.after, limit=page.limit)
         shown = {
             "sessions": [_shown(each) for each in found.sessions],
@@ -82,15 +82,15 @@ class SessionOrders:
         return web.json_response({"ended": ended, "next": following or None})
 
     @property
-    def _sessions(self) -> Oversight:
-        assert self._oversight is not None
-        return self._oversight
+    def _sessions(self) -> Administration:
+        assert self._administration is not None
+        return self._administration
 
     def _answering(self, handler: Handler) -> Handler:
         """Say so where there are no sessions, or where nobody can tell at the moment."""
 
         async def answering(request: web.Request) -> web.StreamResponse:
-            if self._oversight is None:
+            if self._administration is None:
                 return refusal(404, "sessions are off: sessions.enabled is false")
             try:
                 return await handler(request)
@@ -100,7 +100,7 @@ class SessionOrders:
         return answering
 
 
-def _shown(seen: Seen) -> dict[str, Any]:
+def _shown(seen: ShownSession) -> dict[str, Any]:
     record = seen.record
     return {
         "session": record.session,

@@ -16,7 +16,7 @@ from proxy.cli.terminal import printable
 from proxy.configuration.document import parse
 from proxy.configuration.sections import Admin
 from proxy.configuration.units import Address, address
-from proxy.errors import ConfigError, Problem
+from proxy.errors import ConfigError, Diagnostic
 
 TIMEOUT: Final = 15.0
 """Seconds to wait for an answer."""
@@ -54,10 +54,10 @@ def admin_address(options: argparse.Namespace) -> Address:
     try:
         found = Admin().address if written is None else address(written)
     except ValueError as error:
-        raise ConfigError([Problem(source, 0, 0, "admin.address", str(error))]) from None
+        raise ConfigError([Diagnostic(source, 0, 0, "admin.address", str(error))]) from None
     if not found.port:
         message = "port 0 stands for any; name the port with --admin"
-        raise ConfigError([Problem(source, 0, 0, "admin.address", message)])
+        raise ConfigError([Diagnostic(source, 0, 0, "admin.address", message)])
     return Address(_ANYWHERE.get(found.host, found.host), found.port)
 
 

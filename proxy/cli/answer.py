@@ -9,7 +9,7 @@ from typing import Any, Final
 from proxy.cli.comparison import shown, texts
 from proxy.cli.terminal import Paint, printable, shortened
 from proxy.mapping.checks.comparison import differences
-from proxy.mapping.engine.explanation import Outcome, Pass, Trace
+from proxy.mapping.engine.explanation import Explanation, MessageOutcome, Pass
 from proxy.mapping.engine.program import Program
 from proxy.types import Direction, OnError
 from proxy.versions.selection import Selection
@@ -20,7 +20,7 @@ MAX_FRAME: Final = 2000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Answer:
+class Told:
     """What is told.
 
     Attributes:
@@ -39,11 +39,11 @@ class Answer:
     to_server: Program | None
     route: str | None
     direction: Direction
-    trace: Trace | None
+    trace: Explanation | None
     frame: bytes | None
 
 
-def told(answer: Answer, paint: Paint, *, diff: bool) -> Iterator[str]:
+def told(answer: Told, paint: Paint, *, diff: bool) -> Iterator[str]:
     """Yield the lines of an answer; with `diff`, those that mark what changed among them."""
     selection = answer.selection
     version = "none" if selection.version is None else printable(str(selection.version))
@@ -70,7 +70,7 @@ def told(answer: Answer, paint: Paint, *, diff: bool) -> Iterator[str]:
     if trace.cut:
         yield paint.dim("what follows is not shown")
     yield f"{paint.bold('outcome')}   {_outcome(trace)}"
-    if trace.outcome is Outcome.MAPPED:
+    if trace.outcome is MessageOutcome.MAPPED:
         for message in trace.messages:
             yield f"  {shortened(message.decode(errors='replace'), MAX_FRAME)}"
         if diff and len(trace.messages) == 1:
@@ -107,16 +107,16 @@ def _pass(told: Pass, paint: Paint, *, diff: bool) -> Iterator[str]:
                     yield from (f"       {line}" for line in shown(found, paint))
 
 
-def _outcome(trace: Trace) -> str:
+def _outcome(trace: Explanation) -> str:
     match trace.outcome:
-        case Outcome.MAPPED if len(trace.messages) != 1:
+        case MessageOutcome.MAPPED if len(trace.messages) != 1:
             return f"mapped to {len(trace.messages)} messages"
-        case Outcome.PASSED:
+        case MessageOutcome.PASSED:
             reason = trace.note or "no rule has anything to do"
             return f"passed as it came: {reason}"
-        case Outcome.DROPPED:
+        case MessageOutcome.DROPPED:
             return "dropped: a rule says so, nothing is sent"
-        case Outcome.FAILED:
+        case MessageOutcome.FAILED:
             assert trace.failure is not None
             note = f"; {trace.note}" if trace.note else ""
             return f"failed: {_ON_ERROR[trace.failure.on_error]}{note}"
@@ -142,7 +142,7 @@ _SOURCES: Final = {
 }
 
 
-def data(answer: Answer) -> dict[str, Any]:
+def data(answer: Told) -> dict[str, Any]:
     """The answer as JSON can have it; `changes` are those of a frame that stays one message."""
     selection, trace = answer.selection, answer.trace
     found: dict[str, Any] = {

@@ -16,7 +16,7 @@ from typing import Final
 from proxy.cli.configuration import Subparsers, add_config, add_overrides, reading
 from proxy.cli.written import Written, written_section
 from proxy.configuration.document import Path, parse, render_path
-from proxy.configuration.reading import Reading
+from proxy.configuration.reading import ConfigReading
 
 HIDDEN: Final = "(hidden)"
 
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def settings(read: Reading) -> Iterator[Setting]:
+def settings(read: ConfigReading) -> Iterator[Setting]:
     """Every value of a configuration, in the order of its sections."""
     for path, value in _leaves((), written_section(read.config)):
         origin, from_secret_file = _origin(read, path)
@@ -97,7 +97,7 @@ def _leaves(path: Path, value: Written) -> Iterator[tuple[Path, Written]]:
         yield path, value
 
 
-def _origin(read: Reading, path: Path) -> tuple[str, bool]:
+def _origin(read: ConfigReading, path: Path) -> tuple[str, bool]:
     """Where a value came from, and whether a file with a secret held it."""
     for override in reversed(read.overrides):
         length = len(override.path)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from proxy.configuration import reading as configuration
-from proxy.configuration.reading import Config, Reading
+from proxy.configuration.reading import Config, ConfigReading
 from proxy.control.loading import MAX_FILE, load
-from proxy.errors import ConfigError, Problem
+from proxy.errors import ConfigError, Diagnostic
 from proxy.snapshot import Snapshot
 
 Subparsers = argparse._SubParsersAction  # noqa: SLF001 (argparse has no public name for its type)
@@ -56,7 +56,7 @@ def snapshot(options: argparse.Namespace) -> Snapshot:
     return load(Path(options.config), env, _flags(options))
 
 
-def reading(options: argparse.Namespace) -> Reading:
+def reading(options: argparse.Namespace) -> ConfigReading:
     """Read and validate the configuration alone, and keep where its values came from.
 
     Raises:
@@ -98,9 +98,9 @@ def read_bytes(file: Path, most: int = MAX_FILE) -> bytes:
                 data = opened.read(most + 1)
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
-        raise ConfigError([Problem(str(file), 0, 0, "", reason)]) from None
+        raise ConfigError([Diagnostic(str(file), 0, 0, "", reason)]) from None
     if len(data) > most:
-        raise ConfigError([Problem(str(file), 0, 0, "", f"larger than {most} bytes")])
+        raise ConfigError([Diagnostic(str(file), 0, 0, "", f"larger than {most} bytes")])
     return data
 
 
@@ -113,7 +113,7 @@ def decoded(data: bytes, file: str) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError:
-        raise ConfigError([Problem(file, 0, 0, "", "not UTF-8 text")]) from None
+        raise ConfigError([Diagnostic(file, 0, 0, "", "not UTF-8 text")]) from None
 
 
 def _read_named(file: str) -> str:

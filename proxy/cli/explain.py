@@ -13,11 +13,11 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from proxy.cli.answer import Answer, data, told
+from proxy.cli.answer import Told, data, told
 from proxy.cli.configuration import Subparsers, add_config, add_overrides, read_bytes, snapshot
 from proxy.cli.terminal import Paint
 from proxy.configuration.reading import Config
-from proxy.errors import ConfigError, Problem
+from proxy.errors import ConfigError, Diagnostic
 from proxy.snapshot import Snapshot
 from proxy.types import Direction
 from proxy.versions.selection import Selection
@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def explain(options: argparse.Namespace) -> Answer:
+def explain(options: argparse.Namespace) -> Told:
     """Work out the answer.
 
     Raises:
@@ -93,7 +93,7 @@ def explain(options: argparse.Namespace) -> Answer:
     frame = _frame(options, loaded.config)
     traced = None if program is None or frame is None else program.trace(frame)
     ranges = {each.name: str(each.versions) for each in loaded.config.cohorts}
-    return Answer(
+    return Told(
         selection,
         ranges.get(selection.cohort or ""),
         to_client,
@@ -123,7 +123,7 @@ def _select(loaded: Snapshot, options: argparse.Namespace) -> Selection:
                 cookies.append(f"{versions.cookie}={told}")
             case _:
                 message = "versions.sources has no place where a client could tell it"
-                raise ConfigError([Problem("--client-version", 0, 0, "", message)])
+                raise ConfigError([Diagnostic("--client-version", 0, 0, "", message)])
     own = [
         value
         for name, value in headers
@@ -152,7 +152,7 @@ def _field(written: str) -> tuple[str, str]:
     name, colon, value = written.partition(":")
     if not colon or not name.strip():
         message = "expected a header field such as 'X-Client-Version: 2.0'"
-        raise ConfigError([Problem("--header", 0, 0, "", message)])
+        raise ConfigError([Diagnostic("--header", 0, 0, "", message)])
     return name.strip().lower(), value.strip()
 
 
@@ -161,7 +161,7 @@ def _route(written: str) -> tuple[str, bytes]:
     path = target.strip().partition("?")[0]
     if not path.startswith("/"):
         message = "expected a method and a path such as 'GET /api/jobs/'"
-        raise ConfigError([Problem("--route", 0, 0, "", message)])
+        raise ConfigError([Diagnostic("--route", 0, 0, "", message)])
     return method.upper(), os.fsencode(path)
 
 

@@ -14,7 +14,7 @@ import uvloop
 
 from proxy.cli import config, explain, health, record, schema, sessions, test
 from proxy.cli.configuration import add_config, add_overrides, add_state_directory, snapshot
-from proxy.errors import ConfigError, Problem
+from proxy.errors import ConfigError, Diagnostic
 from proxy.observability import log as logs
 from proxy.process import server
 from proxy.process.assembly import connections_of, state_directory
@@ -116,7 +116,7 @@ def _settle_memory() -> None:
 def _validate(options: argparse.Namespace) -> int:
     loaded = snapshot(options)
     config = loaded.config
-    problems: list[Problem] = []
+    problems: list[Diagnostic] = []
     try:
         connections_of(config)
     except ConfigError as error:

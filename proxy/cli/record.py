@@ -22,7 +22,7 @@ from typing import TextIO
 from proxy.cli.admin import MAX_ANSWER, TIMEOUT, Refused, add_admin, admin_address, answer, ask
 from proxy.cli.configuration import Subparsers, add_config
 from proxy.configuration.units import Address
-from proxy.errors import ConfigError, Problem
+from proxy.errors import ConfigError, Diagnostic
 from proxy.mapping.json.objects import open_object
 from proxy.types import Direction
 
@@ -192,4 +192,4 @@ def _output(file: str | None) -> Iterator[TextIO]:
             yield opened
     except OSError as error:
         reason = (error.strerror or "cannot be written").lower()
-        raise ConfigError([Problem(file, 0, 0, "", reason)]) from None
+        raise ConfigError([Diagnostic(file, 0, 0, "", reason)]) from None

@@ -21,12 +21,12 @@ from proxy.cli.configuration import Subparsers, add_config, mappings_directory, 
 from proxy.cli.terminal import Paint, printable
 from proxy.configuration.document import Document, parse, problems_from, render_path
 from proxy.control.loading import mapping_files
-from proxy.errors import ConfigError, Problem
+from proxy.errors import ConfigError, Diagnostic
 from proxy.mapping.catalog import build
 from proxy.mapping.checks.comparison import Difference, differences
 from proxy.mapping.checks.examples import check_example_file
 from proxy.mapping.compiler.compiler import compile_mapping
-from proxy.mapping.engine.explanation import Outcome
+from proxy.mapping.engine.explanation import MessageOutcome
 from proxy.mapping.engine.program import Program
 from proxy.mapping.json.literals import encode
 from proxy.mapping.language import model
@@ -75,7 +75,7 @@ class MappingResult:
     file: str
     rules: list[RuleResult] = field(default_factory=list)
     recorded: int | None = None
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Diagnostic] = field(default_factory=list)
 
     @property
     def failed(self) -> int:
@@ -126,7 +126,7 @@ def run(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def results_of(options: argparse.Namespace) -> tuple[list[MappingResult], list[Problem]]:
+def results_of(options: argparse.Namespace) -> tuple[list[MappingResult], list[Diagnostic]]:
     """Run the examples of the mappings that the command line names.
 
     Returns what they gave, and the example files that belong to no mapping.
@@ -150,7 +150,9 @@ def results_of(options: argparse.Namespace) -> tuple[list[MappingResult], list[P
         if told:
             raise ConfigError(told)
     if not found:
-        raise ConfigError([Problem(str(own), 0, 0, "", "there are no mappings: nothing to test")])
+        raise ConfigError(
+            [Diagnostic(str(own), 0, 0, "", "there are no mappings: nothing to test")]
+        )
     documents = [
         parse(read_text(file), str(file))
         for file in sorted(found, key=lambda each: (each.parent, each))
@@ -164,7 +166,7 @@ def results_of(options: argparse.Namespace) -> tuple[list[MappingResult], list[P
     ]
     known = {result.name for result in results}
     missing = [
-        Problem(name, 0, 0, "", f"there is no mapping of this name in {own}")
+        Diagnostic(name, 0, 0, "", f"there is no mapping of this name in {own}")
         for name in names
         if name not in known
     ]
@@ -174,20 +176,22 @@ def results_of(options: argparse.Namespace) -> tuple[list[MappingResult], list[P
     return results, [] if own is None or options.mappings else _strays(own)
 
 
-def _mapping_files(folder: Path, *, required: bool) -> tuple[list[Path], list[Problem]]:
+def _mapping_files(folder: Path, *, required: bool) -> tuple[list[Path], list[Diagnostic]]:
     try:
         return mapping_files(folder)
     except OSError as error:
         if not required:
             return [], []  # A file that is named in it says so itself.
         reason = (error.strerror or "cannot be read").lower()
-        raise ConfigError([Problem(str(folder), 0, 0, "mappings.directory", reason)]) from None
+        raise ConfigError([Diagnostic(str(folder), 0, 0, "mappings.directory", reason)]) from None
 
 
-def _strays(folder: Path) -> list[Problem]:
+def _strays(folder: Path) -> list[Diagnostic]:
     """The example files of a folder that no mapping is beside: nobody would ever run them."""
     return [
-        Problem(str(file), 0, 0, "", f"there is no {mapping.name} beside it, so nothing runs these")
+        Diagnostic(
+            str(file), 0, 0, "", f"there is no {mapping.name} beside it, so nothing runs these"
+        )
         for file in sorted(folder.glob(f"*{EXAMPLES}"))
         if not (mapping := file.with_name(f"{file.name.removesuffix(EXAMPLES)}.yaml")).is_file()
     ]
@@ -243,7 +247,7 @@ def _compared(
         return f"the rule does not match `in`: {'; '.join(reasons)}", ()
     if told.applied != rule.name:
         return f"the rule `{told.applied}`, which comes first, takes `in`", ()
-    if trace.outcome is Outcome.FAILED:
+    if trace.outcome is MessageOutcome.FAILED:
         wrong = next(
             (each.failure for each in told.carried if each.failure), "too much comes of it"
         )

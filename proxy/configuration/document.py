@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 
 from proxy.configuration import yaml
 from proxy.configuration.yaml import Path, WrittenFloat, WrittenInt, render_path
-from proxy.errors import Problem
+from proxy.errors import Diagnostic
 
 __all__ = [
     "Document",
@@ -70,15 +70,15 @@ class Document:
                 return position
         return self.positions.get((), (1, 1))
 
-    def problem(self, path: Path, message: str) -> Problem:
+    def problem(self, path: Path, message: str) -> Diagnostic:
         """Make a problem that points to the value at `path`."""
         line, column = self.locate(path)
-        return Problem(self.file, line, column, render_path(path), message)
+        return Diagnostic(self.file, line, column, render_path(path), message)
 
-    def problem_at_key(self, path: Path, message: str) -> Problem:
+    def problem_at_key(self, path: Path, message: str) -> Diagnostic:
         """Make a problem that points to the key at the end of `path`."""
         line, column = self.keys.get(path) or self.locate(path)
-        return Problem(self.file, line, column, render_path(path), message)
+        return Diagnostic(self.file, line, column, render_path(path), message)
 
 
 def parse(text: str, file: str) -> Document:
@@ -99,7 +99,7 @@ def problems_from(
     document: Document,
     error: pydantic.ValidationError,
     model: type[pydantic.BaseModel] | None = None,
-) -> list[Problem]:
+) -> list[Diagnostic]:
     """Turn what pydantic found into problems that point into the file.
 
     Values are never repeated: a file may hold secrets.
@@ -110,7 +110,7 @@ def problems_from(
         model: the class that was validated against. With it, an unknown key is answered with the
             keys that are known there and the nearest of them.
     """
-    problems: dict[Problem, None] = {}
+    problems: dict[Diagnostic, None] = {}
     findings = error.errors(include_url=False)
     for details in findings:
         if details["type"] == "too_short" and _has_faulty_parts(details["loc"], findings):

@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Final
 
 from proxy.configuration.document import parse, render_path
-from proxy.errors import ConfigError, Problem
+from proxy.errors import ConfigError, Diagnostic
 
 PREFIX: Final = "SEGUE_"
 RESERVED: Final = frozenset({"SEGUE_CONFIG", "SEGUE_STATE_DIR"})
@@ -69,7 +69,7 @@ def from_environment(
     env: Mapping[str, str],
     known: Mapping[tuple[str, ...], Kind],
     read_file: Callable[[str], str],
-) -> tuple[list[Override], list[Problem]]:
+) -> tuple[list[Override], list[Diagnostic]]:
     """Read the overrides that the environment holds, and what is wrong with them.
 
     The value of a list or section is YAML (`[header, query]`); any other is taken as it stands, so
@@ -83,18 +83,18 @@ def from_environment(
     """
     overrides: list[Override] = []
     setters: dict[tuple[str, ...], str] = {}
-    problems: list[Problem] = []
+    problems: list[Diagnostic] = []
     for name in sorted(env):
         if _is_foreign(name):
             continue
         path, in_file = _path_of(name, known)
         if path is None:
             if not _is_of_orchestrator(name, env[name]):
-                problems.append(Problem(name, 0, 0, "", _unknown(name, known)))
+                problems.append(Diagnostic(name, 0, 0, "", _unknown(name, known)))
             continue
         if path in setters:
             message = f"also set by {setters[path]}; set one of the two"
-            problems.append(Problem(name, 0, 0, render_path(path), message))
+            problems.append(Diagnostic(name, 0, 0, render_path(path), message))
             continue
         setters[path] = name
         try:
@@ -102,11 +102,13 @@ def from_environment(
             value = _value(text, known[path], verbatim=in_file)
             overrides.append(Override(name, path, value, in_file))
         except ConfigError as error:
-            problems += [Problem(name, 0, 0, render_path(path), p.message) for p in error.problems]
+            problems += [
+                Diagnostic(name, 0, 0, render_path(path), p.message) for p in error.problems
+            ]
         except OSError as error:
             reason = (error.strerror or "no reason given").lower()
             message = f"the file that it names cannot be read: {reason}"
-            problems.append(Problem(name, 0, 0, render_path(path), message))
+            problems.append(Diagnostic(name, 0, 0, render_path(path), message))
     return sorted(overrides, key=lambda override: len(override.path)), problems
 
 
@@ -130,7 +132,7 @@ def applied(data: object, overrides: Iterable[Override]) -> object:
     return data
 
 
-def attributed(problems: Iterable[Problem], overrides: Sequence[Override]) -> list[Problem]:
+def attributed(problems: Iterable[Diagnostic], overrides: Sequence[Override]) -> list[Diagnostic]:
     """The problems, those with an overridden value said of the variable or flag that set it."""
     return [_attributed(problem, overrides) for problem in problems]
 
@@ -140,7 +142,7 @@ def is_within(path: str, outer: str) -> bool:
     return path == outer or path.startswith((f"{outer}.", f"{outer}["))
 
 
-def _attributed(problem: Problem, overrides: Sequence[Override]) -> Problem:
+def _attributed(problem: Diagnostic, overrides: Sequence[Override]) -> Diagnostic:
     # The last one set the value for good.
     for override in reversed(overrides):
         if is_within(problem.path, render_path(override.path)):

@@ -24,15 +24,15 @@ from proxy.configuration.environment import (
     is_within,
 )
 from proxy.configuration.sections import Config
-from proxy.errors import ConfigError, Problem
+from proxy.errors import ConfigError, Diagnostic
 
-__all__ = ["Config", "Reading", "load", "read"]
+__all__ = ["Config", "ConfigReading", "load", "read"]
 
 _LOOPBACKS: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ConfigReading:
     """A configuration, and what it was made of.
 
     Attributes:
@@ -67,7 +67,7 @@ def read(
     env: Mapping[str, str],
     flags: Mapping[str, object],
     read_file: Callable[[str], str],
-) -> Reading:
+) -> ConfigReading:
     """Read and validate a configuration.
 
     Args:
@@ -98,12 +98,12 @@ def read(
     ]
     if config is None or problems:
         raise ConfigError(problems)
-    return Reading(config, document, tuple(overrides))
+    return ConfigReading(config, document, tuple(overrides))
 
 
-def _validated(document: Document) -> tuple[Config | None, list[Problem]]:
+def _validated(document: Document) -> tuple[Config | None, list[Diagnostic]]:
     """Validate each section, then what sections say of each other, as far as they are sound."""
-    problems: list[Problem] = []
+    problems: list[Diagnostic] = []
     unsound: set[str | int] = set()
     try:
         config = Config.model_validate(document.data)
@@ -138,13 +138,13 @@ def _cohorts_all_reachable(config: Config) -> _Found:
         yield ("cohorts", index, "versions"), reason
 
 
-def _relief_named_apart(config: Config) -> _Found:
+def _coalescing_named_apart(config: Config) -> _Found:
     first: dict[str, int] = {}
-    for index, route in enumerate(config.relief):
+    for index, route in enumerate(config.coalescing):
         if first.setdefault(route.name, index) != index:
             yield (
-                ("relief", index, "name"),
-                f"the name `{route.name}` is taken by relief[{first[route.name]}]",
+                ("coalescing", index, "name"),
+                f"the name `{route.name}` is taken by coalescing[{first[route.name]}]",
             )
 
 
@@ -219,7 +219,7 @@ def _store_can_be_shared(config: Config) -> _Found:
 
 _CHECKS: Final[tuple[tuple[frozenset[str], Callable[[Config], _Found]], ...]] = (
     (frozenset({"cohorts"}), _cohorts_all_reachable),
-    (frozenset({"relief"}), _relief_named_apart),
+    (frozenset({"coalescing"}), _coalescing_named_apart),
     (frozenset({"admin", "listen"}), _listeners_apart),
     (frozenset({"listen", "upstream"}), _upstream_elsewhere),
     (frozenset({"upstream"}), _one_server_or_several),

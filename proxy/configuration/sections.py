@@ -35,7 +35,7 @@ from proxy.configuration.fields import (
     Token,
     VersionRange,
 )
-from proxy.configuration.sessions import Sessions, Store
+from proxy.configuration.sessions import SessionSettings, StoreSettings
 from proxy.configuration.units import Address
 from proxy.configuration.upstream import Upstream
 from proxy.types import MAX_DEPTH
@@ -136,7 +136,7 @@ class RouteMappings(Section):
     to_server: Names = ()
 
 
-class ReliefRoute(Section):
+class CoalescingRoute(Section):
     """A route on which identical GETs that wait at the same moment share one upstream request.
 
     Attributes:
@@ -237,7 +237,7 @@ class Timeouts(Section):
     drain: Annotated[Seconds, Field(ge=0, le=WEEK)] = 30.0
 
 
-class Limits(Section):
+class LimitSettings(Section):
     """How much Segue holds; sizes in bytes.
 
     Attributes:
@@ -257,7 +257,7 @@ class Limits(Section):
         connections_per_address: how many of them from one address, that of the socket. Those in
             `listen.trusted_proxies` are not counted so: they stand for many.
         response_headers: of the header section of the server's answer.
-        shared_body: of an answer that is held for several clients; see `relief`.
+        shared_body: of an answer that is held for several clients; see `coalescing`.
         shared_waiters: the number of requests that wait for such answers at the same time.
     """
 
@@ -279,7 +279,7 @@ class Limits(Section):
     shared_waiters: Annotated[Count, Field(ge=1, le=1_000_000)] = 1024
 
 
-class Log(Section):
+class LogSettings(Section):
     """What is logged, to standard error.
 
     Attributes:
@@ -299,15 +299,15 @@ class Config(Section):
     upstream: Upstream
     versions: Versions = Versions()
     cohorts: tuple[CohortSettings, ...] = ()
-    relief: tuple[ReliefRoute, ...] = ()
+    coalescing: tuple[CoalescingRoute, ...] = ()
     mappings: Mappings = Mappings()
     reload: Reload = Reload()
     cors: Cors = Cors()
     timeouts: Timeouts = Timeouts()
-    limits: Limits = Limits()
-    store: Store = Store()
-    sessions: Sessions = Sessions()
-    log: Log = Log()
+    limits: LimitSettings = LimitSettings()
+    store: StoreSettings = StoreSettings()
+    sessions: SessionSettings = SessionSettings()
+    log: LogSettings = LogSettings()
 
     def ordered_cohorts(self) -> Cohorts:
         """The cohorts, in their order."""

@@ -26,7 +26,7 @@ from proxy.configuration.fields import (
 )
 
 
-class Store(Section):
+class StoreSettings(Section):
     """Where sessions are kept, and the keys that seal their tokens.
 
     Attributes:
@@ -69,7 +69,7 @@ class SessionPaths(Section):
     logout: ExactPath = "/api/auth/logout/"
 
 
-class Sessions(Section):
+class SessionSettings(Section):
     """Keeping users logged in: tokens are renewed for clients that do not do it themselves.
 
     Attributes:
@@ -77,8 +77,8 @@ class Sessions(Section):
         paths: of the routes of tokens.
         refresh_before: how long before its end an access token is renewed; never more than a fifth
             of its own lifetime.
-        proof: what a client has to show to have its token renewed: the access `token` itself, or
-            also a `cookie` that it was given at login.
+        binding: what binds a session to its client, beside the access token: `none`, or a
+            `cookie` that it was given at login.
         cookie: the name of that cookie.
         lifetime: of a session, from its login.
         idle: how long a session lives without a request or an open WebSocket.
@@ -92,7 +92,7 @@ class Sessions(Section):
     enabled: bool = False
     paths: SessionPaths = SessionPaths()
     refresh_before: Duration = 300.0
-    proof: Literal["token", "cookie"] = "token"
+    binding: Literal["none", "cookie"] = "none"
     cookie: Token = "segue_session"
     lifetime: Annotated[Seconds, Field(gt=0, le=366 * 86400)] = 7 * 86400.0
     idle: Annotated[Seconds, Field(gt=0, le=366 * 86400)] = 86400.0

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import yaml
 
-from proxy.errors import ConfigError, Problem
+from proxy.errors import ConfigError, Diagnostic
 
 MAX_CHARACTERS: Final = 1_048_576
 """The longest text that is read, in characters."""
@@ -79,7 +79,7 @@ def render_path(path: Path) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class YamlReading:
     """What was read from one file.
 
     Attributes:
@@ -93,7 +93,7 @@ class Reading:
     keys: dict[Path, tuple[int, int]] = field(default_factory=dict)
 
 
-def read(text: str, file: str) -> Reading:
+def read(text: str, file: str) -> YamlReading:
     """Read one YAML document.
 
     Args:
@@ -105,8 +105,8 @@ def read(text: str, file: str) -> Reading:
     """
     if len(text) > MAX_CHARACTERS:
         message = f"the file has {len(text)} characters; at most {MAX_CHARACTERS} are read"
-        raise ConfigError([Problem(file, 1, 1, "", message)])
-    return _Reader(file).read(text)
+        raise ConfigError([Diagnostic(file, 1, 1, "", message)])
+    return _YamlReader(file).read(text)
 
 
 class _Unreadable(Exception):
@@ -139,19 +139,19 @@ class _Container:
             self.key = None
 
 
-class _Reader:
+class _YamlReader:
     """Turns the events of one file into a `Document`."""
 
     def __init__(self, file: str) -> None:
         self.file = file
-        self.problems: list[Problem] = []
+        self.problems: list[Diagnostic] = []
         self.positions: dict[Path, tuple[int, int]] = {}
         self.keys: dict[Path, tuple[int, int]] = {}
         self.stack: list[_Container] = []
         self.root: object = None
         self.position = (1, 1)
 
-    def read(self, text: str) -> Reading:
+    def read(self, text: str) -> YamlReading:
         try:
             for event in yaml.parse(text, Loader=yaml.SafeLoader):
                 mark: Any = event.start_mark
@@ -173,11 +173,11 @@ class _Reader:
             self.report("an escape or a number after this place is out of range", path=())
         if self.problems:
             raise ConfigError(self.problems)
-        return Reading(self.root, self.positions, self.keys)
+        return YamlReading(self.root, self.positions, self.keys)
 
     def report(self, message: str, path: Path | None = None) -> None:
         where = self.path() if path is None else path
-        self.problems.append(Problem(self.file, *self.position, render_path(where), message))
+        self.problems.append(Diagnostic(self.file, *self.position, render_path(where), message))
 
     def path(self) -> Path:
         return self.stack[-1].next_path() if self.stack else ()

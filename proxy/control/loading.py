@@ -20,8 +20,8 @@ from proxy.configuration import reading
 from proxy.configuration.document import Document, parse
 from proxy.configuration.environment import Kind, Override, applied, attributed, from_environment
 from proxy.configuration.reading import Config
-from proxy.configuration.sections import CohortSettings, Limits, Mappings
-from proxy.errors import ConfigError, Problem
+from proxy.configuration.sections import CohortSettings, LimitSettings, Mappings
+from proxy.errors import ConfigError, Diagnostic
 from proxy.http.routing import Routes
 from proxy.mapping.catalog import Catalog, CohortBinding, RouteBinding
 from proxy.mapping.catalog import build as build_catalog
@@ -67,10 +67,10 @@ def load(
     Raises:
         ConfigError: with every problem that was found, in configuration and mappings alike.
     """
-    reader = _Reader({} if seen is None else seen)
+    reader = _FileReader({} if seen is None else seen)
     text = reader.text(file)
     config: Config | None = None
-    problems: list[Problem] = []
+    problems: list[Diagnostic] = []
     try:
         config = reading.load(text, str(file), env, flags, reader.named)
     except ConfigError as error:
@@ -89,7 +89,7 @@ def load(
         config=config,
         versions=config.version_rules(),
         catalog=catalog,
-        relief=Routes(config.relief) if config.relief else None,
+        coalescing=Routes(config.coalescing) if config.coalescing else None,
         version_header=_version_header(config),
         source=Source(file, env, flags),
         files=reader.seen,
@@ -109,7 +109,7 @@ def stamp(path: Path) -> Stamp:
     return _stamp_of(status)
 
 
-def mapping_files(directory: Path) -> tuple[list[Path], list[Problem]]:
+def mapping_files(directory: Path) -> tuple[list[Path], list[Diagnostic]]:
     """Return the mapping files of a directory, in order, and what else looks like one.
 
     Raises:
@@ -118,7 +118,7 @@ def mapping_files(directory: Path) -> tuple[list[Path], list[Problem]]:
     entries = sorted(directory.iterdir())
     message = f"only *{_READ} is read: rename it to "
     return [entry for entry in entries if entry.name.endswith(_READ)], [
-        Problem(str(entry), 0, 0, "", f"{message}{entry.with_suffix(_READ).name}")
+        Diagnostic(str(entry), 0, 0, "", f"{message}{entry.with_suffix(_READ).name}")
         for entry in entries
         if entry.name.endswith(_MISNAMED)
     ]
@@ -173,7 +173,7 @@ def retained(serving: Config, snapshot: Snapshot) -> Snapshot:
     return replace(snapshot, config=merged)
 
 
-class _Reader:
+class _FileReader:
     """Reads files, and notes their state at that moment."""
 
     def __init__(self, seen: dict[Path, Stamp]) -> None:
@@ -202,22 +202,24 @@ class _Reader:
             with open(path, "rb", opener=_open_at_once) as file:
                 status = os.fstat(file.fileno())
                 if stat.S_ISFIFO(status.st_mode):
-                    raise ConfigError([Problem(str(path), 0, 0, "", "not a file but a pipe")])
+                    raise ConfigError([Diagnostic(str(path), 0, 0, "", "not a file but a pipe")])
                 self.seen[path] = _stamp_of(status)
                 data = file.read(MAX_FILE + 1)
             if len(data) > MAX_FILE:
-                raise ConfigError([Problem(str(path), 0, 0, "", f"larger than {MAX_FILE} bytes")])
+                raise ConfigError(
+                    [Diagnostic(str(path), 0, 0, "", f"larger than {MAX_FILE} bytes")]
+                )
             return data.decode("utf-8")
         except UnicodeDecodeError:
-            raise ConfigError([Problem(str(path), 0, 0, "", "not UTF-8 text")]) from None
+            raise ConfigError([Diagnostic(str(path), 0, 0, "", "not UTF-8 text")]) from None
         except OSError as error:
             reason = (error.strerror or "cannot be read").lower()
-            raise ConfigError([Problem(str(path), 0, 0, "", reason)]) from None
+            raise ConfigError([Diagnostic(str(path), 0, 0, "", reason)]) from None
 
 
 def _mappings(
-    document: Document, base: Path, env: Mapping[str, str], reader: _Reader
-) -> tuple[Catalog | None, list[Problem]]:
+    document: Document, base: Path, env: Mapping[str, str], reader: _FileReader
+) -> tuple[Catalog | None, list[Diagnostic]]:
     """Read and bind the mappings, as far as the configuration is sound enough to say which."""
     overrides = _declared(env, reader)
     data = applied(document.data, overrides)
@@ -239,7 +241,7 @@ def _mappings(
         files, problems = [], []
     documents = _parsed(files, problems, reader)
     cohorts = _sound(tuple[CohortSettings, ...], data.get("cohorts") or ()) or ()
-    limits = _sound(Limits, data.get("limits") or {}) or Limits()
+    limits = _sound(LimitSettings, data.get("limits") or {}) or LimitSettings()
     try:
         bindings = _bindings(cohorts, document)
         return build_catalog(documents, bindings, limits.json_depth, str(directory)), problems
@@ -269,7 +271,7 @@ def _bindings(cohorts: Iterable[CohortSettings], document: Document) -> dict[str
     }
 
 
-def _declared(env: Mapping[str, str], reader: _Reader) -> list[Override]:
+def _declared(env: Mapping[str, str], reader: _FileReader) -> list[Override]:
     """The overrides of what mappings are made from; their faults are reported elsewhere."""
     relevant = {name: text for name, text in env.items() if name.startswith(_DECLARED_VARIABLES)}
     return from_environment(relevant, _DECLARED, reader.named)[0]
@@ -283,7 +285,9 @@ def _sound(kind: Any, data: object) -> Any:
         return None
 
 
-def _parsed(files: Iterable[Path], problems: list[Problem], reader: _Reader) -> list[Document]:
+def _parsed(
+    files: Iterable[Path], problems: list[Diagnostic], reader: _FileReader
+) -> list[Document]:
     documents: list[Document] = []
     for file in files:
         try:

@@ -18,7 +18,7 @@ from typing import Final
 from structlog.typing import FilteringBoundLogger
 
 from proxy.control.loading import load, needs_restart, retained, stamp
-from proxy.errors import ConfigError, Problem
+from proxy.errors import ConfigError, Diagnostic
 from proxy.observability.metrics import Family
 from proxy.snapshot import Live, Snapshot, Stamp
 
@@ -46,7 +46,7 @@ class _Reading:
     wanted: Snapshot | None = None
     serving: Snapshot | None = None
     commit: Commit | None = None
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[Diagnostic, ...] = ()
 
 
 class Reloads:
@@ -155,7 +155,7 @@ class Reloads:
                 return reading
             time.sleep(_PAUSE)
         name = str(self._live.current.source.file)
-        problem = Problem(name, 0, 0, "", "the files change while they are read")
+        problem = Diagnostic(name, 0, 0, "", "the files change while they are read")
         return _Reading(files, problems=(problem,))
 
     def _read_once(self) -> _Reading:
@@ -184,7 +184,7 @@ def families(live: Live, reloads: Reloads) -> tuple[Family, ...]:
         ),
         Family(
             "gauge",
-            "segue_reload_timestamp_seconds",
+            "segue_config_last_reload_success_timestamp_seconds",
             "When the configuration that serves was read, in Unix time.",
             (),
             lambda: [((), reloads.succeeded_at)],

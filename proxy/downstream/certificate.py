@@ -10,13 +10,14 @@ class Certificate:
 
     Attributes:
         current: the newest; None where the listener speaks plain TCP.
-        begun, done: handshakes that clients have begun, and those that were completed.
+        succeeded, failed: handshakes of clients that were completed, and all others that have
+            ended: refused, given up, or late.
     """
 
     def __init__(self, current: ssl.SSLContext | None) -> None:
         self.current = current
-        self.begun = 0
-        self.done = 0
+        self.succeeded = 0
+        self.failed = 0
 
     def behind(self, outer: ssl.SSLContext | None) -> ssl.SSLContext | None:
         """Let every handshake that begins with `outer` go on with the newest context."""
@@ -31,18 +32,32 @@ class Certificate:
             handshake.context = self.current
 
     def _counted(self) -> type[ssl.SSLObject]:
-        # The loop tells nobody of a handshake that fails, or that it cuts because it is late.
         counts = self
 
-        class Handshake(ssl.SSLObject):
-            begun = False
+        class CountedHandshake(ssl.SSLObject):
+            unfinished = False
 
             def do_handshake(self) -> None:
                 """Go on; called until it is completed."""
-                if not self.begun:
-                    self.begun = True
-                    counts.begun += 1
-                super().do_handshake()
-                counts.done += 1
+                self.unfinished = True
+                try:
+                    super().do_handshake()
+                except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                    raise  # It goes on when there is more to read, or room to write.
+                except BaseException:
+                    self._fail()
+                    raise
+                self.unfinished = False
+                counts.succeeded += 1
 
-        return Handshake
+            def __del__(self) -> None:
+                # The loop tells nobody of a handshake that it cuts because it is late, or whose
+                # client has gone: it lets go of this object.
+                self._fail()
+
+            def _fail(self) -> None:
+                if self.unfinished:
+                    self.unfinished = False
+                    counts.failed += 1
+
+        return CountedHandshake

@@ -31,7 +31,7 @@ from aiohttp.web import RequestHandler, Server
 from aiohttp.web_protocol import RequestPayloadError, _ErrInfo
 
 from proxy.downstream.intake import IS_PYTHON, Intake, check_chunk, check_first, refusal
-from proxy.downstream.limits import Limits, origin_of
+from proxy.downstream.limits import ClientLimits, client_bucket
 from proxy.downstream.request import Request
 from proxy.errors import ClientError, HeadersTooLarge, RequestTimeout, SegueError
 
@@ -71,7 +71,7 @@ class Acceptor(Protocol):
         on_limit: told the name of a limit that was reached without an error.
     """
 
-    limits: Limits
+    limits: ClientLimits
     draining: bool
     on_limit: Callable[[str], None]
 
@@ -98,7 +98,7 @@ class ClientConnection(RequestHandler):
         flow: told about back-pressure while a response is sent.
         deadline: the loop's time at which the next request must have arrived.
         address: of the client, as its socket gives it; empty where it has none.
-        origin: for whom the connection counts (`origin_of`).
+        origin: for whom the connection counts (`client_bucket`).
     """
 
     __slots__ = (
@@ -217,7 +217,7 @@ class ClientConnection(RequestHandler):
         self.transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if isinstance(peer, tuple) else ""
-        self.origin = origin_of(self.address)
+        self.origin = client_bucket(self.address)
         self._listener.connection_made(self, self.transport)
         self._task_handler = self._loop.create_task(self.start())
         refusal = self._listener.refusal_of(self)

@@ -12,7 +12,7 @@ from aiohttp import StreamReader
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
-from proxy.downstream.limits import Limits
+from proxy.downstream.limits import ClientLimits
 from proxy.errors import ClientError, HeadersTooLarge
 
 IS_PYTHON: Final = HttpRequestParser is HttpRequestParserPy
@@ -44,7 +44,7 @@ class Intake:
         """A head is whole."""
         self.pending = self._lines = self._framed = 0
 
-    def head(self, data: bytes, limits: Limits) -> None:
+    def head(self, data: bytes, limits: ClientLimits) -> None:
         """Count a piece of a head.
 
         Raises:
@@ -56,7 +56,7 @@ class Intake:
         if self.pending > limits.request_headers + limits.header_line:
             raise HeadersTooLarge("the head of the request is too large")
 
-    def has_too_many_lines(self, data: bytes, limits: Limits) -> bool:
+    def has_too_many_lines(self, data: bytes, limits: ClientLimits) -> bool:
         """Whether a head in what was counted, and in this piece, has more fields than allowed.
 
         The parser refuses it with the same error as any other malformed head.
@@ -64,7 +64,7 @@ class Intake:
         first, *others = (part.count(b"\n") for part in data.split(b"\r\n\r\n"))
         return max(self._lines + first, *others, 0) > limits.headers
 
-    def body(self, size: int, payload: StreamReader, limits: Limits) -> None:
+    def body(self, size: int, payload: StreamReader, limits: ClientLimits) -> None:
         """Count a piece of a body, with its framing.
 
         Args:
@@ -99,7 +99,7 @@ def check_chunk(parser: object) -> None:
     assert isinstance(parser, HttpRequestParserPy)
     chunks = parser._payload_parser  # noqa: SLF001
     if chunks is not None and chunks._chunk_size >= _LARGEST_CHUNK:  # noqa: SLF001
-        raise ClientError("the size of a chunk is not one that can be")
+        raise ClientError("invalid chunk size")
 
 
 def refusal(error: BaseException) -> ClientError:

@@ -14,7 +14,7 @@ _SUBSCRIBER: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ClientLimits:
     """What one client may take up. Times in seconds, sizes in bytes.
 
     Attributes:
@@ -26,7 +26,7 @@ class Limits:
         request_headers: the largest head without its request line.
         write_buffer: the high-water mark of the write buffer.
         connections: how many connections may be open at once, WebSockets among them.
-        connections_per_address: how many of them for one `origin_of`.
+        connections_per_address: how many of them for one `client_bucket`.
         trusted_proxies: who stands for many clients, and is not counted so.
     """
 
@@ -49,7 +49,7 @@ def is_in(networks: Iterable[Network], peer: str) -> bool:
     return any(address in network for network in networks)
 
 
-def origin_of(peer: str) -> str:
+def client_bucket(peer: str) -> str:
     """Return what stands for a peer where connections are counted by address.
 
     For IPv4 that is the address, for IPv6 the network of 64 bits.

@@ -10,7 +10,7 @@ from typing import cast
 from aiohttp.web import BaseRequest, RequestHandler, Server, StreamResponse
 
 from proxy.downstream.connection import ClientConnection, Refuse, Serve
-from proxy.downstream.limits import Limits, is_in
+from proxy.downstream.limits import ClientLimits, is_in
 from proxy.downstream.websockets import Connections
 from proxy.errors import AddressFull, SegueError, Unavailable
 
@@ -30,7 +30,7 @@ class Listener(Server):
         self,
         serve: Serve,
         refuse: Refuse,
-        limits: Limits,
+        limits: ClientLimits,
         elsewhere: Connections,
         on_limit: Callable[[str], None],
         loop: asyncio.AbstractEventLoop,

@@ -44,9 +44,12 @@ def show_connections(
         Family(
             "counter",
             "segue_tls_handshakes",
-            "TLS handshakes that clients have begun, and those of them that were completed. The"
-            " others failed, were given up, or took longer than `timeouts.tls_handshake`.",
-            ("stage",),
-            lambda: [(("begun",), certificate.begun), (("done",), certificate.done)],
+            "TLS handshakes of clients: completed, or not, because they failed, were given up, or"
+            " took longer than `timeouts.tls_handshake`.",
+            ("result",),
+            lambda: [
+                (("success",), certificate.succeeded),
+                (("failure",), certificate.failed),
+            ],
         )
     )

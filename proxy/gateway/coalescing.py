@@ -1,4 +1,4 @@
-"""Polling relief: requests that ask the same at the same moment are answered together.
+"""Request coalescing: requests that ask the same at the same moment are answered together.
 
 For each question there is at most one request at the server, and one that waits for its turn:
 
@@ -18,13 +18,13 @@ from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from time import perf_counter
 
-from proxy.configuration.sections import Limits
+from proxy.configuration.sections import LimitSettings
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.request import Request
-from proxy.gateway.flight import Begin, Carry, Flight, Outcome, Waiter, deliver
+from proxy.gateway.call import Begin, Carry, InFlightCall, Waiter, WaitOutcome, deliver
 from proxy.http.headers import RawFields
 from proxy.http.sharing import has_credentials, likeness, may_wait
-from proxy.observability.access_log import Visit
+from proxy.observability.access_log import RequestInfo
 from proxy.observability.metrics import Family, Metrics
 from proxy.relay.exchange import Exchange
 from proxy.snapshot import Snapshot
@@ -32,19 +32,19 @@ from proxy.upstream.connection import Connection
 
 
 @dataclass(slots=True)
-class _Lane:
+class _Queue:
     """What is asked of one question: now, and as soon as that is answered."""
 
-    current: Flight
-    next: Flight | None = None
+    current: InFlightCall
+    next: InFlightCall | None = None
 
 
-class Relief:
+class Coalescer:
     """Asks the server once for all who ask the same."""
 
     def __init__(self, metrics: Metrics, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._lanes: dict[Hashable, _Lane] = {}
+        self._queues: dict[Hashable, _Queue] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting = 0
         self._received: Counter[str] = Counter()
@@ -52,8 +52,8 @@ class Relief:
         metrics.add(
             Family(
                 "counter",
-                "segue_relief_received",
-                "GETs of clients on the routes of `relief`.",
+                "segue_coalescing_requests",
+                "GETs of clients on the routes of `coalescing`.",
                 ("route",),
                 lambda: [((route,), count) for route, count in self._received.items()],
             )
@@ -61,7 +61,7 @@ class Relief:
         metrics.add(
             Family(
                 "counter",
-                "segue_relief_sent",
+                "segue_coalescing_upstream_requests",
                 "Requests that were made to the server for them; the difference is what sharing"
                 " spared it.",
                 ("route",),
@@ -74,7 +74,7 @@ class Relief:
         snapshot: Snapshot,
         client: ClientConnection,
         request: Request,
-        visit: Visit,
+        info: RequestInfo,
         target: bytes,
         fields: RawFields,
         carry: Carry,
@@ -86,7 +86,7 @@ class Relief:
             snapshot: says on which routes, and how much may be held.
             client: is sent the answer.
             request: as it was received.
-            visit: learns who was asked, and how long was waited.
+            info: learns who was asked, and how long was waited.
             target, fields: of the request as the server is to see it, but for its token.
             carry: gets it there.
             begin: makes the exchange that carries it, if this is the request that is sent.
@@ -98,8 +98,8 @@ class Relief:
         Raises:
             SegueError: there is no answer; every request that waited for it is told.
         """
-        routes, exchange = snapshot.relief, None
-        route = None if routes is None else routes.find(visit.method, target.partition(b"?")[0])
+        routes, exchange = snapshot.coalescing, None
+        route = None if routes is None else routes.find(info.method, target.partition(b"?")[0])
         if route is None:
             return None
         self._received[route.name] += 1
@@ -108,8 +108,8 @@ class Relief:
             request.method, request.version, fields
         ):
             # The snapshot is another one after each reload, and whoever waits keeps it alive.
-            key = (id(snapshot), visit.cohort, likeness(target, fields))
-            waiter = Waiter(client, visit, carry, begin, self._loop.create_future())
+            key = (id(snapshot), info.cohort, likeness(target, fields))
+            waiter = Waiter(client, info, carry, begin, self._loop.create_future())
             exchange = await self._wait(self._join(key, route.name, fields, limits, waiter), waiter)
         if exchange is None:
             self._sent[route.name] += 1
@@ -122,101 +122,101 @@ class Relief:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _wait(self, flight: Flight, waiter: Waiter) -> Exchange | None:
+    async def _wait(self, call: InFlightCall, waiter: Waiter) -> Exchange | None:
         """Wait for the answer and send it; None if there is none for this request."""
-        visit, begun = waiter.visit, perf_counter()
+        info, begun = waiter.info, perf_counter()
         self._waiting += 1
         try:
             outcome = await waiter.outcome
-            visit.waited += perf_counter() - begun
-            if outcome is Outcome.ALONE:
+            info.waited += perf_counter() - begun
+            if outcome is WaitOutcome.ALONE:
                 return None
-            assert flight.visit is not None
-            visit.upstream = flight.visit.upstream
-            if flight.visit.request_id != visit.request_id:
-                visit.shared_from = flight.visit.request_id
-            if flight.error is not None:
-                raise flight.error
-            if outcome is Outcome.SHARED:
-                await deliver(flight.response, waiter.client)
-            return flight.exchange
+            assert call.info is not None
+            info.upstream = call.info.upstream
+            if call.info.request_id != info.request_id:
+                info.shared_from = call.info.request_id
+            if call.error is not None:
+                raise call.error
+            if outcome is WaitOutcome.SHARED:
+                await deliver(call.response, waiter.client)
+            return call.exchange
         finally:
             self._waiting -= 1
-            self._leave(flight, waiter)
+            self._leave(call, waiter)
 
     def _join(
-        self, key: Hashable, route: str, fields: RawFields, limits: Limits, waiter: Waiter
-    ) -> Flight:
+        self, key: Hashable, route: str, fields: RawFields, limits: LimitSettings, waiter: Waiter
+    ) -> InFlightCall:
         """Find the request to the server whose answer will be new enough, or begin one."""
-        lane = self._lanes.get(key)
-        flight = None
-        if lane is not None:
-            flight = lane.next if lane.current.sent else lane.current
-        if flight is None:
-            flight = Flight(
+        queue = self._queues.get(key)
+        call = None
+        if queue is not None:
+            call = queue.next if queue.current.sent else queue.current
+        if call is None:
+            call = InFlightCall(
                 key,
                 route,
                 self._detach,
                 max_size=limits.shared_body,
                 has_credentials=has_credentials(fields),
             )
-        flight.waiters[waiter] = None
-        if lane is None:
-            self._lanes[key] = _Lane(flight)
-            self._launch(flight)
-        elif lane.current is not flight:
-            lane.next = flight
-        return flight
+        call.waiters[waiter] = None
+        if queue is None:
+            self._queues[key] = _Queue(call)
+            self._launch(call)
+        elif queue.current is not call:
+            queue.next = call
+        return call
 
-    def _launch(self, flight: Flight) -> None:
-        self._sent[flight.route] += 1
-        flight.task = self._loop.create_task(self._fly(flight, next(iter(flight.waiters))))
-        self._tasks.add(flight.task)
-        flight.task.add_done_callback(self._tasks.discard)
+    def _launch(self, call: InFlightCall) -> None:
+        self._sent[call.route] += 1
+        call.task = self._loop.create_task(self._ask(call, next(iter(call.waiters))))
+        self._tasks.add(call.task)
+        call.task.add_done_callback(self._tasks.discard)
 
-    async def _fly(self, flight: Flight, leader: Waiter) -> None:
+    async def _ask(self, call: InFlightCall, leader: Waiter) -> None:
         """Ask the server in the name of the first who waits."""
 
         def begin(connection: Connection) -> Exchange:
-            flight.exchange = leader.begin(flight, connection)
-            return flight.exchange
+            call.exchange = leader.begin(call, connection)
+            return call.exchange
 
-        visit = flight.visit = replace(leader.visit)
+        info = call.info = replace(leader.info)
         error: Exception | None = None
         try:
-            await leader.carry(visit, begin)
-        except Exception as fault:  # noqa: BLE001 (whoever waits is told, and tells the journal)
+            await leader.carry(info, begin)
+        except Exception as fault:  # noqa: BLE001 (whoever waits is told, and tells the log)
             error = fault
-        flight.land(error)
-        self._advance(flight)
+        call.land(error)
+        self._advance(call)
 
-    def _advance(self, flight: Flight) -> None:
+    def _advance(self, call: InFlightCall) -> None:
         """Let the next one be sent, where it is this one that it waits for."""
-        lane = self._lanes.get(flight.key)
-        if lane is None or lane.current is not flight:
+        queue = self._queues.get(call.key)
+        if queue is None or queue.current is not call:
             return
-        if lane.next is None:
-            del self._lanes[flight.key]
+        if queue.next is None:
+            del self._queues[call.key]
         else:
-            lane.current, lane.next = lane.next, None
-            self._launch(lane.current)
+            queue.current, queue.next = queue.next, None
+            self._launch(queue.current)
 
-    def _detach(self, flight: Flight) -> None:
+    def _detach(self, call: InFlightCall) -> None:
         """Keep nobody waiting for an answer that is not for everybody."""
-        lane = self._lanes.get(flight.key)
-        if lane is not None and lane.current is flight:
-            del self._lanes[flight.key]
-            if lane.next is not None:
-                lane.next.dismiss()
+        queue = self._queues.get(call.key)
+        if queue is not None and queue.current is call:
+            del self._queues[call.key]
+            if queue.next is not None:
+                queue.next.dismiss()
 
-    def _leave(self, flight: Flight, waiter: Waiter) -> None:
+    def _leave(self, call: InFlightCall, waiter: Waiter) -> None:
         """Let go of who has the answer, or has gone; give up what nobody waits for."""
-        del flight.waiters[waiter]
-        if flight.waiters or flight.landed:
+        del call.waiters[waiter]
+        if call.waiters or call.landed:
             return
-        lane = self._lanes.get(flight.key)
-        if lane is not None and lane.next is flight:
-            lane.next = None
-        elif flight.task is not None:
-            flight.task.cancel()
-            self._advance(flight)
+        queue = self._queues.get(call.key)
+        if queue is not None and queue.next is call:
+            queue.next = None
+        elif call.task is not None:
+            call.task.cancel()
+            self._advance(call)

@@ -11,7 +11,7 @@ from proxy.http.cookies import without_cookie
 from proxy.http.framing import check_head
 from proxy.http.headers import SERVERS_OWN, Fields
 from proxy.http.request_head import RequestHead
-from proxy.observability.access_log import Visit
+from proxy.observability.access_log import RequestInfo
 from proxy.snapshot import Snapshot
 from proxy.websocket import handshake
 
@@ -41,7 +41,12 @@ def checked(snapshot: Snapshot, request: Request) -> tuple[bytes, bytes | None]:
 
 
 def forwarded_fields(
-    snapshot: Snapshot, request: Request, visit: Visit, authority: bytes | None, *, upgrade: bool
+    snapshot: Snapshot,
+    request: Request,
+    info: RequestInfo,
+    authority: bytes | None,
+    *,
+    upgrade: bool,
 ) -> Fields:
     """Return what goes end to end, and Segue's own forwarding fields.
 
@@ -59,7 +64,7 @@ def forwarded_fields(
         # It waits for no 100 (RFC 9110 section 10.1.1).
         fields = [field for field in fields if field[0].lower() != b"expect"]
     sessions = snapshot.config.sessions
-    if sessions.enabled and sessions.proof == "cookie":
+    if sessions.enabled and sessions.binding == "cookie":
         fields = without_cookie(fields, sessions.cookie.encode())  # It is Segue's own.
     named = authority or b"".join(shape.values(received, b"host"))
     kept = named if snapshot.config.upstream.preserve_host else b""
@@ -67,12 +72,12 @@ def forwarded_fields(
         fields = [field for field in fields if field[0].lower() != b"host"]
         fields.insert(0, (b"Host", kept or SERVERS_OWN))
     downstream = headers.Downstream(
-        visit.peer,
+        info.peer,
         "http" if snapshot.config.listen.tls is None else "https",
-        is_in(snapshot.config.listen.trusted_proxies, visit.peer),
+        is_in(snapshot.config.listen.trusted_proxies, info.peer),
     )
-    fields += headers.forwarding_fields(received, downstream, visit.request_id, named)
-    return traceparent.carried(fields, visit.trace)
+    fields += headers.forwarding_fields(received, downstream, info.request_id, named)
+    return traceparent.carried(fields, info.trace)
 
 
 def request_head(request: Request, target: bytes, fields: Fields) -> RequestHead:

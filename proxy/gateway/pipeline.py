@@ -17,19 +17,19 @@ from time import perf_counter
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.request import Request
 from proxy.errors import ClientError, ClientGone, SegueError
-from proxy.gateway.coalescing import Relief
+from proxy.gateway.coalescing import Coalescer
 from proxy.gateway.forwarding import checked, forwarded_fields, request_head
-from proxy.gateway.sessions import Door
-from proxy.gateway.token_endpoints import Route, TokenRoutes
-from proxy.gateway.upgrade import Sockets
+from proxy.gateway.sessions import SessionFilter
+from proxy.gateway.token_endpoints import TokenEndpoints, TokenRoute
+from proxy.gateway.upgrade import Upgrades
 from proxy.http import cors, headers, traceparent
 from proxy.http.headers import Fields
 from proxy.http.responses import Reply, problem, reply
-from proxy.observability.access_log import Journal, Visit
+from proxy.observability.access_log import AccessLog, RequestInfo
 from proxy.relay.bodies import BodyMapping, MappedExchange
 from proxy.relay.dispatch import Begin, Dispatcher
 from proxy.relay.exchange import Amend, Exchange, Recipient
-from proxy.sessions.memory import Ticket
+from proxy.sessions.cache import SessionToken
 from proxy.snapshot import Live, Snapshot
 from proxy.types import Direction
 from proxy.upstream.connection import Connection
@@ -44,25 +44,25 @@ class Gateway:
         self,
         live: Live,
         dispatcher: Dispatcher,
-        relief: Relief,
-        door: Door | None,
-        sockets: Sockets,
-        journal: Journal,
+        coalescing: Coalescer,
+        session_filter: SessionFilter | None,
+        sockets: Upgrades,
+        access_log: AccessLog,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._live = live
         self._dispatcher = dispatcher
-        self._relief = relief
-        self._door = door
-        self._token_routes = None if door is None else TokenRoutes(door)
+        self._coalescer = coalescing
+        self._session_filter = session_filter
+        self._token_routes = None if session_filter is None else TokenEndpoints(session_filter)
         self._sockets = sockets
-        self._journal = journal
+        self._access_log = access_log
         self._loop = loop
 
     async def serve(self, client: ClientConnection, request: Request) -> None:
         """Answer one request."""
         snapshot = self._live.current
-        visit = self._journal.open(
+        info = self._access_log.open(
             perf_counter(),
             client.address,
             request.method,
@@ -74,62 +74,64 @@ class Gateway:
             # HTTP/1.0 cannot upgrade (RFC 9110 section 7.8).
             may_upgrade = b"upgrade" in request.shape and request.version >= (1, 1)
             upgrade = may_upgrade and handshake.is_upgrade(request.method, request.fields)
-            visit.protocol = "websocket" if upgrade else "http"
+            info.protocol = "websocket" if upgrade else "http"
             offered = _offered(request) if upgrade else []
-            route, ticket = self._route(snapshot, request, target), None
-            if route is None and self._door is not None:
-                ticket = await self._door.enter(snapshot, request, target, upgrade=upgrade)
-            self._choose(snapshot, request, visit, target, offered, ticket)
+            route, session_token = self._route(snapshot, request, target), None
+            if route is None and self._session_filter is not None:
+                session_token = await self._session_filter.enter(
+                    snapshot, request, target, upgrade=upgrade
+                )
+            self._choose(snapshot, request, info, target, offered, session_token)
             target = snapshot.versions.without_query_parameter(target)
-            fields = forwarded_fields(snapshot, request, visit, authority, upgrade=upgrade)
+            fields = forwarded_fields(snapshot, request, info, authority, upgrade=upgrade)
             if upgrade:
                 refused = await self._sockets.open(
-                    client, request, visit, snapshot, target, fields, offered, ticket
+                    client, request, info, snapshot, target, fields, offered, session_token
                 )
                 if refused is not None:
-                    self._conclude(client, request, visit, snapshot, refused)
+                    self._conclude(client, request, info, snapshot, refused)
                 return
-            bodies = self._body_mapping(snapshot, request, visit, target)
+            bodies = self._body_mapping(snapshot, request, info, target)
             if bodies is not None:
                 fields = await bodies.prepare(client, request, fields)
             begin = partial(self._exchange, request, bodies, snapshot)
             exchange: Exchange | Reply | None = None
             if route is not None:
                 exchange = await self._serve_tokens(
-                    route, client, request, visit, snapshot, target, fields, partial(begin, client)
+                    route, client, request, info, snapshot, target, fields, partial(begin, client)
                 )
-            elif snapshot.relief is not None:
-                carry = partial(self._carry, request, snapshot, target, fields, ticket)
-                exchange = await self._relief.exchange(
-                    snapshot, client, request, visit, target, fields, carry, begin
+            elif snapshot.coalescing is not None:
+                carry = partial(self._carry, request, snapshot, target, fields, session_token)
+                exchange = await self._coalescer.exchange(
+                    snapshot, client, request, info, target, fields, carry, begin
                 )
             if exchange is None:
                 exchange = await self._carry(
-                    request, snapshot, target, fields, ticket, visit, partial(begin, client)
+                    request, snapshot, target, fields, session_token, info, partial(begin, client)
                 )
-            self._conclude(client, request, visit, snapshot, exchange)
+            self._conclude(client, request, info, snapshot, exchange)
         except SegueError as error:
-            self._answer(client, request, visit, error, snapshot)
+            self._answer(client, request, info, error, snapshot)
         except asyncio.CancelledError:
-            visit.status, visit.error = ClientGone.status, ClientGone.label
+            info.status, info.error = ClientGone.status, ClientGone.label
             raise
         except Exception as error:  # noqa: BLE001 (a fault of Segue's must not end the connection unanswered)
-            self._journal.internal_error(error)
-            self._answer(client, request, visit, SegueError(), snapshot)
+            self._access_log.internal_error(error)
+            self._answer(client, request, info, SegueError(), snapshot)
         finally:
-            if visit.status != 101:
-                self._journal.close(visit, perf_counter())
+            if info.status != 101:
+                self._access_log.close(info, perf_counter())
 
     def refuse(self, client: ClientConnection, error: SegueError) -> None:
         """Answer what is not a request; the connection ends with the answer."""
-        visit = self._journal.open(perf_counter(), client.address, "", b"")
+        info = self._access_log.open(perf_counter(), client.address, "", b"")
         client.persistent = False
-        self._answer(client, None, visit, error, self._live.current)
-        self._journal.close(visit, perf_counter())
+        self._answer(client, None, info, error, self._live.current)
+        self._access_log.close(info, perf_counter())
 
     # The steps, in the order in which they are taken.
 
-    def _route(self, snapshot: Snapshot, request: Request, target: bytes) -> Route | None:
+    def _route(self, snapshot: Snapshot, request: Request, target: bytes) -> TokenRoute | None:
         """The route of tokens that a request is for; None for nearly all."""
         routes = self._token_routes
         if routes is None or request.method != "POST":
@@ -140,40 +142,40 @@ class Gateway:
         self,
         snapshot: Snapshot,
         request: Request,
-        visit: Visit,
+        info: RequestInfo,
         target: bytes,
         offered: list[bytes],
-        ticket: Ticket | None,
+        session_token: SessionToken | None,
     ) -> None:
         selection = snapshot.versions.choose(
             header=_joined(request.shape.values(request.fields, snapshot.version_header)),
             subprotocols=offered,
             query=target.partition(b"?")[2],
             cookies=request.shape.values(request.fields, b"cookie"),
-            session=None if ticket is None else ticket.known.version,
+            session=None if session_token is None else session_token.cached.version,
         )
-        self._journal.choose(visit, selection)
-        if ticket is not None and self._door is not None:
-            self._door.sessions.note(ticket, selection)
+        self._access_log.choose(info, selection)
+        if session_token is not None and self._session_filter is not None:
+            self._session_filter.sessions.note(session_token, selection)
 
     def _body_mapping(
-        self, snapshot: Snapshot, request: Request, visit: Visit, target: bytes
+        self, snapshot: Snapshot, request: Request, info: RequestInfo, target: bytes
     ) -> BodyMapping | None:
         """What is done to the bodies of this route; None for nearly all. Preflights have none."""
-        programs = snapshot.catalog.for_cohort(visit.selected)
+        programs = snapshot.catalog.for_cohort(info.selected)
         route = programs.route(request.method, target.partition(b"?")[0])
         if route is None or cors.is_preflight(request.method, request.fields):
             return None
         to_server, to_client = route.to_server, route.to_client
-        visit.to_server = "" if to_server is None else to_server.name
-        visit.to_client = "" if to_client is None else to_client.name
+        info.to_server = "" if to_server is None else to_server.name
+        info.to_client = "" if to_client is None else to_client.name
         return BodyMapping(
             None
             if to_server is None
-            else self._sockets.treatment(visit, to_server, Direction.TO_SERVER),
+            else self._sockets.handling(info, to_server, Direction.TO_SERVER),
             None
             if to_client is None
-            else self._sockets.treatment(visit, to_client, Direction.TO_CLIENT),
+            else self._sockets.handling(info, to_client, Direction.TO_CLIENT),
             limit=snapshot.config.limits.body,
             timeout=snapshot.config.timeouts.body,
             vary=snapshot.config.versions.header.encode() if snapshot.version_header else b"",
@@ -201,7 +203,7 @@ class Gateway:
             amend=bodies.amend,
             body_timeout=timeout,
             loop=self._loop,
-            treatment=bodies.to_client,
+            handling=bodies.to_client,
             limit=bodies.limit,
         )
 
@@ -211,34 +213,34 @@ class Gateway:
         snapshot: Snapshot,
         target: bytes,
         fields: Fields,
-        ticket: Ticket | None,
-        visit: Visit,
+        session_token: SessionToken | None,
+        info: RequestInfo,
         begin: Begin,
     ) -> Awaitable[Exchange]:
         """Get a request to the server, with a token that is good, and again if it was refused."""
-        if ticket is None or self._door is None:
-            return self._send(request, target, visit, begin, fields)
-        send = partial(self._send, request, target, visit, begin)
-        return self._door.exchange(ticket, request, snapshot, fields, send)
+        if session_token is None or self._session_filter is None:
+            return self._send(request, target, info, begin, fields)
+        send = partial(self._send, request, target, info, begin)
+        return self._session_filter.exchange(session_token, request, snapshot, fields, send)
 
     def _send(
         self,
         request: Request,
         target: bytes,
-        visit: Visit,
+        info: RequestInfo,
         begin: Begin,
         fields: Fields,
         watched: Collection[int] = (),
     ) -> Awaitable[Exchange]:
         head = request_head(request, target, list(fields))
-        return self._dispatcher.exchange(visit, request, head, begin, watched)
+        return self._dispatcher.exchange(info, request, head, begin, watched)
 
     async def _serve_tokens(
         self,
-        route: Route,
+        route: TokenRoute,
         client: ClientConnection,
         request: Request,
-        visit: Visit,
+        info: RequestInfo,
         snapshot: Snapshot,
         target: bytes,
         fields: Fields,
@@ -246,14 +248,14 @@ class Gateway:
     ) -> Exchange | Reply:
         """Answer a request for one of the routes of tokens."""
         assert self._token_routes is not None
-        send = partial(self._send, request, target, visit, begin)
+        send = partial(self._send, request, target, info, begin)
         return await self._token_routes.exchange(route, client, request, snapshot, fields, send)
 
     def _conclude(
         self,
         client: ClientConnection,
         request: Request,
-        visit: Visit,
+        info: RequestInfo,
         snapshot: Snapshot,
         exchange: Exchange | Reply,
     ) -> None:
@@ -265,23 +267,23 @@ class Gateway:
                     exchange.status,
                     [*exchange.fields, *also],
                     exchange.body,
-                    visit.request_id,
+                    info.request_id,
                     persistent=client.persistent,
                 )
             )
-            visit.status, visit.response_size = exchange.status, len(exchange.body)
+            info.status, info.response_size = exchange.status, len(exchange.body)
             return
-        visit.request_size = exchange.request_size
-        visit.response_size = exchange.response_size
+        info.request_size = exchange.request_size
+        info.response_size = exchange.response_size
         error = exchange.error
         if error is None:
             assert exchange.head is not None
-            visit.status = exchange.head.status
+            info.status = exchange.head.status
             return
         if not exchange.head_sent:
             raise error
         assert exchange.head is not None
-        self._journal.fail(visit, error, exchange.head.status)
+        self._access_log.fail(info, error, exchange.head.status)
         client.abort()
 
     # Outcomes.
@@ -290,12 +292,12 @@ class Gateway:
         self,
         client: ClientConnection,
         request: Request | None,
-        visit: Visit,
+        info: RequestInfo,
         error: SegueError,
         snapshot: Snapshot,
     ) -> None:
         """Say what went wrong, in place of a response."""
-        self._journal.fail(visit, error)
+        self._access_log.fail(info, error)
         if request is None or not request.payload.is_eof() or isinstance(error, ClientError):
             client.persistent = False
         also = (
@@ -305,7 +307,7 @@ class Gateway:
         )
         is_head = request is not None and request.method == "HEAD"
         client.write(
-            problem(error, visit.request_id, also, persistent=client.persistent, is_head=is_head)
+            problem(error, info.request_id, also, persistent=client.persistent, is_head=is_head)
         )
 
 

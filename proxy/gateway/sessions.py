@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection
 from typing import Final, Protocol
 
-from proxy.configuration.sessions import Sessions as Settings
+from proxy.configuration.sessions import SessionSettings
 from proxy.downstream.request import Request
 from proxy.errors import ClientError, OriginRefused, SessionUnavailable
 from proxy.http.cookies import cookie_of
 from proxy.http.headers import Fields, RawFields, values_of
 from proxy.http.representation import has_length
 from proxy.relay.bodies import read_body
-from proxy.relay.dispatch import Handshake
+from proxy.relay.dispatch import HandshakeResult
 from proxy.relay.exchange import Exchange
-from proxy.sessions.memory import Ticket
+from proxy.sessions.cache import SessionToken
 from proxy.sessions.metrics import Trigger
 from proxy.sessions.service import Sessions
 from proxy.snapshot import Snapshot
@@ -46,11 +46,11 @@ _REFUSALS: Final = frozenset({401, 403})
 _MOST_TOKENS: Final = 4
 """In the query of a handshake: each is looked up."""
 
-Shake = Callable[[bytes, Fields, Collection[int]], Awaitable[Handshake]]
+Shake = Callable[[bytes, Fields, Collection[int]], Awaitable[HandshakeResult]]
 """Shakes hands for a target, with these fields; a refusal with one of these statuses is held."""
 
 
-class Door:
+class SessionFilter:
     """Lets requests of sessions through with tokens that are good."""
 
     def __init__(self, sessions: Sessions) -> None:
@@ -58,7 +58,7 @@ class Door:
 
     async def enter(
         self, snapshot: Snapshot, request: Request, target: bytes, *, upgrade: bool
-    ) -> Ticket | None:
+    ) -> SessionToken | None:
         """Look who comes; None for whoever has no session.
 
         Raises:
@@ -69,15 +69,15 @@ class Door:
         """
         token = bearer(request.shape.values(request.fields, b"authorization"))
         settings = snapshot.config.sessions
-        cookie = cookie_from(request.fields, settings) if settings.proof == "cookie" else ""
+        cookie = cookie_from(request.fields, settings) if settings.binding == "cookie" else ""
         if upgrade:
             return await self._shaking(snapshot, request, token, query_tokens(target), cookie)
         if not token:
             return None
-        ticket = self.sessions.at_hand(token, cookie, settings)
-        if ticket is None:
-            ticket = await self.sessions.ticket(token, cookie, settings)
-        return ticket
+        session_token = self.sessions.at_hand(token, cookie, settings)
+        if session_token is None:
+            session_token = await self.sessions.look_up(token, cookie, settings)
+        return session_token
 
     async def _shaking(
         self,
@@ -86,7 +86,7 @@ class Door:
         token: str | None,
         in_query: list[str],
         cookie: str,
-    ) -> Ticket | None:
+    ) -> SessionToken | None:
         """Look who shakes hands. Browsers put the token into the query, others where it belongs.
 
         Which one the server looks at is its own choice: one of an ended session is not let through
@@ -94,10 +94,10 @@ class Door:
         """
         if len(in_query) > _MOST_TOKENS:
             raise ClientError("there are too many tokens in the query")
-        found: Ticket | None = None
+        found: SessionToken | None = None
         for each in dict.fromkeys([token, *in_query] if token else in_query):
-            ticket = await self.sessions.ticket(each, cookie, snapshot.config.sessions)
-            found = found or ticket
+            session_token = await self.sessions.look_up(each, cookie, snapshot.config.sessions)
+            found = found or session_token
         if (
             found is not None
             and found.cookie
@@ -107,20 +107,27 @@ class Door:
         return found
 
     async def exchange(
-        self, ticket: Ticket, request: Request, snapshot: Snapshot, fields: Fields, send: Send
+        self,
+        session_token: SessionToken,
+        request: Request,
+        snapshot: Snapshot,
+        fields: Fields,
+        send: Send,
     ) -> Exchange:
         """Answer a request of a session.
 
         Raises:
             SessionUnavailable: its token has ended, and there is no fresh one at the moment.
         """
-        token = self.sessions.current(ticket) or await self.sessions.fresh(ticket, fields)
+        token = self.sessions.current(session_token) or await self.sessions.fresh(
+            session_token, fields
+        )
         if token is None:
             return await send(fields)
         again = not has_body(request) or await _keep_body(
-            request, ticket.settings.retry_body, snapshot.config.timeouts.body
+            request, session_token.settings.retry_body, snapshot.config.timeouts.body
         )
-        if token != ticket.token:
+        if token != session_token.token:
             fields = with_bearer(fields, token)
         exchange = await send(fields, _UNAUTHORIZED)
         hold = exchange.held
@@ -128,19 +135,26 @@ class Door:
             return exchange
         fresh = None
         if again and is_token_error(hold.plain_body):
-            fresh = await self.sessions.after_refusal(ticket, token, Trigger.REJECTED, fields)
+            fresh = await self.sessions.after_refusal(
+                session_token, token, Trigger.REJECTED, fields
+            )
         if fresh is None:
             hold.let_go()
             return exchange
         self.sessions.counts.retries["http"] += 1
         exchange = await send(with_bearer(fields, fresh))
         if exchange.head is not None and exchange.head.status == 401:
-            self.sessions.refused_again(ticket)
+            self.sessions.refused_again(session_token)
         return exchange
 
     async def handshake(
-        self, ticket: Ticket, request: Request, target: bytes, fields: Fields, shake: Shake
-    ) -> Handshake:
+        self,
+        session_token: SessionToken,
+        request: Request,
+        target: bytes,
+        fields: Fields,
+        shake: Shake,
+    ) -> HandshakeResult:
         """Shake hands for a request of a session.
 
         The server refuses bad tokens and other people's resources alike. So a refusal leads to a
@@ -150,32 +164,32 @@ class Door:
             SessionUnavailable: its token has ended, and there is no fresh one at the moment.
         """
         sessions = self.sessions
-        token = await sessions.fresh(ticket, fields, Trigger.HANDSHAKE)
+        token = await sessions.fresh(session_token, fields, Trigger.HANDSHAKE)
         if token is None:
             return await shake(target, fields, ())
-        watched = _REFUSALS if sessions.is_near_its_end(ticket) else ()
-        first = await shake(*_carrying(ticket, request, target, fields, token), watched)
+        watched = _REFUSALS if sessions.is_near_its_end(session_token) else ()
+        first = await shake(*_carrying(session_token, request, target, fields, token), watched)
         hold = first.exchange.held
         if hold is None or hold.head is None:
             return first
         try:
-            fresh = await sessions.after_refusal(ticket, token, Trigger.HANDSHAKE, fields)
+            fresh = await sessions.after_refusal(session_token, token, Trigger.HANDSHAKE, fields)
         except SessionUnavailable:
             fresh = None  # The token was still valid: the refusal may well be meant.
         if fresh is None:
             hold.let_go()
             return first
         sessions.counts.retries["websocket"] += 1
-        second = await shake(*_carrying(ticket, request, target, fields, fresh), ())
+        second = await shake(*_carrying(session_token, request, target, fields, fresh), ())
         head = second.exchange.head
         if head is not None and head.status in _REFUSALS:
-            sessions.refused_again(ticket)
+            sessions.refused_again(session_token)
         return second
 
 
-def cookie_from(fields: RawFields, settings: Settings) -> str:
+def cookie_from(fields: RawFields, settings: SessionSettings) -> str:
     """The session's cookie; empty where none came along, or none is asked for."""
-    if settings.proof != "cookie":
+    if settings.binding != "cookie":
         return ""
     return cookie_of(fields, settings.cookie.encode()) or ""
 
@@ -186,14 +200,14 @@ def has_body(request: Request) -> bool:
 
 
 def _carrying(
-    ticket: Ticket, request: Request, target: bytes, fields: Fields, token: str
+    session_token: SessionToken, request: Request, target: bytes, fields: Fields, token: str
 ) -> tuple[bytes, Fields]:
-    """A handshake's target and fields with another token in place of the ticket's."""
-    if token == ticket.token:
+    """A handshake's target and fields with another token in place of the client's."""
+    if token == session_token.token:
         return target, fields
-    if bearer(values_of(request.fields, b"authorization")) == ticket.token:
+    if bearer(values_of(request.fields, b"authorization")) == session_token.token:
         fields = with_bearer(fields, token)
-    return with_query_token(target, ticket.token, token), fields
+    return with_query_token(target, session_token.token, token), fields
 
 
 async def _keep_body(request: Request, limit: int, timeout: float) -> bool:

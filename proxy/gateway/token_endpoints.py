@@ -13,16 +13,15 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from urllib.parse import unquote_to_bytes
 
-from proxy.configuration.sessions import SessionPaths
-from proxy.configuration.sessions import Sessions as Settings
+from proxy.configuration.sessions import SessionPaths, SessionSettings
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.request import Request
-from proxy.gateway.sessions import Door, Send, cookie_from, has_body
+from proxy.gateway.sessions import Send, SessionFilter, cookie_from, has_body
 from proxy.http.headers import Fields
 from proxy.http.responses import Reply
 from proxy.relay.bodies import read_body
 from proxy.relay.exchange import Exchange
-from proxy.sessions.memory import Known
+from proxy.sessions.cache import CachedSession
 from proxy.snapshot import Snapshot
 from proxy.tokens.credentials import (
     MAX_BODY,
@@ -35,7 +34,7 @@ from proxy.tokens.credentials import (
 )
 
 
-class Route(Enum):
+class TokenRoute(Enum):
     """A route of tokens."""
 
     ISSUE = auto()
@@ -43,30 +42,30 @@ class Route(Enum):
     LOGOUT = auto()
 
 
-class TokenRoutes:
+class TokenEndpoints:
     """Serves them."""
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, session_filter: SessionFilter) -> None:
+        self._session_filter = session_filter
         self._paths: SessionPaths | None = None
-        self._routes: Mapping[bytes, Route] = {}
+        self._routes: Mapping[bytes, TokenRoute] = {}
 
-    def find(self, snapshot: Snapshot, target: bytes) -> Route | None:
+    def find(self, snapshot: Snapshot, target: bytes) -> TokenRoute | None:
         """The route that a POST is for; None for nearly all."""
         paths = snapshot.config.sessions.paths
         if paths is not self._paths:
             self._paths = paths
             self._routes = {
-                **{unquote_to_bytes(path): Route.ISSUE for path in paths.login},
-                unquote_to_bytes(paths.refresh): Route.REFRESH,
-                unquote_to_bytes(paths.logout): Route.LOGOUT,
+                **{unquote_to_bytes(path): TokenRoute.ISSUE for path in paths.login},
+                unquote_to_bytes(paths.refresh): TokenRoute.REFRESH,
+                unquote_to_bytes(paths.logout): TokenRoute.LOGOUT,
             }
         # Servers decode a path before they look where it leads.
         return self._routes.get(unquote_to_bytes(target.partition(b"?")[0]))
 
     async def exchange(
         self,
-        route: Route,
+        route: TokenRoute,
         client: ClientConnection,
         request: Request,
         snapshot: Snapshot,
@@ -82,31 +81,31 @@ class TokenRoutes:
         """
         settings = snapshot.config.sessions
         cookie = cookie_from(request.fields, settings)
-        if route is Route.ISSUE:
+        if route is TokenRoute.ISSUE:
             return await self._issue(settings, fields, send)
         fields, body = await _whole_body(client, request, fields, snapshot.config.timeouts.body)
         refresh = read_refresh(body, request.shape.values(request.fields, b"content-type"))
-        if route is Route.REFRESH:
+        if route is TokenRoute.REFRESH:
             return await self._refresh(settings, refresh, cookie, fields, send)
-        ticket = await self._door.enter(snapshot, request, b"", upgrade=False)
-        known = None
+        session_token = await self._session_filter.enter(snapshot, request, b"", upgrade=False)
+        cached = None
         if refresh is not None:
             # The token that is to be made useless says whose logout it is, not who asks for it.
-            known = await self._door.sessions.routes.session_of(refresh, cookie)
-        if known is None and ticket is not None:
-            known = ticket.known
-        if known is None:
+            cached = await self._session_filter.sessions.routes.session_of(refresh, cookie)
+        if cached is None and session_token is not None:
+            cached = session_token.cached
+        if cached is None:
             return await send(fields)
-        return await self._log_out(settings, known, request, body, fields, send)
+        return await self._log_out(settings, cached, request, body, fields, send)
 
     async def _issue(
-        self, settings: Settings, fields: Fields, send: Send, presented: str | None = None
+        self, settings: SessionSettings, fields: Fields, send: Send, presented: str | None = None
     ) -> Exchange:
         """Pass the server's answer on, once its tokens are known."""
         exchange = await send(_asking_for_identity(fields), _SUCCESSES)
         hold = exchange.held
         if hold is not None and hold.head is not None:
-            routes = self._door.sessions.routes
+            routes = self._session_filter.sessions.routes
             pair = read_pair(hold.plain_body)
             cookie = await routes.capture(pair, presented)
             if cookie is not None:
@@ -115,11 +114,11 @@ class TokenRoutes:
         return exchange
 
     async def _refresh(
-        self, settings: Settings, token: str | None, cookie: str, fields: Fields, send: Send
+        self, settings: SessionSettings, token: str | None, cookie: str, fields: Fields, send: Send
     ) -> Exchange | Reply:
         given = None
         if token is not None:
-            given = await self._door.sessions.routes.exchange(token, cookie, fields)
+            given = await self._session_filter.sessions.routes.exchange(token, cookie, fields)
         if given is None:
             return await self._issue(settings, fields, send, token)
         if isinstance(given, Pair):
@@ -135,14 +134,14 @@ class TokenRoutes:
 
     async def _log_out(
         self,
-        settings: Settings,
-        known: Known,
+        settings: SessionSettings,
+        cached: CachedSession,
         request: Request,
         body: bytes,
         fields: Fields,
         send: Send,
     ) -> Exchange:
-        async with self._door.sessions.routes.logging_out(known, fields) as leaving:
+        async with self._session_filter.sessions.routes.logging_out(cached, fields) as leaving:
             if leaving is None:
                 return await send(fields)
             request.body = with_refresh(body, leaving.refresh)
@@ -152,7 +151,7 @@ class TokenRoutes:
             hold = exchange.held
             leaving.done = hold is not None and hold.head is not None
         if hold is not None and hold.head is not None:
-            if settings.proof == "cookie":
+            if settings.binding == "cookie":
                 hold.head.fields.append(_cookie(settings, "", 0))
             hold.let_go()
         return exchange
@@ -177,7 +176,7 @@ def _with_json(fields: Fields, request: Request) -> Fields:
     ]
 
 
-def _cookie(settings: Settings, value: str, age: float) -> tuple[bytes, bytes]:
+def _cookie(settings: SessionSettings, value: str, age: float) -> tuple[bytes, bytes]:
     """Set the session's cookie (RFC 6265 section 4.1)."""
     text = f"{settings.cookie}={value}; Path=/; Max-Age={int(age)}; HttpOnly; Secure; SameSite=Lax"
     return b"Set-Cookie", text.encode()

@@ -84,14 +84,14 @@ def _check_line(method: str, version: tuple[int, int]) -> None:
     if method not in METHODS:
         if method == "CONNECT":
             raise MethodNotAllowed("CONNECT is for forward proxies")
-        raise ClientError("no such method is known here")
+        raise ClientError("unknown method")
 
 
 def _check_hosts(version: tuple[int, int], hosts: list[bytes]) -> None:
     if len(hosts) > 1 or (not hosts and version >= (1, 1)):
-        raise ClientError("a request names one host")
+        raise ClientError("a request has one Host header")
     if hosts and not is_authority(hosts[0]):
-        raise ClientError("what the request names as its host is none")
+        raise ClientError("invalid Host header")
 
 
 def _check_codings(version: tuple[int, int], codings: list[bytes]) -> None:

@@ -37,7 +37,7 @@ _NOT_ZERO: Final = 1 << 64 | 1
 """A bit of each id, which must not be zero."""
 
 
-class Trace(NamedTuple):
+class TraceContext(NamedTuple):
     """The trace of a request.
 
     Attributes:
@@ -56,7 +56,7 @@ def has_trace(shape: Shape) -> bool:
     return TRACEPARENT in shape or TRACESTATE in shape
 
 
-def trace_of(fields: RawFields, random_bits: Callable[[int], int]) -> Trace:
+def trace_of(fields: RawFields, random_bits: Callable[[int], int]) -> TraceContext:
     """Return the trace that a request belongs to, or start one.
 
     Args:
@@ -70,15 +70,15 @@ def trace_of(fields: RawFields, random_bits: Callable[[int], int]) -> Trace:
         if len(parents) == 1 and len(parents[0]) <= _MAX_LENGTH:
             parent = _PARENT.fullmatch(parents[0])
             if parent is not None and (parent[3] is None or parent[1] != b"00"):
-                return Trace(parent[2].decode(), b"", replaces=False)
+                return TraceContext(parent[2].decode(), b"", replaces=False)
     digits = (
         (random_bits(192) | _NOT_ZERO).to_bytes(24, "big").hex()
     )  # Formatting takes thrice that.
     trace_id = digits[:32]
-    return Trace(trace_id, f"00-{trace_id}-{digits[32:]}-00".encode(), bool(present))
+    return TraceContext(trace_id, f"00-{trace_id}-{digits[32:]}-00".encode(), bool(present))
 
 
-def carried(fields: list[tuple[bytes, bytes]], trace: Trace) -> list[tuple[bytes, bytes]]:
+def carried(fields: list[tuple[bytes, bytes]], trace: TraceContext) -> list[tuple[bytes, bytes]]:
     """Return the fields of a request with its trace.
 
     What cannot be read is left out, `tracestate` too: without a valid `traceparent` it means

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pydantic
 
 from proxy.configuration.document import Document, Path, problems_from, render_path
-from proxy.errors import ConfigError, Problem
+from proxy.errors import ConfigError, Diagnostic
 from proxy.http.routing import Routes, check_pattern
 from proxy.mapping.checks.checks import Entry, problems_of_inverse, problems_of_rules
 from proxy.mapping.checks.inverse import Irreversible, invert
@@ -67,7 +67,7 @@ class CohortBinding:
     path: Path = field(default=(), compare=False, repr=False)
     http_path: Path = field(default=(), compare=False, repr=False)
 
-    def problem(self, cohort: str, chain: Chain, index: int | None, message: str) -> Problem:
+    def problem(self, cohort: str, chain: Chain, index: int | None, message: str) -> Diagnostic:
         """Make a problem that points to a name in a chain, or to the route that the chain is of."""
         if chain.route is None:
             place: Path = self.path
@@ -77,7 +77,7 @@ class CohortBinding:
             short = (cohort, "http", chain.route)
         below: Path = ("path",) if index is None else (chain.direction.value, index)
         if self.document is None:
-            return Problem("", 0, 0, render_path((*short, *below)), message)
+            return Diagnostic("", 0, 0, render_path((*short, *below)), message)
         return self.document.problem((*place, *below), message)
 
 
@@ -132,7 +132,7 @@ def build(
     Raises:
         ConfigError: with everything that is wrong in any of the files and bindings.
     """
-    problems: list[Problem] = []
+    problems: list[Diagnostic] = []
     # A mapping that could not be read is there all the same: to call it unknown would mislead.
     entries, unread = _read(documents, problems)
     for entry in entries.values():
@@ -148,7 +148,7 @@ def build(
 
     def program(names: tuple[str, ...]) -> Program | None:
         if names and names not in programs:
-            programs[names] = Program([entries[name].link for name in names], deepest)
+            programs[names] = Program([entries[name].compiled for name in names], deepest)
         return programs.get(names)
 
     bound = {
@@ -159,7 +159,7 @@ def build(
         )
         for cohort, binding in bindings.items()
     }
-    alone = {name: Program([entry.link], deepest) for name, entry in entries.items()}
+    alone = {name: Program([entry.compiled], deepest) for name, entry in entries.items()}
     return Catalog(tuple(entries), bound, alone)
 
 
@@ -182,7 +182,7 @@ def _routes(
 
 
 def _read(
-    documents: Sequence[Document], problems: list[Problem]
+    documents: Sequence[Document], problems: list[Diagnostic]
 ) -> tuple[dict[str, Entry], set[str]]:
     entries: dict[str, Entry] = {}
     unread: set[str] = set()
@@ -213,8 +213,10 @@ def _read(
             problems.append(document.problem(("inverse",), f"it cannot be derived: {reason}"))
             unread.add(file.inverse.derive)
             continue
-        link = compile_mapping(way_back)
-        if not add(Entry(document, way_back, link, derived_from=file.name), "inverse", "derive"):
+        compiled = compile_mapping(way_back)
+        if not add(
+            Entry(document, way_back, compiled, derived_from=file.name), "inverse", "derive"
+        ):
             unread.add(file.inverse.derive)
     return entries, unread
 
@@ -233,7 +235,7 @@ def _problems_of_binding(
     entries: Mapping[str, Entry],
     unread: set[str],
     directory: str,
-) -> Iterator[Problem]:
+) -> Iterator[Diagnostic]:
     for index, route in enumerate(binding.http):
         try:
             check_pattern(route.path)

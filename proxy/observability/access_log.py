@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from proxy.errors import ClientGone, SegueError
 from proxy.http.headers import RawFields
-from proxy.http.traceparent import Trace, trace_of
+from proxy.http.traceparent import TraceContext, trace_of
 from proxy.observability.log import Log
 from proxy.observability.metrics import Family, Metrics, Samples, close_code_label, code_label
 from proxy.tokens.redaction import redact
@@ -39,7 +39,7 @@ _USER: Final = re.compile(rb"\A(?!/)(?:[^/]*//)?[^/]*@")
 
 
 @dataclass(slots=True)
-class Visit:
+class RequestInfo:
     """What is known of one request; becomes its log line and its counts.
 
     Attributes:
@@ -62,7 +62,7 @@ class Visit:
     peer: str
     method: str
     path: str
-    trace: Trace
+    trace: TraceContext
     selection: Selection | None = None
     status: int = 0
     error: str = ""
@@ -93,7 +93,7 @@ class Visit:
         return self.selected or NONE
 
 
-class Socket(Protocol):
+class SocketTotals(Protocol):
     """An open WebSocket, or one that has just ended."""
 
     @property
@@ -105,7 +105,7 @@ class Socket(Protocol):
         """The Close frames: who sent them (`client`, `server`, `segue`), and their codes."""
 
 
-class Journal:
+class AccessLog:
     """Counts requests and writes their lines: one for each, when it is over."""
 
     def __init__(self, metrics: Metrics, log: Log) -> None:
@@ -114,7 +114,7 @@ class Journal:
         self._ids = request_ids()
         # Trace ids need to be unique, not secret.
         self._random_bits = random.Random(os.urandom(32)).getrandbits  # noqa: S311
-        self._sockets: dict[str, Socket] = {}
+        self._sockets: dict[str, SocketTotals] = {}
         metrics.add(
             Family(
                 "counter",
@@ -128,7 +128,7 @@ class Journal:
 
     def open(
         self, now: float, peer: str, method: str, target: bytes, fields: RawFields = ()
-    ) -> Visit:
+    ) -> RequestInfo:
         """Begin with a request.
 
         Args:
@@ -143,58 +143,60 @@ class Journal:
         plain = path.startswith(b"/") and not path.translate(None, _PLAIN)
         shown = path.decode() if plain else _plain(path)
         trace = trace_of(fields, self._random_bits)
-        return Visit(next(self._ids), now, peer, method, shown, trace)
+        return RequestInfo(next(self._ids), now, peer, method, shown, trace)
 
-    def choose(self, visit: Visit, selection: Selection) -> None:
+    def choose(self, info: RequestInfo, selection: Selection) -> None:
         """Record the version that was chosen."""
-        visit.selection = selection
+        info.selection = selection
         self._metrics.version_sources[selection.source] += 1
 
-    def fail(self, visit: Visit, error: SegueError, status: int | None = None) -> None:
-        """Record an error; see `Visit.fail`."""
-        visit.fail(error, status)
+    def fail(self, info: RequestInfo, error: SegueError, status: int | None = None) -> None:
+        """Record an error; see `RequestInfo.fail`."""
+        info.fail(error, status)
         self._metrics.errors[error.label] += 1
 
-    def close(self, visit: Visit, now: float) -> None:
+    def close(self, info: RequestInfo, now: float) -> None:
         """End with a request that was answered."""
-        metrics, cohort = self._metrics, visit.cohort
-        metrics.requests[cohort, code_label(visit.status)] += 1
-        if visit.method:
-            metrics.timings(cohort, visit.protocol).observe(now - visit.started, visit.waited)
-        if visit.protocol == _WEBSOCKET:
-            metrics.handshakes[cohort, _handshake_result(visit)] += 1
-        if visit.request_size:
-            metrics.bytes[_TO_SERVER, _HTTP] += visit.request_size
-        if visit.response_size:
-            metrics.bytes[_TO_CLIENT, _HTTP] += visit.response_size
+        metrics, cohort = self._metrics, info.cohort
+        metrics.requests[cohort, code_label(info.status)] += 1
+        if info.method:
+            metrics.timings(cohort, info.protocol).observe(now - info.started, info.waited)
+        if info.protocol == _WEBSOCKET:
+            metrics.handshakes[cohort, _handshake_result(info)] += 1
+        if info.request_size:
+            metrics.bytes[_TO_SERVER, _HTTP] += info.request_size
+        if info.response_size:
+            metrics.bytes[_TO_CLIENT, _HTTP] += info.response_size
         if self._log.is_enabled_for(logging.INFO):
-            self._log.line("request", _line(visit, cohort, now))
+            self._log.line("request", _line(info, cohort, now))
 
-    def switch(self, visit: Visit, now: float, socket: Socket) -> None:
+    def switch(self, info: RequestInfo, now: float, socket: SocketTotals) -> None:
         """A handshake has succeeded."""
-        metrics, cohort = self._metrics, visit.cohort
-        visit.status = 101
+        metrics, cohort = self._metrics, info.cohort
+        info.status = 101
         metrics.requests[cohort, "101"] += 1
         metrics.sockets[cohort] += 1
         metrics.handshakes[cohort, "accepted"] += 1
-        metrics.timings(cohort, _WEBSOCKET).observe(now - visit.started, visit.waited)
-        self._sockets[visit.request_id] = socket
+        metrics.timings(cohort, _WEBSOCKET).observe(now - info.started, info.waited)
+        self._sockets[info.request_id] = socket
 
-    def close_socket(self, visit: Visit, now: float, socket: Socket, **facts: object) -> None:
+    def close_socket(
+        self, info: RequestInfo, now: float, socket: SocketTotals, **facts: object
+    ) -> None:
         """End with a WebSocket.
 
         Args:
             facts: what else its line says.
         """
         metrics = self._metrics
-        self._sockets.pop(visit.request_id, None)
+        self._sockets.pop(info.request_id, None)
         from_client, from_server = socket.received
         metrics.bytes[_TO_SERVER, _WEBSOCKET] += from_client
         metrics.bytes[_TO_CLIENT, _WEBSOCKET] += from_server
         for side, code in socket.closes:
             metrics.closes[side, close_code_label(code)] += 1
         if self._log.is_enabled_for(logging.INFO):
-            line = _line(visit, visit.cohort, now)
+            line = _line(info, info.cohort, now)
             line["client_bytes"] = from_client
             line["server_bytes"] = from_server
             line.update(facts)
@@ -228,11 +230,11 @@ def _plain(path: bytes) -> str:
     return quote(_USER.sub(b"", path.partition(b"#")[0]), safe=string.punctuation)
 
 
-def _handshake_result(visit: Visit) -> str:
+def _handshake_result(info: RequestInfo) -> str:
     """What became of a handshake that did not succeed."""
-    if visit.error == ClientGone.label:
+    if info.error == ClientGone.label:
         return "abandoned"
-    return "failed" if visit.error else "refused"
+    return "failed" if info.error else "refused"
 
 
 def _microseconds(seconds: float) -> float:
@@ -240,32 +242,32 @@ def _microseconds(seconds: float) -> float:
     return int(seconds * 1e6 + 0.5) / 1e6
 
 
-def _line(visit: Visit, cohort: str, now: float) -> dict[str, object]:
-    selection = visit.selection
+def _line(info: RequestInfo, cohort: str, now: float) -> dict[str, object]:
+    selection = info.selection
     line: dict[str, object] = {
-        "request_id": visit.request_id,
-        "peer": visit.peer,
-        "method": visit.method,
-        "path": redact(visit.path)[:_MAX_PATH],
-        "status": visit.status,
+        "request_id": info.request_id,
+        "peer": info.peer,
+        "method": info.method,
+        "path": redact(info.path)[:_MAX_PATH],
+        "status": info.status,
         "cohort": cohort,
         "version_source": NONE if selection is None else selection.source,
-        "duration": _microseconds(now - visit.started),
-        "trace_id": visit.trace.trace_id,
+        "duration": _microseconds(now - info.started),
+        "trace_id": info.trace.trace_id,
     }
-    if visit.to_client:
-        line["to_client"] = visit.to_client
-    if visit.to_server:
-        line["to_server"] = visit.to_server
-    if visit.upstream:
-        line["upstream"] = visit.upstream
-        line["upstream_duration"] = _microseconds(visit.waited)
-    if visit.shared_from:
-        line["shared_from"] = visit.shared_from
-    if visit.request_size or visit.response_size:
-        line["request_size"] = visit.request_size
-        line["response_size"] = visit.response_size
-    if visit.error:
-        line["error"] = visit.error
-        line["detail"] = visit.detail
+    if info.to_client:
+        line["to_client"] = info.to_client
+    if info.to_server:
+        line["to_server"] = info.to_server
+    if info.upstream:
+        line["upstream"] = info.upstream
+        line["upstream_duration"] = _microseconds(info.waited)
+    if info.shared_from:
+        line["shared_from"] = info.shared_from
+    if info.request_size or info.response_size:
+        line["request_size"] = info.request_size
+        line["response_size"] = info.response_size
+    if info.error:
+        line["error"] = info.error
+        line["detail"] = info.detail
     return line

@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 
 from proxy.configuration.reading import Config
 from proxy.configuration.upstream import HealthCheck
-from proxy.downstream.limits import Limits
-from proxy.errors import ConfigError, Problem
+from proxy.downstream.limits import ClientLimits
+from proxy.errors import ConfigError, Diagnostic
 from proxy.snapshot import Snapshot
 from proxy.upstream.fleet import Servers
-from proxy.upstream.health import Rules
+from proxy.upstream.health import EjectionRules
 from proxy.upstream.probe import Check
 from proxy.upstream.target import Target
 
@@ -49,7 +49,7 @@ def upstream_servers(config: Config) -> Servers:
     context = upstream_tls(config)
     return Servers(
         targets=tuple(_target(url, config, context) for url in upstream.urls),
-        rules=Rules(**upstream.ejection.model_dump()),
+        rules=EjectionRules(**upstream.ejection.model_dump()),
         check=None if upstream.health is None else _check(upstream.health),
         retries=upstream.retries,
     )
@@ -129,7 +129,7 @@ def listener_tls(config: Config) -> ssl.SSLContext | None:
 
 
 def _unusable(path: str, file: str, what: str) -> ConfigError:
-    return ConfigError([Problem(file, 0, 0, path, f"cannot be read as {what} in PEM")])
+    return ConfigError([Diagnostic(file, 0, 0, path, f"cannot be read as {what} in PEM")])
 
 
 _STATE_DIR: Final = ".segue"
@@ -141,9 +141,9 @@ def state_directory(snapshot: Snapshot) -> Path:
     return Path(snapshot.source.env.get("SEGUE_STATE_DIR") or _STATE_DIR)
 
 
-def client_limits(config: Config) -> Limits:
+def client_limits(config: Config) -> ClientLimits:
     """Return the bounds of client connections."""
-    return Limits(
+    return ClientLimits(
         header_timeout=config.timeouts.header,
         keepalive_timeout=config.timeouts.keepalive,
         header_line=config.limits.header_line,

@@ -16,7 +16,7 @@ from typing import Final
 
 from aiohttp import web
 
-from proxy.admin.application import State, application
+from proxy.admin.application import ProcessState, application
 from proxy.admin.recording import Recordings
 from proxy.admin.sessions import SessionOrders
 from proxy.control.reload import Commit, Reloads, families
@@ -24,12 +24,12 @@ from proxy.downstream.certificate import Certificate
 from proxy.downstream.listener import Listener
 from proxy.downstream.metrics import show_connections
 from proxy.downstream.websockets import Connections
-from proxy.errors import ConfigError, Problem
-from proxy.gateway.coalescing import Relief
+from proxy.errors import ConfigError, Diagnostic
+from proxy.gateway.coalescing import Coalescer
 from proxy.gateway.pipeline import Gateway
-from proxy.gateway.sessions import Door
-from proxy.gateway.upgrade import Sockets
-from proxy.observability.access_log import Journal
+from proxy.gateway.sessions import SessionFilter
+from proxy.gateway.upgrade import Upgrades
+from proxy.observability.access_log import AccessLog
 from proxy.observability.log import Log, Writer, show_log
 from proxy.observability.metrics import Metrics
 from proxy.process.assembly import client_limits, connections_of, listener_tls, state_directory
@@ -82,33 +82,35 @@ class Server:
         """
         config = snapshot.config
         loop = asyncio.get_running_loop()
-        self.state = State.STARTING
+        self.state = ProcessState.STARTING
         self.address = ""
         self.admin_address = ""
         self._live = Live(snapshot)
         self._log = log
         self._loop = loop
         self.metrics = Metrics(segue_version())
-        self._journal = Journal(self.metrics, log)
+        self._access_log = AccessLog(self.metrics, log)
         tls, servers = connections_of(config)
         self._fleet = Fleet(servers, loop, log)
         self._certificate = Certificate(tls)
         self._connections = Connections()
         self._recorder = Recorder(loop, log)
         dispatcher = Dispatcher(self._fleet)
-        self._relief = Relief(self.metrics, loop)
+        self._coalescer = Coalescer(self.metrics, loop)
         self._sessions = self._open_sessions(snapshot) if config.sessions.enabled else None
-        door = None if self._sessions is None else Door(self._sessions)
-        sockets = Sockets(
+        session_filter = None if self._sessions is None else SessionFilter(self._sessions)
+        sockets = Upgrades(
             dispatcher,
-            door,
+            session_filter,
             self._connections,
             self.metrics,
-            self._journal,
+            self._access_log,
             self._recorder,
             loop,
         )
-        gateway = Gateway(self._live, dispatcher, self._relief, door, sockets, self._journal, loop)
+        gateway = Gateway(
+            self._live, dispatcher, self._coalescer, session_filter, sockets, self._access_log, loop
+        )
         self._listener = Listener(
             gateway.serve,
             gateway.refuse,
@@ -137,8 +139,8 @@ class Server:
         config = self._live.current.config
         views = application(self.metrics, lambda: self.state, self._store_is_up)
         views.add_routes(Recordings(self._recorder, self._live).routes())
-        oversight = None if self._sessions is None else self._sessions.oversight
-        views.add_routes(SessionOrders(oversight).routes())
+        administration = None if self._sessions is None else self._sessions.administration
+        views.add_routes(SessionOrders(administration).routes())
         admin = self._admin = web.AppRunner(views, access_log=None, shutdown_timeout=1.0)
         await admin.setup()
         try:
@@ -173,7 +175,7 @@ class Server:
         self._tick()
         self._fleet.start()
         self._reloading = asyncio.create_task(self._reloads.run())
-        self.state = State.READY
+        self.state = ProcessState.READY
         self._log.info(
             "listening",
             address=self.address,
@@ -193,7 +195,7 @@ class Server:
         Returns whether everything ended by itself within `timeouts.drain`.
         """
         timeout = self._live.current.config.timeouts.drain
-        self.state = State.DRAINING
+        self.state = ProcessState.DRAINING
         self._log.info("draining", websockets=len(self._connections), seconds=timeout)
         for server in self._servers:
             server.close()
@@ -228,7 +230,7 @@ class Server:
             self._reloading.cancel()
             await asyncio.wait((self._reloading,))
         await asyncio.gather(self._listener.drain(0), self._connections.drain(0))
-        await self._relief.close()
+        await self._coalescer.close()
         if self._ticker is not None:
             self._ticker.cancel()
         if self._sessions is not None:
@@ -318,4 +320,4 @@ def _cannot_listen(path: str, address: str, error: OSError) -> ConfigError:
     # The loop puts the address in front of the system's text; a resolver's codes are negative.
     code = error.errno or 0
     reason = os.strerror(code) if code > 0 else error.strerror or "not possible"
-    return ConfigError([Problem(address, 0, 0, path, f"cannot listen there: {reason.lower()}")])
+    return ConfigError([Diagnostic(address, 0, 0, path, f"cannot listen there: {reason.lower()}")])

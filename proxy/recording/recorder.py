@@ -1,9 +1,9 @@
 """Recording messages on their way, for a short time and within bounds, to write mappings from them.
 
-Without a recording nothing of this is on the data path: the walkers hold the very treatments that
-the gateway gave them. A recording puts a tap around the rewriter of those that it wants, on sockets
-that are open and on those that come, and takes it away again. A walker reads its treatment at the
-first fragment of a message, so that none is half recorded.
+Without a recording nothing of this is on the data path: the frame filters hold the very handling
+that the gateway gave them. A recording puts a tap around the rewriter of those that it wants, on
+sockets that are open and on those that come, and takes it away again. A frame filter reads its
+handling at the first fragment of a message, so that none is half recorded.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from structlog.typing import FilteringBoundLogger
 
 from proxy.errors import MappingFailure
 from proxy.mapping.engine.program import Program
-from proxy.rewriting import Treatment
+from proxy.rewriting import MessageHandling
 from proxy.types import NONE, Direction
 
 MAX_COUNT: Final = 1000
@@ -30,27 +30,27 @@ LINGER: Final = 30.0
 """Seconds for which a recording that has ended waits for its reader."""
 
 
-class Walker(Protocol):
+class TappedFilter(Protocol):
     """What walks one direction of a socket."""
 
-    treatment: Treatment
+    handling: MessageHandling
 
 
-class Leg(Protocol):
+class TappedLeg(Protocol):
     """One side of a socket."""
 
     @property
-    def walker(self) -> Walker: ...
+    def frame_filter(self) -> TappedFilter: ...
 
 
-class Socket(Protocol):
+class TappedSocket(Protocol):
     """An open WebSocket: what the client sends, and what the server sends."""
 
     @property
-    def client(self) -> Leg: ...
+    def client(self) -> TappedLeg: ...
 
     @property
-    def server(self) -> Leg: ...
+    def server(self) -> TappedLeg: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,16 +166,16 @@ class Recorder:
     def __init__(self, loop: asyncio.AbstractEventLoop, log: FilteringBoundLogger) -> None:
         self._loop = loop
         self._log = log
-        self._cohorts: dict[Socket, str] = {}
+        self._cohorts: dict[TappedSocket, str] = {}
         self._recording: Recording | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def attach(self, socket: Socket, cohort: str | None) -> None:
+    def attach(self, socket: TappedSocket, cohort: str | None) -> None:
         """Take note of a socket before its first message."""
         self._cohorts[socket] = cohort or NONE
         self._tap(socket)
 
-    def detach(self, socket: Socket) -> None:
+    def detach(self, socket: TappedSocket) -> None:
         """A socket has ended."""
         self._cohorts.pop(socket, None)
 
@@ -220,9 +220,9 @@ class Recorder:
         recording.end(reason)
         for socket in self._cohorts:
             for leg in (socket.client, socket.server):
-                treatment = leg.walker.treatment
-                if isinstance(treatment.rewriter, _Tap):
-                    leg.walker.treatment = treatment.rewriter.original
+                handling = leg.frame_filter.handling
+                if isinstance(handling.rewriter, _Tap):
+                    leg.frame_filter.handling = handling.rewriter.original
         self._log.warning(
             "recording ended", reason=reason, messages=len(recording), skipped=recording.skipped
         )
@@ -246,16 +246,18 @@ class Recorder:
             self._timer.cancel()
             self._timer = None
 
-    def tapped(self, treatment: Treatment, direction: Direction, cohort: str) -> Treatment:
-        """Return the treatment to use: the very same, unless a recording wants its messages.
+    def tapped(
+        self, handling: MessageHandling, direction: Direction, cohort: str
+    ) -> MessageHandling:
+        """Return the handling to use: the very same, unless a recording wants its messages.
 
         For what is treated once, such as the body of a response; a socket that stays open is
         attached as well.
         """
         recording = self._recording
         if recording is None or recording.ended is not None:
-            return treatment
-        wanted, rewriter = recording.wanted, treatment.rewriter
+            return handling
+        wanted, rewriter = recording.wanted, handling.rewriter
         program = rewriter if isinstance(rewriter, Program) else None
         names = [NONE] if program is None else program.name.split("+")
         if (
@@ -264,16 +266,16 @@ class Recorder:
             or (wanted.mapping is not None and wanted.mapping not in names)
             or isinstance(rewriter, _Tap)
         ):
-            return treatment
-        return treatment._replace(rewriter=_Tap(self, recording, treatment, direction, cohort))
+            return handling
+        return handling._replace(rewriter=_Tap(self, recording, handling, direction, cohort))
 
-    def _tap(self, socket: Socket) -> None:
+    def _tap(self, socket: TappedSocket) -> None:
         cohort = self._cohorts[socket]
         for leg, direction in (
             (socket.client, Direction.TO_SERVER),
             (socket.server, Direction.TO_CLIENT),
         ):
-            leg.walker.treatment = self.tapped(leg.walker.treatment, direction, cohort)
+            leg.frame_filter.handling = self.tapped(leg.frame_filter.handling, direction, cohort)
 
     def take(self, recording: Recording, recorded: Recorded) -> None:
         """Keep a message; end the recording when it was the last that was wanted."""
@@ -291,7 +293,7 @@ class _Tap:
         self,
         recorder: Recorder,
         recording: Recording,
-        original: Treatment,
+        original: MessageHandling,
         direction: Direction,
         cohort: str,
     ) -> None:

@@ -24,7 +24,7 @@ from proxy.http.representation import (
     without_length,
 )
 from proxy.relay.exchange import Amend, Exchange, Recipient
-from proxy.rewriting import Treatment
+from proxy.rewriting import MessageHandling
 from proxy.upstream.connection import Connection
 from proxy.upstream.response import Head
 
@@ -60,13 +60,13 @@ async def read_body(request: Request, limit: int, timeout: float) -> bytes:
         raise ClientError("the body of the request is not valid HTTP/1.1") from None
 
 
-def rewrite(treatment: Treatment, body: bytes) -> bytes:
+def rewrite(handling: MessageHandling, body: bytes) -> bytes:
     """Return what a body becomes.
 
     Raises:
         MappingFailure: the mapping says that a failure is answered with an error.
     """
-    bodies = treatment.rewrite(body)
+    bodies = handling.rewrite(body)
     return body if bodies is None else b"".join(bodies)
 
 
@@ -82,8 +82,8 @@ class BodyMapping:
             source of versions.
     """
 
-    to_server: Treatment | None
-    to_client: Treatment | None
+    to_server: MessageHandling | None
+    to_client: MessageHandling | None
     limit: int
     timeout: float
     vary: bytes
@@ -97,9 +97,9 @@ class BodyMapping:
             ClientError: the body is too large, too slow, or broken.
             MappingFailure: the mapping says that a failure is answered with an error.
         """
-        treatment = self.to_server
+        handling = self.to_server
         has_body = request.chunked or not request.payload.is_eof() or has_length(request.fields)
-        if treatment is not None and has_body and is_json(request.fields):
+        if handling is not None and has_body and is_json(request.fields):
             if any(int(size) > self.limit for size in values_of(fields, b"content-length")):
                 raise ContentTooLarge("the body is larger than a mapping may hold")
             if [value.lower() for value in values_of(fields, b"expect")] == [b"100-continue"]:
@@ -107,7 +107,7 @@ class BodyMapping:
                 client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 fields = [field for field in fields if field[0].lower() != b"expect"]
             body = await read_body(request, self.limit, self.timeout)
-            request.body = rewrite(treatment, body)
+            request.body = rewrite(handling, body)
             request.chunked = False
             fields = with_length(fields, len(request.body))
         return fields if self.to_client is None else ask_for_identity(fields)
@@ -135,20 +135,20 @@ class MappedExchange(Exchange):
         amend: Amend | None,
         body_timeout: float,
         loop: asyncio.AbstractEventLoop,
-        treatment: Treatment,
+        handling: MessageHandling,
         limit: int,
     ) -> None:
         """Begin as an `Exchange` does.
 
         Args:
             client, request, connection, amend, body_timeout, loop: as there.
-            treatment: what rewrites the body of the response, and where it counts.
+            handling: what rewrites the body of the response, and where it counts.
             limit: bytes of the largest body that is held.
         """
         super().__init__(
             client, request, connection, amend=amend, body_timeout=body_timeout, loop=loop
         )
-        self._treatment = treatment
+        self._treatment = handling
         self._limit = limit
         self._held_head: Head | None = None
         self._body = bytearray()

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from proxy.downstream.request import Request
 from proxy.errors import UpstreamError, UpstreamTimeout
 from proxy.http.request_head import RequestHead
-from proxy.observability.access_log import Visit
+from proxy.observability.access_log import RequestInfo
 from proxy.relay.exchange import Exchange
 from proxy.upstream.connection import Connection
 from proxy.upstream.deadline import Deadline
@@ -35,7 +35,7 @@ Begin = Callable[[Connection], Exchange]
 """Makes the exchange that a connection is to carry."""
 
 
-class Handshake(NamedTuple):
+class HandshakeResult(NamedTuple):
     """How a handshake went, and what carried it."""
 
     exchange: Exchange
@@ -51,7 +51,7 @@ class Dispatcher:
 
     async def exchange(
         self,
-        visit: Visit,
+        info: RequestInfo,
         request: Request,
         head: RequestHead,
         begin: Begin,
@@ -60,7 +60,7 @@ class Dispatcher:
         """Relay a request and its response.
 
         Args:
-            visit: learns which server it was, and how long was waited for it.
+            info: learns which server it was, and how long was waited for it.
             request: from the client.
             head: the head of the request as the server is to see it.
             begin: called for each connection that is tried.
@@ -82,8 +82,8 @@ class Dispatcher:
                 connection = None if fresh else pool.take()
                 fresh = False
                 if connection is None:
-                    connection = await self._connect(visit, pool)
-                visit.upstream = pool.name
+                    connection = await self._connect(info, pool)
+                info.upstream = pool.name
                 exchange = begin(connection)
                 exchange.watched = watched
                 await exchange.run(head.for_server(connection.target.authority))
@@ -101,20 +101,20 @@ class Dispatcher:
             finally:
                 pool.in_flight -= 1
                 if exchange is not None:
-                    visit.waited += exchange.waited
+                    info.waited += exchange.waited
 
     async def handshake(
         self,
-        visit: Visit,
+        info: RequestInfo,
         head: RequestHead,
         begin: Begin,
         timeout: float,
         watched: Collection[int] = (),
-    ) -> Handshake:
+    ) -> HandshakeResult:
         """Relay a handshake and its response, on a connection that can change protocols.
 
         Args:
-            visit, head, begin, watched: as for `exchange`.
+            info, head, begin, watched: as for `exchange`.
             timeout: seconds for all of it.
 
         Raises:
@@ -130,7 +130,7 @@ class Dispatcher:
                 while connection is None:
                     epoch = pool.epoch
                     try:
-                        connection = await self._connect(visit, pool)
+                        connection = await self._connect(info, pool)
                     except UpstreamError:
                         if not tries.go_on(_UNREACHED):
                             raise
@@ -149,16 +149,16 @@ class Dispatcher:
             exchange.error = late  # A refusal may have been on its way: it must not look complete.
         finally:
             pool.in_flight -= 1
-            visit.waited += 0.0 if exchange is None else exchange.waited
-        return Handshake(exchange, connection, pool)
+            info.waited += 0.0 if exchange is None else exchange.waited
+        return HandshakeResult(exchange, connection, pool)
 
-    async def _connect(self, visit: Visit, pool: Pool) -> Connection:
-        visit.upstream = pool.name
+    async def _connect(self, info: RequestInfo, pool: Pool) -> Connection:
+        info.upstream = pool.name
         begun = perf_counter()
         try:
             return await pool.connect()
         finally:
-            visit.waited += perf_counter() - begun
+            info.waited += perf_counter() - begun
 
 
 class _Tries:

@@ -1,4 +1,4 @@
-"""One side of a WebSocket: a transport, and the walker of what arrives on it."""
+"""One side of a WebSocket: a transport, and the frame filter of what arrives on it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
 
-from proxy.websocket.filter import Walker
+from proxy.websocket.filter import FrameFilter
 from proxy.websocket.frames import encode_close
 
 
@@ -40,10 +40,10 @@ class Keeper(Protocol):
 
 
 class Leg(asyncio.Protocol):
-    """One side of a relay: its transport, and the walker of what arrives on it.
+    """One side of a relay: its transport, and the frame filter of what arrives on it.
 
     Attributes:
-        walker: of the frames that this side sends.
+        frame_filter: of the frames that this side sends.
         peer: the other leg.
         received: bytes that arrived.
         half_closed: whether this side has shut its sending, and still reads.
@@ -56,6 +56,7 @@ class Leg(asyncio.Protocol):
 
     __slots__ = (
         "forgot",
+        "frame_filter",
         "half_closed",
         "lost",
         "peer",
@@ -66,7 +67,6 @@ class Leg(asyncio.Protocol):
         "shutting",
         "side",
         "transport",
-        "walker",
     )
 
     # Compiled by mypyc, a class says which of its attributes may be deleted; see `Relay.on_lost`.
@@ -75,10 +75,10 @@ class Leg(asyncio.Protocol):
     peer: Leg
     transport: asyncio.Transport
 
-    def __init__(self, relay: Keeper, side: Side, walker: Walker) -> None:
+    def __init__(self, relay: Keeper, side: Side, frame_filter: FrameFilter) -> None:
         self.relay = relay
         self.side = side
-        self.walker = walker
+        self.frame_filter = frame_filter
         self.received = 0
         self.half_closed = False
         self.lost = False
@@ -88,22 +88,22 @@ class Leg(asyncio.Protocol):
         self.forgot = 0.0
 
     def data_received(self, data: bytes) -> None:
-        walker = self.walker
+        frame_filter = self.frame_filter
         self.received += len(data)
-        if walker.control_frames:
+        if frame_filter.control_frames:
             self.forget_control_frames()
-            out = walker.feed(data)
+            out = frame_filter.feed(data)
         else:
-            out = walker.feed(data)
-            if walker.control_frames:
+            out = frame_filter.feed(data)
+            if frame_filter.control_frames:
                 self.forgot = self.relay.clock()
         if out:
             self.peer.transport.write(out[0] if len(out) == 1 else b"".join(out))
-        if walker.undisturbed:
+        if frame_filter.undisturbed:
             return
-        if self.peer.pending_close is not None and walker.at_boundary:
+        if self.peer.pending_close is not None and frame_filter.at_boundary:
             self.peer.flush_close()
-        if walker.fault is not None or walker.close_code is not None:
+        if frame_filter.fault is not None or frame_filter.close_code is not None:
             self.relay.on_final(self)
 
     def eof_received(self) -> bool:
@@ -112,9 +112,9 @@ class Leg(asyncio.Protocol):
         TLS has no half-close.
         """
         self.half_closed = (
-            self.walker.close_code is not None
+            self.frame_filter.close_code is not None
             and self.sent_close is None
-            and not (self.peer.lost or self.peer.walker.ended)
+            and not (self.peer.lost or self.peer.frame_filter.ended)
             and self.transport.get_extra_info("sslcontext") is None
         )
         return self.half_closed
@@ -134,14 +134,14 @@ class Leg(asyncio.Protocol):
 
     def forget_control_frames(self) -> None:
         """Forget as many of its control frames as the time since the last call allows."""
-        walker, now = self.walker, self.relay.clock()
+        frame_filter, now = self.frame_filter, self.relay.clock()
         allowed = (now - self.forgot) * self.relay.control_rate
-        walker.control_frames = max(walker.control_frames - allowed, 0.0)
+        frame_filter.control_frames = max(frame_filter.control_frames - allowed, 0.0)
         self.forgot = now
 
     def send_close(self, code: int, reason: str) -> None:
         """Send a Close frame of Segue's own as soon as no frame is half sent; nothing after it."""
-        sender = self.peer.walker
+        sender = self.peer.frame_filter
         passed = sender.close_code is not None and not sender.withholds_close
         if passed or self.sent_close is not None or self.shutting:
             return  # RFC 6455 section 5.5.1: one Close frame, and nothing behind it.
@@ -156,7 +156,7 @@ class Leg(asyncio.Protocol):
         pending, self.pending_close = self.pending_close, None
         if pending is not None and not self.shutting:
             self.transport.write(pending)
-            if self.walker.fault is not None:
+            if self.frame_filter.fault is not None:
                 self.shut()  # Nothing that it sends is read any more, so no answer is waited for.
 
     def shut(self) -> None:

@@ -19,9 +19,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from proxy.relay.leg import Leg, Side
-from proxy.rewriting import Treatment
-from proxy.websocket.failures import Blame, Fault, WalkerLimits
-from proxy.websocket.filter import Walker
+from proxy.rewriting import MessageHandling
+from proxy.websocket.failures import Blame, Fault, FilterLimits
+from proxy.websocket.filter import FrameFilter
 
 GOING_AWAY = 1001
 ABNORMAL = 1006
@@ -90,8 +90,8 @@ class Relay:
     def __init__(
         self,
         *,
-        to_client: Treatment,
-        to_server: Treatment,
+        to_client: MessageHandling,
+        to_server: MessageHandling,
         limits: SocketLimits,
         on_end: Callable[[Relay], None],
         on_limit: Callable[[str], None],
@@ -112,23 +112,23 @@ class Relay:
         self.fault_side: Side | None = None
         self.draining = False
 
-        bounds = WalkerLimits(
+        bounds = FilterLimits(
             frame=limits.frame,
             message=limits.message,
             fragments=limits.fragments,
             control_frames=limits.control_frames * BURST,
         )
 
-        def walker(treatment: Treatment, *, masked: bool) -> Walker:
-            return Walker(
+        def frame_filter(handling: MessageHandling, *, masked: bool) -> FrameFilter:
+            return FrameFilter(
                 masked=masked,
-                treatment=treatment,
+                handling=handling,
                 random=os.urandom,
                 limits=bounds,
             )
 
-        self.client = Leg(self, Side.CLIENT, walker(to_server, masked=True))
-        self.server = Leg(self, Side.SERVER, walker(to_client, masked=False))
+        self.client = Leg(self, Side.CLIENT, frame_filter(to_server, masked=True))
+        self.server = Leg(self, Side.SERVER, frame_filter(to_client, masked=False))
         self.client.peer = self.server
         self.server.peer = self.client
 
@@ -181,8 +181,8 @@ class Relay:
         """
         own = self.client.sent_close if self.client.pending_close is None else None
         frames = (
-            (Side.CLIENT.value, self.client.walker.close_code),
-            (Side.SERVER.value, self.server.walker.close_code),
+            (Side.CLIENT.value, self.client.frame_filter.close_code),
+            (Side.SERVER.value, self.server.frame_filter.close_code),
             ("segue", own),
         )
         sent = tuple([(side, code) for side, code in frames if code is not None])
@@ -203,10 +203,10 @@ class Relay:
 
     def on_final(self, leg: Leg) -> None:
         """A leg has sent a Close frame, or something that cannot be relayed."""
-        walker = leg.walker
-        if walker.fault is not None:
+        frame_filter = leg.frame_filter
+        if frame_filter.fault is not None:
             if self.fault is None:
-                self._give_up(leg, walker.fault)
+                self._give_up(leg, frame_filter.fault)
             elif self._dismissed is leg.peer:
                 self._dismiss()
         elif leg.sent_close is not None:
@@ -217,7 +217,7 @@ class Relay:
             # The other side answers, and then the server closes (section 7.1.1). One that has shut
             # its sending has no more to do; if it was the server, the client waits for the end.
             self._set_timer()
-            if leg.peer.walker.close_code is not None and leg.peer.half_closed:
+            if leg.peer.frame_filter.close_code is not None and leg.peer.half_closed:
                 leg.peer.close()
 
     def on_lost(self, leg: Leg) -> None:
@@ -233,8 +233,8 @@ class Relay:
             return
         self._ended_first = leg.side
         self._dismiss()
-        peer.walker.discard()
-        if peer.walker.close_code is not None:
+        peer.frame_filter.discard()
+        if peer.frame_filter.close_code is not None:
             peer.close()  # It has said its last word.
         elif peer.sent_close is None or peer.pending_close is not None:
             peer.shut()  # A Close frame that waits for the end of another would wait for ever.
@@ -255,11 +255,11 @@ class Relay:
         self._dismissed = leg
         peer = leg.peer
         peer.send_close(onward, fault.reason)
-        if peer.walker.ended or leg.shutting or leg.sent_close is not None:
+        if peer.frame_filter.ended or leg.shutting or leg.sent_close is not None:
             self._dismiss()
         else:
-            peer.walker.withholds_close = True
-        if peer.walker.close_code is not None:
+            peer.frame_filter.withholds_close = True
+        if peer.frame_filter.close_code is not None:
             peer.shut()  # It has said its last word.
         self._set_timer()
 

@@ -9,15 +9,15 @@ from structlog.typing import FilteringBoundLogger
 
 from proxy.errors import Unavailable
 from proxy.sessions import rules as renewal
-from proxy.sessions.ledger import Ledger
 from proxy.sessions.record import Record
+from proxy.sessions.repository import SessionRepository
 
 AT_ONCE: Final = 100
 """Sessions of one user that are ended in one step, each with a write that waits for the disk."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ShownSession:
     """An open session, as it is shown.
 
     Attributes:
@@ -36,7 +36,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class SessionPage:
     """Some of the open sessions, in the order of their names.
 
     Attributes:
@@ -45,19 +45,19 @@ class Page:
         after: the name to go on after; empty where these were the last.
     """
 
-    sessions: list[Seen]
+    sessions: list[ShownSession]
     unreadable: list[str]
     after: str
 
 
-class Oversight:
+class Administration:
     """Shows sessions, and ends them."""
 
-    def __init__(self, ledger: Ledger, log: FilteringBoundLogger) -> None:
-        self._ledger = ledger
+    def __init__(self, repository: SessionRepository, log: FilteringBoundLogger) -> None:
+        self._repository = repository
         self._log = log
 
-    async def page(self, *, user: str | None, after: str, limit: int) -> Page:
+    async def page(self, *, user: str | None, after: str, limit: int) -> SessionPage:
         """The open sessions in the store, page by page; see `Store.sessions`.
 
         Those that are over by age or idleness are among them until they are removed.
@@ -65,21 +65,25 @@ class Oversight:
         Raises:
             StoreAway: it does not answer.
         """
-        ledger = self._ledger
-        found = await ledger.asked(ledger.store.sessions, user=user, after=after, limit=limit)
-        ledger.counts.unreadable += len(found.unreadable)
-        now, rules = ledger.clock(), ledger.rules()
+        repository = self._repository
+        found = await repository.asked(
+            repository.store.sessions, user=user, after=after, limit=limit
+        )
+        repository.counts.unreadable += len(found.unreadable)
+        now, rules = repository.clock(), repository.rules()
         sessions = [
-            Seen(
+            ShownSession(
                 record,
                 now - record.created,
                 now - record.used,
                 renewal.over(record, rules),
-                0 if (known := ledger.memory.known(record.session)) is None else len(known.sockets),
+                0
+                if (cached := repository.cache.cached(record.session)) is None
+                else len(cached.sockets),
             )
             for record in found.records
         ]
-        return Page(sessions, found.unreadable, found.after)
+        return SessionPage(sessions, found.unreadable, found.after)
 
     async def end(self, session: str) -> bool | None:
         """End a session, as a logout does; the server is not told.
@@ -95,17 +99,17 @@ class Oversight:
             StoreAway: the store does not answer; it may have ended all the same.
             Unavailable: too many others were writing it.
         """
-        ledger, now = self._ledger, self._ledger.clock()
-        known = await ledger.load(session)
-        if known is None:
+        repository, now = self._repository, self._repository.clock()
+        cached = await repository.load(session)
+        if cached is None:
             return None
-        if known.record.ended is not None:
+        if cached.record.ended is not None:
             return False
         # Tokens that led nowhere a moment ago may be superseded ones of this session.
-        ledger.memory.forget_strangers()
-        if not await ledger.update(known, lambda current: renewal.logged_out(current, now)):
+        repository.cache.forget_misses()
+        if not await repository.update(cached, lambda current: renewal.logged_out(current, now)):
             raise Unavailable("the session is being written by too many others; try again")
-        ledger.counts.ages["ended"].observe(now - known.record.created)
+        repository.counts.ages["ended"].observe(now - cached.record.created)
         self._log.info("session ended", session=session, reason="operator")
         return True
 
@@ -123,8 +127,8 @@ class Oversight:
         Raises:
             StoreAway, Unavailable: as `end`; those before are ended.
         """
-        store = self._ledger.store
-        found = await self._ledger.asked(store.sessions, user=user, after=after, limit=AT_ONCE)
+        store = self._repository.store
+        found = await self._repository.asked(store.sessions, user=user, after=after, limit=AT_ONCE)
         ended = 0
         for record in found.records:
             ended += bool(await self.end(record.session))

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from proxy.errors import StoreAway
-from proxy.sessions.ledger import Ledger
-from proxy.sessions.memory import Known
+from proxy.sessions.cache import CachedSession
+from proxy.sessions.repository import SessionRepository
 
 TTL: Final = 6.0
 """Seconds after which the lease of a process that died is free. While its holder lives it is
@@ -21,56 +21,60 @@ _LONGEST_PAUSE: Final = 0.25
 
 
 @asynccontextmanager
-async def held(ledger: Ledger, known: Known, owner: str) -> AsyncIterator[int]:
+async def held(
+    repository: SessionRepository, cached: CachedSession, owner: str
+) -> AsyncIterator[int]:
     """Hold the lease of a session; yields its fencing number.
 
     What is known of the session has then been read again, so that whatever the holder before has
     done is known too.
 
     Args:
-        ledger: memory and store.
-        known: the session.
+        repository: memory and store.
+        cached: the session.
         owner: a name of this holder; no other uses it.
 
     Raises:
         StoreAway: the store does not answer, or somebody else does not give the lease back.
     """
-    fence = await _acquired(ledger, known, owner)
-    keeper = asyncio.create_task(_extend(ledger, known, owner))
+    fence = await _acquired(repository, cached, owner)
+    keeper = asyncio.create_task(_extend(repository, cached, owner))
     try:
-        await ledger.reread(known)
+        await repository.reread(cached)
         yield fence
     finally:
         keeper.cancel()
         await asyncio.wait((keeper,))
         # Whatever the call before came to: a lease that is not given back keeps everybody waiting.
         with suppress(StoreAway):
-            await ledger.store.release(known.record.session, owner)
+            await repository.store.release(cached.record.session, owner)
 
 
-async def _acquired(ledger: Ledger, known: Known, owner: str) -> int:
-    store, session = ledger.store, known.record.session
-    fence = await ledger.asked(store.acquire, session, owner, TTL)
+async def _acquired(repository: SessionRepository, cached: CachedSession, owner: str) -> int:
+    store, session = repository.store, cached.record.session
+    fence = await repository.asked(store.acquire, session, owner, TTL)
     if fence is not None:
         return fence
-    ledger.counts.lease_waits += 1
+    repository.counts.lease_waits += 1
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _PATIENCE
     pause = _FIRST_PAUSE
     while loop.time() < deadline:
         # A store that has lost the session gives no lease of it either: this puts it back.
-        await ledger.reread(known)
+        await repository.reread(cached)
         await asyncio.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
-        fence = await ledger.asked(store.acquire, session, owner, TTL)
+        fence = await repository.asked(store.acquire, session, owner, TTL)
         if fence is not None:
             return fence
     raise StoreAway("another process holds the session's lease for too long")
 
 
-async def _extend(ledger: Ledger, known: Known, owner: str) -> None:
+async def _extend(repository: SessionRepository, cached: CachedSession, owner: str) -> None:
     while True:
         await asyncio.sleep(TTL / 3)
         with suppress(StoreAway):
-            if not await ledger.asked(ledger.store.extend, known.record.session, owner, TTL):
+            if not await repository.asked(
+                repository.store.extend, cached.record.session, owner, TTL
+            ):
                 return  # Too late. Whoever has it now has a higher fencing number.

@@ -10,10 +10,10 @@ from structlog.typing import FilteringBoundLogger
 
 from proxy.errors import RecordUnreadable, StoreAway
 from proxy.sessions import rules
-from proxy.sessions.ledger import Ledger
-from proxy.sessions.memory import Known
+from proxy.sessions.cache import CachedSession
 from proxy.sessions.metrics import Trigger
 from proxy.sessions.renewals import Renewals
+from proxy.sessions.repository import SessionRepository
 
 _ASK: Final = 5.0
 """Seconds between two questions whether the store is there, and how much it holds."""
@@ -25,13 +25,17 @@ _AT_ONCE: Final = 8
 """Sessions that are renewed at the same time for their open WebSockets."""
 
 
-class Upkeep:
+class Maintenance:
     """Looks after sessions, one round after the other."""
 
     def __init__(
-        self, ledger: Ledger, renewals: Renewals, log: FilteringBoundLogger, purge: float
+        self,
+        repository: SessionRepository,
+        renewals: Renewals,
+        log: FilteringBoundLogger,
+        purge: float,
     ) -> None:
-        self._ledger = ledger
+        self._repository = repository
         self._renewals = renewals
         self._log = log
         self._purge = purge
@@ -48,8 +52,8 @@ class Upkeep:
     async def finish(self) -> bool:
         """Write what is unsaved, as far as the store lets us; whether nothing is left."""
         with suppress(StoreAway):
-            await self._put_back(list(self._ledger.memory.unsaved.values()))
-        return not self._ledger.memory.unsaved
+            await self._put_back(list(self._repository.cache.unsaved.values()))
+        return not self._repository.cache.unsaved
 
     async def close(self) -> None:
         """Begin no more rounds."""
@@ -60,7 +64,7 @@ class Upkeep:
     async def _look_after(self) -> None:
         try:
             await self._ask()
-            await self._put_back(list(self._ledger.memory.unsaved.values()))
+            await self._put_back(list(self._repository.cache.unsaved.values()))
             await self._keep_sockets()
             await self._remove()
         except StoreAway:
@@ -70,55 +74,55 @@ class Upkeep:
 
     async def _ask(self) -> None:
         """Notice that the store is away, and that it is back."""
-        ledger, now = self._ledger, asyncio.get_running_loop().time()
+        repository, now = self._repository, asyncio.get_running_loop().time()
         if now >= self._ask_at or not self._was_up:
             self._ask_at = now + _ASK
             with suppress(StoreAway):
-                ledger.counts.open = await ledger.asked(ledger.store.count)
-        up = ledger.counts.up
+                repository.counts.open = await repository.asked(repository.store.count)
+        up = repository.counts.up
         if up is not self._was_up:
             self._was_up = up
             if up:
                 self._log.info("the session store is back")
                 # It may have lost what it was told last: what is known here is newer then.
-                await self._put_back(ledger.memory.all_known())
+                await self._put_back(repository.cache.all())
             else:
                 self._log.warning("the session store is away")
 
-    async def _put_back(self, sessions: list[Known]) -> None:
-        for known in sessions:
+    async def _put_back(self, sessions: list[CachedSession]) -> None:
+        for cached in sessions:
             with suppress(RecordUnreadable):  # The next one may be in order.
-                if await self._ledger.reread(known):
-                    self._ledger.saved(known)
+                if await self._repository.reread(cached):
+                    self._repository.saved(cached)
 
     async def _keep_sockets(self) -> None:
         """Renew sessions whose WebSockets are all that uses them, before it is too late."""
-        ledger, loop = self._ledger, asyncio.get_running_loop()
+        repository, loop = self._repository, asyncio.get_running_loop()
         due = []
-        for known in tuple(ledger.memory.with_sockets.values()):
-            now = ledger.clock()
-            if loop.time() >= known.note_at:
-                known.note_at = loop.time() + min(_USED, max(known.over - now, 0) / 2)
-                record = known.record
+        for cached in tuple(repository.cache.with_sockets.values()):
+            now = repository.clock()
+            if loop.time() >= cached.note_at:
+                cached.note_at = loop.time() + min(_USED, max(cached.over - now, 0) / 2)
+                record = cached.record
                 with suppress(RecordUnreadable):
-                    await ledger.asked(
-                        ledger.store.touch, record.session, now, record.version, record.cohort
+                    await repository.asked(
+                        repository.store.touch, record.session, now, record.version, record.cohort
                     )
-                    await ledger.reread(known)
-            if now >= rules.socket_due(known.record) and loop.time() >= known.resume:
-                due.append(known)
+                    await repository.reread(cached)
+            if now >= rules.socket_due(cached.record) and loop.time() >= cached.resume:
+                due.append(cached)
         for begin in range(0, len(due), _AT_ONCE):
             await asyncio.gather(
                 *(
                     self._renewals.renew(
-                        known, known.record.generation, Trigger.SOCKET, known.context
+                        cached, cached.record.generation, Trigger.SOCKET, cached.context
                     )
-                    for known in due[begin : begin + _AT_ONCE]
+                    for cached in due[begin : begin + _AT_ONCE]
                 )
             )
 
     async def _remove(self) -> None:
-        ledger, now = self._ledger, asyncio.get_running_loop().time()
+        repository, now = self._repository, asyncio.get_running_loop().time()
         if now >= self._purge_at:
             self._purge_at = now + self._purge
-            await ledger.asked(ledger.store.purge, ledger.clock())
+            await repository.asked(repository.store.purge, repository.clock())

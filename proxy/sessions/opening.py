@@ -8,8 +8,7 @@ from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 
-from proxy.configuration.sessions import Sessions as Settings
-from proxy.configuration.sessions import Store as StoreSettings
+from proxy.configuration.sessions import SessionSettings, StoreSettings
 from proxy.observability.metrics import Metrics
 from proxy.sessions.refresh_call import Connect
 from proxy.sessions.service import Sessions
@@ -20,7 +19,7 @@ def open_sessions(
     store: StoreSettings,
     state_dir: Path,
     connect: Connect,
-    settings: Callable[[], Settings],
+    settings: Callable[[], SessionSettings],
     metrics: Metrics,
     log: FilteringBoundLogger,
 ) -> Sessions:

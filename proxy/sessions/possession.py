@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from proxy.configuration.sessions import Sessions as Settings
+from proxy.configuration.sessions import SessionSettings
 from proxy.errors import StoreAway
 from proxy.sessions import rules
-from proxy.sessions.ledger import Ledger
-from proxy.sessions.memory import Known
+from proxy.sessions.cache import CachedSession
 from proxy.sessions.record import HandleKind, Record
+from proxy.sessions.repository import SessionRepository
 
 
-def proven(ledger: Ledger, settings: Settings, record: Record, cookie: str) -> bool:
+def proven(
+    repository: SessionRepository, settings: SessionSettings, record: Record, cookie: str
+) -> bool:
     """Whether what is asked for besides the token came along: the cookie, or nothing."""
-    if settings.proof != "cookie":
+    if settings.binding != "cookie":
         return True
-    handle = rules.handle_of(record, ledger.sealer.digests(cookie)) if cookie else None
+    handle = rules.handle_of(record, repository.sealer.digests(cookie)) if cookie else None
     return handle is not None and handle.kind is HandleKind.COOKIE
 
 
-async def presented(ledger: Ledger, known: Known, order: int) -> None:
+async def presented(repository: SessionRepository, cached: CachedSession, order: int) -> None:
     """Supersede what is older than the delivery that the client presented.
 
     Where that cannot be written down, it is so for this process.
     """
-    if order <= known.oldest:
+    if order <= cached.oldest:
         return
-    now = ledger.clock()
+    now = repository.clock()
     try:
-        await ledger.update(known, lambda current: rules.presented(current, order, now))
+        await repository.update(cached, lambda current: rules.presented(current, order, now))
     except StoreAway:
-        ledger.adopt(known, rules.presented(known.record, order, now))
+        repository.adopt(cached, rules.presented(cached.record, order, now))

@@ -22,7 +22,7 @@ Connect = Callable[[], Awaitable[Connection]]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RefreshAnswer:
     """What the server said.
 
     Attributes:
@@ -38,7 +38,7 @@ class Answer:
 
 async def present(
     connect: Connect, path: str, token: str, context: RawFields, timeout: float
-) -> Answer:
+) -> RefreshAnswer:
     """Send a refresh token, and return what comes back.
 
     Args:
@@ -92,13 +92,13 @@ class _Collector:
         self._head: Head | None = None
         self._body = bytearray()
 
-    def answer(self) -> Answer:
+    def answer(self) -> RefreshAnswer:
         head = self._head
         if head is None or not self.complete:
-            return Answer(0, (), b"")
+            return RefreshAnswer(0, (), b"")
         body = bytes(self._body) if len(self._body) <= MAX_BODY else b""
         # Some servers compress though they were asked not to.
-        return Answer(head.status, head.fields, plain(body, head.fields, MAX_BODY))
+        return RefreshAnswer(head.status, head.fields, plain(body, head.fields, MAX_BODY))
 
     def on_informational(self, head: Head) -> None:
         """Nothing follows from a 1xx."""

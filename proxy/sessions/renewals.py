@@ -17,16 +17,16 @@ from typing import Any, Final
 
 from structlog.typing import FilteringBoundLogger
 
-from proxy.configuration.sessions import Sessions as Settings
+from proxy.configuration.sessions import SessionSettings
 from proxy.errors import SessionUnavailable, StoreAway, UpstreamError
 from proxy.http.headers import RawFields
 from proxy.sessions import rules
+from proxy.sessions.cache import CachedSession, Refusal, RenewalOutcome
 from proxy.sessions.lease import held
-from proxy.sessions.ledger import Ledger
-from proxy.sessions.memory import Known, Outcome, Refusal
 from proxy.sessions.metrics import Trigger
 from proxy.sessions.record import Record
-from proxy.sessions.refresh_call import Answer, Connect, present
+from proxy.sessions.refresh_call import Connect, RefreshAnswer, present
+from proxy.sessions.repository import SessionRepository
 from proxy.sessions.rules import Presenting, Tokens, Verdict
 from proxy.tokens import jwt
 from proxy.tokens.credentials import Pair, carried, is_token_error, read_pair
@@ -49,12 +49,12 @@ class Renewals:
 
     def __init__(
         self,
-        ledger: Ledger,
+        repository: SessionRepository,
         connect: Connect,
-        settings: Callable[[], Settings],
+        settings: Callable[[], SessionSettings],
         log: FilteringBoundLogger,
     ) -> None:
-        self._ledger = ledger
+        self._repository = repository
         self._connect = connect
         self._settings = settings
         self._log = log
@@ -70,11 +70,13 @@ class Renewals:
         """A name for the holder of a lease."""
         return next(self._owners)
 
-    async def renew(self, known: Known, seen: int, trigger: Trigger, fields: RawFields) -> Outcome:
+    async def renew(
+        self, cached: CachedSession, seen: int, trigger: Trigger, fields: RawFields
+    ) -> RenewalOutcome:
         """Wait until a session has a newer generation of tokens than the one that was seen.
 
         Args:
-            known: the session.
+            cached: the session.
             seen: the generation whose access token will not do.
             trigger: why not.
             fields: those of the request, as they are forwarded.
@@ -82,36 +84,38 @@ class Renewals:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._settings().wait
         while True:
-            if known.record.ended is not None:
-                return Outcome.ENDED
-            if known.record.generation > seen:
-                return Outcome.RENEWED
-            if loop.time() < known.resume and known.flight is None:
-                return Outcome.UNAVAILABLE
-            flight = known.flight
-            if flight is None:
-                flight = self._take_off(known, seen, trigger, carried(fields))
+            if cached.record.ended is not None:
+                return RenewalOutcome.ENDED
+            if cached.record.generation > seen:
+                return RenewalOutcome.RENEWED
+            if loop.time() < cached.resume and cached.call is None:
+                return RenewalOutcome.UNAVAILABLE
+            call = cached.call
+            if call is None:
+                call = self._take_off(cached, seen, trigger, carried(fields))
             else:
-                self._ledger.counts.waiters += 1
-            done, _ = await asyncio.wait((flight,), timeout=max(deadline - loop.time(), 0))
-            if not done or flight.cancelled():
-                return Outcome.UNAVAILABLE
-            if flight.result() is not Outcome.RENEWED:
-                return flight.result()
+                self._repository.counts.waiters += 1
+            done, _ = await asyncio.wait((call,), timeout=max(deadline - loop.time(), 0))
+            if not done or call.cancelled():
+                return RenewalOutcome.UNAVAILABLE
+            if call.result() is not RenewalOutcome.RENEWED:
+                return call.result()
 
-    async def current(self, known: Known, trigger: Trigger, fields: RawFields) -> str | None:
+    async def current(
+        self, cached: CachedSession, trigger: Trigger, fields: RawFields
+    ) -> str | None:
         """The access token of a session, renewed; None where the session has ended.
 
         Raises:
             SessionUnavailable: the one there is has ended, and cannot be renewed at the moment.
         """
-        generation = known.record.generation
-        outcome = await self.renew(known, generation, trigger, fields)
-        if outcome is Outcome.RENEWED or (
-            outcome is Outcome.UNAVAILABLE and self._ledger.clock() < known.expires
+        generation = cached.record.generation
+        outcome = await self.renew(cached, generation, trigger, fields)
+        if outcome is RenewalOutcome.RENEWED or (
+            outcome is RenewalOutcome.UNAVAILABLE and self._repository.clock() < cached.expires
         ):
-            return known.access or None
-        if outcome is Outcome.ENDED:
+            return cached.access or None
+        if outcome is RenewalOutcome.ENDED:
             return None
         raise SessionUnavailable("the session cannot be renewed at the moment")
 
@@ -123,66 +127,68 @@ class Renewals:
         return task
 
     def _take_off(
-        self, known: Known, seen: int, trigger: Trigger, context: RawFields
-    ) -> asyncio.Task[Outcome]:
-        def landed(task: asyncio.Task[Outcome]) -> None:
+        self, cached: CachedSession, seen: int, trigger: Trigger, context: RawFields
+    ) -> asyncio.Task[RenewalOutcome]:
+        def landed(task: asyncio.Task[RenewalOutcome]) -> None:
             self._tasks.discard(task)
-            known.flight = None
+            cached.call = None
 
-        flight = asyncio.create_task(self._fly(known, seen, trigger, context))
-        known.flight = flight
-        self._tasks.add(flight)
-        flight.add_done_callback(landed)
-        return flight
+        call = asyncio.create_task(self._ask(cached, seen, trigger, context))
+        cached.call = call
+        self._tasks.add(call)
+        call.add_done_callback(landed)
+        return call
 
-    async def _fly(self, known: Known, seen: int, trigger: Trigger, context: RawFields) -> Outcome:
+    async def _ask(
+        self, cached: CachedSession, seen: int, trigger: Trigger, context: RawFields
+    ) -> RenewalOutcome:
         try:
-            async with held(self._ledger, known, self.next_owner()) as fence:
-                return await self.renew_held(known, seen, trigger, context, fence)
+            async with held(self._repository, cached, self.next_owner()) as fence:
+                return await self.renew_held(cached, seen, trigger, context, fence)
         except StoreAway:
             # Without a record of what is presented nothing is presented.
-            return self._failed(known, trigger, "store_away")
+            return self._failed(cached, trigger, "store_away")
         except Exception as error:  # noqa: BLE001 (waiters get an answer whatever happens)
             self._log.error("a refresh failed", kind=type(error).__name__)
-            return self._failed(known, trigger, "unavailable")
+            return self._failed(cached, trigger, "unavailable")
 
     async def renew_held(
-        self, known: Known, seen: int, trigger: Trigger, context: RawFields, fence: int
-    ) -> Outcome:
+        self, cached: CachedSession, seen: int, trigger: Trigger, context: RawFields, fence: int
+    ) -> RenewalOutcome:
         """Do what `renew` waits for, under the session's lease and just after reading it.
 
         Raises:
             StoreAway: it is not known, or not written down, how things stand.
         """
-        ledger = self._ledger
-        record, now = known.record, ledger.clock()
+        repository = self._repository
+        record, now = cached.record, repository.clock()
         if record.ended is not None:
-            return Outcome.ENDED
+            return RenewalOutcome.ENDED
         if record.generation > seen:
-            return Outcome.RENEWED
-        if now >= known.over:
-            return await self._end(known, record, trigger, "", fence)
+            return RenewalOutcome.RENEWED
+        if now >= cached.over:
+            return await self._end(cached, record, trigger, "", fence)
         try:
-            token = ledger.sealer.unseal(record.refresh)
+            token = repository.sealer.unseal(record.refresh)
         except Unsealable:
-            return self._failed(known, trigger, "unavailable")
-        digests = ledger.sealer.digests(token)
-        if known.condemned in digests:
-            return await self._end(known, record, trigger, "refused", fence)
+            return self._failed(cached, trigger, "unavailable")
+        digests = repository.sealer.digests(token)
+        if cached.condemned in digests:
+            return await self._end(cached, record, trigger, "refused", fence)
         may = rules.presenting(record, digests)
         if may is Presenting.NEVER:
-            if now < known.expires and trigger is not Trigger.REJECTED:
-                return self._failed(known, trigger, "unavailable")
-            return await self._end(known, record, trigger, "lost", fence)
+            if now < cached.expires and trigger is not Trigger.REJECTED:
+                return self._failed(cached, trigger, "unavailable")
+            return await self._end(cached, record, trigger, "lost", fence)
         tries = 1 if may is Presenting.FIRST else 2
         before = record.attempt
         if tries > 1 and before is not None and 0 <= now - before.begun < _UNKNOWN_PAUSE:
             # The answer was lost a moment ago, perhaps by another process: so the pause is for all.
-            return self._failed(known, trigger, "unavailable")
-        if not await ledger.update(
-            known, lambda current: _attempting(current, seen, digests[0], tries, now), fence
+            return self._failed(cached, trigger, "unavailable")
+        if not await repository.update(
+            cached, lambda current: _attempting(current, seen, digests[0], tries, now), fence
         ):
-            return self._moved_on(known, seen)
+            return self._moved_on(cached, seen)
         settings = self._settings()
         try:
             answer = await present(
@@ -190,27 +196,27 @@ class Renewals:
             )
         except UpstreamError:
             # Nothing was sent: the token is as it was before.
-            await self._write(known, lambda current: replace(current, attempt=before), fence)
-            return self._failed(known, trigger, "unavailable")
-        return await self._conclude(known, record, trigger, answer, token, tries, fence)
+            await self._write(cached, lambda current: replace(current, attempt=before), fence)
+            return self._failed(cached, trigger, "unavailable")
+        return await self._conclude(cached, record, trigger, answer, token, tries, fence)
 
     async def _conclude(
         self,
-        known: Known,
+        cached: CachedSession,
         record: Record,
         trigger: Trigger,
-        answer: Answer,
+        answer: RefreshAnswer,
         token: str,
         tries: int,
         fence: int,
-    ) -> Outcome:
+    ) -> RenewalOutcome:
         """Write down what the server's answer means.
 
         Args:
             record: as it was when its refresh token was presented.
         """
-        ledger = self._ledger
-        now = ledger.clock()
+        repository = self._repository
+        now = repository.clock()
         pair = read_pair(answer.body) if 200 <= answer.status < 300 else None
         issued = None if pair is None else self.seal(pair, now, token, record)
         verdict = rules.judge(
@@ -221,26 +227,26 @@ class Renewals:
         if issued is not None:
             assert pair is not None
             rotated = pair.refresh not in (None, token)
-            digest = ledger.sealer.digest(token)
-            await self._succeed(known, issued, digest if rotated else None, now, fence)
-            ledger.counts.refreshes[trigger.value, "renewed"] += 1
-            ledger.counts.ages["renewed"].observe(now - known.record.created)
-            return Outcome.RENEWED
+            digest = repository.sealer.digest(token)
+            await self._succeed(cached, issued, digest if rotated else None, now, fence)
+            repository.counts.refreshes[trigger.value, "renewed"] += 1
+            repository.counts.ages["renewed"].observe(now - cached.record.created)
+            return RenewalOutcome.RENEWED
         if verdict is Verdict.REFUSED:
-            known.condemned = ledger.sealer.digest(token)
-            known.refusal = Refusal(answer.status, answer.fields, answer.body)
+            cached.condemned = repository.sealer.digest(token)
+            cached.refusal = Refusal(answer.status, answer.fields, answer.body)
             for pause in (
-                _SECOND_LOOKS if ledger.in_doubt else _SECOND_LOOKS[: 1 if tries == 1 else 3]
+                _SECOND_LOOKS if repository.in_doubt else _SECOND_LOOKS[: 1 if tries == 1 else 3]
             ):
                 await asyncio.sleep(pause)
-                await ledger.reread(known)
-                if known.record.generation > record.generation or known.record.ended is not None:
-                    return self._moved_on(known, record.generation)
-            return await self._end(known, record, trigger, "refused", fence)
+                await repository.reread(cached)
+                if cached.record.generation > record.generation or cached.record.ended is not None:
+                    return self._moved_on(cached, record.generation)
+            return await self._end(cached, record, trigger, "refused", fence)
         if verdict is Verdict.UNAVAILABLE:
-            await self._write(known, rules.unpresented, fence)
-            return self._failed(known, trigger, "unavailable")
-        return self._failed(known, trigger, "unknown")
+            await self._write(cached, rules.unpresented, fence)
+            return self._failed(cached, trigger, "unavailable")
+        return self._failed(cached, trigger, "unknown")
 
     def seal(
         self, pair: Pair, now: float, presented: str | None = None, record: Record | None = None
@@ -268,7 +274,7 @@ class Renewals:
             skew = 0.0
             if record is not None and before is not None:
                 skew = record.refresh_expires - before.exp  # The clocks differ as they did.
-        sealer = self._ledger.sealer
+        sealer = self._repository.sealer
         return Tokens(
             sealer.seal(pair.access),
             sealer.seal(refresh),
@@ -277,70 +283,74 @@ class Renewals:
         )
 
     async def _succeed(
-        self, known: Known, issued: Tokens, spent: bytes | None, now: float, fence: int
+        self, cached: CachedSession, issued: Tokens, spent: bytes | None, now: float, fence: int
     ) -> None:
         """Write down new tokens: they are all that is left of the session.
 
         Where another holder has taken the lease meanwhile, they are written without it: nobody
         else can have got newer ones for the token that was taken.
         """
-        generation = known.record.generation
+        generation = cached.record.generation
 
         def change(current: Record) -> Record | None:
             if current.ended is not None or current.generation > generation:
                 return None
             return rules.renewed(current, issued, spent, now)
 
-        ledger = self._ledger
+        repository = self._repository
         try:
-            if not await ledger.update(known, change, fence):
-                await ledger.update(known, change)
+            if not await repository.update(cached, change, fence):
+                await repository.update(cached, change)
         except StoreAway:
-            wanted = change(known.record)
+            wanted = change(cached.record)
             if wanted is not None:
-                ledger.keep(known, wanted)
+                repository.keep(cached, wanted)
 
     async def _end(
-        self, known: Known, record: Record, trigger: Trigger, result: str, fence: int
-    ) -> Outcome:
+        self, cached: CachedSession, record: Record, trigger: Trigger, result: str, fence: int
+    ) -> RenewalOutcome:
         """End a session for what became of this record; a newer generation still wins."""
-        ledger = self._ledger
-        generation, now = record.generation, ledger.clock()
+        repository = self._repository
+        generation, now = record.generation, repository.clock()
 
         def change(current: Record) -> Record | None:
             return None if current.generation > generation else rules.refused(current, now)
 
-        if not await ledger.update(known, change, fence):
-            return self._moved_on(known, generation)
+        if not await repository.update(cached, change, fence):
+            return self._moved_on(cached, generation)
         if result:
-            ledger.counts.refreshes[trigger.value, result] += 1
-            ledger.counts.ages["ended"].observe(now - known.record.created)
-            self._log.info("session ended", session=known.record.session, reason=result)
-        return Outcome.ENDED
+            repository.counts.refreshes[trigger.value, result] += 1
+            repository.counts.ages["ended"].observe(now - cached.record.created)
+            self._log.info("session ended", session=cached.record.session, reason=result)
+        return RenewalOutcome.ENDED
 
     async def _write(
-        self, known: Known, change: Callable[[Record], Record | None], fence: int
+        self, cached: CachedSession, change: Callable[[Record], Record | None], fence: int
     ) -> None:
         """Write down what may be lost: without it the token only counts as presented."""
         with suppress(StoreAway):
-            await self._ledger.update(known, change, fence)
+            await self._repository.update(cached, change, fence)
 
-    def _failed(self, known: Known, trigger: Trigger, result: str) -> Outcome:
-        ledger = self._ledger
-        ledger.counts.refreshes[trigger.value, result] += 1
+    def _failed(self, cached: CachedSession, trigger: Trigger, result: str) -> RenewalOutcome:
+        repository = self._repository
+        repository.counts.refreshes[trigger.value, result] += 1
         pause = _UNKNOWN_PAUSE if result == "unknown" else _FIRST_PAUSE
-        wait = min(pause * 2**known.failures, _LONGEST_PAUSE)
-        known.failures = min(known.failures + 1, 10)
-        known.resume = asyncio.get_running_loop().time() + wait
-        ledger.memory.failing(known)
-        return Outcome.UNAVAILABLE
+        wait = min(pause * 2**cached.failures, _LONGEST_PAUSE)
+        cached.failures = min(cached.failures + 1, 10)
+        cached.resume = asyncio.get_running_loop().time() + wait
+        repository.cache.failing(cached)
+        return RenewalOutcome.UNAVAILABLE
 
     @staticmethod
-    def _moved_on(known: Known, seen: int) -> Outcome:
+    def _moved_on(cached: CachedSession, seen: int) -> RenewalOutcome:
         """What it is now that somebody else has written."""
-        if known.record.ended is not None:
-            return Outcome.ENDED
-        return Outcome.RENEWED if known.record.generation > seen else Outcome.UNAVAILABLE
+        if cached.record.ended is not None:
+            return RenewalOutcome.ENDED
+        return (
+            RenewalOutcome.RENEWED
+            if cached.record.generation > seen
+            else RenewalOutcome.UNAVAILABLE
+        )
 
 
 def _attempting(current: Record, seen: int, digest: bytes, tries: int, now: float) -> Record | None:

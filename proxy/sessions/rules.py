@@ -34,7 +34,7 @@ from proxy.tokens.jwt import Validity
 MAX_KEPT: Final = 32
 """Handles that a session keeps: the newest deliveries, two handles each, and a cookie."""
 
-STORM: Final = 60.0
+THROTTLE: Final = 60.0
 """Seconds that lie between two forced refreshes of one session: a server that refuses whatever it
 is sent is asked once a minute."""
 
@@ -45,7 +45,7 @@ _MAX_TRIES: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class SessionRules:
     """What the operator set, in seconds.
 
     Attributes:
@@ -109,7 +109,7 @@ class Verdict(StrEnum):
 # Times.
 
 
-def due(record: Record, rules: Rules) -> float:
+def due(record: Record, rules: SessionRules) -> float:
     """From when on the access token is renewed before it is used.
 
     Never, where its times make no sense (it had ended before it came): then only the server's own
@@ -127,7 +127,7 @@ def socket_due(record: Record) -> float:
     return record.refresh_expires - (record.refresh_expires - since) * _SHARE
 
 
-def over(record: Record, rules: Rules) -> float:
+def over(record: Record, rules: SessionRules) -> float:
     """When the session is over by its age or its idleness."""
     return min(record.created + rules.lifetime, record.used + rules.idle)
 
@@ -139,7 +139,7 @@ def may_force(record: Record, now: float) -> bool:
     that was renewed in the future was so by another clock, which says nothing here.
     """
     lifetime = record.access_expires - record.access_issued
-    rest = min(STORM, lifetime / 2) if lifetime > 0 else STORM
+    rest = min(THROTTLE, lifetime / 2) if lifetime > 0 else THROTTLE
     return record.refreshes == 0 or not 0 <= now - record.refreshed < rest
 
 
@@ -151,7 +151,7 @@ def handle_of(record: Record, digests: tuple[bytes, ...]) -> Handle | None:
     return next((handle for handle in record.handles if handle.digest in digests), None)
 
 
-def standing(handle: Handle, now: float, rules: Rules) -> Standing:
+def standing(handle: Handle, now: float, rules: SessionRules) -> Standing:
     """What a handle is worth now."""
     if now >= handle.expires:
         return Standing.DEAD
@@ -192,14 +192,16 @@ def _is_older(handle: Handle, order: int) -> bool:
     )
 
 
-def delivered(record: Record, access: bytes, refresh: bytes, now: float, rules: Rules) -> Record:
+def delivered(
+    record: Record, access: bytes, refresh: bytes, now: float, rules: SessionRules
+) -> Record:
     """The record once its current tokens were given to the client.
 
     Args:
         access, refresh: the keyed hashes of the current tokens.
     """
-    known = {handle.digest for handle in record.handles}
-    if access in known and refresh in known:
+    cached = {handle.digest for handle in record.handles}
+    if access in cached and refresh in cached:
         return record
     order = 1 + max((handle.order for handle in record.handles), default=0)
     end = record.created + rules.lifetime
@@ -234,7 +236,7 @@ def opened(
     handles: tuple[bytes, bytes],
     cookie: bytes | None,
     now: float,
-    rules: Rules,
+    rules: SessionRules,
 ) -> Record:
     """The record of a session that begins with these tokens.
 

@@ -11,22 +11,22 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
-from proxy.configuration.sessions import Sessions as Settings
+from proxy.configuration.sessions import SessionSettings
 from proxy.errors import SessionEnded, SessionUnavailable, StoreAway
 from proxy.http.headers import RawFields
 from proxy.sessions import rules
-from proxy.sessions.administration import Oversight
-from proxy.sessions.ledger import Ledger
-from proxy.sessions.maintenance import Upkeep
-from proxy.sessions.memory import Known, Outcome, Socket, Ticket
+from proxy.sessions.administration import Administration
+from proxy.sessions.cache import CachedSession, RenewalOutcome, SessionSocket, SessionToken
+from proxy.sessions.maintenance import Maintenance
 from proxy.sessions.metrics import Counts, Trigger
 from proxy.sessions.possession import presented, proven
 from proxy.sessions.record import MAX_TEXT, HandleKind
 from proxy.sessions.refresh_call import Connect
 from proxy.sessions.renewals import Renewals
-from proxy.sessions.rules import Rules, Standing
+from proxy.sessions.repository import SessionRepository
+from proxy.sessions.rules import SessionRules, Standing
 from proxy.sessions.store.base import Store
-from proxy.sessions.token_exchange import Routes
+from proxy.sessions.token_exchange import TokenExchange
 from proxy.tokens import jwt
 from proxy.tokens.credentials import carried
 from proxy.tokens.sealing import Sealer
@@ -37,7 +37,7 @@ TRUST: Final = 5.0
 """Seconds for which the store is not asked again about a session: how late a replica learns that
 one was ended at another."""
 
-_STRANGE: Final = 10.0
+_MISS_LIFETIME: Final = 10.0
 """Seconds for which a token that leads nowhere is not looked for again."""
 
 _TOUCH: Final = 60.0
@@ -49,7 +49,7 @@ class Sessions:
     Attributes:
         counts: for the metrics page.
         routes: what happens on the routes of tokens.
-        oversight: what operators see and end.
+        administration: what operators see and end.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Sessions:
         store: Store,
         sealer: Sealer,
         connect: Connect,
-        settings: Callable[[], Settings],
+        settings: Callable[[], SessionSettings],
         clock: Callable[[], float],
         log: FilteringBoundLogger,
         purge: float,
@@ -77,35 +77,37 @@ class Sessions:
         self._settings = settings
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._ledger = Ledger(store, sealer, self.counts, clock, self._rules)
-        self._memory = self._ledger.memory
-        self._renewals = Renewals(self._ledger, connect, settings, log)
-        self._upkeep = Upkeep(self._ledger, self._renewals, log, purge)
+        self._repository = SessionRepository(store, sealer, self.counts, clock, self._rules)
+        self._cache = self._repository.cache
+        self._renewals = Renewals(self._repository, connect, settings, log)
+        self._upkeep = Maintenance(self._repository, self._renewals, log, purge)
         self._closed = False
-        self.routes = Routes(self._ledger, self._renewals, settings)
-        self.oversight = Oversight(self._ledger, log)
+        self.routes = TokenExchange(self._repository, self._renewals, settings)
+        self.administration = Administration(self._repository, log)
 
     # Requests.
 
-    def at_hand(self, token: str, cookie: str, settings: Settings) -> Ticket | None:
-        """What `ticket` says of a token that was found to be good a moment ago; None for others."""
-        ticket = self._memory.tickets.get(token)
-        if ticket is None:
+    def at_hand(self, token: str, cookie: str, settings: SessionSettings) -> SessionToken | None:
+        """What `look_up` says of a token that was good a moment ago; None for others."""
+        session_token = self._cache.tokens.get(token)
+        if session_token is None:
             return None
-        known = ticket.known
+        cached = session_token.cached
         if (
-            ticket.order == known.oldest
-            and ticket.settings is settings
-            and self._loop.time() < known.checked + TRUST
-            and self._clock() < known.over
-            and (not cookie or hmac.compare_digest(cookie.encode(), ticket.cookie.encode()))
-            and (cookie or not ticket.cookie)
-            and known.record.ended is None
+            session_token.order == cached.oldest
+            and session_token.settings is settings
+            and self._loop.time() < cached.checked + TRUST
+            and self._clock() < cached.over
+            and (not cookie or hmac.compare_digest(cookie.encode(), session_token.cookie.encode()))
+            and (cookie or not session_token.cookie)
+            and cached.record.ended is None
         ):
-            return ticket
+            return session_token
         return None
 
-    async def ticket(self, token: str, cookie: str, settings: Settings) -> Ticket | None:
+    async def look_up(
+        self, token: str, cookie: str, settings: SessionSettings
+    ) -> SessionToken | None:
         """Where a token leads to; None for one that no login through this proxy produced.
 
         Args:
@@ -117,40 +119,40 @@ class Sessions:
             SessionEnded: its user has logged out.
             StoreAway: it has ended, and nobody can say whether it may be renewed.
         """
-        ticket = self.at_hand(token, cookie, settings)
-        if ticket is not None or self._memory.is_stranger(token, self._loop.time()):
-            return ticket
-        return await self._look_up(token, cookie, settings, self._memory.tickets.get(token))
+        session_token = self.at_hand(token, cookie, settings)
+        if session_token is not None or self._cache.is_miss(token, self._loop.time()):
+            return session_token
+        return await self._look_up(token, cookie, settings, self._cache.tokens.get(token))
 
-    def current(self, ticket: Ticket) -> str:
+    def current(self, session_token: SessionToken) -> str:
         """The access token that goes upstream; empty where `fresh` is to be asked."""
-        known = ticket.known
-        return known.access if self._clock() < known.due else ""
+        cached = session_token.cached
+        return cached.access if self._clock() < cached.due else ""
 
     async def fresh(
-        self, ticket: Ticket, fields: RawFields, trigger: Trigger = Trigger.EXPIRY
+        self, session_token: SessionToken, fields: RawFields, trigger: Trigger = Trigger.EXPIRY
     ) -> str | None:
         """The access token that goes upstream; None where the client's own is to go.
 
         Args:
-            ticket: of the token that the client presented.
+            session_token: of the token that the client presented.
             fields: those of the request, as they are forwarded.
             trigger: what a renewal is counted under.
 
         Raises:
             SessionUnavailable: the token has ended and cannot be renewed at the moment.
         """
-        known = ticket.known
-        if self._clock() < known.due:
-            return known.access or None
-        return await self._renewals.current(known, trigger, fields)
+        cached = session_token.cached
+        if self._clock() < cached.due:
+            return cached.access or None
+        return await self._renewals.current(cached, trigger, fields)
 
-    def is_near_its_end(self, ticket: Ticket) -> bool:
+    def is_near_its_end(self, session_token: SessionToken) -> bool:
         """Whether the session's token should have been renewed before it was sent."""
-        return self._clock() >= ticket.known.due
+        return self._clock() >= session_token.cached.due
 
     async def after_refusal(
-        self, ticket: Ticket, sent: str, trigger: Trigger, fields: RawFields
+        self, session_token: SessionToken, sent: str, trigger: Trigger, fields: RawFields
     ) -> str | None:
         """The token for a second try, once the server has refused the one that was sent.
 
@@ -159,65 +161,67 @@ class Sessions:
         Raises:
             SessionUnavailable: there may be one later.
         """
-        known = ticket.known
-        if known.record.ended is not None:
+        cached = session_token.cached
+        if cached.record.ended is not None:
             return None
-        if known.access and known.access != sent:
-            return known.access  # Somebody else has renewed it meanwhile.
-        if self._loop.time() < known.storm:
-            if known.storm_passing:
+        if cached.access and cached.access != sent:
+            return cached.access  # Somebody else has renewed it meanwhile.
+        if self._loop.time() < cached.throttled_until:
+            if cached.throttle_passes:
                 raise SessionUnavailable("the session cannot be renewed at the moment")
             return None
-        if not rules.may_force(known.record, self._clock()):
+        if not rules.may_force(cached.record, self._clock()):
             return None
-        seen = known.record.generation
-        outcome = await self._renewals.renew(known, seen, trigger, fields)
-        if outcome is Outcome.RENEWED:
-            return known.access
-        if outcome is Outcome.ENDED:
+        seen = cached.record.generation
+        outcome = await self._renewals.renew(cached, seen, trigger, fields)
+        if outcome is RenewalOutcome.RENEWED:
+            return cached.access
+        if outcome is RenewalOutcome.ENDED:
             return None
-        self._calm(known, passing=True)
+        self._calm(cached, passing=True)
         raise SessionUnavailable("the session cannot be renewed at the moment")
 
-    def refused_again(self, ticket: Ticket) -> None:
+    def refused_again(self, session_token: SessionToken) -> None:
         """The server has refused the fresh token too."""
-        self._calm(ticket.known, passing=False)
+        self._calm(session_token.cached, passing=False)
 
-    def note(self, ticket: Ticket, selection: Selection) -> None:
+    def note(self, session_token: SessionToken, selection: Selection) -> None:
         """Note that a session was used, and by which version of the client."""
-        known, version = ticket.known, selection.version
+        cached, version = session_token.cached, selection.version
         if (
             version is not None
-            and version != known.version
+            and version != cached.version
             and selection.source not in (VersionSource.DEFAULT, VersionSource.UNREADABLE)
         ):
-            self._touch(known, version.text[:MAX_TEXT], selection.cohort or "")
-        elif self._loop.time() >= known.note_at:
-            self._touch(known, known.record.version, known.record.cohort)
+            self._touch(cached, version.text[:MAX_TEXT], selection.cohort or "")
+        elif self._loop.time() >= cached.note_at:
+            self._touch(cached, cached.record.version, cached.record.cohort)
 
     # WebSockets.
 
-    def socket_opened(self, ticket: Ticket, socket: Socket, fields: RawFields) -> None:
+    def socket_opened(
+        self, session_token: SessionToken, socket: SessionSocket, fields: RawFields
+    ) -> None:
         """A WebSocket of a session has opened: that is kept renewed, and its end is the socket's.
 
         Args:
-            ticket: whose it is.
+            session_token: whose it is.
             socket: already relaying.
             fields: of its handshake, as they were forwarded.
         """
-        known = ticket.known
-        known.sockets.add(socket)
-        known.context = carried(fields)
-        self._memory.with_sockets[known.record.session] = known
-        if rules.is_logged_out(known.record):
+        cached = session_token.cached
+        cached.sockets.add(socket)
+        cached.context = carried(fields)
+        self._cache.with_sockets[cached.record.session] = cached
+        if rules.is_logged_out(cached.record):
             socket.revoke()  # While the server was asked.
 
-    def socket_closed(self, ticket: Ticket, socket: Socket) -> None:
+    def socket_closed(self, session_token: SessionToken, socket: SessionSocket) -> None:
         """It has closed."""
-        known = ticket.known
-        known.sockets.discard(socket)
-        if not known.sockets:
-            self._memory.with_sockets.pop(known.record.session, None)
+        cached = session_token.cached
+        cached.sockets.discard(socket)
+        if not cached.sockets:
+            self._cache.with_sockets.pop(cached.record.session, None)
 
     # The process.
 
@@ -245,13 +249,13 @@ class Sessions:
                 task.cancel()
             await asyncio.wait(left)
         with suppress(StoreAway):
-            await self._ledger.store.close()
+            await self._repository.store.close()
 
     # Steps.
 
-    def _rules(self) -> Rules:
+    def _rules(self) -> SessionRules:
         settings = self._settings()
-        return Rules(
+        return SessionRules(
             refresh_before=settings.refresh_before,
             lifetime=settings.lifetime,
             idle=settings.idle,
@@ -259,57 +263,61 @@ class Sessions:
         )
 
     async def _look_up(
-        self, token: str, cookie: str, settings: Settings, ticket: Ticket | None
-    ) -> Ticket | None:
+        self, token: str, cookie: str, settings: SessionSettings, session_token: SessionToken | None
+    ) -> SessionToken | None:
         spelled = jwt.canonical(token)
         claims = jwt.read(spelled)
         if claims is None:
             return None
-        digests = self._ledger.sealer.digests(spelled)
-        known = None if ticket is None else ticket.known
+        digests = self._repository.sealer.digests(spelled)
+        cached = None if session_token is None else session_token.cached
         try:
-            if known is None:
-                known = await self._ledger.find(*digests)
+            if cached is None:
+                cached = await self._repository.find(*digests)
             else:
-                await self._ledger.reread(known)
+                await self._repository.reread(cached)
         except StoreAway:
-            if known is None:
+            if cached is None:
                 if self._clock() < claims.exp:
                     return None
                 raise
-            known.checked = self._loop.time()  # What is known has to do.
-        handle = None if known is None else rules.handle_of(known.record, digests)
-        if known is None or handle is None or handle.kind is not HandleKind.ACCESS:
-            self._stranger(token)
+            cached.checked = self._loop.time()  # What is known has to do.
+        handle = None if cached is None else rules.handle_of(cached.record, digests)
+        if cached is None or handle is None or handle.kind is not HandleKind.ACCESS:
+            self._miss(token)
             return None
-        if known.record.ended is not None:
-            self._memory.tickets.pop(token, None)
+        if cached.record.ended is not None:
+            self._cache.tokens.pop(token, None)
             raise SessionEnded("the session has ended")
         now = self._clock()
-        if rules.standing(handle, now, self._rules()) is not Standing.GOOD or now >= known.over:
-            self._stranger(token)
+        if rules.standing(handle, now, self._rules()) is not Standing.GOOD or now >= cached.over:
+            self._miss(token)
             return None
-        if not proven(self._ledger, settings, known.record, cookie):
+        if not proven(self._repository, settings, cached.record, cookie):
             return None
-        await presented(self._ledger, known, handle.order)
-        ticket = Ticket(known, token, handle.order, cookie, settings)
+        await presented(self._repository, cached, handle.order)
+        session_token = SessionToken(cached, token, handle.order, cookie, settings)
         if token == spelled:  # It has one such spelling, and any number of others.
-            self._memory.remember(ticket)
-        return ticket
+            self._cache.remember(session_token)
+        return session_token
 
-    def _stranger(self, token: str) -> None:
-        self._memory.estrange(token, self._loop.time() + _STRANGE)
+    def _miss(self, token: str) -> None:
+        self._cache.miss(token, self._loop.time() + _MISS_LIFETIME)
 
-    def _calm(self, known: Known, *, passing: bool) -> None:
-        known.storm = self._loop.time() + rules.STORM
-        known.storm_passing = passing
+    def _calm(self, cached: CachedSession, *, passing: bool) -> None:
+        cached.throttled_until = self._loop.time() + rules.THROTTLE
+        cached.throttle_passes = passing
 
-    def _touch(self, known: Known, version: str, cohort: str) -> None:
+    def _touch(self, cached: CachedSession, version: str, cohort: str) -> None:
         now = self._clock()
-        known.note_at = self._loop.time() + min(_TOUCH, self._settings().idle / 10)
-        self._ledger.adopt(known, replace(known.record, used=now, version=version, cohort=cohort))
-        self._renewals.soon(self._write_use(known.record.session, now, version, cohort))
+        cached.note_at = self._loop.time() + min(_TOUCH, self._settings().idle / 10)
+        self._repository.adopt(
+            cached, replace(cached.record, used=now, version=version, cohort=cohort)
+        )
+        self._renewals.soon(self._write_use(cached.record.session, now, version, cohort))
 
     async def _write_use(self, session: str, used: float, version: str, cohort: str) -> None:
         with suppress(StoreAway):
-            await self._ledger.asked(self._ledger.store.touch, session, used, version, cohort)
+            await self._repository.asked(
+                self._repository.store.touch, session, used, version, cohort
+            )

@@ -9,17 +9,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from proxy.configuration.sessions import Sessions as Settings
+from proxy.configuration.sessions import SessionSettings
 from proxy.errors import SessionEnded, SessionUnavailable, StoreAway, StoreFull
 from proxy.http.headers import RawFields
 from proxy.sessions import rules as renewal
+from proxy.sessions.cache import MAX_TOKENS, CachedSession, Refusal, RenewalOutcome, SessionToken
 from proxy.sessions.lease import held
-from proxy.sessions.ledger import Ledger
-from proxy.sessions.memory import MAX_TICKETS, Known, Outcome, Refusal, Ticket
 from proxy.sessions.metrics import Trigger
 from proxy.sessions.possession import presented, proven
 from proxy.sessions.record import HandleKind, Record
 from proxy.sessions.renewals import Renewals
+from proxy.sessions.repository import SessionRepository
 from proxy.sessions.rules import Standing
 from proxy.tokens import jwt
 from proxy.tokens.credentials import Pair
@@ -42,13 +42,16 @@ class Leaving:
     done: bool = False
 
 
-class Routes:
+class TokenExchange:
     """What becomes of sessions there."""
 
     def __init__(
-        self, ledger: Ledger, renewals: Renewals, settings: Callable[[], Settings]
+        self,
+        repository: SessionRepository,
+        renewals: Renewals,
+        settings: Callable[[], SessionSettings],
     ) -> None:
-        self._ledger = ledger
+        self._repository = repository
         self._renewals = renewals
         self._settings = settings
 
@@ -61,15 +64,15 @@ class Routes:
 
         Returns the value of the cookie to set, where one is wanted.
         """
-        now = self._ledger.clock()
+        now = self._repository.clock()
         issued = None if pair is None else self._renewals.seal(pair, now, presented)
         claims = None if pair is None else jwt.read(pair.access)
         if pair is None or issued is None or claims is None or pair.refresh is None:
-            self._ledger.counts.captures["unreadable"] += 1
+            self._repository.counts.captures["unreadable"] += 1
             return None
         settings = self._settings()
-        cookie = secrets.token_urlsafe(32) if settings.proof == "cookie" else None
-        digest = self._ledger.sealer.digest
+        cookie = secrets.token_urlsafe(32) if settings.binding == "cookie" else None
+        digest = self._repository.sealer.digest
         record = renewal.opened(
             secrets.token_hex(16),
             claims.user or "",
@@ -77,24 +80,24 @@ class Routes:
             (digest(pair.access), digest(pair.refresh)),
             None if cookie is None else digest(cookie),
             now,
-            self._ledger.rules(),
+            self._repository.rules(),
         )
-        known = self._ledger.know(record)
+        cached = self._repository.know(record)
         try:
-            await self._ledger.update(known, replace)  # As it is: that is news to the store.
+            await self._repository.update(cached, replace)  # As it is: that is news to the store.
         except StoreFull:
-            self._ledger.counts.captures["refused"] += 1
+            self._repository.counts.captures["refused"] += 1
             return None
         except StoreAway:
-            if len(self._ledger.memory.unsaved) >= MAX_TICKETS:
-                self._ledger.counts.captures["refused"] += 1
+            if len(self._repository.cache.unsaved) >= MAX_TOKENS:
+                self._repository.counts.captures["refused"] += 1
                 return None
-            self._ledger.keep(known, record)
-            self._ledger.counts.captures["unsaved"] += 1
+            self._repository.keep(cached, record)
+            self._repository.counts.captures["unsaved"] += 1
         else:
-            self._ledger.counts.captures["opened"] += 1
-        ticket = Ticket(known, pair.access, known.oldest, cookie or "", settings)
-        self._ledger.memory.remember(ticket)
+            self._repository.counts.captures["opened"] += 1
+        session_token = SessionToken(cached, pair.access, cached.oldest, cookie or "", settings)
+        self._repository.cache.remember(session_token)
         return cookie
 
     async def exchange(self, token: str, cookie: str, fields: RawFields) -> Pair | Refusal | None:
@@ -107,49 +110,51 @@ class Routes:
         token = jwt.canonical(token)
         if jwt.read(token) is None:
             return None
-        digests = self._ledger.sealer.digests(token)
-        known = await self._ledger.find(*digests)
-        handle = None if known is None else renewal.handle_of(known.record, digests)
-        if known is None or handle is None or handle.kind is not HandleKind.REFRESH:
+        digests = self._repository.sealer.digests(token)
+        cached = await self._repository.find(*digests)
+        handle = None if cached is None else renewal.handle_of(cached.record, digests)
+        if cached is None or handle is None or handle.kind is not HandleKind.REFRESH:
             return None
-        now = self._ledger.clock()
-        standing = renewal.standing(handle, now, self._ledger.rules())
-        if known.record.ended is not None or standing is not Standing.GOOD or now >= known.over:
+        now = self._repository.clock()
+        standing = renewal.standing(handle, now, self._repository.rules())
+        if cached.record.ended is not None or standing is not Standing.GOOD or now >= cached.over:
             raise SessionEnded("the refresh token is not good any more")
-        if not proven(self._ledger, self._settings(), known.record, cookie):
+        if not proven(self._repository, self._settings(), cached.record, cookie):
             raise SessionEnded("the cookie of the session did not come along")
-        await presented(self._ledger, known, handle.order)
-        is_current = token == self._ledger.unsealed(known.record.refresh)
-        if is_current or now >= known.due:
-            generation = known.record.generation
-            outcome = await self._renewals.renew(known, generation, Trigger.CLIENT, fields)
-            if outcome is Outcome.ENDED:
-                if known.refusal is not None:
-                    return known.refusal
+        await presented(self._repository, cached, handle.order)
+        is_current = token == self._repository.unsealed(cached.record.refresh)
+        if is_current or now >= cached.due:
+            generation = cached.record.generation
+            outcome = await self._renewals.renew(cached, generation, Trigger.CLIENT, fields)
+            if outcome is RenewalOutcome.ENDED:
+                if cached.refusal is not None:
+                    return cached.refusal
                 raise SessionEnded("the session has ended")
-            if outcome is Outcome.UNAVAILABLE and (is_current or now >= known.expires):
+            if outcome is RenewalOutcome.UNAVAILABLE and (is_current or now >= cached.expires):
                 raise SessionUnavailable("the session cannot be renewed at the moment")
-        return await self._delivered(known)
+        return await self._delivered(cached)
 
-    async def session_of(self, refresh: str, cookie: str) -> Known | None:
+    async def session_of(self, refresh: str, cookie: str) -> CachedSession | None:
         """The session of a refresh token that is good, for a logout."""
         refresh = jwt.canonical(refresh)
         if jwt.read(refresh) is None:
             return None
-        digests = self._ledger.sealer.digests(refresh)
-        known = await self._ledger.find(*digests)
-        handle = None if known is None else renewal.handle_of(known.record, digests)
-        if known is None or handle is None or handle.kind is not HandleKind.REFRESH:
+        digests = self._repository.sealer.digests(refresh)
+        cached = await self._repository.find(*digests)
+        handle = None if cached is None else renewal.handle_of(cached.record, digests)
+        if cached is None or handle is None or handle.kind is not HandleKind.REFRESH:
             return None
-        if known.record.ended is not None:
+        if cached.record.ended is not None:
             raise SessionEnded("the session has ended")
-        standing = renewal.standing(handle, self._ledger.clock(), self._ledger.rules())
+        standing = renewal.standing(handle, self._repository.clock(), self._repository.rules())
         if standing is not Standing.GOOD:
             return None
-        return known if proven(self._ledger, self._settings(), known.record, cookie) else None
+        return cached if proven(self._repository, self._settings(), cached.record, cookie) else None
 
     @asynccontextmanager
-    async def logging_out(self, known: Known, fields: RawFields) -> AsyncIterator[Leaving | None]:
+    async def logging_out(
+        self, cached: CachedSession, fields: RawFields
+    ) -> AsyncIterator[Leaving | None]:
         """Hold a session while its user logs out; its end is written if `done` is set.
 
         Yields None where it has ended meanwhile.
@@ -158,27 +163,27 @@ class Routes:
             SessionUnavailable: it cannot be renewed, or not be held, at the moment.
         """
         for _ in range(_LOGOUT_TRIES):
-            if self._ledger.clock() >= known.due:
-                await self._renewals.current(known, Trigger.LOGOUT, fields)
-            async with held(self._ledger, known, self._renewals.next_owner()):
-                if known.record.ended is not None:
+            if self._repository.clock() >= cached.due:
+                await self._renewals.current(cached, Trigger.LOGOUT, fields)
+            async with held(self._repository, cached, self._renewals.next_owner()):
+                if cached.record.ended is not None:
                     yield None
                     return
-                if self._ledger.clock() >= known.expires:
+                if self._repository.clock() >= cached.expires:
                     continue  # It has ended while the lease was somebody else's.
-                refresh = self._ledger.unsealed(known.record.refresh)
-                leaving = Leaving(known.access, refresh)
+                refresh = self._repository.unsealed(cached.record.refresh)
+                leaving = Leaving(cached.access, refresh)
                 yield leaving
                 if leaving.done:
                     # The client may go now; that it has logged out is not to be lost with it.
-                    await asyncio.shield(self._renewals.soon(self._log_out(known)))
+                    await asyncio.shield(self._renewals.soon(self._log_out(cached)))
                 return
         raise SessionUnavailable("the session cannot be held at the moment")
 
-    async def _delivered(self, known: Known) -> Pair:
+    async def _delivered(self, cached: CachedSession) -> Pair:
         """Give the client the current pair, and know it by that from now on."""
-        sealer, unsealed = self._ledger.sealer, self._ledger.unsealed
-        now, rules = self._ledger.clock(), self._ledger.rules()
+        sealer, unsealed = self._repository.sealer, self._repository.unsealed
+        now, rules = self._repository.clock(), self._repository.rules()
         pair = Pair("", "")
 
         def change(current: Record) -> Record | None:
@@ -191,22 +196,22 @@ class Routes:
             return renewal.delivered(current, *handles, now, rules)
 
         try:
-            written = await self._ledger.update(known, change)
+            written = await self._repository.update(cached, change)
         except StoreAway:
-            wanted = change(known.record)
+            wanted = change(cached.record)
             if written := wanted is not None:
                 assert wanted is not None
-                self._ledger.keep(known, wanted)
+                self._repository.keep(cached, wanted)
         if not written:
             raise SessionEnded("the session has ended")
         return pair
 
-    async def _log_out(self, known: Known) -> None:
-        now = self._ledger.clock()
-        self._ledger.memory.forget_strangers()
+    async def _log_out(self, cached: CachedSession) -> None:
+        now = self._repository.clock()
+        self._repository.cache.forget_misses()
         try:
             # Without the lease: the server has agreed, whoever renews the session meanwhile.
-            await self._ledger.update(known, lambda current: renewal.logged_out(current, now))
+            await self._repository.update(cached, lambda current: renewal.logged_out(current, now))
         except StoreAway:
-            self._ledger.keep(known, renewal.logged_out(known.record, now))
-        self._ledger.counts.ages["ended"].observe(now - known.record.created)
+            self._repository.keep(cached, renewal.logged_out(cached.record, now))
+        self._repository.counts.ages["ended"].observe(now - cached.record.created)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from proxy.errors import ConfigError, Problem
+from proxy.errors import ConfigError, Diagnostic
 from proxy.tokens.sealing import new_key, read_key
 
 KEY_FILE: Final = "sessions.key"
@@ -87,11 +87,11 @@ def _read(path: Path) -> str:
     except OSError as error:
         raise _unusable(path, error) from None
     if stat.S_IMODE(mode) & 0o077:
-        raise ConfigError([Problem(str(path), 0, 0, "", "others may read this key: chmod 600")])
+        raise ConfigError([Diagnostic(str(path), 0, 0, "", "others may read this key: chmod 600")])
     try:
         return read_key(text)
     except ValueError as error:
-        raise ConfigError([Problem(str(path), 0, 0, "", str(error))]) from None
+        raise ConfigError([Diagnostic(str(path), 0, 0, "", str(error))]) from None
 
 
 def _make(path: Path) -> None:
@@ -110,4 +110,4 @@ def _make(path: Path) -> None:
 
 def _unusable(path: Path, error: OSError) -> ConfigError:
     reason = (error.strerror or "cannot be used").lower()
-    return ConfigError([Problem(str(path), 0, 0, "", f"state directory: {reason}")])
+    return ConfigError([Diagnostic(str(path), 0, 0, "", f"state directory: {reason}")])

@@ -15,7 +15,7 @@ from structlog.typing import FilteringBoundLogger
 
 from proxy.errors import UpstreamError
 from proxy.upstream.connection import Connection
-from proxy.upstream.health import Health, Rules
+from proxy.upstream.health import EjectionRules, Health
 from proxy.upstream.pool import Pool
 from proxy.upstream.probe import Check, Prober
 from proxy.upstream.target import Target
@@ -36,7 +36,7 @@ class Servers:
     """
 
     targets: tuple[Target, ...]
-    rules: Rules
+    rules: EjectionRules
     check: Check | None
     retries: int
 
@@ -148,17 +148,18 @@ class Fleet:
     # Neighbours: what pools ask and tell.
 
     def can_spare(self, pool: Pool) -> bool:
-        """Whether another server is in."""
-        return any(other.health.is_in for other in self.pools if other is not pool)
+        """Whether another server is healthy."""
+        return any(other.health.is_healthy for other in self.pools if other is not pool)
 
     def changed(self, pool: Pool) -> None:
-        """A server was put out, or is back in."""
-        if pool.health.is_in:
-            self._log.info("server is back", upstream=pool.name)
+        """A server was ejected, or has recovered."""
+        if pool.health.is_healthy:
+            self._log.info("upstream recovered", upstream=pool.name)
         else:
-            self._log.warning("server is out", upstream=pool.name, sick=pool.health.sick)
+            by_probes = pool.health.unhealthy
+            self._log.warning("upstream ejected", upstream=pool.name, unhealthy=by_probes)
 
-    def _pool(self, target: Target, rules: Rules) -> Pool:
+    def _pool(self, target: Target, rules: EjectionRules) -> Pool:
         return Pool(target, rules, self, self._loop)
 
     def _forget_oldest(self) -> None:

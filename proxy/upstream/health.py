@@ -1,18 +1,18 @@
 """Whether a server is to be asked: a state machine without a clock, one for each server.
 
-What requests meet with decides (passive health):
+What requests meet with decides (passive health, a circuit breaker):
 
-    IN ──enough failures in a row──▶ OUT ──the back-off is over──▶ TRIAL
-    ▲                                 ▲                              │
-    │                                 └──it failed: longer back-off──┤
-    └──────────────────── an answer, from whichever state ───────────┘
+    HEALTHY ──enough failures in a row──▶ EJECTED ──the back-off is over──▶ HALF_OPEN
+      ▲                                      ▲                                  │
+      │                                      └────it failed: longer back-off────┤
+      └─────────────────── an answer, from whichever state ─────────────────────┘
 
-A server that is OUT gets nothing until its back-off is over, then one request: the trial. A server
-is never put OUT while it is the only one that is IN: a failing server is better than none.
+A server that is EJECTED gets nothing until its back-off is over, then one request: the trial. None
+is ejected while it is the only one that is HEALTHY: a failing server is better than none.
 
-Beside it, a probe may say that the server is sick (active health); then it gets nothing until
-enough probes in a row say otherwise. Both have to agree, except that a server that was sick and is
-well again has no back-off left to wait for.
+Beside it, a probe may say that the server is unhealthy (active health); then it gets nothing until
+enough probes in a row say otherwise. Both have to agree, except that a server that was unhealthy
+and has recovered has no back-off left to wait for.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class State(Enum):
+class HealthState(Enum):
     """What requests have met with; see above."""
 
-    IN = "in"
-    OUT = "out"
-    TRIAL = "trial"
+    HEALTHY = "healthy"
+    EJECTED = "ejected"
+    HALF_OPEN = "half-open"
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """When a server goes out, and for how long.
+class EjectionRules:
+    """When a server is ejected, and for how long.
 
     Attributes:
-        failures: how many in a row put a server out.
-        backoff: seconds for which it is out at first; doubled with each trial that fails.
-        longest: seconds for which it is out at most.
+        failures: how many in a row eject a server.
+        backoff: seconds for which it is ejected at first; doubled with each trial that fails.
+        longest: seconds for which it is ejected at most.
     """
 
     failures: int
@@ -53,9 +53,9 @@ class Health:
         failures: in a row, since the last answer.
         until: when the newest back-off ends.
         epoch: the number of back-offs so far. A request carries that of its beginning, so that
-            what it meets with says nothing of a server that was put out meanwhile.
+            what it meets with says nothing of a server that was ejected meanwhile.
         troubled: whether an answer would change anything: asked for each one, so it is kept apart.
-        sick: whether probes say so.
+        unhealthy: whether probes say so.
     """
 
     __slots__ = (
@@ -64,45 +64,45 @@ class Health:
         "epoch",
         "failures",
         "rules",
-        "sick",
         "state",
         "troubled",
+        "unhealthy",
         "until",
     )
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: EjectionRules) -> None:
         self.rules = rules
-        self.state = State.IN
+        self.state = HealthState.HEALTHY
         self.failures = 0
         self.until = 0.0
         self.epoch = 0
         self.troubled = False
-        self.sick = False
+        self.unhealthy = False
         self._doublings = 0
-        self._passes = 0  # Probes in a row that say other than `sick` does.
+        self._passes = 0  # Probes in a row that say other than `unhealthy` does.
 
     @property
-    def is_in(self) -> bool:
+    def is_healthy(self) -> bool:
         """Whether the server gets requests, without any doubt."""
-        return self.state is State.IN and not self.sick
+        return self.state is HealthState.HEALTHY and not self.unhealthy
 
     def admits(self, now: float) -> bool:
         """Whether the server may be sent a request."""
-        if self.sick or self.state is State.TRIAL:
+        if self.unhealthy or self.state is HealthState.HALF_OPEN:
             return False
-        return self.state is State.IN or now >= self.until
+        return self.state is HealthState.HEALTHY or now >= self.until
 
     def begin(self, now: float) -> None:
         """A request is about to be sent: the trial, if the back-off is over."""
-        if self.state is State.OUT and now >= self.until:
-            self.state = State.TRIAL
+        if self.state is HealthState.EJECTED and now >= self.until:
+            self.state = HealthState.HALF_OPEN
 
     def succeeded(self) -> bool:
-        """The server has answered. Returns whether that brings it back in."""
-        back = self.state is not State.IN and not self.sick
+        """The server has answered. Returns whether it has recovered by that."""
+        back = self.state is not HealthState.HEALTHY and not self.unhealthy
         self.failures = 0
         self._doublings = 0
-        self.state = State.IN
+        self.state = HealthState.HEALTHY
         self.troubled = False
         return back
 
@@ -112,19 +112,19 @@ class Health:
         Args:
             now: the time.
             epoch: that of the beginning of the request.
-            spare: whether another server is in.
+            spare: whether another server is healthy.
 
         Returns:
-            Whether the server is put out, from now on.
+            Whether the server is ejected, from now on.
         """
-        if epoch != self.epoch or (self.state is State.OUT and now < self.until):
+        if epoch != self.epoch or (self.state is HealthState.EJECTED and now < self.until):
             return False
         self.troubled = True
-        if self.state is State.IN:
+        if self.state is HealthState.HEALTHY:
             self.failures += 1
             if self.failures < self.rules.failures or not spare:
                 return False
-        self.state = State.OUT
+        self.state = HealthState.EJECTED
         self.failures = 0
         self.until = now + min(self.rules.backoff * 2.0**self._doublings, self.rules.longest)
         self._doublings = min(self._doublings + 1, 64)
@@ -133,8 +133,8 @@ class Health:
 
     def abandoned(self, epoch: int) -> None:
         """A request ended before it said anything: if it was the trial, another may be it."""
-        if self.state is State.TRIAL and epoch == self.epoch:
-            self.state = State.OUT
+        if self.state is HealthState.HALF_OPEN and epoch == self.epoch:
+            self.state = HealthState.EJECTED
 
     def probed(self, *, passed: bool, healthy: int, unhealthy: int) -> bool:
         """A probe has ended.
@@ -146,19 +146,19 @@ class Health:
         Returns:
             Whether that has changed.
         """
-        if passed is not self.sick:
+        if passed is not self.unhealthy:
             self._passes = 0
             return False
         self._passes += 1
-        if self._passes < (healthy if self.sick else unhealthy):
+        if self._passes < (healthy if self.unhealthy else unhealthy):
             return False
         self._passes = 0
-        self.sick = not self.sick
-        if not self.sick:
+        self.unhealthy = not self.unhealthy
+        if not self.unhealthy:
             self.succeeded()
         return True
 
     def stop_probing(self) -> None:
         """Nobody probes any more: what probes said does not count."""
-        self.sick = False
+        self.unhealthy = False
         self._passes = 0

@@ -23,7 +23,7 @@ def show_upstream(metrics: Metrics, fleet: Fleet) -> None:
             " because of failures or of what probes say; else 0.",
             ("target",),
             lambda: [
-                ((pool.name,), pool.counters.up and pool.health.is_in) for pool in fleet.pools
+                ((pool.name,), pool.counters.up and pool.health.is_healthy) for pool in fleet.pools
             ],
         )
     )

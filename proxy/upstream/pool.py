@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from proxy.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from proxy.upstream.connection import Connection, Owner
 from proxy.upstream.deadline import Deadline
-from proxy.upstream.health import Health, Rules
+from proxy.upstream.health import EjectionRules, Health
 from proxy.upstream.target import Counters, Target
 
 _OVERLOADED: Final = frozenset({502, 503, 504})
@@ -58,7 +58,7 @@ class Pool:
     def __init__(
         self,
         target: Target,
-        rules: Rules,
+        rules: EjectionRules,
         neighbours: Neighbours,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
@@ -221,7 +221,7 @@ async def open_connection(owner: Owner, target: Target) -> Connection:
     except TimeoutError:
         raise UpstreamTimeout("no connection to the server in time") from None
     except ssl.SSLCertVerificationError as error:
-        reason = _UNACCEPTABLE.get(error.verify_code, "is of no authority that is trusted")
+        reason = _UNACCEPTABLE.get(error.verify_code, "is issued by an untrusted CA")
         raise UpstreamUnreachable(f"the server's certificate {reason}") from None
     except ssl.SSLError:
         raise UpstreamUnreachable("the server does not speak TLS as it is spoken here") from None

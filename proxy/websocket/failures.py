@@ -24,7 +24,7 @@ class Fault:
         code: the close code for the side that sent the bytes.
         reason: a fixed text of this module, never bytes of the peer.
         blame: the sender's framing, or a mapping whose `on_error` is `close`.
-        limit: the field of `WalkerLimits` that was reached; None where it was none.
+        limit: the field of `FilterLimits` that was reached; None where it was none.
     """
 
     code: int
@@ -40,15 +40,15 @@ TOO_MANY_CONTROL_FRAMES: Final = Fault(1008, "too many control frames", limit="c
 
 
 @dataclass(frozen=True, slots=True)
-class WalkerLimits:
+class FilterLimits:
     """The bounds of one direction.
 
     Attributes:
         frame: the largest payload of one frame, in bytes.
         message: the largest payload of one message, in bytes, over all its fragments.
         fragments: the largest number of fragments of one message.
-        control_frames: how many control frames may come until `Walker.control_frames` is lowered
-            by whoever has a clock.
+        control_frames: how many control frames may come until `FrameFilter.control_frames` is
+            lowered by whoever has a clock.
     """
 
     frame: int

@@ -1,7 +1,7 @@
 """The rules of WebSocket framing (RFC 6455 section 5): bytes in, bytes and decisions out.
 
-A `Walker` reads one direction of one connection. It is fed the chunks as the socket delivered them
-and returns the bytes to send on. The rules, in prose:
+A `FrameFilter` reads one direction of one connection. It is fed the chunks as the socket delivered
+them and returns the bytes to send on. The rules, in prose:
 
 - Framing is always checked: reserved bits and opcodes, the shortest length encoding, control frames
   (whole, at most 125 bytes), the mask in the right direction, the order of fragments, close codes.
@@ -10,7 +10,7 @@ and returns the bytes to send on. The rules, in prose:
 - A text message that a rewriter may change is held until its last byte; which rewriter applies is
   fixed at its first fragment. Control frames overtake it (section 5.4). Where the rewriter leaves
   it alone, its own frames go on, fragments and all.
-- Sizes and counts have bounds (`WalkerLimits`), for what is held and for what passes alike: a
+- Sizes and counts have bounds (`FilterLimits`), for what is held and for what passes alike: a
   message of endless empty fragments costs work on both sides of a proxy.
 - The unit of the accounts is the message: it counts when its last byte has arrived, once.
 - What a rule adds to a message goes out as further messages behind it.
@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import Final
 
 from proxy.errors import MappingFailure
-from proxy.rewriting import Treatment
+from proxy.rewriting import MessageHandling
 from proxy.websocket.failures import (
     FRAME_TOO_BIG,
     MESSAGE_TOO_BIG,
@@ -32,7 +32,7 @@ from proxy.websocket.failures import (
     TOO_MANY_FRAGMENTS,
     Blame,
     Fault,
-    WalkerLimits,
+    FilterLimits,
     read_close,
 )
 from proxy.websocket.frames import (
@@ -54,11 +54,11 @@ WHOLE_TEXT: Final = FIN | TEXT
 """How a text message in one frame begins (section 5.2)."""
 
 
-class Walker:
+class FrameFilter:
     """Walks the frames of one direction. See the module's text for the rules.
 
     Attributes:
-        treatment: applies to each message whose first fragment is read while it stands.
+        handling: applies to each message whose first fragment is read while it stands.
         fault: set when the direction was given up; from then on `feed` returns nothing.
         close_code: the code of the Close frame that was passed on, `NO_STATUS` for an empty one,
             None before.
@@ -92,7 +92,7 @@ class Walker:
         "close_code",
         "control_frames",
         "fault",
-        "treatment",
+        "handling",
         "undisturbed",
         "withholds_close",
     )
@@ -101,19 +101,19 @@ class Walker:
         self,
         *,
         masked: bool,
-        treatment: Treatment,
+        handling: MessageHandling,
         random: Callable[[int], bytes],
-        limits: WalkerLimits,
+        limits: FilterLimits,
     ) -> None:
         """Begin at a frame boundary.
 
         Args:
             masked: whether the frames must be masked: those of a client are (section 5.1).
-            treatment: what becomes of the messages, and where they are counted.
+            handling: what becomes of the messages, and where they are counted.
             random: returns that many random bytes, for the masks of rewritten client frames.
             limits: of this direction.
         """
-        self.treatment = treatment
+        self.handling = handling
         self.fault: Fault | None = None
         self.close_code: int | None = None
         self.withholds_close = False
@@ -136,7 +136,7 @@ class Walker:
         self._skip = 0
         # The message in progress: how it is treated, its opcode (0: none), size and fragments so
         # far, whether the frame that is passed on ends it, whether it is held, and what is held.
-        self._current = treatment
+        self._current = handling
         self._opcode = 0
         self._size = 0
         self._fragments = 0
@@ -191,7 +191,7 @@ class Walker:
             elif length > LENGTH_16:
                 length = -1
             if head + length == size and length <= self._max_frame:
-                current = self._current = self.treatment
+                current = self._current = self.handling
                 if current.rewriter is None:
                     current.counts.passed += 1
                     return [data]
@@ -281,7 +281,7 @@ class Walker:
                     break
                 size = length
                 fragments = 1
-                current = self._current = self.treatment
+                current = self._current = self.handling
                 holding = opcode == TEXT and current.rewriter is not None and deliverable
             else:
                 if not self._opcode:
@@ -360,11 +360,11 @@ class Walker:
         payload = data[head:stop]
         return apply_mask(payload, data[head - 4 : head]) if self._mask_bit else payload
 
-    def _count_passed(self, treatment: Treatment) -> None:
+    def _count_passed(self, handling: MessageHandling) -> None:
         if self._deliverable:
-            treatment.counts.passed += 1
+            handling.counts.passed += 1
         else:
-            treatment.counts.undelivered += 1
+            handling.counts.undelivered += 1
 
     def _stop_holding(self) -> None:
         self._drop_held()

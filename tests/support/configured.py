@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from proxy.configuration.reading import Config, load
-from proxy.errors import ConfigError, Problem
+from proxy.errors import ConfigError, Diagnostic
 
 KEYS = tuple(base64.urlsafe_b64encode(bytes([n]) * 32).decode() for n in (1, 2))
 MINIMAL = "upstream: {url: http://server:8000}\n"
@@ -32,11 +32,11 @@ def problems(
     text: str = MINIMAL,
     env: Mapping[str, str] | None = None,
     flags: Mapping[str, object] | None = None,
-) -> list[Problem]:
+) -> list[Diagnostic]:
     with pytest.raises(ConfigError) as raised:
         read(text, env, flags)
     return list(raised.value.problems)
 
 
-def places(found: list[Problem]) -> list[tuple[str, int, int, str]]:
+def places(found: list[Diagnostic]) -> list[tuple[str, int, int, str]]:
     return [(problem.file, problem.line, problem.column, problem.path) for problem in found]

@@ -1,4 +1,4 @@
-"""A second, slow reading of RFC 6455 to hold the walker against, and streams to feed both.
+"""A second, slow reading of RFC 6455 to hold the frame filter against, and streams to feed both.
 
 `second_reading` takes a whole stream at once, frame by frame, and shares no code with
 `proxy.websocket.frames`; masks are put on and taken off by the `websockets` library.
@@ -15,16 +15,16 @@ from websockets.frames import CloseCode
 from websockets.utils import apply_mask
 
 from proxy.errors import MappingFailure
-from proxy.rewriting import MessageCounts, Rewriter, Treatment
+from proxy.rewriting import MessageCounts, MessageHandling, Rewriter
 from proxy.types import OnError
-from proxy.websocket.failures import WalkerLimits
-from proxy.websocket.filter import Walker
+from proxy.websocket.failures import FilterLimits
+from proxy.websocket.filter import FrameFilter
 
 MAX_MESSAGE: Final = 70_000
 MAX_FRAGMENTS: Final = 4
 MAX_FRAME: Final = 69_000
 MAX_CONTROLS: Final = 20
-LIMITS: Final = WalkerLimits(
+LIMITS: Final = FilterLimits(
     frame=MAX_FRAME, message=MAX_MESSAGE, fragments=MAX_FRAGMENTS, control_frames=MAX_CONTROLS
 )
 
@@ -72,15 +72,15 @@ def wire(opcode: int, payload: bytes = b"", *, fin: bool = True, key: bytes | No
 
 def walk(
     *chunks: bytes, masked: bool = False, rewriter: Rewriter | None = None, keys: Keys | None = None
-) -> tuple[bytes, Walker]:
-    """Feed chunks to a new walker; return all that it sends on, and the walker."""
-    walker = Walker(
+) -> tuple[bytes, FrameFilter]:
+    """Feed chunks to a new frame filter; return all that it sends on, and the frame filter."""
+    frame_filter = FrameFilter(
         masked=masked,
-        treatment=Treatment(rewriter, MessageCounts()),
+        handling=MessageHandling(rewriter, MessageCounts()),
         random=keys or Keys(),
         limits=LIMITS,
     )
-    return b"".join(b"".join(walker.feed(chunk)) for chunk in chunks), walker
+    return b"".join(b"".join(frame_filter.feed(chunk)) for chunk in chunks), frame_filter
 
 
 def outcomes(counts: MessageCounts) -> dict[str, int]:

@@ -6,7 +6,7 @@ from textwrap import indent
 
 from proxy.configuration.document import parse
 from proxy.mapping.compiler.compiler import compile_mapping
-from proxy.mapping.engine.link import Link
+from proxy.mapping.engine.compiled import CompiledMapping
 from proxy.mapping.engine.program import Program
 from proxy.mapping.language.model import MappingFile
 
@@ -26,9 +26,9 @@ EXAMPLE = """
 """
 
 
-def link(
+def compiled(
     rules: str, *, name: str = "tested", on_error: str = "pass", channel: str = "websocket"
-) -> Link:
+) -> CompiledMapping:
     """Compile rules: `name`, `match` and `do` of each, without examples."""
     text = "".join(
         f"- {rule.strip()}{EXAMPLE}" for rule in rules.split("\n- ") if rule.strip("\n- ")
@@ -39,7 +39,7 @@ def link(
 
 
 def program(rules: str) -> Program:
-    return Program([link(rules)])
+    return Program([compiled(rules)])
 
 
 def rewrite(rule: str, message: bytes) -> bytes | None:

@@ -11,8 +11,8 @@ from proxy import errors
 from proxy.errors import (
     ClientError,
     ConfigError,
+    Diagnostic,
     MappingFailure,
-    Problem,
     SegueError,
     Unavailable,
     UpstreamError,
@@ -88,25 +88,27 @@ def test_a_mapping_failure_names_mapping_and_rule() -> None:
     ("problem", "text"),
     [
         (
-            Problem("config.yaml", 3, 7, "listen.port", "not a port"),
+            Diagnostic("config.yaml", 3, 7, "listen.port", "not a port"),
             "config.yaml:3:7: listen.port: not a port",
         ),
-        (Problem("config.yaml", 1, 1, "", "is empty"), "config.yaml:1:1: is empty"),
+        (Diagnostic("config.yaml", 1, 1, "", "is empty"), "config.yaml:1:1: is empty"),
         (
-            Problem("SEGUE_LISTEN__PORT", 0, 0, "listen.port", "not a port"),
+            Diagnostic("SEGUE_LISTEN__PORT", 0, 0, "listen.port", "not a port"),
             "SEGUE_LISTEN__PORT: listen.port: not a port",
         ),
-        (Problem("--config", 0, 0, "", "no such file"), "--config: no such file"),
+        (Diagnostic("--config", 0, 0, "", "no such file"), "--config: no such file"),
     ],
 )
-def test_a_problem_says_where_it_is_as_precisely_as_is_known(problem: Problem, text: str) -> None:
+def test_a_problem_says_where_it_is_as_precisely_as_is_known(
+    problem: Diagnostic, text: str
+) -> None:
     assert str(problem) == text
 
 
 def test_a_config_error_lists_every_problem_once_in_file_order() -> None:
-    late = Problem("a.yaml", 12, 1, "x", "late")
-    early = Problem("a.yaml", 2, 5, "y", "early")
-    other = Problem("b.yaml", 1, 1, "z", "other")
+    late = Diagnostic("a.yaml", 12, 1, "x", "late")
+    early = Diagnostic("a.yaml", 2, 5, "y", "early")
+    other = Diagnostic("b.yaml", 1, 1, "z", "other")
     error = ConfigError(iter([other, late, early, late]))
     assert error.problems == (early, late, other)
     assert str(error) == error.detail == f"{early}\n{late}\n{other}"

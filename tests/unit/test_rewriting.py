@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from proxy.errors import MappingFailure
-from proxy.rewriting import MessageCounts, Treatment
+from proxy.rewriting import MessageCounts, MessageHandling
 from proxy.types import OnError
 
 
@@ -46,7 +46,7 @@ def test_each_answer_is_one_outcome(
     answer: tuple[bytes, ...] | None, counted: dict[str, int]
 ) -> None:
     counts = MessageCounts()
-    assert Treatment(Mapping(answer), counts).rewrite(b"old") == answer
+    assert MessageHandling(Mapping(answer), counts).rewrite(b"old") == answer
     assert account(counts) == counted
 
 
@@ -55,7 +55,7 @@ def test_a_failure_is_sent_by_its_on_error(
     on_error: OnError, sent: tuple[bytes, ...] | None
 ) -> None:
     counts = MessageCounts()
-    assert Treatment(Mapping(failure(on_error)), counts).rewrite(b"old") == sent
+    assert MessageHandling(Mapping(failure(on_error)), counts).rewrite(b"old") == sent
     assert account(counts) == {"failed": 1}
     assert counts.failures == {"a rule": 1}
 
@@ -63,7 +63,7 @@ def test_a_failure_is_sent_by_its_on_error(
 def test_a_failure_that_closes_is_raised_and_counted() -> None:
     counts = MessageCounts()
     with pytest.raises(MappingFailure):
-        Treatment(Mapping(failure(OnError.CLOSE)), counts).rewrite(b"old")
+        MessageHandling(Mapping(failure(OnError.CLOSE)), counts).rewrite(b"old")
     assert account(counts) == {"failed": 1}
 
 
@@ -76,6 +76,6 @@ def test_kinds_are_named_only_of_what_was_left_alone() -> None:
         return "other"
 
     for answer in (None, (b"new",), ()):
-        Treatment(Mapping(answer), counts, kind_of).rewrite(b"old")
+        MessageHandling(Mapping(answer), counts, kind_of).rewrite(b"old")
     assert named == [b"old"]
     assert counts.unmapped == {"other": 1}

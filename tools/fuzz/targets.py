@@ -30,14 +30,14 @@ from proxy.mapping.engine.program import Program
 from proxy.mapping.json.objects import open_object, open_tolerantly
 from proxy.mapping.language.model import MappingFile
 from proxy.recording import placeholders
-from proxy.rewriting import MessageCounts, Treatment
+from proxy.rewriting import MessageCounts, MessageHandling
 from proxy.tokens import credentials, jwt, redaction
 from proxy.versions.cohorts import Cohort, Cohorts
 from proxy.versions.selection import VersionRules
 from proxy.versions.version import Version, VersionSource, parse_range
 from proxy.websocket import handshake
-from proxy.websocket.failures import WalkerLimits
-from proxy.websocket.filter import Walker
+from proxy.websocket.failures import FilterLimits
+from proxy.websocket.filter import FrameFilter
 from proxy.websocket.handshake import offered_subprotocols
 
 Target = Callable[[bytes], None]
@@ -45,7 +45,7 @@ Target = Callable[[bytes], None]
 HERE: Final = Path(__file__).resolve().parent
 _ROOT: Final = HERE.parents[1]
 _READ: Final = 1024
-_LIMITS: Final = WalkerLimits(frame=70_000, message=70_000, fragments=8, control_frames=50)
+_LIMITS: Final = FilterLimits(frame=70_000, message=70_000, fragments=8, control_frames=50)
 
 
 @cache
@@ -70,7 +70,7 @@ def _key(_: int) -> bytes:
 
 
 def frames(data: bytes) -> None:
-    """Chunks make no difference, and what goes on are frames: a second walker finds no fault.
+    """Chunks make no difference, and what goes on are frames: a second frame filter finds no fault.
 
     The first byte says which side sends and what rewrites, the second how many cuts follow.
     """
@@ -81,21 +81,21 @@ def frames(data: bytes) -> None:
     stream = rest[count:]
     places = sorted({0, *(byte * len(stream) // 255 for byte in rest[:count]), len(stream)})
 
-    def walker(rewriter: Program | None) -> Walker:
-        treatment = Treatment(rewriter, MessageCounts())
-        return Walker(masked=masked, treatment=treatment, random=_key, limits=_LIMITS)
+    def frame_filter(rewriter: Program | None) -> FrameFilter:
+        handling = MessageHandling(rewriter, MessageCounts())
+        return FrameFilter(masked=masked, handling=handling, random=_key, limits=_LIMITS)
 
-    whole, pieces = walker(rewriter), walker(rewriter)
+    whole, pieces = frame_filter(rewriter), frame_filter(rewriter)
     out = b"".join(whole.feed(stream))
     chunks = [stream[start:stop] for start, stop in pairwise(places)]
     assert b"".join(b"".join(pieces.feed(chunk)) for chunk in chunks) == out
     assert pieces.fault == whole.fault
     assert pieces.close_code == whole.close_code
     assert pieces.at_boundary == whole.at_boundary
-    assert pieces.treatment.counts.received == whole.treatment.counts.received
+    assert pieces.handling.counts.received == whole.handling.counts.received
     if rewriter is None:
         assert stream.startswith(out)
-    again = walker(None)
+    again = frame_filter(None)
     again._max_frame = again._max_message = 1 << 40  # noqa: SLF001 (what is rewritten may have grown)
     assert b"".join(again.feed(out)) == out
     assert again.fault is None

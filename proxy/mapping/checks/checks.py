@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from proxy.configuration.document import Document
-from proxy.errors import Problem
+from proxy.errors import Diagnostic
 from proxy.mapping.checks import inverse
 from proxy.mapping.checks.examples import check_example, check_round_trip
 from proxy.mapping.compiler import analysis
-from proxy.mapping.engine.link import Link
+from proxy.mapping.engine.compiled import CompiledMapping
 from proxy.mapping.language import model
 
 
@@ -21,17 +21,17 @@ class Entry:
     Attributes:
         document: the file; for a derived inverse, that of the mapping it was derived from.
         file: what it says.
-        link: its closures.
+        compiled: its closures.
         derived_from: the name of the mapping that it was derived from, if it was.
     """
 
     document: Document
     file: model.MappingFile
-    link: Link
+    compiled: CompiledMapping
     derived_from: str | None = None
 
 
-def problems_of_rules(entry: Entry) -> Iterator[Problem]:
+def problems_of_rules(entry: Entry) -> Iterator[Diagnostic]:
     """Find names that are taken, rules that never match, and examples that fail."""
     rules = entry.file.rules
     names: dict[str, int] = {}
@@ -49,7 +49,7 @@ def problems_of_rules(entry: Entry) -> Iterator[Problem]:
             yield entry.document.problem(("rules", index, "match"), message)
             continue
         for position, example in enumerate(rule.examples):
-            wrong = check_example(entry.link, rule, example)
+            wrong = check_example(entry.compiled, rule, example)
             if wrong is not None:
                 path = ("rules", index, "examples", position)
                 yield entry.document.problem(path, f"the example fails: {wrong}")
@@ -57,7 +57,7 @@ def problems_of_rules(entry: Entry) -> Iterator[Problem]:
 
 def problems_of_inverse(
     entry: Entry, entries: Mapping[str, Entry], unread: set[str]
-) -> Iterator[Problem]:
+) -> Iterator[Diagnostic]:
     """Find losses that are not declared, and examples that do not come back."""
     if entry.file.inverse is None:
         return
@@ -78,18 +78,18 @@ def problems_of_inverse(
             message = f"{loss}, and `{name}` cannot restore it: name it in `loses`"
             yield entry.document.problem(("rules", index, "do"), message)
         for position, example in enumerate(rule.examples):
-            wrong = check_round_trip(entry.link, way_back.link, rule, example)
+            wrong = check_round_trip(entry.compiled, way_back.compiled, rule, example)
             if wrong is not None:
                 yield _lost(entry, name, index, position, wrong)
 
 
-def _problems_of_naming(entry: Entry, way_back: Entry) -> Iterator[Problem]:
+def _problems_of_naming(entry: Entry, way_back: Entry) -> Iterator[Diagnostic]:
     if way_back.file.inverse != entry.file.name:
         message = f"`{way_back.file.name}` does not name `{entry.file.name}` as its inverse"
         yield entry.document.problem(("inverse",), message)
 
 
-def _lost(entry: Entry, name: str, index: int, position: int, wrong: str) -> Problem:
+def _lost(entry: Entry, name: str, index: int, position: int, wrong: str) -> Diagnostic:
     if entry.derived_from is None:
         path: tuple[str | int, ...] = ("rules", index, "examples", position)
         hint = " (what is lost goes into `loses`)"

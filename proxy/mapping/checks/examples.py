@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from proxy.errors import MappingFailure, Problem
+from proxy.errors import Diagnostic, MappingFailure
 from proxy.mapping.checks.comparison import compare
-from proxy.mapping.engine.link import Link
+from proxy.mapping.engine.compiled import CompiledMapping
 from proxy.mapping.engine.program import Program
 from proxy.mapping.json.literals import encode
 from proxy.mapping.json.objects import Object, open_list, open_object
@@ -33,20 +33,22 @@ MAX_PROBLEMS: Final = 20
 _KEYS: Final = frozenset(("in", "out"))
 
 
-def check_example(link: Link, rule: model.Rule, example: model.Example) -> str | None:
+def check_example(
+    compiled: CompiledMapping, rule: model.Rule, example: model.Example
+) -> str | None:
     """Run one example through its mapping; tell what is wrong, if anything.
 
     The rule it stands under must be the one that takes it, and make of it what it says.
     """
     text = encode(example.before)
     message = open_object(text)
-    taker = None if message is None else link.select(message)
+    taker = None if message is None else compiled.select(message)
     if taker is None:
         return "no rule matches `in`"
     if taker.name != rule.name:
         return f"the rule `{taker.name}`, which comes first, takes `in`"
     try:
-        made = _apply(link, text)
+        made = _apply(compiled, text)
     except MappingFailure as failure:
         return f"the rule cannot be carried out: {failure.detail}"
     match example.after:
@@ -60,7 +62,7 @@ def check_example(link: Link, rule: model.Rule, example: model.Example) -> str |
 
 
 def check_round_trip(
-    link: Link, inverse: Link, rule: model.Rule, example: model.Example
+    compiled: CompiledMapping, inverse: CompiledMapping, rule: model.Rule, example: model.Example
 ) -> str | None:
     """Send what an example becomes through the inverse; tell what does not come back, if anything.
 
@@ -70,7 +72,7 @@ def check_round_trip(
     """
     text = encode(example.before)
     try:
-        made = _apply(link, text)
+        made = _apply(compiled, text)
     except MappingFailure:
         return None  # `check_example` has said so
     for message in made:
@@ -87,12 +89,12 @@ def check_round_trip(
     return None
 
 
-def _apply(link: Link, text: bytes) -> tuple[bytes, ...]:
-    result = Program((link,)).apply(text)
+def _apply(compiled: CompiledMapping, text: bytes) -> tuple[bytes, ...]:
+    result = Program((compiled,)).apply(text)
     return (text,) if result is None else result
 
 
-def check_example_file(program: Program, text: str, file: str) -> list[Problem]:
+def check_example_file(program: Program, text: str, file: str) -> list[Diagnostic]:
     """Run the examples of a file through a program.
 
     Args:
@@ -104,24 +106,24 @@ def check_example_file(program: Program, text: str, file: str) -> list[Problem]:
         What is wrong, each with its line; at most `MAX_PROBLEMS`, and how many more there are.
     """
     if len(text) > MAX_CHARACTERS:
-        return [Problem(file, 0, 0, "", f"longer than {MAX_CHARACTERS} characters")]
+        return [Diagnostic(file, 0, 0, "", f"longer than {MAX_CHARACTERS} characters")]
     # JSON texts may hold line separators of Unicode, where `splitlines` would cut them.
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if len(lines) > MAX_EXAMPLES:
-        return [Problem(file, 0, 0, "", f"more than {MAX_EXAMPLES} examples")]
-    problems: list[Problem] = []
+        return [Diagnostic(file, 0, 0, "", f"more than {MAX_EXAMPLES} examples")]
+    problems: list[Diagnostic] = []
     more = 0
     for number, line in lines:
         wrong = _check(program, line)
         if wrong is None:
             continue
         if len(problems) < MAX_PROBLEMS:
-            problems.append(Problem(file, number, 1, "", wrong))
+            problems.append(Diagnostic(file, number, 1, "", wrong))
         else:
             more += 1
     if more:
         last = problems[-1].line
-        problems.append(Problem(file, last + 1, 1, "", f"and {more} more examples fail"))
+        problems.append(Diagnostic(file, last + 1, 1, "", f"and {more} more examples fail"))
     return problems
 
 

@@ -17,7 +17,14 @@ from collections.abc import Iterable, Mapping
 from functools import singledispatch
 from typing import Any
 
-from proxy.mapping.checks.knowledge import Loss, State, Value, Walk, facts_of, residue_of
+from proxy.mapping.checks.symbolic import (
+    FieldState,
+    KnownValue,
+    Loss,
+    SymbolicState,
+    constraints_of,
+    residue_of,
+)
 from proxy.mapping.json.literals import encode, scalar
 from proxy.mapping.language import actions, matches, model
 from proxy.mapping.language.fields import FieldPath
@@ -71,15 +78,15 @@ def _ends(do: Iterable[object]) -> bool:
 
 
 def _invert(rule: model.Rule) -> dict[str, Any]:
-    walk = _walk(rule)
-    if walk.obstacle:
-        raise Irreversible(f"the rule `{rule.name}` cannot be undone: {walk.obstacle}")
-    if not walk.back:
+    state = _walk(rule)
+    if state.obstacle:
+        raise Irreversible(f"the rule `{rule.name}` cannot be undone: {state.obstacle}")
+    if not state.back:
         return {}
     asked: list[object] = [
-        _ask(path, fact)
-        for path, fact in walk.facts.items()
-        if fact is not State.PRESENT or not _implied(path, walk.facts)
+        _ask(path, constraint)
+        for path, constraint in state.constraints.items()
+        if constraint is not FieldState.PRESENT or not _implied(path, state.constraints)
     ]
     asked += residue_of(rule.match)
     if not asked:
@@ -94,202 +101,204 @@ def _invert(rule: model.Rule) -> dict[str, Any]:
     return {
         "name": rule.name,
         "match": asked[0] if len(asked) == 1 else {"all": asked},
-        "do": walk.back[::-1],
+        "do": state.back[::-1],
         "examples": examples,
     }
 
 
-def _implied(path: FieldPath, facts: Mapping[FieldPath, State | Value]) -> bool:
+def _implied(path: FieldPath, constraints: Mapping[FieldPath, FieldState | KnownValue]) -> bool:
     """Tell whether what is known of inner fields says that this object is there."""
     return any(
-        len(other) > len(path) and other[: len(path)] == path and fact is not State.ABSENT
-        for other, fact in facts.items()
+        len(other) > len(path)
+        and other[: len(path)] == path
+        and constraint is not FieldState.ABSENT
+        for other, constraint in constraints.items()
     )
 
 
-def _ask(path: FieldPath, fact: State | Value) -> dict[str, Any]:
-    if isinstance(fact, Value):
-        return {"field": path, "equals": fact.value}
-    return {"field": path, "exists": fact is State.PRESENT}
+def _ask(path: FieldPath, constraint: FieldState | KnownValue) -> dict[str, Any]:
+    if isinstance(constraint, KnownValue):
+        return {"field": path, "equals": constraint.value}
+    return {"field": path, "exists": constraint is FieldState.PRESENT}
 
 
-def _walk(rule: model.Rule) -> Walk:
-    walk = Walk(facts_of(rule.match))
+def _walk(rule: model.Rule) -> SymbolicState:
+    state = SymbolicState(constraints_of(rule.match))
     touched = _touched(rule.do)
     for part in residue_of(rule.match):
         if _meet(matches.fields_of(part), touched):
-            walk.obstacle = "its match asks more of a field that it changes than `equals`"
-    _steps(walk, rule.do)
-    return walk
+            state.obstacle = "its match asks more of a field that it changes than `equals`"
+    _steps(state, rule.do)
+    return state
 
 
-def _steps(walk: Walk, do: Iterable[actions.Action]) -> None:
+def _steps(state: SymbolicState, do: Iterable[actions.Action]) -> None:
     do = tuple(do)
     touched = _touched(do)
     for operation in do:
-        before = len(walk.back)
-        _step(operation, walk)
+        before = len(state.back)
+        _step(operation, state)
         if operation.when is None:
             continue
         if _meet(matches.fields_of(operation.when), touched):
-            walk.obstacle = "the condition of an operation asks for a field that the rule changes"
-        for undo in walk.back[before:]:
+            state.obstacle = "the condition of an operation asks for a field that the rule changes"
+        for undo in state.back[before:]:
             undo["when"] = operation.when
         for path in _touched([operation]):
-            walk.forget(path)
+            state.forget(path)
 
 
-def _give(walk: Walk, operation: str, path: FieldPath, value: object) -> None:
+def _give(state: SymbolicState, operation: str, path: FieldPath, value: object) -> None:
     """Walk what `set` or `default` does to one field."""
-    fact, vacant = walk.facts.get(path), walk.vacant(path)
-    if operation == "default" and fact not in (None, State.ABSENT):
+    constraint, vacant = state.constraints.get(path), state.vacant(path)
+    if operation == "default" and constraint not in (None, FieldState.ABSENT):
         return
     if vacant is not None:
-        walk.back.append({"remove": [vacant]})
-    elif isinstance(fact, Value):
-        walk.back.append({"set": {path: fact.value}})
+        state.back.append({"remove": [vacant]})
+    elif isinstance(constraint, KnownValue):
+        state.back.append({"set": {path: constraint.value}})
     else:
-        walk.lose(operation, path)
+        state.lose(operation, path)
     if operation == "set" or vacant is not None:
-        walk.learn(path, value)
+        state.learn(path, value)
     else:
-        walk.forget(path)
+        state.forget(path)
 
 
 @singledispatch
-def _step(operation: object, _: Walk) -> None:
+def _step(operation: object, _: SymbolicState) -> None:
     """Walk one operation."""
     raise TypeError(f"{type(operation).__name__} is not an operation")
 
 
 @_step.register
-def _(operation: actions.Set, walk: Walk) -> None:
+def _(operation: actions.Set, state: SymbolicState) -> None:
     for path, value in operation.set.items():
-        _give(walk, "set", path, value)
+        _give(state, "set", path, value)
 
 
 @_step.register
-def _(operation: actions.Default, walk: Walk) -> None:
+def _(operation: actions.Default, state: SymbolicState) -> None:
     for path, value in operation.default.items():
-        _give(walk, "default", path, value)
+        _give(state, "default", path, value)
 
 
 @_step.register
-def _(operation: actions.Rename, walk: Walk) -> None:
+def _(operation: actions.Rename, state: SymbolicState) -> None:
     for path, key in operation.rename.items():
         target = (*path[:-1], key)
-        walk.back.append({"rename": {target: [path[-1]]}})
-        walk.moved(path, target)
+        state.back.append({"rename": {target: [path[-1]]}})
+        state.moved(path, target)
 
 
 @_step.register
-def _(operation: actions.Move, walk: Walk) -> None:
+def _(operation: actions.Move, state: SymbolicState) -> None:
     for source, target in operation.move.items():
-        walk.back.append({"move": {target: source}})
-        walk.moved(source, target)
+        state.back.append({"move": {target: source}})
+        state.moved(source, target)
 
 
 @_step.register
-def _(operation: actions.Copy, walk: Walk) -> None:
+def _(operation: actions.Copy, state: SymbolicState) -> None:
     for target in operation.copy_.values():
         # Removing the copy would leave an object that was made for it.
-        if len(target) > 1 and walk.facts.get(target[:-1]) is not State.PRESENT:
-            walk.lose("copy", target[:-1])
-        walk.back.append({"remove": [target]})
-        walk.forget(target)
+        if len(target) > 1 and state.constraints.get(target[:-1]) is not FieldState.PRESENT:
+            state.lose("copy", target[:-1])
+        state.back.append({"remove": [target]})
+        state.forget(target)
 
 
 @_step.register
-def _(operation: actions.Remove, walk: Walk) -> None:
+def _(operation: actions.Remove, state: SymbolicState) -> None:
     for path in operation.remove:
-        fact = walk.facts.get(path)
-        if isinstance(fact, Value):
-            walk.back.append({"set": {path: fact.value}})
-        elif walk.vacant(path) is None:
-            walk.lose("remove", path)
-        walk.forget(path)
+        constraint = state.constraints.get(path)
+        if isinstance(constraint, KnownValue):
+            state.back.append({"set": {path: constraint.value}})
+        elif state.vacant(path) is None:
+            state.lose("remove", path)
+        state.forget(path)
 
 
 @_step.register
-def _(operation: actions.KeepOnly, walk: Walk) -> None:
-    walk.losses.append(Loss("keep_only", ()))
-    for path in list(walk.facts):
+def _(operation: actions.KeepOnly, state: SymbolicState) -> None:
+    state.losses.append(Loss("keep_only", ()))
+    for path in list(state.constraints):
         if not any(path[: len(keep)] == keep for keep in operation.keep_only):
-            del walk.facts[path]
+            del state.constraints[path]
 
 
 @_step.register
-def _(operation: actions.Wrap, walk: Walk) -> None:
+def _(operation: actions.Wrap, state: SymbolicState) -> None:
     into, keys = operation.wrap.into, operation.wrap.fields
-    walk.back.append({"unwrap": {"field": into, "fields": [[key] for key in keys]}})
+    state.back.append({"unwrap": {"field": into, "fields": [[key] for key in keys]}})
     for key in keys:
-        walk.moved((*into[:-1], key), (*into, key))
+        state.moved((*into[:-1], key), (*into, key))
 
 
 @_step.register
-def _(operation: actions.Unwrap, walk: Walk) -> None:
+def _(operation: actions.Unwrap, state: SymbolicState) -> None:
     path, keys = operation.unwrap.field, operation.unwrap.fields
     if not keys:
-        walk.obstacle = "`unwrap` has to list its `fields`"
-    walk.back.append({"wrap": {"into": path, "fields": [[key] for key in keys]}})
+        state.obstacle = "`unwrap` has to list its `fields`"
+    state.back.append({"wrap": {"into": path, "fields": [[key] for key in keys]}})
     for key in keys:
-        walk.moved((*path, key), (*path[:-1], key))
-    walk.forget(path)
+        state.moved((*path, key), (*path[:-1], key))
+    state.forget(path)
 
 
 @_step.register
-def _(operation: actions.Convert, walk: Walk) -> None:
+def _(operation: actions.Convert, state: SymbolicState) -> None:
     for path, asked in operation.convert.items():
         spelled = asked.from_ is Format.ISO_8601 and None in (asked.digits, asked.offset)
         if asked.cut or spelled or asked.from_ is asked.to:
-            walk.lose("convert", path)
+            state.lose("convert", path)
         back: dict[str, object] = {"from": asked.to, "to": asked.from_}
         if asked.from_ in TIMES:
             back |= {"digits": asked.digits, "offset": asked.offset}
-        walk.back.append({"convert": {path: back}})
-        walk.weaken(path)
+        state.back.append({"convert": {path: back}})
+        state.weaken(path)
 
 
 @_step.register
-def _(operation: actions.Translate, walk: Walk) -> None:
+def _(operation: actions.Translate, state: SymbolicState) -> None:
     asked = operation.translate
     given = {scalar(encode(after)) for _, after in asked.table}
     if asked.has_default or len(given) < len(asked.table):
-        walk.lose("translate", asked.field)
+        state.lose("translate", asked.field)
     else:
         table = [(after, before) for before, after in asked.table]
-        walk.back.append(
+        state.back.append(
             {"translate": {"field": asked.field, "table": table, "otherwise": asked.otherwise}}
         )
-    walk.weaken(asked.field)
+    state.weaken(asked.field)
 
 
 @_step.register
-def _(operation: actions.ForEach, walk: Walk) -> None:
+def _(operation: actions.ForEach, state: SymbolicState) -> None:
     asked = operation.for_each
-    inner = Walk({})
+    inner = SymbolicState({})
     _steps(inner, asked.do)
     for loss in inner.losses:
-        walk.lose(loss.operation, (*asked.field, *loss.path))
+        state.lose(loss.operation, (*asked.field, *loss.path))
     if any(isinstance(each, actions.Drop) for each in asked.do):
-        walk.lose("drop", asked.field)
-        walk.obstacle = "elements that are dropped do not come back"
-    walk.obstacle = walk.obstacle or inner.obstacle
+        state.lose("drop", asked.field)
+        state.obstacle = "elements that are dropped do not come back"
+    state.obstacle = state.obstacle or inner.obstacle
     if inner.back:
-        walk.back.append({"for_each": {"field": asked.field, "do": inner.back[::-1]}})
-    walk.weaken(asked.field)
+        state.back.append({"for_each": {"field": asked.field, "do": inner.back[::-1]}})
+    state.weaken(asked.field)
 
 
 @_step.register
-def _(operation: actions.Split, walk: Walk) -> None:
+def _(operation: actions.Split, state: SymbolicState) -> None:
     path = operation.split.field
-    walk.lose("split", path)
-    walk.lose("split", (*path[:-1], operation.split.into or path[-1]))
-    walk.obstacle = "`split` makes several messages of one"
+    state.lose("split", path)
+    state.lose("split", (*path[:-1], operation.split.into or path[-1]))
+    state.obstacle = "`split` makes several messages of one"
 
 
 @_step.register
-def _(operation: actions.Drop, walk: Walk) -> None:
+def _(operation: actions.Drop, state: SymbolicState) -> None:
     """A declaration of its own: a message that is not sent has no way back."""
 
 

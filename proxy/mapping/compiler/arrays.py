@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import Raw
 
 from proxy.mapping.compiler.places import NULL, Change, below, finder, put
-from proxy.mapping.engine.link import MAX_BYTES, MAX_MESSAGES, Operation, Unable, each
+from proxy.mapping.engine.compiled import MAX_BYTES, MAX_MESSAGES, Operation, Unable, each
 from proxy.mapping.json.objects import (
     Object,
     close_list,

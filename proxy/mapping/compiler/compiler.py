@@ -10,7 +10,7 @@ from proxy.mapping.compiler.kinds import compile_kinds
 from proxy.mapping.compiler.operations import compile_operation
 from proxy.mapping.compiler.predicates import compile_match, compile_reason
 from proxy.mapping.compiler.splice import compile_splice, constant
-from proxy.mapping.engine.link import Candidate, Link, Rule, Shortcut, Step
+from proxy.mapping.engine.compiled import Candidate, CompiledMapping, CompiledRule, Shortcut, Step
 from proxy.mapping.json.literals import is_plain, spellings
 from proxy.mapping.json.objects import Object
 from proxy.mapping.language import actions, model
@@ -18,11 +18,11 @@ from proxy.mapping.language import actions, model
 Choice = Callable[[Object], Sequence[Candidate]]
 
 
-def compile_mapping(mapping: model.MappingFile) -> Link:
+def compile_mapping(mapping: model.MappingFile) -> CompiledMapping:
     """Turn a mapping file into a link."""
     rules = tuple(compile_rule(rule) for rule in mapping.rules)
     choose, shortcut = _choice(mapping.rules, rules)
-    return Link(
+    return CompiledMapping(
         mapping.name,
         mapping.direction,
         mapping.on_error,
@@ -34,9 +34,9 @@ def compile_mapping(mapping: model.MappingFile) -> Link:
     )
 
 
-def compile_rule(rule: model.Rule) -> Rule:
+def compile_rule(rule: model.Rule) -> CompiledRule:
     """Turn a rule into closures."""
-    return Rule(
+    return CompiledRule(
         rule.name,
         tuple(compile_operation(operation) for operation in rule.do),
         tuple(
@@ -50,7 +50,9 @@ def compile_rule(rule: model.Rule) -> Rule:
     )
 
 
-def _choice(written: Sequence[model.Rule], rules: Sequence[Rule]) -> tuple[Choice, Shortcut | None]:
+def _choice(
+    written: Sequence[model.Rule], rules: Sequence[CompiledRule]
+) -> tuple[Choice, Shortcut | None]:
     """Make the closure that gives the rules a message can match, and the way around it if any.
 
     Most mappings tell their rules apart by one field, such as `kind`: there, the bytes of that

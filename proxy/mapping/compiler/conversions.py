@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Raw
 
 from proxy.mapping.compiler.places import NULL, Change, below
-from proxy.mapping.engine.link import Unable
+from proxy.mapping.engine.compiled import Unable
 from proxy.mapping.json.literals import encode, scalar
 from proxy.mapping.json.objects import Object
 from proxy.mapping.language import formats

@@ -10,7 +10,7 @@ from proxy.mapping.compiler.arrays import for_each, split
 from proxy.mapping.compiler.conversions import convert, translate
 from proxy.mapping.compiler.places import NULL, Change, below, finder, inside, put, take
 from proxy.mapping.compiler.predicates import compile_match
-from proxy.mapping.engine.link import MAX_BYTES, Operation, Predicate, Unable
+from proxy.mapping.engine.compiled import MAX_BYTES, Operation, Predicate, Unable
 from proxy.mapping.json.literals import encode
 from proxy.mapping.json.objects import Object, close_object, open_object
 from proxy.mapping.language import actions

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from msgspec import Raw
 
-from proxy.mapping.engine.link import Unable
+from proxy.mapping.engine.compiled import Unable
 from proxy.mapping.json.objects import Object, close_object, open_object
 from proxy.mapping.language.fields import FieldPath, render
 

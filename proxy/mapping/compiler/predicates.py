@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from proxy.mapping.compiler.places import finder
-from proxy.mapping.engine.link import Predicate, Reason
+from proxy.mapping.engine.compiled import Predicate, Reason
 from proxy.mapping.json.literals import encode, is_plain, scalar, spellings
 from proxy.mapping.json.objects import Object
 from proxy.mapping.language import matches

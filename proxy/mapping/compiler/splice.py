@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from proxy.mapping.engine.link import Rewrite, Shortcut
+from proxy.mapping.engine.compiled import Rewrite, Shortcut
 from proxy.mapping.json.depth import nests_deeper
 from proxy.mapping.json.literals import encode
 from proxy.mapping.language import actions

@@ -1,4 +1,4 @@
 """Messages on their way through mappings.
 
-A `link` runs one mapping, a `program` a chain of them, and `explanation` tells how it went.
+A `compiled` runs one mapping, a `program` a chain of them, and `explanation` tells how it went.
 """

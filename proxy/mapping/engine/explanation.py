@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Final
 
 from proxy.errors import MappingFailure
-from proxy.mapping.engine.link import Link, Unable, each
+from proxy.mapping.engine.compiled import CompiledMapping, Unable, each
 from proxy.mapping.json.objects import Object, close_object, open_list, open_object
 from proxy.types import NONE, Channel, OnError
 
@@ -21,7 +21,7 @@ MAX_PASSES: Final = 100
 """How many passes are told of one message."""
 
 
-class Outcome(StrEnum):
+class MessageOutcome(StrEnum):
     """How a message ended."""
 
     MAPPED = "mapped"
@@ -101,7 +101,7 @@ class Pass:
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
+class Explanation:
     """Everything that became of one message.
 
     Attributes:
@@ -119,7 +119,7 @@ class Trace:
     message: bytes
     passes: tuple[Pass, ...]
     cut: bool
-    outcome: Outcome
+    outcome: MessageOutcome
     messages: tuple[bytes, ...]
     failure: MappingFailure | None = None
     note: str = ""
@@ -127,32 +127,32 @@ class Trace:
 
 def trace(
     program: str,
-    links: Sequence[Link],
+    chain: Sequence[CompiledMapping],
     message: bytes,
     apply: Callable[[bytes], tuple[bytes, ...] | None],
-) -> Trace:
+) -> Explanation:
     """Tell how links work on a message, and what comes of it.
 
     Args:
         program: its name.
-        links: that it is made of.
+        chain: that it is made of.
         message: as it came.
         apply: what the program does with it in earnest; it decides about the outcome.
     """
-    outcome, failure = Outcome.PASSED, None
+    outcome, failure = MessageOutcome.PASSED, None
     messages: tuple[bytes, ...] = (message,)
     try:
         result = apply(message)
     except MappingFailure as raised:
-        outcome, failure = Outcome.FAILED, raised
+        outcome, failure = MessageOutcome.FAILED, raised
         messages = (message,) if raised.on_error is OnError.PASS else ()
     else:
         if result is not None:
-            outcome, messages = Outcome.MAPPED if result else Outcome.DROPPED, result
+            outcome, messages = MessageOutcome.MAPPED if result else MessageOutcome.DROPPED, result
     # What fails under no rule is refused before any is asked.
     asked = failure is None or failure.rule != NONE
-    passes = tuple(islice(_passes(links, message), MAX_PASSES + 1)) if asked else ()
-    return Trace(
+    passes = tuple(islice(_passes(chain, message), MAX_PASSES + 1)) if asked else ()
+    return Explanation(
         program,
         message,
         passes[:MAX_PASSES],
@@ -166,23 +166,25 @@ def trace(
     )
 
 
-def _passes(links: Sequence[Link], message: bytes) -> Iterator[Pass]:
+def _passes(chain: Sequence[CompiledMapping], message: bytes) -> Iterator[Pass]:
     members = open_object(message)
     if members is not None:
-        yield from _passes_of(links, members, None)
-    elif links[0].channel is Channel.HTTP:
+        yield from _passes_of(chain, members, None)
+    elif chain[0].channel is Channel.HTTP:
         for index, element in enumerate(open_list(message) or ()):
             opened = open_object(bytes(element))
             if opened is not None:
-                yield from _passes_of(links, opened, index)
+                yield from _passes_of(chain, opened, index)
 
 
-def _passes_of(links: Sequence[Link], members: Object, element: int | None) -> Iterator[Pass]:
+def _passes_of(
+    chain: Sequence[CompiledMapping], members: Object, element: int | None
+) -> Iterator[Pass]:
     messages: tuple[Object, ...] = (members,)
-    for link in links:
+    for compiled in chain:
         made: list[Object] = []
         for message in messages:
-            told, result = _pass(link, message, element)
+            told, result = _pass(compiled, message, element)
             yield told
             if told.failed:
                 return
@@ -190,11 +192,13 @@ def _passes_of(links: Sequence[Link], members: Object, element: int | None) -> I
         messages = tuple(made)
 
 
-def _pass(link: Link, message: Object, element: int | None) -> tuple[Pass, tuple[Object, ...]]:
+def _pass(
+    compiled: CompiledMapping, message: Object, element: int | None
+) -> tuple[Pass, tuple[Object, ...]]:
     before = close_object(message)
-    rule = link.select(message)
+    rule = compiled.select(message)
     considered: list[Considered] = []
-    for other in link.rules:
+    for other in compiled.rules:
         considered.append(Considered(other.name, other.why_not(message)))
         if other is rule:
             break
@@ -216,7 +220,7 @@ def _pass(link: Link, message: Object, element: int | None) -> tuple[Pass, tuple
                 failed = True
                 break
     told = Pass(
-        mapping=link.mapping,
+        mapping=compiled.mapping,
         element=element,
         before=before,
         considered=tuple(considered),

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from sys import maxsize
 
 from proxy.errors import MappingFailure
-from proxy.mapping.engine.explanation import Trace, trace
-from proxy.mapping.engine.link import Link, Rewrite, Room
+from proxy.mapping.engine.compiled import CompiledMapping, OutputBudget, Rewrite
+from proxy.mapping.engine.explanation import Explanation, trace
 from proxy.mapping.json.depth import nests_deeper
 from proxy.mapping.json.objects import Object, close_list, close_object, open_list, open_object
 from proxy.types import MAX_DEPTH, NONE, Channel
@@ -28,8 +28,8 @@ class Program:
     """
 
     __slots__ = (
+        "_chain",
         "_deepest",
-        "_links",
         "_run",
         "apply",
         "channel",
@@ -41,24 +41,26 @@ class Program:
 
     apply: Rewrite
 
-    def __init__(self, links: Sequence[Link], deepest: int = MAX_DEPTH) -> None:
+    def __init__(self, chain: Sequence[CompiledMapping], deepest: int = MAX_DEPTH) -> None:
         """Compose links, at least one, all of one direction and channel.
 
         Args:
-            links: in the order in which they are applied.
+            chain: in the order in which they are applied.
             deepest: how many objects and arrays of a message may stand inside each other.
         """
-        self._links = tuple(links)
+        self._chain = tuple(chain)
         self._deepest = deepest
-        self.name = "+".join(link.mapping for link in links)
-        self.channel = links[0].channel
-        self.direction = links[0].direction
-        self.kind_of = links[0].kind_of
+        self.name = "+".join(compiled.mapping for compiled in chain)
+        self.channel = chain[0].channel
+        self.direction = chain[0].direction
+        self.kind_of = chain[0].kind_of
         self.rules = tuple(
-            dict.fromkeys((link.mapping, rule.name) for link in links for rule in link.rules)
+            dict.fromkeys(
+                (compiled.mapping, rule.name) for compiled in chain for rule in compiled.rules
+            )
         )
-        self._run = links[0].run if len(links) == 1 else self._run_chain
-        shortcut = links[0].shortcut if len(links) == 1 else None
+        self._run = chain[0].run if len(chain) == 1 else self._run_chain
+        shortcut = chain[0].shortcut if len(chain) == 1 else None
         self.apply = self.rewrite if shortcut is None else shortcut(self.rewrite, deepest)
 
     def rewrite(self, message: bytes) -> tuple[bytes, ...] | None:
@@ -89,9 +91,9 @@ class Program:
             return (close_object(result[0]),)
         return tuple([close_object(each) for each in result])
 
-    def trace(self, message: bytes) -> Trace:
+    def trace(self, message: bytes) -> Explanation:
         """Rewrite one message as `apply` does, and tell how it came about; never raises."""
-        return trace(self.name, self._links, message, self.apply)
+        return trace(self.name, self._chain, message, self.apply)
 
     def _apply_to_another(self, message: bytes) -> tuple[bytes, ...] | None:
         """Work on what is no object."""
@@ -102,19 +104,19 @@ class Program:
         return self._apply_to_list(message) if self.channel is Channel.HTTP else None
 
     def _refusal(self, why: str) -> MappingFailure:
-        first = self._links[0]
+        first = self._chain[0]
         return MappingFailure(first.mapping, NONE, why, first.on_error)
 
     def _apply_to_list(self, body: bytes) -> tuple[bytes, ...] | None:
         elements = open_list(body)
         if elements is None:
             return None
-        room = Room(maxsize)
+        budget = OutputBudget(maxsize)
         written: list[bytes] = []
         changed = False
         for element in map(bytes, elements):
             members = open_object(element)
-            result = None if members is None else self._run(members, room)
+            result = None if members is None else self._run(members, budget)
             if result is None:
                 written.append(element)
             else:
@@ -122,25 +124,27 @@ class Program:
                 changed = True
         return (close_list(written),) if changed else None
 
-    def _run_chain(self, message: Object, room: Room | None = None) -> tuple[Object, ...] | None:
+    def _run_chain(
+        self, message: Object, budget: OutputBudget | None = None
+    ) -> tuple[Object, ...] | None:
         before = list(message.items())
         messages: tuple[Object, ...] = (message,)
-        for link in self._links:
+        for compiled in self._chain:
             if len(messages) == 1:
-                result = link.run(messages[0], room)
+                result = compiled.run(messages[0], budget)
                 messages = messages if result is None else result
             else:
-                messages = _run_on_several(link, messages)
+                messages = _run_on_several(compiled, messages)
         # One link may undo what another did: then the message goes out as it came.
         if len(messages) == 1 and list(messages[0].items()) == before:
             return None
         return messages
 
 
-def _run_on_several(link: Link, messages: tuple[Object, ...]) -> tuple[Object, ...]:
-    room = Room()
+def _run_on_several(compiled: CompiledMapping, messages: tuple[Object, ...]) -> tuple[Object, ...]:
+    budget = OutputBudget()
     made: list[Object] = []
     for message in messages:
-        result = link.run(message, room)
+        result = compiled.run(message, budget)
         made += (message,) if result is None else result
     return tuple(made)

@@ -19,14 +19,14 @@ from proxy.mapping.language.fields import (
     FieldReference,
     Json,
     Key,
-    Section,
+    MappingSection,
     by_key,
 )
 from proxy.mapping.language.formats import Conversion, Translation
 from proxy.mapping.language.matches import Match
 
 
-class Action(Section):
+class Action(MappingSection):
     """Any operation. With `when`, only for messages that match it at that moment."""
 
     when: Match | None = None
@@ -142,7 +142,7 @@ class Translate(Action):
         return [self.translate.field]
 
 
-class Wrapping(Section):
+class Wrapping(MappingSection):
     """Fields of one object, and the object inside it that they go into."""
 
     into: FieldReference
@@ -163,7 +163,7 @@ class Wrap(Action):
         return [into, *((*into[:-1], key) for key in self.wrap.fields)]
 
 
-class Unwrapping(Section):
+class Unwrapping(MappingSection):
     """An object, and those of its fields that come out; all of them if none are listed."""
 
     field: FieldReference
@@ -183,7 +183,7 @@ class Unwrap(Action):
         return [path, *((*path[:-1], key) for key in self.unwrap.fields)]
 
 
-class Each(Section):
+class Each(MappingSection):
     """A list, and what to do with each of its elements that is an object."""
 
     field: FieldReference
@@ -210,7 +210,7 @@ class ForEach(Action):
         return [self.for_each.field]
 
 
-class Splitting(Section):
+class Splitting(MappingSection):
     """A list, and the key under which each message has its element: its own, if not given."""
 
     field: FieldReference

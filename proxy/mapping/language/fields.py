@@ -22,7 +22,7 @@ MAX_NAME: Final = 64
 _NAME: Final = r"[a-z0-9]+(?:-[a-z0-9]+)*"
 
 
-class Section(pydantic.BaseModel):
+class MappingSection(pydantic.BaseModel):
     """Any part of a mapping file: read once, never changed, without unknown keys."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
@@ -156,7 +156,7 @@ def by_key(*keys: str) -> pydantic.Discriminator:
         given: Iterable[object] = ()
         if isinstance(value, dict):
             given = value
-        elif isinstance(value, Section):
+        elif isinstance(value, MappingSection):
             fields = type(value).model_fields
             given = [field.alias or name for name, field in fields.items()]
         return next((f"by {key}" for key in keys if key in given), None)

@@ -9,7 +9,7 @@ import pydantic
 from pydantic import Field, StrictBool, WithJsonSchema
 
 from proxy.mapping.json.literals import encode, scalar
-from proxy.mapping.language.fields import FieldReference, Scalar, Section, check_scalar
+from proxy.mapping.language.fields import FieldReference, MappingSection, Scalar, check_scalar
 from proxy.mapping.language.times import MAX_DIGITS, Style, read_offset
 
 
@@ -41,7 +41,7 @@ def _read_offset(written: str) -> str:
     return written
 
 
-class Conversion(Section):
+class Conversion(MappingSection):
     """From one way to write a value to another; a value that is written so already stays.
 
     Types: `string` with `integer`, `number` and `boolean`, `integer` with `number` and `boolean`
@@ -127,7 +127,7 @@ Table = Annotated[
 ]
 
 
-class Translation(Section):
+class Translation(MappingSection):
     """A table, and what becomes of a value that is not in it.
 
     A value that the table does not name but gives stays as it is: it has the wanted shape. Any

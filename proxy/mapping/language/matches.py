@@ -6,11 +6,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StrictBool, Tag
 
-from proxy.mapping.language.fields import FieldPath, FieldReference, Scalar, Section, by_key
+from proxy.mapping.language.fields import FieldPath, FieldReference, MappingSection, Scalar, by_key
 from proxy.mapping.language.patterns import MAX_PATTERN, compile_pattern
 
 
-class Equals(Section):
+class Equals(MappingSection):
     """The field is there and holds this value.
 
     Equal as in JSON Schema: types are kept apart (`true` is not 1, "1" is not 1), numbers are
@@ -22,14 +22,14 @@ class Equals(Section):
     equals: Scalar
 
 
-class OneOf(Section):
+class OneOf(MappingSection):
     """The field is there and holds one of these values."""
 
     field: FieldReference
     one_of: Annotated[tuple[Scalar, ...], Field(min_length=1)]
 
 
-class Exists(Section):
+class Exists(MappingSection):
     """The field is there, `null` included; with `false`, it is not."""
 
     field: FieldReference
@@ -41,7 +41,7 @@ def _check_pattern(pattern: str) -> str:
     return pattern
 
 
-class Matches(Section):
+class Matches(MappingSection):
     """The field holds text in which this regular expression is found; `^` and `$` bind it.
 
     The syntax is that of Rust's `regex`: Perl's without look-around and back-references. A text of
@@ -52,19 +52,19 @@ class Matches(Section):
     matches: Annotated[str, Field(max_length=MAX_PATTERN), AfterValidator(_check_pattern)]
 
 
-class All(Section):
+class All(MappingSection):
     """Each of these matches."""
 
     all: Annotated[tuple[Match, ...], Field(min_length=1)]
 
 
-class AnyOf(Section):
+class AnyOf(MappingSection):
     """At least one of these matches."""
 
     any: Annotated[tuple[Match, ...], Field(min_length=1)]
 
 
-class Not(Section):
+class Not(MappingSection):
     """This does not match."""
 
     inner: Match = Field(alias="not")

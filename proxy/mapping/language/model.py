@@ -12,21 +12,28 @@ import pydantic
 from pydantic import Field
 
 from proxy.mapping.language.actions import Drop, Operation, Split, check_order
-from proxy.mapping.language.fields import FieldPath, FieldReference, JsonObject, Key, Name, Section
+from proxy.mapping.language.fields import (
+    FieldPath,
+    FieldReference,
+    JsonObject,
+    Key,
+    MappingSection,
+    Name,
+)
 from proxy.mapping.language.matches import Match
 from proxy.types import Channel, Direction, OnError
 
 __all__ = ["Derivation", "Example", "FieldPath", "Kinds", "MappingFile", "Rule", "mapping_schema"]
 
 
-class Example(Section):
+class Example(MappingSection):
     """A message and what the rule makes of it: one object, a list of them, or null for none."""
 
     before: JsonObject = Field(alias="in")
     after: JsonObject | tuple[JsonObject, ...] | None = Field(alias="out")
 
 
-class Rule(Section):
+class Rule(MappingSection):
     """What to do with the messages that match."""
 
     name: Name = Field(description="Unique in the file; a label of the metrics.")
@@ -48,7 +55,7 @@ class Rule(Section):
         return check_order(do)
 
 
-class Derivation(Section):
+class Derivation(MappingSection):
     """An inverse that is made from this file, rule by rule, and can be bound by its name."""
 
     derive: Name = Field(description="The inverse's name.")
@@ -57,7 +64,7 @@ class Derivation(Section):
     )
 
 
-class Kinds(Section):
+class Kinds(MappingSection):
     """The kinds of messages that are known, whether a rule maps them or not.
 
     Messages that no rule changes are counted by their kind: by its name if it is listed here, as
@@ -71,7 +78,7 @@ class Kinds(Section):
     ] = Field(description="Its known values; labels of the metrics.")
 
 
-class MappingFile(Section):
+class MappingFile(MappingSection):
     """A mapping: the first of its rules that matches a message applies.
 
     On the channel `http`, rules apply to the body if it is an object, and to each of its elements

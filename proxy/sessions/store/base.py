@@ -28,7 +28,7 @@ MAX_BATCH: Final = 500
 """Records that one step of `Store.purge` removes, and the most that `Store.sessions` returns."""
 
 
-class Page(NamedTuple):
+class RecordPage(NamedTuple):
     """Some open sessions, in the order of their names.
 
     Attributes:
@@ -94,7 +94,7 @@ class Store(Protocol):
     async def release(self, session: str, owner: str) -> None:
         """Give a lease back, if it is this owner's."""
 
-    async def sessions(self, *, user: str | None, after: str, limit: int) -> Page:
+    async def sessions(self, *, user: str | None, after: str, limit: int) -> RecordPage:
         """A page of the open sessions, in the order of their names, those after `after`.
 
         A record that cannot be read hides no other one.
@@ -118,14 +118,14 @@ class Store(Protocol):
         """Give up the connection to the storage; nothing may be asked afterwards."""
 
 
-def page_of(found: Iterable[tuple[str, Callable[[], Record]]], limit: int) -> Page:
+def page_of(found: Iterable[tuple[str, Callable[[], Record]]], limit: int) -> RecordPage:
     """The page that these sessions make, each with its name and what reads its record.
 
     Args:
         found: no more than `limit`.
         limit: how many there would be if there were enough.
     """
-    page = Page([], [], "")
+    page = RecordPage([], [], "")
     name, count = "", 0
     for name, read in found:
         count += 1

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 
-from proxy.configuration.sessions import Store as Settings
-from proxy.errors import ConfigError, Problem
+from proxy.configuration.sessions import StoreSettings
+from proxy.errors import ConfigError, Diagnostic
 from proxy.sessions.store.base import Store
 from proxy.sessions.store.sqlite import SqliteStore, check_file
 from proxy.storage.state_directory import (
@@ -20,7 +20,7 @@ from proxy.storage.state_directory import (
 from proxy.tokens.sealing import Sealer
 
 
-def open_store(store: Settings, state_dir: Path) -> Store:
+def open_store(store: StoreSettings, state_dir: Path) -> Store:
     """Open the store that the configuration names.
 
     Blocks for as long as opening a file takes; to be done before anything is served.
@@ -39,7 +39,7 @@ def open_store(store: Settings, state_dir: Path) -> Store:
     return SqliteStore(path, limit=store.sessions, timeout=store.timeout)
 
 
-def check_store(store: Settings, state_dir: Path) -> None:
+def check_store(store: StoreSettings, state_dir: Path) -> None:
     """Find what would keep a start from `open_store` and `open_sealer`.
 
     Nothing is made and nothing connected to, so that some of it is only found by them: a file that
@@ -55,7 +55,7 @@ def check_store(store: Settings, state_dir: Path) -> None:
         checks.append(lambda: check_file(state_dir / store.url.removeprefix("sqlite:")))
     if not store.keys:
         checks.append(lambda: check_development_key(state_dir))
-    problems: list[Problem] = []
+    problems: list[Diagnostic] = []
     for check in checks:
         try:
             check()
@@ -65,7 +65,7 @@ def check_store(store: Settings, state_dir: Path) -> None:
         raise ConfigError(problems)
 
 
-def open_sealer(store: Settings, state_dir: Path, log: FilteringBoundLogger) -> Sealer:
+def open_sealer(store: StoreSettings, state_dir: Path, log: FilteringBoundLogger) -> Sealer:
     """Take the configured keys; where there are none, the state directory's own, with a warning.
 
     Raises:
@@ -81,7 +81,7 @@ def open_sealer(store: Settings, state_dir: Path, log: FilteringBoundLogger) -> 
     return Sealer([key])
 
 
-def _redis(store: Settings) -> Store:
+def _redis(store: StoreSettings) -> Store:
     try:
         # Only here: its package is an extra, which most installations do without.
         from proxy.sessions.store.redis import RedisStore  # noqa: PLC0415
@@ -89,7 +89,7 @@ def _redis(store: Settings) -> Store:
         if error.name is None or error.name.partition(".")[0] != "redis":
             raise
         message = "needs a package that is not installed: pip install 'segue-proxy[redis]'"
-        raise ConfigError([Problem("configuration", 0, 0, "store.url", message)]) from None
+        raise ConfigError([Diagnostic("configuration", 0, 0, "store.url", message)]) from None
     return RedisStore(
         store.url,
         limit=store.sessions,

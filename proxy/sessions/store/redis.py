@@ -20,10 +20,10 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from proxy.errors import ConfigError, Problem, StoreAway, StoreFull
+from proxy.errors import ConfigError, Diagnostic, StoreAway, StoreFull
 from proxy.sessions.record import Record, check_texts, decode, encode
 from proxy.sessions.store import scripts
-from proxy.sessions.store.base import MAX_BATCH, Page, page_of
+from proxy.sessions.store.base import MAX_BATCH, RecordPage, page_of
 
 # The most special first: some are kinds of others.
 _REASONS: Final = (
@@ -69,7 +69,9 @@ class RedisStore:
                 ssl.create_default_context(cafile=ca_file)
             except (OSError, ssl.SSLError):
                 message = "cannot be read as CA certificates in PEM"
-                raise ConfigError([Problem(str(ca_file), 0, 0, "store.ca_file", message)]) from None
+                raise ConfigError(
+                    [Diagnostic(str(ca_file), 0, 0, "store.ca_file", message)]
+                ) from None
             options = {"ssl_ca_certs": ca_file, "ssl_cert_reqs": "required"}
         self._pool = BlockingConnectionPool.from_url(
             url,
@@ -140,7 +142,7 @@ class RedisStore:
     async def release(self, session: str, owner: str) -> None:
         await self._run(scripts.RELEASE, session, owner)
 
-    async def sessions(self, *, user: str | None, after: str, limit: int) -> Page:
+    async def sessions(self, *, user: str | None, after: str, limit: int) -> RecordPage:
         whose = () if user is None else (user,)
         most = min(limit, MAX_BATCH)
         found = await self._run(scripts.SESSIONS, after, most, *whose)

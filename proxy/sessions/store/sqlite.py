@@ -20,9 +20,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
-from proxy.errors import ConfigError, Problem, StoreAway, StoreFull
+from proxy.errors import ConfigError, Diagnostic, StoreAway, StoreFull
 from proxy.sessions.record import Record, check_texts, decode, encode, next_fence, succeeding
-from proxy.sessions.store.base import MAX_BATCH, Page, page_of
+from proxy.sessions.store.base import MAX_BATCH, RecordPage, page_of
 from proxy.storage.sqlite_file import (
     check,
     connected,
@@ -61,7 +61,7 @@ def check_file(path: Path) -> None:
             if isinstance(error, StoreAway)
             else f"the file of sessions {reason_of(error)}"
         )
-        raise ConfigError([Problem(str(path), 0, 0, "store.url", message)]) from None
+        raise ConfigError([Diagnostic(str(path), 0, 0, "store.url", message)]) from None
 
 
 class SqliteStore:
@@ -88,7 +88,7 @@ class SqliteStore:
             self._worker.submit(self._opened).result()
         except (StoreAway, ConfigError) as error:
             self._worker.end()
-            raise ConfigError([Problem(str(path), 0, 0, "store.url", error.detail)]) from None
+            raise ConfigError([Diagnostic(str(path), 0, 0, "store.url", error.detail)]) from None
 
     async def find(self, *digests: bytes) -> Record | None:
         def work(connection: sqlite3.Connection) -> Record | None:
@@ -184,12 +184,12 @@ class SqliteStore:
 
         await self._call(work)
 
-    async def sessions(self, *, user: str | None, after: str, limit: int) -> Page:
+    async def sessions(self, *, user: str | None, after: str, limit: int) -> RecordPage:
         everybody = _LIST + " ORDER BY session LIMIT ?"
         one = _LIST + " AND user = ? ORDER BY session LIMIT ?"
         most = min(limit, MAX_BATCH)
 
-        def work(connection: sqlite3.Connection) -> Page:
+        def work(connection: sqlite3.Connection) -> RecordPage:
             rows = (
                 connection.execute(everybody, (after, most))
                 if user is None

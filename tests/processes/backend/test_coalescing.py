@@ -1,4 +1,4 @@
-"""Polling relief in front of the real server: what today's client does after every frame."""
+"""Request coalescing in front of the real server: what today's client does after every frame."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import aiohttp
 from tests.support.backend import Account, Backend, create_job, register
 from tests.support.rig import segue
 
-RELIEF: Final = {"SEGUE_RELIEF": "[{name: job, path: '/api/jobs/{}/'}]"}
+COALESCING: Final = {"SEGUE_COALESCING": "[{name: job, path: '/api/jobs/{}/'}]"}
 POLLS: Final = 48
 
 
@@ -26,7 +26,7 @@ async def test_dozens_of_the_same_get_become_a_few_and_each_user_sees_their_own(
 ) -> None:
     connector = aiohttp.TCPConnector(limit=0)
     async with (
-        segue(old_backend.url, RELIEF) as proxy,
+        segue(old_backend.url, COALESCING) as proxy,
         aiohttp.ClientSession(connector=connector) as http,
     ):
         owner, stranger = await register(http, proxy.url), await register(http, proxy.url)
@@ -36,8 +36,8 @@ async def test_dozens_of_the_same_get_become_a_few_and_each_user_sees_their_own(
             *(fetch(http, url, owner) for _ in range(POLLS)),
             *(fetch(http, url, stranger) for _ in range(POLLS)),
         )
-        received = await proxy.metric("segue_relief_received_total", route="job")
-        sent = await proxy.metric("segue_relief_sent_total", route="job")
+        received = await proxy.metric("segue_coalescing_requests_total", route="job")
+        sent = await proxy.metric("segue_coalescing_upstream_requests_total", route="job")
     assert [(status, body["id"]) for status, body in answers[:POLLS]] == [(200, job["id"])] * POLLS
     assert {status for status, _ in answers[POLLS:]} == {404}
     assert received == 2 * POLLS
@@ -49,7 +49,7 @@ async def test_dozens_of_the_same_get_become_a_few_and_each_user_sees_their_own(
 async def test_a_get_after_a_change_sees_it_however_many_poll(old_backend: Backend) -> None:
     connector = aiohttp.TCPConnector(limit=0)
     async with (
-        segue(old_backend.url, RELIEF) as proxy,
+        segue(old_backend.url, COALESCING) as proxy,
         aiohttp.ClientSession(connector=connector) as http,
     ):
         account = await register(http, proxy.url)

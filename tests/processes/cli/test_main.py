@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from proxy.cli.main import main
-from proxy.configuration.sessions import Store
+from proxy.configuration.sessions import StoreSettings
 from proxy.sessions.store.opening import open_store
 from proxy.tokens.sealing import new_key
 from tests.support.checkout import ROOT
@@ -177,7 +177,7 @@ def test_validate_makes_no_state_directory_but_says_where_it_cannot_be(
 
 async def test_validate_takes_the_file_of_sessions_of_a_process_that_runs(config: Path) -> None:
     state = config.parent / "state"
-    store = open_store(Store(), state)
+    store = open_store(StoreSettings(), state)
     try:
         # What it wrote is still in the write-ahead log alone.
         assert main(["validate", "--config", str(config), "--state-dir", str(state)]) == 0

@@ -191,7 +191,7 @@ async def test_success_shows_in_the_metrics(tmp_path: Path) -> None:
         process.hang_up()
         assert (await process.event("reloaded"))["reason"] == "asked"
         after = await process.metrics()
-        when = ("segue_reload_timestamp_seconds", frozenset[tuple[str, str]]())
+        when = ("segue_config_last_reload_success_timestamp_seconds", frozenset[tuple[str, str]]())
         assert after[when] > before[when]
         digests = [key for key in (*before, *after) if key[0] == "segue_config_info"]
         assert len(digests) == 2 == len(set(digests))
@@ -269,7 +269,7 @@ async def test_what_is_known_of_a_servers_health_survives_a_reload(tmp_path: Pat
 
         async with running(several(dead, one.url)) as process:
             async with load(process.address):
-                await process.event("server is out")
+                await process.event("upstream ejected")
             name = dead.removeprefix("http://")
             # Several may have been on their way to it at once.
             failures = await process.total("segue_upstream_failures_total", target=name)

@@ -58,7 +58,7 @@ cohorts:
   - name: modern
     versions: ">=2"
     websocket: {to_client: [m]}
-relief: [{name: polled, path: /polled}]
+coalescing: [{name: polled, path: /polled}]
 """
 
 ENDED = 0.1
@@ -296,7 +296,7 @@ async def test_every_expression_of_rules_and_dashboard_has_data(tmp_path: Path) 
                 assert float(sample["value"][1]) >= 1
                 (sample,) = await query('segue_unmapped_kinds_total{mapping="m"}')
                 assert sample["metric"]["kind"] == "other"
-                (sample,) = await query('segue_relief_sent_total{route="polled"}')
+                (sample,) = await query('segue_coalescing_upstream_requests_total{route="polled"}')
                 assert float(sample["value"][1]) >= 1
                 renewed = 'segue_session_refreshes_total{trigger="expiry",result="renewed"}'
                 (sample,) = await query(renewed)

@@ -10,7 +10,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from proxy.configuration.sessions import Store as Settings
+from proxy.configuration.sessions import StoreSettings
 from proxy.errors import ConfigError
 from proxy.sessions.store.opening import open_sealer, open_store
 from proxy.sessions.store.sqlite import SqliteStore
@@ -21,7 +21,7 @@ from tests.support.storages import RedisServer, mode_of
 
 
 async def test_the_default_is_a_file_in_the_state_directory(tmp_path: Path) -> None:
-    store = open_store(Settings(), tmp_path / "state")
+    store = open_store(StoreSettings(), tmp_path / "state")
     try:
         assert isinstance(store, SqliteStore)
         await store.save(record())
@@ -32,7 +32,7 @@ async def test_the_default_is_a_file_in_the_state_directory(tmp_path: Path) -> N
 
 
 async def test_a_file_may_be_anywhere(tmp_path: Path) -> None:
-    store = open_store(Settings(url=f"sqlite:{tmp_path}/elsewhere/file"), tmp_path / "state")
+    store = open_store(StoreSettings(url=f"sqlite:{tmp_path}/elsewhere/file"), tmp_path / "state")
     await store.close()
     assert (tmp_path / "elsewhere" / "file").is_file()
     assert not (tmp_path / "state").exists()
@@ -41,7 +41,7 @@ async def test_a_file_may_be_anywhere(tmp_path: Path) -> None:
 async def test_a_server_is_used_as_the_settings_say(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    settings = Settings(url=redis_server.address, keys=(new_key(),))
+    settings = StoreSettings(url=redis_server.address, keys=(new_key(),))
     store = open_store(settings, tmp_path / "state")
     try:
         assert await store.save(record()) == await store.load(record().session)
@@ -57,10 +57,10 @@ import sys
 sys.modules["redis"] = None
 from pathlib import Path
 from proxy.errors import ConfigError
-from proxy.configuration.sessions import Store
+from proxy.configuration.sessions import StoreSettings
 from proxy.sessions.store.opening import open_store
 try:
-    open_store(Store(url="redis://:hunter2@127.0.0.1:1", keys=({new_key()!r},)), Path("state"))
+    open_store(StoreSettings(url="redis://:hunter2@127.0.0.1:1", keys=({new_key()!r},)), Path("state"))
 except ConfigError as error:
     print(error)
 """
@@ -74,7 +74,7 @@ except ConfigError as error:
 
 
 async def test_a_server_that_is_away_does_not_keep_from_starting(tmp_path: Path) -> None:
-    store = open_store(Settings(url="redis://127.0.0.1:1", keys=(new_key(),)), tmp_path)
+    store = open_store(StoreSettings(url="redis://127.0.0.1:1", keys=(new_key(),)), tmp_path)
     await store.close()
 
 
@@ -83,7 +83,7 @@ def test_authorities_that_cannot_be_read_are_told(tmp_path: Path, text: str | No
     file = tmp_path / "ca.pem"
     if text is not None:
         file.write_text(text)
-    settings = Settings(url="rediss://127.0.0.1:1", keys=(new_key(),), ca_file=str(file))
+    settings = StoreSettings(url="rediss://127.0.0.1:1", keys=(new_key(),), ca_file=str(file))
     with pytest.raises(ConfigError, match=r"ca\.pem: store\.ca_file: cannot be read"):
         open_store(settings, tmp_path)
 
@@ -91,8 +91,10 @@ def test_authorities_that_cannot_be_read_are_told(tmp_path: Path, text: str | No
 def test_configured_keys_seal_and_leave_the_state_directory_alone(tmp_path: Path) -> None:
     old, new = new_key(), new_key()
     with capture_logs() as lines:
-        sealer = open_sealer(Settings(keys=(new, old)), tmp_path / "state", structlog.get_logger())
-        before = open_sealer(Settings(keys=(old,)), tmp_path / "state", structlog.get_logger())
+        sealer = open_sealer(
+            StoreSettings(keys=(new, old)), tmp_path / "state", structlog.get_logger()
+        )
+        before = open_sealer(StoreSettings(keys=(old,)), tmp_path / "state", structlog.get_logger())
     assert sealer.unseal(before.seal("token")) == "token"
     assert lines == []
     assert not (tmp_path / "state").exists()
@@ -100,8 +102,8 @@ def test_configured_keys_seal_and_leave_the_state_directory_alone(tmp_path: Path
 
 def test_a_key_of_the_state_directory_comes_with_a_warning(tmp_path: Path) -> None:
     with capture_logs() as lines:
-        sealer = open_sealer(Settings(), tmp_path, structlog.get_logger())
-        again = open_sealer(Settings(), tmp_path, structlog.get_logger())
+        sealer = open_sealer(StoreSettings(), tmp_path, structlog.get_logger())
+        again = open_sealer(StoreSettings(), tmp_path, structlog.get_logger())
     assert again.unseal(sealer.seal("token")) == "token"
     assert [line["log_level"] for line in lines] == ["warning", "warning"]
     assert "set store.keys" in lines[0]["event"]

@@ -107,12 +107,12 @@ async def test_a_server_that_is_killed_under_load_keeps_what_it_said_it_had(
             with redis_server.away():
                 outcomes = await asyncio.gather(*writers, return_exceptions=True)
                 assert {type(outcome) for outcome in outcomes} == {StoreAway}
-            for number, known in latest.items():
+            for number, cached in latest.items():
                 stored = await store.load(session_of(number))
                 assert stored is not None
-                assert known is not None
+                assert cached is not None
                 # The save whose answer was lost may have been carried out.
-                assert stored.revision in (known.revision, known.revision + 1)
+                assert stored.revision in (cached.revision, cached.revision + 1)
                 latest[number] = stored
 
 
@@ -266,10 +266,10 @@ async def test_tls_is_checked(tmp_path: Path, require: Callable[[str], str]) -> 
     authority, stranger = trustme.CA(), trustme.CA()
     certificate = authority.issue_cert("localhost")
     chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
-    known, unknown = tmp_path / "known.pem", tmp_path / "unknown.pem"
+    cached, unknown = tmp_path / "known.pem", tmp_path / "unknown.pem"
     certificate.cert_chain_pems[0].write_to_path(chain)
     certificate.private_key_pem.write_to_path(key)
-    authority.cert_pem.write_to_path(known)
+    authority.cert_pem.write_to_path(cached)
     stranger.cert_pem.write_to_path(unknown)
     with server_with(require, tmp_path) as server:
         with connected(server) as client:
@@ -278,10 +278,10 @@ async def test_tls_is_checked(tmp_path: Path, require: Callable[[str], str]) -> 
             client.config_set("tls-auth-clients", "no")
             tls_port = free_port()
             client.config_set("tls-port", str(tls_port))
-        async with store_at(f"rediss://localhost:{tls_port}", ca_file=str(known)) as store:
+        async with store_at(f"rediss://localhost:{tls_port}", ca_file=str(cached)) as store:
             await store.save(record())
             assert await store.count() == 1
-        for host, file in (("localhost", unknown), ("127.0.0.1", known)):
+        for host, file in (("localhost", unknown), ("127.0.0.1", cached)):
             async with store_at(f"rediss://{host}:{tls_port}", ca_file=str(file)) as store:
                 with pytest.raises(StoreAway, match="cannot be reached"):
                     await store.count()

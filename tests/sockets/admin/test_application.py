@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 from pytest_aiohttp import AiohttpClient
 
-from proxy.admin.application import State, application
+from proxy.admin.application import ProcessState, application
 from proxy.observability.metrics import Metrics
 from tests.support.rig import RawPeer, answering, raw_server, segue
 
@@ -15,15 +15,16 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 SECRET = b"eyJhbGciOiJIUzI1NiJ9.c2VjcmV0.c2lnbmF0dXJl"
 
 
-def serving(state: State = State.READY, *, store: bool = True) -> web.Application:
+def serving(state: ProcessState = ProcessState.READY, *, store: bool = True) -> web.Application:
     return application(Metrics("1.2.3"), lambda: state, lambda: store)
 
 
 @pytest.mark.parametrize(
-    ("state", "ready"), [(State.STARTING, 503), (State.READY, 200), (State.DRAINING, 503)]
+    ("state", "ready"),
+    [(ProcessState.STARTING, 503), (ProcessState.READY, 200), (ProcessState.DRAINING, 503)],
 )
 async def test_process_is_alive_in_every_state_and_ready_in_one(
-    aiohttp_client: AiohttpClient, state: State, ready: int
+    aiohttp_client: AiohttpClient, state: ProcessState, ready: int
 ) -> None:
     client = await aiohttp_client(serving(state))
     async with client.get("/healthz") as response:

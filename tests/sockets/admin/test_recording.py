@@ -12,7 +12,7 @@ from typing import Any, cast
 import aiohttp
 import pytest
 
-from proxy.admin.recording import Order, line_of
+from proxy.admin.recording import RecordingRequest, line_of
 from proxy.configuration.document import parse
 from proxy.mapping.catalog import CohortBinding, build
 from proxy.mapping.engine.program import Program
@@ -121,12 +121,12 @@ async def test_invariant_1_messages_are_the_same_before_during_and_after_a_recor
 async def test_open_socket_has_the_programs_themselves_before_and_after_a_recording() -> None:
     async with relayed(None, MODERN) as pair, admin(pair.segue) as client:
         (relay,) = cast(list[Relay], list(pair.segue.server._connections._open))
-        before = relay.server.walker.treatment
+        before = relay.server.frame_filter.handling
         assert type(before.rewriter) is Program
         name = await start(client)
-        assert relay.server.walker.treatment is not before
+        assert relay.server.frame_filter.handling is not before
         async with client.delete(f"/recordings/{name}"):
-            assert relay.server.walker.treatment is before
+            assert relay.server.frame_filter.handling is before
 
 
 async def test_sockets_that_open_later_are_recorded_too() -> None:
@@ -299,7 +299,7 @@ def program() -> Program:
 )
 def test_line_is_an_example_that_holds(message: bytes, expected: dict[str, object]) -> None:
     recorded = Recorded(Direction.TO_CLIENT, "modern", program(), message, None, None)
-    line = line_of(recorded, Order())
+    line = line_of(recorded, RecordingRequest())
     assert line.count(b"\n") == 1
     found = json.loads(line)
     assert {key: found.get(key, "missing") for key in expected} == expected
@@ -309,7 +309,7 @@ def test_line_is_an_example_that_holds(message: bytes, expected: dict[str, objec
 def test_raw_line_has_every_message_that_was_sent() -> None:
     for made, out in (((), "null"), ((b'{"a":1}', b'{"b":2}'), '[{"a":1}, {"b":2}]')):
         recorded = Recorded(Direction.TO_CLIENT, "none", None, b'{"c":3}', made, None)
-        line = line_of(recorded, Order(raw=True)).decode()
+        line = line_of(recorded, RecordingRequest(raw=True)).decode()
         assert f'"in": {{"c":3}}, "out": {out}' in line
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.admin.application import State
+from proxy.admin.application import ProcessState
 from proxy.cli.main import main
 from tests.support.rig import RawPeer, raw_server, segue
 
@@ -31,10 +31,10 @@ async def test_healthy_process_is_0_and_ready_follows_its_state() -> None:
         where = ["--admin", running.server.admin_address]
         assert await health(*where) == 0
         assert await health(*where, "--ready") == 0
-        running.server.state = State.DRAINING
+        running.server.state = ProcessState.DRAINING
         assert await health(*where, "--ready") == 1
         assert await health(*where) == 0
-        running.server.state = State.READY
+        running.server.state = ProcessState.READY
 
 
 def test_nobody_there_is_1(free_port: int, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from proxy.control.loading import MAX_FILE, load, needs_restart, retained, stamp
-from proxy.errors import ConfigError, MappingFailure, Problem
+from proxy.errors import ConfigError, Diagnostic, MappingFailure
 from proxy.snapshot import Stamp
 from proxy.versions.version import Version
 from tests.support.checkout import ROOT
@@ -24,7 +24,7 @@ def config(tmp_path: Path) -> Path:
     return Path(shutil.copy(ROOT / "config.yaml", tmp_path))
 
 
-def problems_of(file: Path, env: dict[str, str] | None = None) -> tuple[Problem, ...]:
+def problems_of(file: Path, env: dict[str, str] | None = None) -> tuple[Diagnostic, ...]:
     with pytest.raises(ConfigError) as caught:
         load(file, env or {}, {})
     return caught.value.problems
@@ -85,7 +85,9 @@ def test_cohort_that_names_a_mapping_which_does_not_exist_is_an_error(config: Pa
 
 def test_configuration_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path) -> None:
     missing = tmp_path / "missing.yaml"
-    assert problems_of(missing) == (Problem(str(missing), 0, 0, "", "no such file or directory"),)
+    assert problems_of(missing) == (
+        Diagnostic(str(missing), 0, 0, "", "no such file or directory"),
+    )
     assert problems_of(tmp_path)[0].message == "is a directory"
     binary = tmp_path / "binary.yaml"
     binary.write_bytes(b"\xff\xfe\x00")

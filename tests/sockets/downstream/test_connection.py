@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from proxy.downstream.limits import Limits
+from proxy.downstream.limits import ClientLimits
 from proxy.downstream.listener import Listener
 from proxy.downstream.websockets import Connections
 from tests.support.rig import RawPeer, Segue, answering, compiled_only, raw_server, segue, status_of
@@ -169,7 +169,7 @@ def test_misspelt_setting_of_aiohttp_is_an_error_and_no_default(
         async def serve(*_: object) -> None:
             """Never called."""
 
-        limits, open_sockets = Limits(1, 1, 1, 1, 1, 1, 1, 1), Connections()
+        limits, open_sockets = ClientLimits(1, 1, 1, 1, 1, 1, 1, 1), Connections()
         listener = Listener(serve, lambda *_: None, limits, open_sockets, lambda _: None, loop)
         with pytest.raises(TypeError):
             listener()

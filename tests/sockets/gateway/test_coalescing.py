@@ -1,4 +1,4 @@
-"""Polling relief between raw clients and a raw server that answers when the test says so."""
+"""Request coalescing between raw clients and a raw server that answers when the test says so."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.rig import CONFIG, RawPeer, Segue, raw_server, segue
 from tests.support.sockets import fields_of, status_of, turn
 from tests.support.waiting import PATIENCE
 
-RELIEF: Final = {"SEGUE_RELIEF": "[{name: jobs, path: /api/**}]"}
+COALESCING: Final = {"SEGUE_COALESCING": "[{name: jobs, path: /api/**}]"}
 TOKEN: Final = b"Authorization: Bearer a.b.c"
 PIECE: Final = b"0123456789abcdef" * 4096
 
@@ -66,7 +66,7 @@ class Rig:
         for peer, request in zip(peers, requests, strict=True):
             await peer.send(request)
         self.received += len(requests)
-        await until(lambda: self.segue.server._relief._received["jobs"] >= self.received)
+        await until(lambda: self.segue.server._coalescer._received["jobs"] >= self.received)
         return peers
 
     async def asked(self) -> Asked:
@@ -80,8 +80,10 @@ class Rig:
 
     async def counts(self) -> tuple[float, float]:
         """What the metrics page says: received, sent."""
-        received = await self.segue.metric("segue_relief_received_total", route="jobs")
-        return received, await self.segue.metric("segue_relief_sent_total", route="jobs")
+        received = await self.segue.metric("segue_coalescing_requests_total", route="jobs")
+        return received, await self.segue.metric(
+            "segue_coalescing_upstream_requests_total", route="jobs"
+        )
 
     async def gone(self, count: int) -> None:
         """Wait until Segue knows that so many clients have gone."""
@@ -96,7 +98,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def rig(env: Mapping[str, str] = RELIEF, config: Path = CONFIG) -> AsyncIterator[Rig]:
+async def rig(env: Mapping[str, str] = COALESCING, config: Path = CONFIG) -> AsyncIterator[Rig]:
     arrived: asyncio.Queue[Asked] = asyncio.Queue()
 
     async def script(peer: RawPeer) -> None:
@@ -110,7 +112,7 @@ async def rig(env: Mapping[str, str] = RELIEF, config: Path = CONFIG) -> AsyncIt
 
     async with (
         raw_server(script) as server,
-        segue(server.url, {**RELIEF, **env}, config) as proxy,
+        segue(server.url, {**COALESCING, **env}, config) as proxy,
         AsyncExitStack() as stack,
     ):
         yield Rig(proxy, arrived, stack)
@@ -153,17 +155,17 @@ async def test_those_who_come_before_the_request_was_sent_share_it_and_its_error
 
     async with raw_server(script) as server:
         url = server.url.replace("http", "https")
-        env = {**RELIEF, "SEGUE_LIMITS__SHARED_WAITERS": "9"}
+        env = {**COALESCING, "SEGUE_LIMITS__SHARED_WAITERS": "9"}
         async with segue(url, env) as proxy, AsyncExitStack() as stack:
             peers = [await stack.enter_async_context(proxy.client()) for _ in range(9)]
             for peer in peers:
                 await peer.send(get(TOKEN))
-            counts = proxy.server._relief._received
+            counts = proxy.server._coalescer._received
             await until(lambda: counts["jobs"] == 9)
             hello.set()
             answers = [await peer.read_response() for peer in peers]
             assert server.connections == 1
-            assert await proxy.metric("segue_relief_sent_total", route="jobs") == 1
+            assert await proxy.metric("segue_coalescing_upstream_requests_total", route="jobs") == 1
     problems = [json.loads(body) for _, body in answers]
     assert [status_of(head) for head, _ in answers] == [502] * 9
     assert len({problem["request_id"] for problem in problems}) == 9
@@ -291,7 +293,7 @@ async def test_users_get_their_own_answers_when_many_of_two_ask_at_once() -> Non
 
 
 @pytest.mark.parametrize("request_", [get(method=b"HEAD"), get(method=b"DELETE")])
-async def test_other_methods_are_none_of_reliefs(request_: bytes) -> None:
+async def test_other_methods_are_never_shared(request_: bytes) -> None:
     async with rig() as it:
         peers = [await it.stack.enter_async_context(it.segue.client()) for _ in range(2)]
         for peer in peers:
@@ -333,9 +335,9 @@ async def test_routes_without_a_name_are_left_alone(target: bytes) -> None:
         assert await it.counts() == (0, 0)
 
 
-async def test_relief_is_off_by_default() -> None:
-    async with rig({"SEGUE_RELIEF": "[]"}) as it:
-        assert it.segue.server._live.current.relief is None
+async def test_coalescing_is_off_by_default() -> None:
+    async with rig({"SEGUE_COALESCING": "[]"}) as it:
+        assert it.segue.server._live.current.coalescing is None
         peers = [await it.stack.enter_async_context(it.segue.client()) for _ in range(2)]
         for peer in peers:
             await peer.send(get())
@@ -572,8 +574,8 @@ async def test_a_queue_that_everybody_has_left_is_forgotten() -> None:
         await bodies([first])
         await it.nothing_asked()
         assert await it.counts() == (2, 1)
-        assert not it.segue.server._relief._lanes
-        assert it.segue.server._relief._waiting == 0
+        assert not it.segue.server._coalescer._queues
+        assert it.segue.server._coalescer._waiting == 0
 
 
 async def test_a_client_that_goes_while_an_answer_streams_to_it_ends_it() -> None:
@@ -686,17 +688,17 @@ async def test_a_drain_that_is_out_of_time_leaves_nothing_behind() -> None:
         for each in held:
             async with asyncio.timeout(PATIENCE):
                 await each.ended.wait()
-        assert not it.segue.server._relief._tasks
+        assert not it.segue.server._coalescer._tasks
 
 
 async def test_closing_gives_up_what_is_still_asked_of_the_server() -> None:
     async with rig() as it:
         (peer,) = await it.ask(get())
         asked = await it.asked()
-        await it.segue.server._relief.close()
+        await it.segue.server._coalescer.close()
         async with asyncio.timeout(PATIENCE):
             await asked.ended.wait()
-        assert not it.segue.server._relief._tasks
+        assert not it.segue.server._coalescer._tasks
         peer.reset()
         await it.gone(1)
 
@@ -715,7 +717,7 @@ async def test_a_mapped_answer_is_mapped_once_for_all(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(
         "upstream: {url: 'http://127.0.0.1:1'}\nversions: {default: '2'}\n"
-        "relief: [{name: jobs, path: '/api/jobs/{}/'}]\n"
+        "coalescing: [{name: jobs, path: '/api/jobs/{}/'}]\n"
         "cohorts:\n  - name: modern\n    versions: '>=2'\n"
         "    http: [{path: '/api/jobs/{}/', to_client: [prompt]}]\n"
     )

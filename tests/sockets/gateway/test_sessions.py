@@ -422,10 +422,10 @@ async def test_a_session_is_renewed_while_only_a_websocket_uses_it(tmp_path: Pat
 # The cookie.
 
 
-async def test_with_cookie_proof_a_token_alone_is_not_renewed(tmp_path: Path) -> None:
+async def test_with_a_cookie_binding_a_token_alone_is_not_renewed(tmp_path: Path) -> None:
     async with (
         authority(access=SHORT) as server,
-        proxied(server, tmp_path, SESSIONS__PROOF="cookie") as proxy,
+        proxied(server, tmp_path, SESSIONS__BINDING="cookie") as proxy,
     ):
         client = Client(proxy)
         head = await client.log_in()
@@ -462,10 +462,10 @@ async def test_with_cookie_proof_a_token_alone_is_not_renewed(tmp_path: Path) ->
         (None, 403),
     ],
 )
-async def test_with_cookie_proof_only_its_own_pages_shake_hands(
+async def test_with_a_cookie_binding_only_its_own_pages_shake_hands(
     tmp_path: Path, origin: bytes | None, status: int
 ) -> None:
-    settings = {"SESSIONS__PROOF": "cookie", "CORS__ORIGINS": "[http://listed.example.com]"}
+    settings = {"SESSIONS__BINDING": "cookie", "CORS__ORIGINS": "[http://listed.example.com]"}
     async with authority() as server, proxied(server, tmp_path, **settings) as proxy:
         client = Client(proxy)
         (cookie,) = fields_of(await client.log_in(), b"set-cookie")
@@ -476,8 +476,8 @@ async def test_with_cookie_proof_only_its_own_pages_shake_hands(
         assert sent == ([[]] if status == 101 else [])
 
 
-async def test_relief_asks_with_a_fresh_token_and_again_after_a_401(tmp_path: Path) -> None:
-    settings = {"RELIEF": '[{name: jobs, path: "/api/jobs/"}]'}
+async def test_coalescing_asks_with_a_fresh_token_and_again_after_a_401(tmp_path: Path) -> None:
+    settings = {"COALESCING": '[{name: jobs, path: "/api/jobs/"}]'}
     async with authority() as server, proxied(server, tmp_path, **settings) as proxy:
         client = await logged_in(proxy)
         server.revoked.add(client.access)

@@ -287,10 +287,10 @@ async def test_another_process_knows_of_a_logout(tmp_path: Path) -> None:
         assert server.at(JOBS) == []
 
 
-async def test_with_cookie_proof_a_refresh_token_alone_ends_no_session(tmp_path: Path) -> None:
+async def test_with_a_cookie_binding_a_refresh_token_alone_ends_no_session(tmp_path: Path) -> None:
     async with (
         authority() as server,
-        proxied(server, tmp_path, SESSIONS__PROOF="cookie") as proxy,
+        proxied(server, tmp_path, SESSIONS__BINDING="cookie") as proxy,
     ):
         client = Client(proxy)
         (cookie,) = fields_of(await client.log_in(), b"set-cookie")
@@ -300,10 +300,10 @@ async def test_with_cookie_proof_a_refresh_token_alone_ends_no_session(tmp_path:
         assert (await client.send("POST", LOGOUT, body, access=""))[0] == 205
 
 
-async def test_with_cookie_proof_a_logout_takes_the_cookie_back(tmp_path: Path) -> None:
+async def test_with_a_cookie_binding_a_logout_takes_the_cookie_back(tmp_path: Path) -> None:
     async with (
         authority() as server,
-        proxied(server, tmp_path, SESSIONS__PROOF="cookie", SESSIONS__COOKIE="sid") as proxy,
+        proxied(server, tmp_path, SESSIONS__BINDING="cookie", SESSIONS__COOKIE="sid") as proxy,
     ):
         client = Client(proxy)
         (cookie,) = fields_of(await client.log_in(), b"set-cookie")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.upstream.health import State
+from proxy.upstream.health import HealthState
 from proxy.upstream.pool import Pool
 from tests.support.rig import RawPeer, Segue, segue, status_of
 from tests.support.sockets import fields_of, handshake, switch
@@ -283,7 +283,7 @@ async def test_request_goes_elsewhere_where_connecting_is_refused(
             assert await proxy.metric("segue_upstream_up", target=dead.name) == 0
             assert await proxy.metric("segue_upstream_up", target=alive.name) == 1
             assert await proxy.metric("segue_errors_total") == 0
-            assert await logged(proxy, "server is out", 1) == [dead.name]
+            assert await logged(proxy, "upstream ejected", 1) == [dead.name]
         assert all(each.endswith(b"hello") for each in alive.received) is (request_bytes is POST)
 
 
@@ -348,11 +348,11 @@ async def test_where_all_are_out_all_are_tried(configured: Configured) -> None:
                 assert await ask(proxy) == 502
             # The last one that is in stays in, and the other is asked in its stead none the less.
             assert await proxy.metric("segue_upstream_ejections_total") == 1
-            out = await logged(proxy, "server is out", 1)
+            out = await logged(proxy, "upstream ejected", 1)
             [first] = [each for each in servers if each.name in out]
             await first.start()
             assert await ask(proxy) == 200
-            assert await logged(proxy, "server is back", 1) == [first.name]
+            assert await logged(proxy, "upstream recovered", 1) == [first.name]
 
 
 async def refuse(origin: Origin) -> None:
@@ -381,21 +381,21 @@ async def test_server_that_was_in_trouble_comes_back_after_its_back_off(
         async with segue(None, {"SEGUE_TIMEOUTS__RESPONSE": "50ms"}, config) as proxy:
             await trouble(one)
             async with asyncio.timeout(PATIENCE):
-                while not events(proxy, "server is out"):
+                while not events(proxy, "upstream ejected"):
                     await ask(proxy, POST)
             one.behave = serve_ok
             if trouble is refuse:
                 await one.start()
             before = len(one.received)
             async with asyncio.timeout(PATIENCE):
-                while not events(proxy, "server is back"):
+                while not events(proxy, "upstream recovered"):
                     assert await ask(proxy, POST) == 200
             assert len(one.received) > before
-            assert set(events(proxy, "server is out")) == {one.name}
+            assert set(events(proxy, "upstream ejected")) == {one.name}
             assert await proxy.metric("segue_upstream_up", target=one.name) == 1
 
 
-def state_of(pool: Pool) -> State:
+def state_of(pool: Pool) -> HealthState:
     return pool.health.state
 
 
@@ -410,7 +410,7 @@ async def test_trial_whose_client_leaves_is_followed_by_another(
         async with segue(None, config=config) as proxy:
             [pool] = [each for each in proxy.server._fleet.pools if each.name == one.name]
             one.behave = end
-            while pool.health.is_in:
+            while pool.health.is_healthy:
                 await ask(proxy)
             one.behave, other.behave = hang, hang
             clients: list[RawPeer] = []
@@ -421,7 +421,7 @@ async def test_trial_whose_client_leaves_is_followed_by_another(
                     silence.enter_context(saturated(one.port))
                 async with asyncio.timeout(PATIENCE):
                     # Of those that come now, one is the trial.
-                    while state_of(pool) is not State.TRIAL:
+                    while state_of(pool) is not HealthState.HALF_OPEN:
                         clients.append(await proxy.connect())
                         await clients[-1].send(GET)
                         await asyncio.sleep(0.005)
@@ -431,12 +431,12 @@ async def test_trial_whose_client_leaves_is_followed_by_another(
                         client.reset()
                     while pool.load:  # noqa: ASYNC110 (it tells nobody)
                         await asyncio.sleep(0.005)
-            assert state_of(pool) is State.OUT
+            assert state_of(pool) is HealthState.EJECTED
             one.behave = other.behave = serve_ok
             if not connected:
                 await one.start()
             async with asyncio.timeout(PATIENCE):
-                while not pool.health.is_in:
+                while not pool.health.is_healthy:
                     assert await ask(proxy) == 200
 
 
@@ -622,7 +622,7 @@ async def test_handshakes_that_hang_put_a_server_out(configured: Configured) -> 
             for _ in range(8):
                 await proxy.ask(handshake())
             assert len(stuck.received) == 3
-            assert await logged(proxy, "server is out", 1) == [stuck.name]
+            assert await logged(proxy, "upstream ejected", 1) == [stuck.name]
 
 
 @pytest.mark.parametrize("target", [b"/", b"http://elsewhere/"], ids=["origin", "absolute"])

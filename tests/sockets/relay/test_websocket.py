@@ -13,7 +13,7 @@ from typing import cast
 import pytest
 
 from proxy.relay.websocket import Relay, SocketLimits
-from proxy.rewriting import MessageCounts, Treatment
+from proxy.rewriting import MessageCounts, MessageHandling
 from tests.support.rfc6455 import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, wire
 from tests.support.rig import Segue, segue
 from tests.support.sockets import (
@@ -753,10 +753,10 @@ class Stuck(asyncio.Transport):
 
 def unplugged(limits: list[str]) -> tuple[Relay, Stuck, Stuck]:
     """A relay between transports that take a kilobyte; limits that are reached are told."""
-    treatment = Treatment(None, MessageCounts())
+    handling = MessageHandling(None, MessageCounts())
     relay = Relay(
-        to_client=treatment,
-        to_server=treatment,
+        to_client=handling,
+        to_server=handling,
         limits=SocketLimits(
             frame=1 << 20, message=1 << 20, fragments=8, control_frames=3, close_timeout=1
         ),

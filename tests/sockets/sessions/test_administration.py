@@ -12,7 +12,7 @@ import pytest
 
 from proxy.errors import StoreAway
 from proxy.sessions import administration, maintenance, service
-from proxy.sessions.administration import Oversight, Page
+from proxy.sessions.administration import Administration, SessionPage
 from proxy.tokens.sealing import new_key
 from tests.support.authority import Client, Gate, authority, proxied
 from tests.support.rfc6455 import CLOSE, TEXT
@@ -26,9 +26,9 @@ SHORT = 0.3
 """Seconds that an access token lives where it is to end."""
 
 
-def overseen(proxy: Segue) -> Oversight:
+def overseen(proxy: Segue) -> Administration:
     assert proxy.server._sessions is not None
-    return proxy.server._sessions.oversight
+    return proxy.server._sessions.administration
 
 
 async def logged_in(proxy: Segue) -> Client:
@@ -66,7 +66,7 @@ async def test_an_ended_session_is_refused_with_every_token_that_it_ever_had(
 
 async def session_of(proxy: Segue, client: Client) -> str:
     assert proxy.server._sessions is not None
-    return proxy.server._sessions._memory.tickets[client.access].known.record.session
+    return proxy.server._sessions._cache.tokens[client.access].cached.record.session
 
 
 async def test_another_process_that_knows_the_token_learns_of_the_end_when_it_asks_again(
@@ -180,7 +180,7 @@ async def test_a_session_shows_who_it_is_how_old_and_which_sockets(tmp_path: Pat
         assert 0 <= seen.idle <= seen.age
         assert seen.over > record.created
         assert seen.websockets == 0
-        nobody = Page([], [], "")
+        nobody = SessionPage([], [], "")
         assert await overseen(proxy).page(user="8", after="", limit=1) == nobody
         assert await overseen(proxy).page(user=None, after=record.session, limit=1) == nobody
 

@@ -149,7 +149,7 @@ async def becomes(proxy: Segue, url: str, *, up: bool) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_sick_server_gets_no_requests_until_it_is_well_again(tmp_path: Path) -> None:
+async def test_unhealthy_server_gets_no_requests_until_it_is_well_again(tmp_path: Path) -> None:
     one_is, other_is = {"answer": OK}, {"answer": OK}
     async with raw_server(switchable(one_is)) as one, raw_server(switchable(other_is)) as other:
         async with segue(None, config=write(tmp_path, one.url, other.url)) as proxy:
@@ -168,16 +168,16 @@ async def test_sick_server_gets_no_requests_until_it_is_well_again(tmp_path: Pat
             assert await proxy.metric("segue_upstream_connects_total", target=name) == 1
         lines = [json.loads(line) for line in proxy.log.getvalue().splitlines()]
         told = [
-            (line["event"], line.get("sick"))
+            (line["event"], line.get("unhealthy"))
             for line in lines
-            if line["event"].startswith("server is ")
+            if line["event"].startswith("upstream ")
         ]
-        assert told == [("server is out", True), ("server is back", None)]
+        assert told == [("upstream ejected", True), ("upstream recovered", None)]
 
 
 async def test_where_every_server_is_sick_requests_are_served_all_the_same(tmp_path: Path) -> None:
-    sick = {"answer": SICK}
-    async with raw_server(switchable(sick)) as one, raw_server(switchable(sick)) as other:
+    unhealthy = {"answer": SICK}
+    async with raw_server(switchable(unhealthy)) as one, raw_server(switchable(unhealthy)) as other:
         async with segue(None, config=write(tmp_path, one.url, other.url)) as proxy:
             await becomes(proxy, one.url, up=False)
             await becomes(proxy, other.url, up=False)
@@ -189,8 +189,8 @@ async def test_where_every_server_is_sick_requests_are_served_all_the_same(tmp_p
 
 
 async def test_probes_that_are_turned_off_by_a_reload_are_forgotten(tmp_path: Path) -> None:
-    sick = {"answer": SICK}
-    async with raw_server(switchable(sick)) as one, raw_server(answering(OK)) as other:
+    unhealthy = {"answer": SICK}
+    async with raw_server(switchable(unhealthy)) as one, raw_server(answering(OK)) as other:
         async with segue(None, config=write(tmp_path, one.url, other.url)) as proxy:
             await becomes(proxy, one.url, up=False)
             write(tmp_path, one.url, other.url, health="null")

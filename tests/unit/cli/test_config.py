@@ -13,7 +13,7 @@ from proxy.cli.main import main
 from proxy.configuration import reading
 from proxy.configuration.document import render_path
 from proxy.configuration.environment import Override
-from proxy.configuration.reading import Reading, read
+from proxy.configuration.reading import ConfigReading, read
 from proxy.tokens.sealing import new_key
 from tests.support.checkout import ROOT
 
@@ -158,7 +158,7 @@ def test_last_of_two_overrides_is_the_origin() -> None:
     )
     origins = {
         render_path(each.path): each.origin
-        for each in settings(Reading(made.config, made.document, overrides))
+        for each in settings(ConfigReading(made.config, made.document, overrides))
     }
     assert origins["limits.headers"] == "SEGUE_LIMITS__HEADERS"
     assert origins["limits.buffer"] == "default"

@@ -101,9 +101,9 @@ def test_every_setting_is_described_and_its_default_written_as_in_a_file() -> No
     found = properties(SCHEMAS["config"]())
     assert [name for name, described in found.items() if "description" not in described] == []
     assert found["Timeouts.drain"]["default"] == "30s"
-    assert found["Limits.message"]["default"] == "16MiB"
+    assert found["LimitSettings.message"]["default"] == "16MiB"
     assert found["Admin.address"]["default"] == "127.0.0.1:9090"
-    assert found["Limits.headers"]["minimum"] == 8
+    assert found["LimitSettings.headers"]["minimum"] == 8
 
 
 def test_mapping_schema_refuses_an_unknown_operation() -> None:

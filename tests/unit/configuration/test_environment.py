@@ -15,7 +15,7 @@ from proxy.configuration.environment import (
     from_flags,
     is_within,
 )
-from proxy.errors import ConfigError, Problem
+from proxy.errors import ConfigError, Diagnostic
 
 KNOWN: Mapping[tuple[str, ...], Kind] = {
     ("upstream",): Kind.SECTION,
@@ -30,7 +30,7 @@ FILES = {"/run/secrets/url": "http://a\r\n", "/run/secrets/list": "[1]\n", "/emp
 
 def read_file(name: str) -> str:
     if name == "/not/text":
-        raise ConfigError([Problem(name, 0, 0, "", "not UTF-8 text")])
+        raise ConfigError([Diagnostic(name, 0, 0, "", "not UTF-8 text")])
     if name not in FILES:
         raise FileNotFoundError(2, "No such file or directory")
     return FILES[name]
@@ -206,7 +206,7 @@ def test_problems_are_said_of_whoever_set_the_value() -> None:
     key = Override("SEGUE_UPSTREAM__URL", ("upstream", "url"), "x")
     flag = Override("--upstream", ("upstream", "url"), "y")
     paths = ["upstream.url", "upstream.tls", "upstreams", "upstream[0]", ""]
-    found = attributed([Problem("f", 3, 4, path, "m") for path in paths], [section, key, flag])
+    found = attributed([Diagnostic("f", 3, 4, path, "m") for path in paths], [section, key, flag])
     assert [problem.file for problem in found] == [
         "--upstream",
         "SEGUE_UPSTREAM",

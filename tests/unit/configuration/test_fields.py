@@ -30,12 +30,17 @@ from tests.support.configured import MINIMAL, problems
             "cohorts[0].http[0].methods[0]",
             "a method in capitals",
         ),
-        (MINIMAL + "relief: [{name: Job, path: /a}]\n", "relief[0].name", "small letters"),
-        (MINIMAL + "relief: [{name: a, path: 'a?b'}]\n", "relief[0].path", "expected a path"),
+        (MINIMAL + "coalescing: [{name: Job, path: /a}]\n", "coalescing[0].name", "small letters"),
         (
-            MINIMAL + "relief: [{name: a, path: /a}, {name: b, path: /b}, {name: a, path: /c}]\n",
-            "relief[2].name",
-            "taken by relief[0]",
+            MINIMAL + "coalescing: [{name: a, path: 'a?b'}]\n",
+            "coalescing[0].path",
+            "expected a path",
+        ),
+        (
+            MINIMAL
+            + "coalescing: [{name: a, path: /a}, {name: b, path: /b}, {name: a, path: /c}]\n",
+            "coalescing[2].name",
+            "taken by coalescing[0]",
         ),
         (MINIMAL + "cohorts: [{name: none, versions: '>=2'}]\n", "cohorts[0].name", "another name"),
         (MINIMAL + "cohorts: [{name: A b, versions: '>=2'}]\n", "cohorts[0].name", "small letters"),

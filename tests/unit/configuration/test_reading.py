@@ -43,7 +43,7 @@ def test_what_the_shipped_file_suggests_is_valid_too() -> None:
     assert config.listen.trusted_proxies
     assert config.versions.default is not None
     assert config.cors.origins
-    assert config.relief
+    assert config.coalescing
     assert {"response", "drain"} <= config.timeouts.model_fields_set
 
 

@@ -31,7 +31,7 @@ def test_the_defaults() -> None:
     assert config.versions.subprotocol_prefix == "client-version."
     assert config.versions.query == config.versions.cookie == "client_version"
     assert config.cohorts == ()
-    assert config.relief == ()
+    assert config.coalescing == ()
     assert config.mappings.directory == "mappings"
     assert (config.reload.watch, config.reload.interval) == (False, 2)
     assert config.cors.origins == ()
@@ -97,7 +97,7 @@ cohorts:
     websocket: {to_client: [a, b], to_server: [c]}
     http:
       - {path: "/api/{}", methods: [GET], to_client: [d], to_server: [e]}
-relief:
+coalescing:
   - {name: job, path: "/api/jobs/{}/"}
 mappings: {directory: rules}
 reload: {watch: true, interval: 500ms}
@@ -126,8 +126,8 @@ log: {level: debug, format: json}
     assert config.cohorts[0].name == "2024"
     assert config.cohorts[0].websocket.to_client == ("a", "b")
     assert config.cohorts[0].websocket.to_server == ("c",)
-    assert (config.relief[0].name, config.relief[0].pattern) == ("job", "/api/jobs/{}/")
-    assert config.relief[0].methods == {"GET"}
+    assert (config.coalescing[0].name, config.coalescing[0].pattern) == ("job", "/api/jobs/{}/")
+    assert config.coalescing[0].methods == {"GET"}
     route = config.cohorts[0].http[0]
     assert (route.path, route.methods) == ("/api/{}", ("GET",))
     assert (route.to_client, route.to_server) == (("d",), ("e",))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.configuration import yaml
 from proxy.configuration.yaml import WrittenFloat, WrittenInt, read, render_path
-from proxy.errors import ConfigError, Problem
+from proxy.errors import ConfigError, Diagnostic
 
 
 def refusals(text: str) -> list[str]:
@@ -178,9 +178,9 @@ def test_json_is_yaml(value: object) -> None:
 
 @given(st.text(alphabet="ab01-:?[]{},#&*!|>'\"%@`\\ \t\n\x00\ud800.ex", max_size=60))
 def test_whatever_text_is_read_or_refused_with_a_place(text: str) -> None:
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[Diagnostic, ...] = ()
     try:
         read(text, "f")
     except ConfigError as error:
-        problems = error.problems or (Problem("f", 0, 0, "", "refused without a reason"),)
+        problems = error.problems or (Diagnostic("f", 0, 0, "", "refused without a reason"),)
     assert all(problem.line >= 1 and problem.column >= 1 for problem in problems)

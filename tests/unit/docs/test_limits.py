@@ -8,8 +8,8 @@ import pytest
 from pydantic import BaseModel
 
 from proxy import errors
-from proxy.configuration.sections import Config, Limits, Timeouts
-from proxy.configuration.sessions import Sessions, Store
+from proxy.configuration.sections import Config, LimitSettings, Timeouts
+from proxy.configuration.sessions import SessionSettings, StoreSettings
 from proxy.configuration.units import duration, size
 from proxy.configuration.upstream import Ejection, HealthCheck, Upstream
 from tests.support.checkout import ROOT
@@ -27,10 +27,10 @@ def rows(name: str) -> list[list[str]]:
 def settings() -> dict[str, float | None]:
     """Every setting that is a limit, with its default; None where it is off."""
     sections: dict[str, type[BaseModel]] = {
-        "limits": Limits,
+        "limits": LimitSettings,
         "timeouts": Timeouts,
-        "sessions": Sessions,
-        "store": Store,
+        "sessions": SessionSettings,
+        "store": StoreSettings,
         "upstream": Upstream,
         "upstream.ejection": Ejection,
         "upstream.health": HealthCheck,

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from proxy.downstream.limits import is_in, origin_of
+from proxy.downstream.limits import client_bucket, is_in
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from proxy.downstream.limits import is_in, origin_of
     ],
 )
 def test_ipv4_counts_by_address_and_ipv6_by_network(peer: str, origin: str) -> None:
-    assert origin_of(peer) == origin
+    assert client_bucket(peer) == origin
 
 
 @pytest.mark.parametrize(

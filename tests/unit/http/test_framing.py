@@ -38,7 +38,7 @@ def test_a_method_that_somebody_knows_goes_on(method: str) -> None:
 
 @pytest.mark.parametrize("method", ["PRI", "get", "STEAL", "", "GET "])
 def test_a_method_that_nobody_knows_does_not(method: str) -> None:
-    with pytest.raises(ClientError, match="no such method"):
+    with pytest.raises(ClientError, match="unknown method"):
         check([HOST], method=method)
 
 
@@ -63,12 +63,12 @@ def test_http_1_0_may_name_no_host() -> None:
     ids=["none", "twice", "two", "empty", "user"],
 )
 def test_http_1_1_names_one_host(fields: Fields) -> None:
-    with pytest.raises(ClientError, match="host"):
+    with pytest.raises(ClientError, match="Host"):
         check(fields)
 
 
 def test_two_hosts_are_refused_in_http_1_0_too() -> None:
-    with pytest.raises(ClientError, match="host"):
+    with pytest.raises(ClientError, match="Host"):
         check([HOST, HOST], version=V10)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.http.headers import shape_of
-from proxy.http.traceparent import Trace, carried, has_trace, trace_of
+from proxy.http.traceparent import TraceContext, carried, has_trace, trace_of
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -35,7 +35,7 @@ def is_valid(parent: bytes) -> bool:
 def test_a_valid_trace_goes_on_untouched(name: bytes) -> None:
     fields = [*REST, (name, PARENT), STATE]
     trace = trace_of(fields, bits)
-    assert trace == Trace(TRACE_ID, b"", replaces=False)
+    assert trace == TraceContext(TRACE_ID, b"", replaces=False)
     assert carried(list(fields), trace) == fields
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import ClientGone, UpstreamTimeout
-from proxy.observability.access_log import Journal, request_ids
+from proxy.observability.access_log import AccessLog, request_ids
 from proxy.observability.log import Writer, build
 from proxy.observability.metrics import Metrics
 from proxy.versions.selection import Selection
@@ -25,14 +25,14 @@ NOBODY = Selection(None, VersionSource.NONE, None)
 
 
 class Desk:
-    """A journal, its metrics, and what it wrote."""
+    """An access log, its metrics, and what it wrote."""
 
     def __init__(self) -> None:
         self._stream = io.StringIO()
         self._writer = Writer(self._stream)
         self.metrics = Metrics("0")
         log = build(self._writer, "info", "json", is_terminal=False)
-        self.journal = Journal(self.metrics, log)
+        self.access_log = AccessLog(self.metrics, log)
 
     def lines(self) -> list[dict[str, Any]]:
         self._writer.close()
@@ -45,17 +45,17 @@ def desk() -> Desk:
 
 
 def test_a_request_is_one_line_and_one_count(desk: Desk) -> None:
-    visit = desk.journal.open(10.0, "192.0.2.7", "GET", b"/api/jobs/")
-    desk.journal.choose(visit, MODERN)
-    visit.status = 200
-    visit.request_size, visit.response_size = 0, 512
-    desk.journal.close(visit, 10.25)
+    info = desk.access_log.open(10.0, "192.0.2.7", "GET", b"/api/jobs/")
+    desk.access_log.choose(info, MODERN)
+    info.status = 200
+    info.request_size, info.response_size = 0, 512
+    desk.access_log.close(info, 10.25)
     (line,) = desk.lines()
     line.pop("timestamp")
     assert line == {
         "event": "request",
         "level": "info",
-        "request_id": visit.request_id,
+        "request_id": info.request_id,
         "peer": "192.0.2.7",
         "method": "GET",
         "path": "/api/jobs/",
@@ -63,7 +63,7 @@ def test_a_request_is_one_line_and_one_count(desk: Desk) -> None:
         "cohort": "modern",
         "version_source": "query",
         "duration": 0.25,
-        "trace_id": visit.trace.trace_id,
+        "trace_id": info.trace.trace_id,
         "request_size": 0,
         "response_size": 512,
     }
@@ -74,11 +74,11 @@ def test_a_request_is_one_line_and_one_count(desk: Desk) -> None:
 
 def test_a_request_without_version_or_body_says_none_and_no_sizes(desk: Desk) -> None:
     for selection in (None, NOBODY):
-        visit = desk.journal.open(0.0, "", "GET", b"/")
+        info = desk.access_log.open(0.0, "", "GET", b"/")
         if selection is not None:
-            desk.journal.choose(visit, selection)
-        visit.status = 204
-        desk.journal.close(visit, 0.0)
+            desk.access_log.choose(info, selection)
+        info.status = 204
+        desk.access_log.close(info, 0.0)
     for line in desk.lines():
         assert (line["cohort"], line["version_source"]) == ("none", "none")
         assert not {"request_size", "response_size", "error", "detail"} & {*line}
@@ -87,9 +87,9 @@ def test_a_request_without_version_or_body_says_none_and_no_sizes(desk: Desk) ->
 
 
 def test_an_error_is_on_the_line_and_counted_by_its_label(desk: Desk) -> None:
-    visit = desk.journal.open(0.0, "", "GET", b"/")
-    desk.journal.fail(visit, UpstreamTimeout("no answer in time"))
-    desk.journal.close(visit, 1.0)
+    info = desk.access_log.open(0.0, "", "GET", b"/")
+    desk.access_log.fail(info, UpstreamTimeout("no answer in time"))
+    desk.access_log.close(info, 1.0)
     (line,) = desk.lines()
     assert (line["status"], line["error"]) == (504, "upstream_timeout")
     assert line["detail"] == "no answer in time"
@@ -98,34 +98,34 @@ def test_an_error_is_on_the_line_and_counted_by_its_label(desk: Desk) -> None:
 
 
 def test_an_error_after_the_head_keeps_the_status_that_the_client_saw(desk: Desk) -> None:
-    visit = desk.journal.open(0.0, "", "GET", b"/")
-    desk.journal.fail(visit, UpstreamTimeout("cut short"), 200)
-    assert (visit.status, visit.error) == (200, "upstream_timeout")
+    info = desk.access_log.open(0.0, "", "GET", b"/")
+    desk.access_log.fail(info, UpstreamTimeout("cut short"), 200)
+    assert (info.status, info.error) == (200, "upstream_timeout")
 
 
 def test_a_client_that_had_gone_is_counted_as_such(desk: Desk) -> None:
-    visit = desk.journal.open(0.0, "", "GET", b"/")
-    desk.journal.fail(visit, ClientGone())
-    desk.journal.close(visit, 1.0)
+    info = desk.access_log.open(0.0, "", "GET", b"/")
+    desk.access_log.fail(info, ClientGone())
+    desk.access_log.close(info, 1.0)
     assert desk.metrics.requests == {("none", "499"): 1}
 
 
 @dataclass
 class Ended:
-    """What a journal wants to know of a WebSocket."""
+    """What an access log wants to know of a WebSocket."""
 
     received: tuple[int, int] = (0, 0)
     closes: tuple[tuple[str, int], ...] = ()
 
 
 def test_a_websocket_counts_when_it_opens_and_is_written_when_it_ends(desk: Desk) -> None:
-    visit = desk.journal.open(1.0, "192.0.2.7", "GET", b"/ws/jobs/1/?token=" + TOKEN.encode())
-    desk.journal.choose(visit, MODERN)
+    info = desk.access_log.open(1.0, "192.0.2.7", "GET", b"/ws/jobs/1/?token=" + TOKEN.encode())
+    desk.access_log.choose(info, MODERN)
     socket = Ended()
-    desk.journal.switch(visit, 1.5, socket)
+    desk.access_log.switch(info, 1.5, socket)
     assert desk.metrics.requests == {("modern", "101"): 1}
     assert desk.metrics.sockets == {"modern": 1}
-    desk.journal.close_socket(visit, 61.0, socket, client_close=1000, drained=False)
+    desk.access_log.close_socket(info, 61.0, socket, client_close=1000, drained=False)
     (line,) = desk.lines()
     assert (line["event"], line["status"], line["duration"]) == ("websocket", 101, 60.0)
     assert (line["client_close"], line["drained"]) == (1000, False)
@@ -140,13 +140,13 @@ def bytes_shown(desk: Desk) -> dict[tuple[str, ...], float]:
 
 
 def test_bytes_of_open_websockets_are_shown_and_counted_once_when_they_end(desk: Desk) -> None:
-    visits = [desk.journal.open(0.0, "", "GET", b"/ws/") for _ in range(2)]
+    visits = [desk.access_log.open(0.0, "", "GET", b"/ws/") for _ in range(2)]
     sockets = [Ended((7, 100)), Ended((1, 10))]
-    for visit, socket in zip(visits, sockets, strict=True):
-        desk.journal.switch(visit, 0.0, socket)
+    for info, socket in zip(visits, sockets, strict=True):
+        desk.access_log.switch(info, 0.0, socket)
     expected = {("to_server", "websocket"): 8, ("to_client", "websocket"): 110}
     assert bytes_shown(desk) == expected
-    desk.journal.close_socket(visits[0], 1.0, sockets[0])
+    desk.access_log.close_socket(visits[0], 1.0, sockets[0])
     assert bytes_shown(desk) == expected
     sockets[1].received = (2, 20)
     assert bytes_shown(desk) == {("to_server", "websocket"): 9, ("to_client", "websocket"): 120}
@@ -155,17 +155,17 @@ def test_bytes_of_open_websockets_are_shown_and_counted_once_when_they_end(desk:
 
 
 def test_bytes_of_bodies_are_counted_by_the_way_they_go(desk: Desk) -> None:
-    visit = desk.journal.open(0.0, "", "POST", b"/")
-    visit.request_size, visit.response_size = 3, 40
-    desk.journal.close(visit, 0.0)
+    info = desk.access_log.open(0.0, "", "POST", b"/")
+    info.request_size, info.response_size = 3, 40
+    desk.access_log.close(info, 0.0)
     assert bytes_shown(desk) == {("to_server", "http"): 3, ("to_client", "http"): 40}
 
 
 def test_close_frames_are_counted_by_side_and_listed_code(desk: Desk) -> None:
-    visit = desk.journal.open(0.0, "", "GET", b"/ws/")
+    info = desk.access_log.open(0.0, "", "GET", b"/ws/")
     socket = Ended(closes=(("client", 4003), ("server", 4242), ("segue", 1009)))
-    desk.journal.switch(visit, 0.0, socket)
-    desk.journal.close_socket(visit, 0.0, socket)
+    desk.access_log.switch(info, 0.0, socket)
+    desk.access_log.close_socket(info, 0.0, socket)
     assert desk.metrics.closes == {
         ("client", "4003"): 1,
         ("server", "other"): 1,
@@ -175,17 +175,17 @@ def test_close_frames_are_counted_by_side_and_listed_code(desk: Desk) -> None:
 
 def test_handshakes_are_counted_by_what_became_of_them(desk: Desk) -> None:
     accepted, refused, failed, abandoned = (
-        desk.journal.open(0.0, "", "GET", b"/ws/") for _ in range(4)
+        desk.access_log.open(0.0, "", "GET", b"/ws/") for _ in range(4)
     )
-    for visit in (accepted, refused, failed, abandoned):
-        visit.protocol = "websocket"
-    desk.journal.choose(accepted, MODERN)
-    desk.journal.switch(accepted, 0.0, Ended())
+    for info in (accepted, refused, failed, abandoned):
+        info.protocol = "websocket"
+    desk.access_log.choose(accepted, MODERN)
+    desk.access_log.switch(accepted, 0.0, Ended())
     refused.status = 403
-    desk.journal.fail(failed, UpstreamTimeout())
-    desk.journal.fail(abandoned, ClientGone())
-    for visit in (refused, failed, abandoned):
-        desk.journal.close(visit, 0.0)
+    desk.access_log.fail(failed, UpstreamTimeout())
+    desk.access_log.fail(abandoned, ClientGone())
+    for info in (refused, failed, abandoned):
+        desk.access_log.close(info, 0.0)
     assert desk.metrics.handshakes == {
         ("modern", "accepted"): 1,
         ("none", "refused"): 1,
@@ -195,12 +195,12 @@ def test_handshakes_are_counted_by_what_became_of_them(desk: Desk) -> None:
 
 
 def test_the_proxys_part_is_what_was_not_spent_waiting_for_the_server(desk: Desk) -> None:
-    visit = desk.journal.open(10.0, "", "GET", b"/")
-    visit.waited = 0.75
-    visit.upstream = "192.0.2.1:8000"
-    desk.journal.close(visit, 11.0)
-    unasked = desk.journal.open(20.0, "", "GET", b"/")
-    desk.journal.close(unasked, 20.5)
+    info = desk.access_log.open(10.0, "", "GET", b"/")
+    info.waited = 0.75
+    info.upstream = "192.0.2.1:8000"
+    desk.access_log.close(info, 11.0)
+    unasked = desk.access_log.open(20.0, "", "GET", b"/")
+    desk.access_log.close(unasked, 20.5)
     timings = desk.metrics.timings("none", "http")
     assert (timings.whole.observed, timings.whole.total) == (2, 1.5)
     assert (timings.proxy.observed, timings.proxy.total) == (2, 0.75)
@@ -211,15 +211,15 @@ def test_the_proxys_part_is_what_was_not_spent_waiting_for_the_server(desk: Desk
 
 
 def test_what_was_no_request_has_no_duration(desk: Desk) -> None:
-    desk.journal.close(desk.journal.open(0.0, "", "", b""), 1.0)
+    desk.access_log.close(desk.access_log.open(0.0, "", "", b""), 1.0)
     assert desk.metrics.timings("none", "http").whole.observed == 0
 
 
 def test_the_mappings_of_bodies_are_on_the_line(desk: Desk) -> None:
     for name in ("", "jobs"):
-        visit = desk.journal.open(0.0, "", "GET", b"/")
-        visit.to_client, visit.to_server = name and f"{name}-to-new", name and f"{name}-to-old"
-        desk.journal.close(visit, 0.0)
+        info = desk.access_log.open(0.0, "", "GET", b"/")
+        info.to_client, info.to_server = name and f"{name}-to-new", name and f"{name}-to-old"
+        desk.access_log.close(info, 0.0)
     without, line = desk.lines()
     assert (line["to_client"], line["to_server"]) == ("jobs-to-new", "jobs-to-old")
     assert not {"to_client", "to_server"} & {*without}
@@ -227,12 +227,12 @@ def test_the_mappings_of_bodies_are_on_the_line(desk: Desk) -> None:
 
 def test_the_trace_that_a_request_belongs_to_is_on_its_line(desk: Desk) -> None:
     parent = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    visit = desk.journal.open(0.0, "", "GET", b"/", [(b"Traceparent", parent)])
-    desk.journal.close(visit, 0.0)
-    started = [desk.journal.open(0.0, "", "GET", b"/") for _ in range(2)]
+    info = desk.access_log.open(0.0, "", "GET", b"/", [(b"Traceparent", parent)])
+    desk.access_log.close(info, 0.0)
+    started = [desk.access_log.open(0.0, "", "GET", b"/") for _ in range(2)]
     (line,) = desk.lines()
     assert line["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
-    assert len({visit.trace.trace_id for visit in started}) == 2
+    assert len({info.trace.trace_id for info in started}) == 2
 
 
 # What must not be written.
@@ -245,8 +245,8 @@ def test_a_long_path_is_cut() -> None:
 def path_of(target: bytes) -> str:
     """The path on the line of a request with that target."""
     desk = Desk()
-    visit = desk.journal.open(0.0, "", "GET", target)
-    desk.journal.close(visit, 0.0)
+    info = desk.access_log.open(0.0, "", "GET", target)
+    desk.access_log.close(info, 0.0)
     (line,) = desk.lines()
     assert isinstance(line["path"], str)
     return line["path"]
@@ -254,8 +254,8 @@ def path_of(target: bytes) -> str:
 
 @given(query=st.binary(max_size=30))
 def test_no_byte_of_a_query_is_kept(query: bytes) -> None:
-    visit = Desk().journal.open(0.0, "", "GET", b"/path?" + query)
-    assert visit.path == "/path"
+    info = Desk().access_log.open(0.0, "", "GET", b"/path?" + query)
+    assert info.path == "/path"
 
 
 @pytest.mark.parametrize(
@@ -297,9 +297,9 @@ def test_what_a_terminal_could_obey_is_percent_encoded(target: bytes, path: str)
 
 @given(target=st.binary(max_size=60))
 def test_any_target_can_be_written(target: bytes) -> None:
-    visit = Desk().journal.open(0.0, "", "GET", target)
-    assert visit.path.isascii()
-    assert not visit.path or visit.path.isprintable()
+    info = Desk().access_log.open(0.0, "", "GET", target)
+    assert info.path.isascii()
+    assert not info.path or info.path.isprintable()
 
 
 def test_a_fault_of_segues_own_is_written_without_its_text(desk: Desk) -> None:
@@ -308,8 +308,8 @@ def test_a_fault_of_segues_own_is_written_without_its_text(desk: Desk) -> None:
 
     with pytest.raises(KeyError) as raised:
         broken()
-    desk.journal.internal_error(raised.value)
-    desk.journal.internal_error(ValueError(TOKEN))
+    desk.access_log.internal_error(raised.value)
+    desk.access_log.internal_error(ValueError(TOKEN))
     first, second = desk.lines()
     assert (first["event"], first["level"], first["kind"]) == (
         "internal error",

@@ -13,7 +13,7 @@ from proxy.errors import MappingFailure
 from proxy.observability import log as logs
 from proxy.recording import recorder as module
 from proxy.recording.recorder import Busy, Recorder, Recording, Wanted
-from proxy.rewriting import MessageCounts, Rewriter, Treatment
+from proxy.rewriting import MessageCounts, MessageHandling, Rewriter
 from proxy.types import Direction, OnError
 from tests.support.waiting import PATIENCE
 
@@ -30,13 +30,13 @@ class Upper:
 
 
 @dataclass
-class FakeWalker:
-    treatment: Treatment
+class FakeFilter:
+    handling: MessageHandling
 
 
 @dataclass
 class FakeLeg:
-    walker: FakeWalker
+    frame_filter: FakeFilter
 
 
 @dataclass(eq=False)
@@ -47,16 +47,16 @@ class FakeSocket:
     to_client: Rewriter | None = field(default_factory=Upper)
 
     def __post_init__(self) -> None:
-        self.treatments = (
-            Treatment(self.to_server, MessageCounts()),
-            Treatment(self.to_client, MessageCounts()),
+        self.handlings = (
+            MessageHandling(self.to_server, MessageCounts()),
+            MessageHandling(self.to_client, MessageCounts()),
         )
-        self.client, self.server = (FakeLeg(FakeWalker(each)) for each in self.treatments)
+        self.client, self.server = (FakeLeg(FakeFilter(each)) for each in self.handlings)
 
     def is_untouched(self) -> bool:
         return (
-            self.client.walker.treatment is self.treatments[0]
-            and self.server.walker.treatment is self.treatments[1]
+            self.client.frame_filter.handling is self.handlings[0]
+            and self.server.frame_filter.handling is self.handlings[1]
         )
 
 
@@ -113,9 +113,9 @@ async def test_open_and_later_sockets_are_recorded_and_get_their_own_treatments_
     recording = recorder.start(wanted(), raw=False)
     recorder.attach(late, "legacy")
     assert left.is_untouched()
-    assert early.server.walker.treatment.rewrite(b"one") == (b"ONE",)
-    assert late.server.walker.treatment.rewrite(b"2") is None
-    assert late.client.walker.treatment.rewrite(b"three") is None
+    assert early.server.frame_filter.handling.rewrite(b"one") == (b"ONE",)
+    assert late.server.frame_filter.handling.rewrite(b"2") is None
+    assert late.client.frame_filter.handling.rewrite(b"three") is None
     recorder.stop(recording, "stopped")
     assert early.is_untouched()
     assert late.is_untouched()
@@ -133,10 +133,10 @@ async def test_invariant_2_messages_count_once_and_as_before_while_they_are_reco
     socket = FakeSocket()
     recorder.attach(socket, None)
     recorder.start(wanted(), raw=False)
-    treatment = socket.server.walker.treatment
+    handling = socket.server.frame_filter.handling
     for message in (b"a", b"1", b"?"):
-        treatment.rewrite(message)
-    counts = socket.treatments[1].counts
+        handling.rewrite(message)
+    counts = socket.handlings[1].counts
     assert (counts.mapped, counts.passed, counts.failed) == (1, 1, 1)
     assert counts.failures == {"first": 1}
 
@@ -147,7 +147,7 @@ async def test_message_that_began_under_a_recording_ends_as_it_would_have_after_
     socket = FakeSocket()
     recorder.attach(socket, None)
     recording = recorder.start(wanted(), raw=False)
-    begun = socket.server.walker.treatment
+    begun = socket.server.frame_filter.handling
     recorder.stop(recording, "stopped")
     assert begun.rewrite(b"late") == (b"LATE",)
     assert await taken(recording) == []
@@ -170,8 +170,8 @@ async def test_only_what_is_wanted_is_recorded(
     socket = FakeSocket(to_server=Upper())
     recorder.attach(socket, "modern")
     recording = recorder.start(order, raw=False)
-    socket.server.walker.treatment.rewrite(b"client")
-    socket.client.walker.treatment.rewrite(b"server")
+    socket.server.frame_filter.handling.rewrite(b"client")
+    socket.client.frame_filter.handling.rewrite(b"server")
     recorder.stop(recording, "stopped")
     assert await taken(recording) == expected
 
@@ -181,7 +181,7 @@ async def test_invariant_8_a_recording_ends_with_its_count(recorder: Recorder) -
     recorder.attach(socket, None)
     recording = recorder.start(wanted(count=2), raw=False)
     for message in (b"a", b"b", b"c"):
-        socket.server.walker.treatment.rewrite(message)
+        socket.server.frame_filter.handling.rewrite(message)
     assert await taken(recording) == [b"a", b"b", b"c"][: len(recording)]
     assert recording.ended == "count"
     assert socket.is_untouched()
@@ -205,7 +205,7 @@ async def test_invariant_8_messages_beyond_the_bytes_are_skipped(
     recorder.attach(socket, None)
     recording = recorder.start(wanted(), raw=False)
     for message in (b"abcd", b"too large", b"1"):
-        socket.server.walker.treatment.rewrite(message)
+        socket.server.frame_filter.handling.rewrite(message)
     recorder.stop(recording, "stopped")
     assert await taken(recording) == [b"abcd", b"1"]
     assert recording.skipped == 1

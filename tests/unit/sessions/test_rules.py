@@ -19,13 +19,13 @@ from hypothesis.stateful import (
 
 from proxy.sessions import rules as renewal
 from proxy.sessions.record import MAX_SPENT, HandleKind, Record
-from proxy.sessions.rules import Presenting, Rules, Standing, Tokens, Verdict
+from proxy.sessions.rules import Presenting, SessionRules, Standing, Tokens, Verdict
 from proxy.tokens.jwt import Validity
 
 NOW = 1_700_000_000.0
 HOUR = 3600.0
 DAY = 24 * HOUR
-RULES = Rules(refresh_before=300, lifetime=7 * DAY, idle=DAY, replay_window=30)
+RULES = SessionRules(refresh_before=300, lifetime=7 * DAY, idle=DAY, replay_window=30)
 
 
 def digest_of(token: str) -> bytes:

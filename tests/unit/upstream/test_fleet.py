@@ -11,11 +11,11 @@ import pytest
 
 from proxy.observability import log as logs
 from proxy.upstream.fleet import Fleet, Servers
-from proxy.upstream.health import Rules
+from proxy.upstream.health import EjectionRules
 from proxy.upstream.pool import Pool
 from proxy.upstream.target import Target
 
-RULES = Rules(failures=3, backoff=1000.0, longest=30000.0)
+RULES = EjectionRules(failures=3, backoff=1000.0, longest=30000.0)
 
 
 def target(name: str) -> Target:
@@ -76,7 +76,7 @@ async def test_last_server_is_never_put_out() -> None:
     a, b = fleet.pools
     put_out(a)
     put_out(b)
-    assert (a.health.is_in, b.health.is_in) == (False, True)
+    assert (a.health.is_healthy, b.health.is_healthy) == (False, True)
     assert b.counters.ejections == 0
 
 
@@ -84,7 +84,7 @@ async def test_where_all_are_sick_all_are_tried() -> None:
     fleet = fleet_of("a", "b")
     for pool in fleet.pools:
         pool.health.probed(passed=False, healthy=1, unhealthy=1)
-        assert not pool.health.is_in
+        assert not pool.health.is_healthy
     assert Counter(fleet.choose() for _ in range(10)) == dict.fromkeys(fleet.pools, 5)
 
 
@@ -101,7 +101,7 @@ async def test_only_server_is_chosen_whatever_became_of_it() -> None:
     fleet = fleet_of("a")
     put_out(fleet.pools[0])
     assert fleet.choose() is fleet.pools[0]
-    assert fleet.pools[0].health.is_in
+    assert fleet.pools[0].health.is_healthy
 
 
 async def test_change_keeps_what_is_known_of_servers_that_stay() -> None:
@@ -112,7 +112,7 @@ async def test_change_keeps_what_is_known_of_servers_that_stay() -> None:
     fleet.change(servers("d", "b"))
     assert [pool.name for pool in fleet.pools] == ["d:80", "b:80"]
     assert fleet.pools[1] is b
-    assert (b.health.is_in, b.sockets, b.counters.ejections) == (False, 7, 1)
+    assert (b.health.is_healthy, b.sockets, b.counters.ejections) == (False, 7, 1)
     assert set(fleet.known) == {*fleet.pools, a, c}
 
 
@@ -125,7 +125,7 @@ async def test_change_of_what_is_expected_keeps_the_health() -> None:
     gentler = replace(RULES, failures=5)
     fleet.change(replace(changed, targets=slower, rules=gentler, retries=2))
     assert fleet.pools[0] is a
-    assert not a.health.is_in
+    assert not a.health.is_healthy
     assert (a.target.response_timeout, a.health.rules, fleet.retries) == (9.0, gentler, 2)
 
 
@@ -139,7 +139,7 @@ async def test_server_that_comes_back_into_the_configuration_has_its_counts_and_
     assert fleet.choose().name == "b:80"
     fleet.change(servers("a", "b"))
     assert fleet.pools[0] is a
-    assert a.health.is_in
+    assert a.health.is_healthy
     assert a.counters.ejections == 1
 
 

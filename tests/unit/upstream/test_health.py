@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from proxy.upstream.health import Health, Rules, State
+from proxy.upstream.health import EjectionRules, Health, HealthState
 
-RULES = Rules(failures=3, backoff=1.0, longest=30.0)
+RULES = EjectionRules(failures=3, backoff=1.0, longest=30.0)
 
 
 def fail(health: Health, now: float, *, spare: bool = True) -> bool:
@@ -26,7 +26,7 @@ def test_server_goes_out_after_enough_failures_in_a_row() -> None:
     assert not fail(health, 0)
     assert not health.succeeded()
     assert [fail(health, 0) for _ in range(3)] == [False, False, True]
-    assert not health.is_in
+    assert not health.is_healthy
     assert not health.admits(0.9)
     assert health.admits(1.0)
 
@@ -34,10 +34,10 @@ def test_server_goes_out_after_enough_failures_in_a_row() -> None:
 def test_only_one_request_is_the_trial() -> None:
     health = put_out()
     health.begin(1.0)
-    assert health.state is State.TRIAL
+    assert health.state is HealthState.HALF_OPEN
     assert not health.admits(100.0)
     assert health.succeeded()
-    assert health.is_in
+    assert health.is_healthy
 
 
 def test_back_off_doubles_with_each_failed_trial_up_to_the_longest_and_begins_anew_after_it() -> (
@@ -61,7 +61,7 @@ def test_back_off_doubles_with_each_failed_trial_up_to_the_longest_and_begins_an
 def test_last_server_that_is_in_stays_in() -> None:
     health = Health(RULES)
     assert not any(fail(health, 0, spare=False) for _ in range(50))
-    assert health.is_in
+    assert health.is_healthy
     assert fail(health, 0)
 
 
@@ -73,7 +73,7 @@ def test_request_that_began_before_the_back_off_says_nothing_of_the_trial() -> N
     health.begin(1.0)
     assert not health.failed(1.0, early, spare=True)
     health.abandoned(early)
-    assert health.state is State.TRIAL
+    assert health.state is HealthState.HALF_OPEN
 
 
 def test_trial_that_was_given_up_leaves_room_for_the_next() -> None:
@@ -111,17 +111,17 @@ def test_probes_change_the_verdict_after_enough_of_them_in_a_row() -> None:
     assert not health.admits(1e9)
     assert [probe(health, passed=each) for each in (True, False, True)] == [False] * 3
     assert probe(health, passed=True)
-    assert health.is_in
+    assert health.is_healthy
 
 
-def test_answers_do_not_make_a_server_well_that_probes_call_sick() -> None:
+def test_answers_do_not_heal_a_server_that_probes_call_unhealthy() -> None:
     health = Health(RULES)
     for _ in range(3):
         probe(health, passed=False)
     assert not health.succeeded()
-    assert not health.is_in
+    assert not health.is_healthy
     health.stop_probing()
-    assert health.is_in
+    assert health.is_healthy
 
 
 def test_server_that_was_sick_and_is_well_again_need_not_wait() -> None:
@@ -129,14 +129,14 @@ def test_server_that_was_sick_and_is_well_again_need_not_wait() -> None:
     for passed in (False, False, False, True):
         probe(health, passed=passed)
     assert probe(health, passed=True)
-    assert health.is_in
+    assert health.is_healthy
 
 
 def test_probes_that_pass_do_not_end_a_back_off() -> None:
     health = put_out()
     for _ in range(10):
         probe(health, passed=True)
-    assert not health.is_in
+    assert not health.is_healthy
 
 
 class Machine(RuleBasedStateMachine):
@@ -157,10 +157,10 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.health.admits(self.now))
     @rule()
     def send(self) -> None:
-        out = self.health.state is State.OUT
+        out = self.health.state is HealthState.EJECTED
         assert not out or self.now >= self.health.until
         self.health.begin(self.now)
-        assert self.health.state is (State.TRIAL if out else State.IN)
+        assert self.health.state is (HealthState.HALF_OPEN if out else HealthState.HEALTHY)
         self.requests.append(self.health.epoch)
 
     @precondition(lambda self: self.requests)
@@ -170,9 +170,9 @@ class Machine(RuleBasedStateMachine):
         before, failures = self.health.state, self.health.failures
         ejected = self.health.failed(self.now, epoch, spare=spare)
         if ejected:
-            assert self.health.state is State.OUT
+            assert self.health.state is HealthState.EJECTED
             assert 1.0 <= self.health.until - self.now <= 30.0
-            if before is State.IN:
+            if before is HealthState.HEALTHY:
                 assert spare, "the last one was put out"
                 assert failures + 1 >= RULES.failures
         else:
@@ -183,7 +183,7 @@ class Machine(RuleBasedStateMachine):
     def succeed(self, data: st.DataObject) -> None:
         self.requests.pop(data.draw(st.integers(0, len(self.requests) - 1)))
         self.health.succeeded()
-        assert self.health.state is State.IN
+        assert self.health.state is HealthState.HEALTHY
         assert self.health.failures == 0
 
     @precondition(lambda self: self.requests)
@@ -194,28 +194,28 @@ class Machine(RuleBasedStateMachine):
 
     @rule(passed=st.booleans())
     def probe(self, passed: bool) -> None:
-        sick = self.health.sick
+        unhealthy = self.health.unhealthy
         changed = probe(self.health, passed=passed)
-        assert changed is (sick is not self.health.sick)
-        assert not changed or passed is sick
+        assert changed is (unhealthy is not self.health.unhealthy)
+        assert not changed or passed is unhealthy
 
     @invariant()
     def nothing_is_stuck(self) -> None:
         """A server that is well gets a request again, at the latest when the longest is over."""
-        trial = self.health.state is State.TRIAL
+        trial = self.health.state is HealthState.HALF_OPEN
         # A trial that is under way will end somehow.
         assert not trial or self.health.epoch in self.requests
-        if not trial and not self.health.sick:
+        if not trial and not self.health.unhealthy:
             assert self.health.admits(self.now + RULES.longest)
 
     @invariant()
     def answer_is_of_no_consequence_unless_there_is_trouble(self) -> None:
-        calm = self.health.state is State.IN and self.health.failures == 0
+        calm = self.health.state is HealthState.HEALTHY and self.health.failures == 0
         assert calm is not self.health.troubled
 
     @invariant()
     def sick_gets_nothing(self) -> None:
-        assert not (self.health.sick and self.health.admits(self.now + 1e6))
+        assert not (self.health.unhealthy and self.health.admits(self.now + 1e6))
 
 
 TestMachine = Machine.TestCase

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
-from proxy.rewriting import MessageCounts, Rewriter, Treatment
+from proxy.rewriting import MessageCounts, MessageHandling, Rewriter
 from proxy.websocket.failures import Blame, Fault
 from proxy.websocket.frames import BINARY, CLOSE, CONTINUATION, NO_STATUS, PING, PONG, TEXT
 from tests.support.rfc6455 import (
@@ -36,15 +36,15 @@ def test_any_chunks_of_any_prefix_give_what_a_second_reading_of_the_rules_gives(
     stream = whole[: int(cut_off * len(whole))] if data.draw(st.booleans()) else whole
     expected = second_reading(stream, masked=masked, rewriter=rewriter)
     for chunks in ([stream], split(stream, cuts)):
-        out, walker = walk(*chunks, masked=masked, rewriter=rewriter)
+        out, frame_filter = walk(*chunks, masked=masked, rewriter=rewriter)
         assert out == expected.out
-        assert (walker.fault.code if walker.fault else None) == expected.code
-        assert walker.close_code == expected.close_code
-        assert outcomes(walker.treatment.counts) == outcomes(expected.counts)
-        assert walker.at_boundary == (expected.half_sent == 0)
-        assert walker.ended == (expected.code is not None or expected.close_code is not None)
-        if walker.ended:
-            assert walker.feed(wire(TEXT, b"late", key=b"mask" if masked else None)) == []
+        assert (frame_filter.fault.code if frame_filter.fault else None) == expected.code
+        assert frame_filter.close_code == expected.close_code
+        assert outcomes(frame_filter.handling.counts) == outcomes(expected.counts)
+        assert frame_filter.at_boundary == (expected.half_sent == 0)
+        assert frame_filter.ended == (expected.code is not None or expected.close_code is not None)
+        if frame_filter.ended:
+            assert frame_filter.feed(wire(TEXT, b"late", key=b"mask" if masked else None)) == []
 
 
 @given(stream=st.binary(max_size=400), masked=st.booleans(), rewriter=_rewriters, cuts=CUTS)
@@ -52,10 +52,10 @@ def test_arbitrary_bytes_raise_nothing_and_fail_as_the_second_reading_does(
     stream: bytes, masked: bool, rewriter: Rewriter | None, cuts: list[float]
 ) -> None:
     expected = second_reading(stream, masked=masked, rewriter=rewriter)
-    out, walker = walk(*split(stream, cuts), masked=masked, rewriter=rewriter)
+    out, frame_filter = walk(*split(stream, cuts), masked=masked, rewriter=rewriter)
     assert out == expected.out
-    assert (walker.fault.code if walker.fault else None) == expected.code
-    assert walker.close_code == expected.close_code
+    assert (frame_filter.fault.code if frame_filter.fault else None) == expected.code
+    assert frame_filter.close_code == expected.close_code
 
 
 @_both_sides
@@ -65,9 +65,9 @@ def test_without_a_rewriter_the_output_is_the_input(
 ) -> None:
     stream = data.draw(streams(masked=masked, may_break=False))
     # A stream that ends inside its last frame's head holds those bytes back; a whole one, none.
-    out, walker = walk(*split(stream, cuts), masked=masked)
-    assert out == stream or (walker.close_code is not None and stream.startswith(out))
-    assert walker.fault is None
+    out, frame_filter = walk(*split(stream, cuts), masked=masked)
+    assert out == stream or (frame_filter.close_code is not None and stream.startswith(out))
+    assert frame_filter.fault is None
 
 
 @_both_sides
@@ -100,15 +100,21 @@ def test_a_chunk_of_one_whole_frame_is_treated_as_the_same_frame_in_pieces(
     results = []
     for chunks in ([bytes(frame)], [bytes(frame[:1]), bytes(frame[1:])]):
         keys = Keys()
-        _, walker = walk(earlier, masked=masked, rewriter=rewriter, keys=keys)
+        _, frame_filter = walk(earlier, masked=masked, rewriter=rewriter, keys=keys)
         if before == "an end":
-            walker.finish()
-        out = b"".join(b"".join(walker.feed(chunk)) for chunk in chunks)
+            frame_filter.finish()
+        out = b"".join(b"".join(frame_filter.feed(chunk)) for chunk in chunks)
         results.append(
             (
-                *(out, walker.fault, walker.close_code, walker.at_boundary, keys.given),
-                outcomes(walker.treatment.counts),
-                b"".join(walker.feed(wire(PING, b"!", key=key))),
+                *(
+                    out,
+                    frame_filter.fault,
+                    frame_filter.close_code,
+                    frame_filter.at_boundary,
+                    keys.given,
+                ),
+                outcomes(frame_filter.handling.counts),
+                b"".join(frame_filter.feed(wire(PING, b"!", key=key))),
             )
         )
     assert results[0] == results[1]
@@ -125,7 +131,7 @@ def test_no_second_byte_is_taken_for_a_length_that_it_is_not(masked: bool, first
             whole, pieces = walk(frame, masked=masked), walk(frame[:1], frame[1:], masked=masked)
             assert whole[0] == pieces[0]
             assert whole[1].fault == pieces[1].fault
-            assert outcomes(whole[1].treatment.counts) == outcomes(pieces[1].treatment.counts)
+            assert outcomes(whole[1].handling.counts) == outcomes(pieces[1].handling.counts)
 
 
 def test_every_byte_alone_gives_the_same_as_one_chunk() -> None:
@@ -139,10 +145,10 @@ def test_every_byte_alone_gives_the_same_as_one_chunk() -> None:
         wire(CLOSE, b"\x03\xe8bye"),
     ]
     stream = b"".join(frames)
-    out, walker = walk(*(bytes([byte]) for byte in stream), rewriter=ByFirstByte())
+    out, frame_filter = walk(*(bytes([byte]) for byte in stream), rewriter=ByFirstByte())
     assert out == b"".join([frames[0], frames[2], wire(TEXT, b"hello!"), *frames[4:]])
-    assert walker.close_code == 1000
-    assert outcomes(walker.treatment.counts) == {"mapped": 1, "passed": 2}
+    assert frame_filter.close_code == 1000
+    assert outcomes(frame_filter.handling.counts) == {"mapped": 1, "passed": 2}
 
 
 # Ending in the middle.
@@ -168,58 +174,60 @@ def test_after_an_end_only_the_half_sent_frame_goes_on_and_the_rest_is_undeliver
     place = int(where * len(stream))
     before = second_reading(stream[:place], masked=masked, rewriter=rewriter)
     received = second_reading(stream, masked=masked, rewriter=rewriter).counts.received
-    _, walker = walk(*split(stream[:place], cuts), masked=masked, rewriter=rewriter)
+    _, frame_filter = walk(*split(stream[:place], cuts), masked=masked, rewriter=rewriter)
     for call in ending.split(", "):
         if call == "finish":
-            reached = walker.finish()
+            reached = frame_filter.finish()
             assert reached == (before.half_sent == 0 or ending.startswith("discard"))
         else:
-            walker.discard()
-    rest = b"".join(b"".join(walker.feed(chunk)) for chunk in split(stream[place:], cuts))
+            frame_filter.discard()
+    rest = b"".join(b"".join(frame_filter.feed(chunk)) for chunk in split(stream[place:], cuts))
     goes_on = ending == "finish"
     assert rest == (stream[place : place + before.half_sent] if goes_on else b"")
     delivered = before.counts.received + (goes_on and before.half_sent_ends_message)
-    counts = walker.treatment.counts
+    counts = frame_filter.handling.counts
     assert counts.received == received
     assert counts.undelivered == received - delivered
 
 
 def test_a_frame_of_segues_own_waits_for_the_end_of_the_half_sent_frame() -> None:
     frame = wire(BINARY, b"0123456789")
-    out, walker = walk(frame[:5])
+    out, frame_filter = walk(frame[:5])
     assert out == frame[:5]
-    boundaries = [walker.at_boundary, walker.finish(), walker.finish()]
-    assert walker.feed(frame[5:8]) == [frame[5:8]]
-    boundaries.append(walker.at_boundary)
-    assert walker.feed(frame[8:] + wire(TEXT, b"more") + wire(PING)) == [frame[8:]]
+    boundaries = [frame_filter.at_boundary, frame_filter.finish(), frame_filter.finish()]
+    assert frame_filter.feed(frame[5:8]) == [frame[5:8]]
+    boundaries.append(frame_filter.at_boundary)
+    assert frame_filter.feed(frame[8:] + wire(TEXT, b"more") + wire(PING)) == [frame[8:]]
     assert boundaries == [False] * 4
-    assert walker.at_boundary
-    assert walker.finish()
-    assert outcomes(walker.treatment.counts) == {"passed": 1, "undelivered": 1}
+    assert frame_filter.at_boundary
+    assert frame_filter.finish()
+    assert outcomes(frame_filter.handling.counts) == {"passed": 1, "undelivered": 1}
 
 
 def test_a_close_frame_is_still_read_after_an_end() -> None:
-    _, walker = walk(b"")
-    walker.discard()
-    assert walker.feed(wire(TEXT, b"late") + wire(CLOSE, b"\x03\xe9")) == []
-    assert walker.close_code == 1001
+    _, frame_filter = walk(b"")
+    frame_filter.discard()
+    assert frame_filter.feed(wire(TEXT, b"late") + wire(CLOSE, b"\x03\xe9")) == []
+    assert frame_filter.close_code == 1001
 
 
 def test_a_message_held_at_the_end_is_counted_once_as_undelivered() -> None:
-    _, walker = walk(wire(TEXT, b"1held", fin=False), rewriter=ByFirstByte())
-    assert walker.finish()
-    assert walker.feed(wire(CONTINUATION, b"and", fin=False)) == []
-    assert walker.feed(wire(CONTINUATION, b"whole")) == []
-    assert outcomes(walker.treatment.counts) == {"undelivered": 1}
+    _, frame_filter = walk(wire(TEXT, b"1held", fin=False), rewriter=ByFirstByte())
+    assert frame_filter.finish()
+    assert frame_filter.feed(wire(CONTINUATION, b"and", fin=False)) == []
+    assert frame_filter.feed(wire(CONTINUATION, b"whole")) == []
+    assert outcomes(frame_filter.handling.counts) == {"undelivered": 1}
 
 
-# Treatment.
+# MessageHandling.
 
 
 def test_rewritten_messages_are_written_by_hand() -> None:
-    out, walker = walk(b"\x81\x031hi\x81\x010\x81\x023x\x89\x00\x81\x02no", rewriter=ByFirstByte())
+    out, frame_filter = walk(
+        b"\x81\x031hi\x81\x010\x81\x023x\x89\x00\x81\x02no", rewriter=ByFirstByte()
+    )
     assert out == b"\x81\x03hi!" + b"\x81\x01x\x81\x00\x81\x02xx" + b"\x89\x00" + b"\x81\x02no"
-    counts = walker.treatment.counts
+    counts = frame_filter.handling.counts
     assert outcomes(counts) == {"mapped": 2, "dropped": 1, "passed": 1, "added": 2}
 
 
@@ -228,13 +236,13 @@ def test_rewritten_messages_are_written_by_hand() -> None:
 def test_a_failed_message_goes_the_way_of_its_on_error(verdict: str, fin: bool) -> None:
     frames = wire(TEXT, verdict.encode() + b"...", fin=fin) + (b"" if fin else b"\x80\x01z")
     after = wire(TEXT, b"after")
-    out, walker = walk(wire(PING) + frames + after, rewriter=ByFirstByte())
+    out, frame_filter = walk(wire(PING) + frames + after, rewriter=ByFirstByte())
     assert out == wire(PING) + {"P": frames + after, "D": after, "C": b""}[verdict]
-    counts = walker.treatment.counts
+    counts = frame_filter.handling.counts
     assert counts.failed == 1
     assert counts.failures == {verdict: 1}
     closed = Fault(1011, "message could not be mapped", Blame.MAPPING)
-    assert walker.fault == (closed if verdict == "C" else None)
+    assert frame_filter.fault == (closed if verdict == "C" else None)
 
 
 def test_each_rewritten_client_frame_has_a_fresh_mask() -> None:
@@ -264,21 +272,21 @@ def test_an_unchanged_fragmented_message_keeps_its_fragments_byte_for_byte() -> 
     ]
     ping = wire(PING, b"?", key=b"ping")
     stream = [fragments[0], ping, fragments[1], fragments[2]]
-    out, walker = walk(*stream, masked=True, rewriter=ByFirstByte())
+    out, frame_filter = walk(*stream, masked=True, rewriter=ByFirstByte())
     assert out == ping + b"".join(fragments)
-    assert outcomes(walker.treatment.counts) == {"passed": 1}
+    assert outcomes(frame_filter.handling.counts) == {"passed": 1}
 
 
 def test_a_new_treatment_holds_from_the_next_message_on() -> None:
-    out, walker = walk(wire(TEXT, b"1a"), rewriter=ByFirstByte())
-    first = walker.treatment.counts
-    walker.treatment = Treatment(None, second := MessageCounts())
-    out += b"".join(walker.feed(wire(TEXT, b"1b", fin=False)))
-    walker.treatment = Treatment(ByFirstByte(), third := MessageCounts())
-    out += b"".join(walker.feed(wire(CONTINUATION, b"c", fin=False)))
-    out += b"".join(walker.feed(wire(CONTINUATION, b"d") + wire(TEXT, b"1e", fin=False)))
-    walker.treatment = Treatment(None, MessageCounts())
-    out += b"".join(walker.feed(wire(CONTINUATION, b"f")))
+    out, frame_filter = walk(wire(TEXT, b"1a"), rewriter=ByFirstByte())
+    first = frame_filter.handling.counts
+    frame_filter.handling = MessageHandling(None, second := MessageCounts())
+    out += b"".join(frame_filter.feed(wire(TEXT, b"1b", fin=False)))
+    frame_filter.handling = MessageHandling(ByFirstByte(), third := MessageCounts())
+    out += b"".join(frame_filter.feed(wire(CONTINUATION, b"c", fin=False)))
+    out += b"".join(frame_filter.feed(wire(CONTINUATION, b"d") + wire(TEXT, b"1e", fin=False)))
+    frame_filter.handling = MessageHandling(None, MessageCounts())
+    out += b"".join(frame_filter.feed(wire(CONTINUATION, b"f")))
     unchanged = [(TEXT, b"1b", False), (CONTINUATION, b"c", False), (CONTINUATION, b"d", True)]
     assert out == (
         wire(TEXT, b"a!")
@@ -290,14 +298,14 @@ def test_a_new_treatment_holds_from_the_next_message_on() -> None:
         {"passed": 1},
         {"mapped": 1},
     ]
-    assert outcomes(walker.treatment.counts) == {}
+    assert outcomes(frame_filter.handling.counts) == {}
 
 
 def test_binary_messages_are_never_rewritten() -> None:
     stream = wire(BINARY, b"1a") + wire(BINARY, b"1b", fin=False) + wire(CONTINUATION, b"c")
-    out, walker = walk(stream, rewriter=ByFirstByte())
+    out, frame_filter = walk(stream, rewriter=ByFirstByte())
     assert out == stream
-    assert outcomes(walker.treatment.counts) == {"passed": 2}
+    assert outcomes(frame_filter.handling.counts) == {"passed": 2}
 
 
 # Close frames.
@@ -314,8 +322,8 @@ def test_binary_messages_are_never_rewritten() -> None:
 )
 def test_a_close_frame_passes_and_nothing_after_it(payload: bytes, code: int) -> None:
     close = wire(CLOSE, payload)
-    out, walker = walk(wire(TEXT, b"a") + close + wire(TEXT, b"b"))
+    out, frame_filter = walk(wire(TEXT, b"a") + close + wire(TEXT, b"b"))
     assert out == wire(TEXT, b"a") + close
-    assert walker.close_code == code
-    assert walker.ended
-    assert outcomes(walker.treatment.counts) == {"passed": 1}
+    assert frame_filter.close_code == code
+    assert frame_filter.ended
+    assert outcomes(frame_filter.handling.counts) == {"passed": 1}

@@ -1,7 +1,7 @@
-"""Whatever chunks the bytes of a stream arrive in, the walker does the same with them.
+"""Whatever chunks the bytes of a stream arrive in, the frame filter does the same with them.
 
 Hypothesis writes a conversation frame by frame and cuts it where it likes, sometimes so that a
-chunk ends inside a head, a mask or a character; a second walker gets the same bytes in one piece.
+chunk ends inside a head, a mask or a character; a second filter gets the same bytes in one piece.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from proxy.rewriting import MessageCounts, Rewriter, Treatment
-from proxy.websocket.filter import Walker
+from proxy.rewriting import MessageCounts, MessageHandling, Rewriter
+from proxy.websocket.filter import FrameFilter
 from tests.support.rfc6455 import (
     BINARY,
     CLOSE,
@@ -41,7 +41,7 @@ class Conversation(RuleBasedStateMachine):
 
     Attributes:
         sent: all bytes so far, those that are still on their way among them.
-        arrived: how many of them the walker was fed.
+        arrived: how many of them the frame filter was fed.
         out: what it passed on.
     """
 
@@ -53,12 +53,12 @@ class Conversation(RuleBasedStateMachine):
         self.arrived = 0
         self.out = bytearray()
         self.in_message = False
-        self.walker = self.new_walker()
+        self.frame_filter = self.new_walker()
 
-    def new_walker(self) -> Walker:
-        return Walker(
+    def new_walker(self) -> FrameFilter:
+        return FrameFilter(
             masked=self.masked,
-            treatment=Treatment(self.rewriter, MessageCounts()),
+            handling=MessageHandling(self.rewriter, MessageCounts()),
             random=Keys(),
             limits=LIMITS,
         )
@@ -101,7 +101,7 @@ class Conversation(RuleBasedStateMachine):
             chunk = bytes(self.sent[self.arrived : self.arrived + size])
             if chunk:
                 self.arrived += len(chunk)
-                self.out += b"".join(self.walker.feed(chunk))
+                self.out += b"".join(self.frame_filter.feed(chunk))
 
     @precondition(lambda self: self.arrived < len(self.sent))
     @rule()
@@ -112,14 +112,14 @@ class Conversation(RuleBasedStateMachine):
     def it_is_as_if_all_that_arrived_had_come_at_once(self) -> None:
         whole = self.new_walker()
         out = b"".join(whole.feed(bytes(self.sent[: self.arrived])))
-        walker = self.walker
+        frame_filter = self.frame_filter
         assert self.out == out
-        assert walker.fault == whole.fault
-        assert walker.close_code == whole.close_code
-        assert walker.ended == whole.ended
-        assert walker.at_boundary == whole.at_boundary
-        assert walker.control_frames == whole.control_frames
-        assert outcomes(walker.treatment.counts) == outcomes(whole.treatment.counts)
+        assert frame_filter.fault == whole.fault
+        assert frame_filter.close_code == whole.close_code
+        assert frame_filter.ended == whole.ended
+        assert frame_filter.at_boundary == whole.at_boundary
+        assert frame_filter.control_frames == whole.control_frames
+        assert outcomes(frame_filter.handling.counts) == outcomes(whole.handling.counts)
 
 
 Conversation.TestCase.settings = settings(max_examples=60, stateful_step_count=30)

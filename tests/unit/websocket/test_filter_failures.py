@@ -1,4 +1,4 @@
-"""What the walker refuses, with which close code, and how much memory a peer can make it hold."""
+"""What the filter refuses, with which close code, and how much memory a peer can make it hold."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from proxy.rewriting import Rewriter
 from proxy.websocket.failures import Blame, Fault
-from proxy.websocket.filter import Walker
+from proxy.websocket.filter import FrameFilter
 from proxy.websocket.frames import BINARY, CLOSE, CONTINUATION, PONG, TEXT
 from tests.support.rfc6455 import (
     CUTS,
@@ -71,33 +71,33 @@ def test_broken_framing_is_a_fault_of_the_sender(
     sent: bytes, fault: Fault, rewriter: Rewriter | None
 ) -> None:
     good = wire(PONG, b"good")
-    out, walker = walk(good + sent + b"tail", rewriter=rewriter)
-    assert walker.fault == fault
+    out, frame_filter = walk(good + sent + b"tail", rewriter=rewriter)
+    assert frame_filter.fault == fault
     assert fault.blame is Blame.SENDER
     # What was sent before the fault may be there, nothing of the broken frame.
     assert out.startswith(good)
     assert len(out) - len(good) <= len(sent) - 2
-    assert walker.close_code is None
-    assert walker.feed(good) == []
+    assert frame_filter.close_code is None
+    assert frame_filter.feed(good) == []
 
 
 def test_an_unmasked_frame_of_a_client_is_a_fault() -> None:
-    out, walker = walk(wire(TEXT, b"bare"), masked=True)
+    out, frame_filter = walk(wire(TEXT, b"bare"), masked=True)
     assert out == b""
-    assert walker.fault == Fault(1002, "unmasked frame")
+    assert frame_filter.fault == Fault(1002, "unmasked frame")
 
 
 @_rewriters
 def test_the_size_limit_is_for_the_message_over_all_its_frames(rewriter: Rewriter | None) -> None:
     first = wire(TEXT, b"x" * MAX_FRAME, fin=False)
     exact = first + wire(CONTINUATION, b"y" * (MAX_MESSAGE - MAX_FRAME))
-    out, walker = walk(exact * 2, rewriter=rewriter)
+    out, frame_filter = walk(exact * 2, rewriter=rewriter)
     assert out == exact * 2
-    assert outcomes(walker.treatment.counts) == {"passed": 2}
+    assert outcomes(frame_filter.handling.counts) == {"passed": 2}
     # The declared length is enough: no byte of the payload has come.
-    walker.feed(first)
-    assert walker.feed(b"\x80\x7e" + (MAX_MESSAGE - MAX_FRAME + 1).to_bytes(2, "big")) == []
-    assert walker.fault == _TOO_BIG
+    frame_filter.feed(first)
+    assert frame_filter.feed(b"\x80\x7e" + (MAX_MESSAGE - MAX_FRAME + 1).to_bytes(2, "big")) == []
+    assert frame_filter.fault == _TOO_BIG
 
 
 @_rewriters
@@ -108,11 +108,11 @@ def test_a_frame_may_have_the_limit_of_its_own_and_no_more(
 ) -> None:
     opcode = CONTINUATION if before else opcode
     exact = before + wire(opcode, b"x" * MAX_FRAME)
-    out, walker = walk(exact, rewriter=rewriter)
-    assert (out, walker.fault) == (exact, None)
+    out, frame_filter = walk(exact, rewriter=rewriter)
+    assert (out, frame_filter.fault) == (exact, None)
     head = wire(opcode, b"x" * (MAX_FRAME + 1))[:10]
-    assert b"".join(walker.feed(before + head)) in (b"", before)
-    assert walker.fault == _FRAME_TOO_BIG
+    assert b"".join(frame_filter.feed(before + head)) in (b"", before)
+    assert frame_filter.fault == _FRAME_TOO_BIG
 
 
 @_rewriters
@@ -120,59 +120,59 @@ def test_a_message_may_have_the_limit_of_fragments_and_no_more(rewriter: Rewrite
     first = wire(TEXT, b"", fin=False)
     more = wire(CONTINUATION, b"", fin=False)
     whole = first + more * (MAX_FRAGMENTS - 2) + b"\x80\x00"
-    out, walker = walk(whole * 2, rewriter=rewriter)
-    assert (out, walker.fault) == (whole * 2, None)
-    walker.feed(first + more * (MAX_FRAGMENTS - 1))
-    assert walker.fault is None
-    walker.feed(b"\x80\x00")
-    assert walker.fault == _TOO_MANY
+    out, frame_filter = walk(whole * 2, rewriter=rewriter)
+    assert (out, frame_filter.fault) == (whole * 2, None)
+    frame_filter.feed(first + more * (MAX_FRAGMENTS - 1))
+    assert frame_filter.fault is None
+    frame_filter.feed(b"\x80\x00")
+    assert frame_filter.fault == _TOO_MANY
 
 
 def test_control_frames_are_limited_until_some_are_forgotten() -> None:
-    out, walker = walk(b"", wire(PONG) * MAX_CONTROLS)
-    assert (out, walker.fault) == (wire(PONG) * MAX_CONTROLS, None)
-    walker.control_frames -= 1.5
-    assert walker.feed(wire(PONG)[:1]) == []
-    assert walker.feed(wire(PONG)[1:] + wire(TEXT, b"between")) != []
+    out, frame_filter = walk(b"", wire(PONG) * MAX_CONTROLS)
+    assert (out, frame_filter.fault) == (wire(PONG) * MAX_CONTROLS, None)
+    frame_filter.control_frames -= 1.5
+    assert frame_filter.feed(wire(PONG)[:1]) == []
+    assert frame_filter.feed(wire(PONG)[1:] + wire(TEXT, b"between")) != []
     # Half a frame's worth is left, which is enough for one.
-    assert walker.feed(wire(PONG)) == [wire(PONG)]
-    assert walker.fault is None
-    assert walker.feed(wire(CLOSE)) == []
-    assert walker.fault == Fault(1008, "too many control frames", limit="control_frames")
+    assert frame_filter.feed(wire(PONG)) == [wire(PONG)]
+    assert frame_filter.fault is None
+    assert frame_filter.feed(wire(CLOSE)) == []
+    assert frame_filter.fault == Fault(1008, "too many control frames", limit="control_frames")
 
 
-def buffered(walker: Walker) -> int:
-    """The bytes of memory in a walker's buffers."""
+def buffered(frame_filter: FrameFilter) -> int:
+    """The bytes of memory in a frame filter's buffers."""
     # Not by `__slots__`: compiled, the class has none.
-    slots = (getattr(walker, name) for name in vars(Walker) if not name.startswith("__"))
+    slots = (getattr(frame_filter, name) for name in vars(FrameFilter) if not name.startswith("__"))
     return sum(sys.getsizeof(slot) for slot in slots if isinstance(slot, bytes | bytearray))
 
 
 def test_a_message_that_passes_is_never_collected() -> None:
     empty = buffered(walk(b"")[1])
     frame = wire(BINARY, b"b" * MAX_FRAME, key=b"mask")
-    _, walker = walk(b"", masked=True)
+    _, frame_filter = walk(b"", masked=True)
     for place in range(0, len(frame), 1000):
         chunk = frame[place : place + 1000]
-        assert walker.feed(chunk) == [chunk]
-        assert buffered(walker) <= empty + 100
+        assert frame_filter.feed(chunk) == [chunk]
+        assert buffered(frame_filter) <= empty + 100
 
 
 def test_nothing_is_kept_of_what_follows_a_close_frame() -> None:
-    _, walker = walk(wire(CLOSE))
-    empty = buffered(walker)
-    _, walker = walk(wire(CLOSE) + b"z" * 100_000, b"z" * 100_000)
-    assert buffered(walker) == empty
+    _, frame_filter = walk(wire(CLOSE))
+    empty = buffered(frame_filter)
+    _, frame_filter = walk(wire(CLOSE) + b"z" * 100_000, b"z" * 100_000)
+    assert buffered(frame_filter) == empty
 
 
 @given(cuts=CUTS, sizes=st.lists(st.integers(0, MAX_MESSAGE // 2), max_size=6))
 def test_what_is_held_is_bounded_by_the_size_limit(cuts: list[float], sizes: list[int]) -> None:
-    _, walker = walk(b"", rewriter=ByFirstByte())
+    _, frame_filter = walk(b"", rewriter=ByFirstByte())
     stream = b"\x01\x00" + b"".join(wire(CONTINUATION, b"x" * size, fin=False) for size in sizes)
     for chunk in split(stream, cuts):
-        walker.feed(chunk)
+        frame_filter.feed(chunk)
         # The frames, their payload, the frame in progress and its chunk, and what growing costs.
-        assert buffered(walker) < 4 * 1.125 * (MAX_MESSAGE + 200) + len(chunk)
+        assert buffered(frame_filter) < 4 * 1.125 * (MAX_MESSAGE + 200) + len(chunk)
 
 
 @pytest.mark.parametrize(
@@ -183,5 +183,5 @@ def test_what_is_held_is_bounded_by_the_size_limit(cuts: list[float], sizes: lis
 def test_a_whole_frame_whose_length_is_not_the_shortest_is_a_fault(
     head: bytes, size: int, rewriter: Rewriter | None
 ) -> None:
-    out, walker = walk(head + b"x" * size, rewriter=rewriter)
-    assert (out, walker.fault) == (b"", _NOT_SHORTEST)
+    out, frame_filter = walk(head + b"x" * size, rewriter=rewriter)
+    assert (out, frame_filter.fault) == (b"", _NOT_SHORTEST)

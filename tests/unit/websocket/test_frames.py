@@ -48,9 +48,9 @@ def test_encoded_frames_agree_with_another_implementation(size: int, key: bytes 
 @example(reason="é" * 100)
 @given(reason=st.text(st.characters(exclude_categories=["Cs"]), max_size=200))
 def test_a_close_reason_is_cut_at_a_character(reason: str) -> None:
-    out, walker = walk(frame := encode_close(1012, reason))
+    out, frame_filter = walk(frame := encode_close(1012, reason))
     assert out == frame
-    assert walker.close_code == 1012
+    assert frame_filter.close_code == 1012
     text = frame[4:].decode()
     assert reason.startswith(text)
     assert text == reason or len(frame[4:]) > 123 - 4

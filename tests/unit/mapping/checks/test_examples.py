@@ -16,7 +16,7 @@ from proxy.mapping.checks.examples import (
 from proxy.mapping.compiler.compiler import compile_mapping
 from proxy.mapping.engine.program import Program
 from proxy.mapping.language.model import MappingFile
-from tests.support.rules import link, program
+from tests.support.rules import compiled, program
 
 FILE = """
 name: m
@@ -235,7 +235,7 @@ def test_a_recorded_example_that_fails_is_told_with_its_line(line: str, wrong: s
 
 def test_a_body_may_be_a_list_on_both_sides() -> None:
     rule = "\n- name: r\n  match: {field: a, exists: true}\n  do: [{rename: {a: b}}]"
-    body = Program([link(rule, channel="http")])
+    body = Program([compiled(rule, channel="http")])
     line = '{"in": [{"a": 1}, 2], "out": [{"b": 1}, 2]}'
     assert check_example_file(body, line, "f") == []
     assert len(check_example_file(body, '{"in": [{"a": 1}], "out": {"b": 1}}', "f")) == 1
@@ -257,7 +257,7 @@ def test_a_text_nested_too_deep_to_compare_differs_or_is_the_same() -> None:
     deep = "[" * 5_000 + "]" * 5_000
     same = f'{{"in": {{"d": {deep}}}, "out": {{"d": {deep}}}}}'
     rule = "\n- name: r\n  match: {field: a, exists: true}\n  do: [{rename: {a: b}}]"
-    recorded = Program([link(rule)], 10_000)
+    recorded = Program([compiled(rule)], 10_000)
     assert check_example_file(recorded, same, "f") == []
     (problem,) = check_example_file(recorded, f'{{"in": 1, "out": {{"d": {deep}}}}}', "f")
     assert "differ" in problem.message or "expected" in problem.message

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.configuration.document import parse
 from proxy.mapping.checks import inverse
-from proxy.mapping.checks.knowledge import Walk
+from proxy.mapping.checks.symbolic import SymbolicState
 from proxy.mapping.compiler.compiler import compile_mapping
 from proxy.mapping.engine.program import Program
 from proxy.mapping.language import actions
@@ -271,4 +271,4 @@ def test_a_rule_whose_examples_are_all_dropped_has_none_for_its_inverse() -> Non
 
 def test_what_is_no_operation_is_refused() -> None:
     with pytest.raises(TypeError, match="str is not an operation"):
-        inverse._step("set", Walk({}))
+        inverse._step("set", SymbolicState({}))

@@ -13,7 +13,7 @@ from proxy.mapping.compiler.predicates import compile_match
 from proxy.mapping.json.objects import open_object
 from proxy.mapping.language.matches import Match
 from tests.support.dialects import matches, messages
-from tests.support.rules import link, program
+from tests.support.rules import compiled, program
 
 RULES = """
 - name: chat-from-bot
@@ -106,7 +106,7 @@ def test_dispatch_agrees_with_asking_each_rule_in_turn(
 
 
 def test_a_link_names_its_rules() -> None:
-    assert [rule.name for rule in link(RULES).rules] == [
+    assert [rule.name for rule in compiled(RULES).rules] == [
         "chat-from-bot",
         "chat",
         "urgent",

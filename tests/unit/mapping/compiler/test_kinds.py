@@ -8,7 +8,7 @@ from proxy.configuration.document import parse
 from proxy.errors import ConfigError
 from proxy.mapping.catalog import CohortBinding, build
 from proxy.mapping.engine.program import Program
-from proxy.rewriting import MessageCounts, Treatment
+from proxy.rewriting import MessageCounts, MessageHandling
 from tests.support.checkout import ROOT
 
 MAPPING = """\
@@ -37,9 +37,9 @@ def program(kinds: str) -> Program:
 def counted(kinds: str, *messages: bytes) -> MessageCounts:
     compiled = program(kinds)
     counts = MessageCounts()
-    treatment = Treatment(compiled, counts, compiled.kind_of)
+    handling = MessageHandling(compiled, counts, compiled.kind_of)
     for message in messages:
-        treatment.rewrite(message)
+        handling.rewrite(message)
     return counts
 
 

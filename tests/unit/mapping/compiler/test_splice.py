@@ -9,10 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.errors import MappingFailure
-from proxy.mapping.engine.link import Rewrite
+from proxy.mapping.engine.compiled import Rewrite
 from proxy.mapping.engine.program import Program
 from tests.support import jsontexts
-from tests.support.rules import link, program
+from tests.support.rules import compiled, program
 
 RULES = """
 - name: status
@@ -182,18 +182,20 @@ def test_what_is_not_utf8_fails_wherever_that_shows(kind: bytes) -> None:
 def test_a_message_nested_too_deep_for_the_parser_is_mapped_the_general_way() -> None:
     deep = b"[" * 100_000 + b"]" * 100_000
     message = b'{"kind": "jobStatus", "n": ' + deep + b"}"
-    tested = Program([link(RULES)], 1_000_000)
+    tested = Program([compiled(RULES)], 1_000_000)
     assert tested.apply(message) == (b'{"kind":"status","n":' + deep + b"}",)
 
 
 def test_the_elements_of_a_list_are_mapped_where_a_body_is_one() -> None:
-    bodies = Program([link(RULES, channel="http")])
+    bodies = Program([compiled(RULES, channel="http")])
     assert bodies.apply(b'[{"kind": "jobStatus"}]') == (b'[{"kind":"status"}]',)
 
 
 def test_links_of_a_chain_are_run_in_turn() -> None:
     back = RULES.replace("jobStatus", "x").replace("kind: status", "kind: jobStatus")
-    chain = Program([link(RULES, name="one"), link(back.replace("equals: x", "equals: status"))])
+    chain = Program(
+        [compiled(RULES, name="one"), compiled(back.replace("equals: x", "equals: status"))]
+    )
     assert chain.apply(b'{"kind": "jobStatus", "n": 1}') is None
 
 

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from proxy.mapping.compiler.predicates import compile_match, compile_reason, describe
-from proxy.mapping.engine.explanation import MAX_PASSES, Outcome
+from proxy.mapping.engine.explanation import MAX_PASSES, MessageOutcome
 from proxy.mapping.engine.program import Program
 from proxy.mapping.json.objects import open_object
 from proxy.mapping.language.matches import Match, fields_of
 from proxy.types import OnError
 from tests.support.dialects import matches, messages
-from tests.support.rules import link, program
+from tests.support.rules import compiled, program
 
 RULES = """
 - name: chat
@@ -53,7 +53,7 @@ def test_operations_are_told_with_what_they_got_and_gave() -> None:
     assert first.after == (b'{"kind":"chat","text":1.10,"level":7}',)
     assert (second.operation, second.changed) == ("set", False)
     assert second.skipped == "`level` must be one of 8, 9, but `level` is 7"
-    assert (told.outcome, told.messages) == (Outcome.MAPPED, first.after)
+    assert (told.outcome, told.messages) == (MessageOutcome.MAPPED, first.after)
 
 
 def test_a_failure_ends_the_trace_where_it_happened() -> None:
@@ -61,16 +61,16 @@ def test_a_failure_ends_the_trace_where_it_happened() -> None:
     (passed,) = told.passes
     assert [each.failure for each in passed.carried] == [None, "`kind` is not an object"]
     assert (passed.failed, passed.after) == (True, ())
-    assert (told.outcome, told.messages) == (Outcome.FAILED, (b'{"kind":"broken"}',))
+    assert (told.outcome, told.messages) == (MessageOutcome.FAILED, (b'{"kind":"broken"}',))
     assert told.failure is not None
     assert (told.failure.rule, told.failure.on_error) == ("broken", OnError.PASS)
-    closing = Program([link(RULES, on_error="close")]).trace(b'{"kind":"broken"}')
-    assert (closing.outcome, closing.messages) == (Outcome.FAILED, ())
+    closing = Program([compiled(RULES, on_error="close")]).trace(b'{"kind":"broken"}')
+    assert (closing.outcome, closing.messages) == (MessageOutcome.FAILED, ())
 
 
 def test_drops_splits_and_messages_that_pass() -> None:
     gone = program(RULES).trace(b'{"kind":"gone"}')
-    assert (gone.outcome, gone.messages) == (Outcome.DROPPED, ())
+    assert (gone.outcome, gone.messages) == (MessageOutcome.DROPPED, ())
     batch = program(RULES).trace(b'{"kind":"batch","l":[1,2]}')
     assert batch.messages == (b'{"type":"batch","e":1}', b'{"type":"batch","e":2}')
     assert batch.passes[0].carried[1].before == (
@@ -78,17 +78,17 @@ def test_drops_splits_and_messages_that_pass() -> None:
         b'{"kind":"batch","e":2}',
     )
     other = program(RULES).trace(b'{ "kind": "other" }')
-    assert (other.outcome, other.messages) == (Outcome.PASSED, (b'{ "kind": "other" }',))
+    assert (other.outcome, other.messages) == (MessageOutcome.PASSED, (b'{ "kind": "other" }',))
     assert [each.rule for each in other.passes[0].considered] == ["chat", "broken", "gone", "batch"]
     assert (other.passes[0].applied, other.note) == (None, "")
     text = program(RULES).trace(b"hello")
-    assert (text.outcome, text.passes) == (Outcome.PASSED, ())
+    assert (text.outcome, text.passes) == (MessageOutcome.PASSED, ())
     assert text.note == "no rule was asked: it is no JSON object"
 
 
 def test_a_chain_has_a_pass_for_each_mapping_and_message() -> None:
     again = "\n- name: a\n  match: {field: e, equals: 2}\n  do: [{set: {e: 3}}]"
-    chain = Program([link(RULES, name="one"), link(again, name="two")])
+    chain = Program([compiled(RULES, name="one"), compiled(again, name="two")])
     told = chain.trace(b'{"kind":"batch","l":[1,2]}')
     assert [(each.mapping, each.applied) for each in told.passes] == [
         ("one", "batch"),
@@ -103,14 +103,14 @@ def test_a_chain_has_a_pass_for_each_mapping_and_message() -> None:
 
 def test_a_failure_in_a_chain_of_several_messages_ends_it() -> None:
     failing = "\n- name: a\n  match: {field: e, equals: 1}\n  do: [{set: {e.x: 3}}]"
-    chain = Program([link(RULES, name="one"), link(failing, name="two")])
+    chain = Program([compiled(RULES, name="one"), compiled(failing, name="two")])
     told = chain.trace(b'{"kind":"batch","l":[1,2]}')
     assert [each.failed for each in told.passes] == [False, True]
-    assert told.outcome is Outcome.FAILED
+    assert told.outcome is MessageOutcome.FAILED
 
 
 def test_the_elements_of_a_body_are_told_by_their_position() -> None:
-    body = Program([link(RULES.split("- name: gone", maxsplit=1)[0], channel="http")])
+    body = Program([compiled(RULES.split("- name: gone", maxsplit=1)[0], channel="http")])
     told = body.trace(b'[{"kind":"x"}, 7, {"kind":"chat","content":1}]')
     assert [(each.element, each.applied) for each in told.passes] == [(0, None), (2, "chat")]
     assert told.messages == (b'[{"kind":"x"},7,{"kind":"chat","text":1}]',)
@@ -178,9 +178,9 @@ def test_the_passes_agree_with_what_is_sent(
     told = program(rules).trace(json.dumps(message).encode())
     (passed,) = told.passes
     match told.outcome:
-        case Outcome.FAILED:
+        case MessageOutcome.FAILED:
             assert passed.failed
-        case Outcome.PASSED:
+        case MessageOutcome.PASSED:
             assert passed.after == (passed.before,)
         case _:
             assert passed.after == told.messages

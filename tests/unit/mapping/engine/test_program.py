@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import MappingFailure
-from proxy.mapping.engine.link import Link, Rule
+from proxy.mapping.engine.compiled import CompiledMapping, CompiledRule
 from proxy.mapping.engine.program import Program
 from proxy.mapping.json.objects import Object
 from proxy.types import Direction, OnError
 from tests.support import jsontexts
-from tests.support.rules import link, program
+from tests.support.rules import compiled, program
 
 RULES = """
 - name: status
@@ -73,8 +73,8 @@ def test_a_rule_rewrites_drops_or_fails() -> None:
 def test_what_is_not_utf8_fails_by_the_first_mappings_on_error(channel: str, text: bytes) -> None:
     tested = Program(
         [
-            link(FORTH, name="one", on_error="close", channel=channel),
-            link(BACK, name="two", channel=channel),
+            compiled(FORTH, name="one", on_error="close", channel=channel),
+            compiled(BACK, name="two", channel=channel),
         ]
     )
     with pytest.raises(MappingFailure) as caught:
@@ -102,7 +102,7 @@ def test_nesting_as_deep_as_allowed_is_mapped_or_passes(
 ) -> None:
     deep = opening * depth + b"1" + closing * depth
     message = b'{"x":' + deep + b',"kind":"%s","meta":{"y":' + deep + b"}}"
-    tested = Program([link(RULES)], 1_000_000)
+    tested = Program([compiled(RULES)], 1_000_000)
     mapped = tested.apply(message.replace(b"%s", b"nested"))
     assert mapped == (message.replace(b"%s", b"nested")[:-2] + b',"seen":true}}',)
     assert tested.apply(message.replace(b"%s", b"other")) is None
@@ -165,7 +165,7 @@ DROP = "\n- name: drop\n  match: {field: kind, equals: b}\n  do: [{drop: true}]"
 
 
 def test_in_a_chain_the_output_of_one_is_the_input_of_the_next() -> None:
-    chain = Program([link(FORTH, name="one"), link(ON, name="two")])
+    chain = Program([compiled(FORTH, name="one"), compiled(ON, name="two")])
     assert chain.name == "one+two"
     assert chain.direction is Direction.TO_CLIENT
     assert chain.rules == (("one", "forth"), ("two", "on"))
@@ -176,20 +176,23 @@ def test_in_a_chain_the_output_of_one_is_the_input_of_the_next() -> None:
 
 
 def test_a_chain_that_undoes_itself_leaves_the_bytes_alone() -> None:
-    chain = Program([link(FORTH), link(BACK)])
+    chain = Program([compiled(FORTH), compiled(BACK)])
     assert chain.apply(b'{ "kind" : "a" }') is None
     # The second alone changes what the first does not touch.
     assert chain.apply(b'{ "kind" : "b" }') == (b'{"kind":"a"}',)
 
 
 def test_a_chain_ends_where_a_message_is_dropped() -> None:
-    assert Program([link(FORTH), link(DROP), link(FORTH)]).apply(b'{"kind":"a"}') == ()
+    assert Program([compiled(FORTH), compiled(DROP), compiled(FORTH)]).apply(b'{"kind":"a"}') == ()
 
 
 def test_a_failure_in_a_chain_is_that_of_the_failing_mapping() -> None:
     failing = "\n- name: f\n  match: {field: kind, equals: b}\n  do: [{set: {kind.x: 1}}]"
     chain = Program(
-        [link(FORTH, name="one", on_error="close"), link(failing, name="two", on_error="drop")]
+        [
+            compiled(FORTH, name="one", on_error="close"),
+            compiled(failing, name="two", on_error="drop"),
+        ]
     )
     with pytest.raises(MappingFailure) as caught:
         chain.apply(b'{"kind":"a"}')
@@ -203,11 +206,16 @@ def test_an_operation_may_give_several_messages_and_the_next_works_on_each() -> 
     def idle(_: Object) -> None:
         return None
 
-    rule = Rule("twice", (twice, idle, twice))
-    splitting = Link("s", Direction.TO_CLIENT, OnError.PASS, (rule,), lambda _: [(rule, None)])
+    rule = CompiledRule("twice", (twice, idle, twice))
+    splitting = CompiledMapping(
+        "s", Direction.TO_CLIENT, OnError.PASS, (rule,), lambda _: [(rule, None)]
+    )
     assert Program([splitting]).apply(b'{"a": 1}') == (b'{"a":1}',) * 4
     chain = Program(
-        [splitting, link("\n- name: a\n  match: {field: a, exists: true}\n  do: [{set: {a: 2}}]")]
+        [
+            splitting,
+            compiled("\n- name: a\n  match: {field: a, exists: true}\n  do: [{set: {a: 2}}]"),
+        ]
     )
     assert chain.apply(b'{"a": 1}') == (b'{"a":2}',) * 4
 
@@ -220,7 +228,7 @@ BODY_RULES = """
   match: {field: broken, exists: true}
   do: [{set: {broken.x: 1}}]
 """
-BODY = Program([link(BODY_RULES, channel="http")])
+BODY = Program([compiled(BODY_RULES, channel="http")])
 
 
 @pytest.mark.parametrize(
@@ -259,7 +267,7 @@ def test_a_body_has_room_for_many_elements_and_not_for_endless_bytes() -> None:
         f"\n- name: g\n  match: {{field: a, exists: true}}\n  do: [{{set: {{x: {'y' * 99_999}}}}}]"
     )
     with pytest.raises(MappingFailure, match="more than 67108864 bytes"):
-        Program([link(growing, channel="http")]).apply(b"[" + b'{"a":1},' * 700 + b'{"a":1}]')
+        Program([compiled(growing, channel="http")]).apply(b"[" + b'{"a":1},' * 700 + b'{"a":1}]')
 
 
 SPLIT = "\n- name: s\n  match: {field: l, exists: true}\n  do: [{split: {field: l, into: e}}]"
@@ -267,7 +275,7 @@ AGAIN = "\n- name: s\n  match: {field: m, exists: true}\n  do: [{split: {field: 
 
 
 def test_a_chain_of_splits_is_bounded_as_a_whole() -> None:
-    chain = Program([link(SPLIT, name="one"), link(AGAIN, name="two")])
+    chain = Program([compiled(SPLIT, name="one"), compiled(AGAIN, name="two")])
     assert len(chain.apply(b'{"l":[1,2],"m":[3,4]}') or ()) == 4
     with pytest.raises(MappingFailure, match="more than 1000 messages") as caught:
         chain.apply(json.dumps({"l": [1] * 40, "m": [2] * 40}).encode())

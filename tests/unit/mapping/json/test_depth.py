@@ -13,7 +13,7 @@ from proxy.errors import MappingFailure
 from proxy.mapping.engine.program import Program
 from proxy.mapping.json.depth import nests_deeper
 from proxy.types import MAX_DEPTH, OnError
-from tests.support.rules import link
+from tests.support.rules import compiled
 
 RULE = """
 - name: status
@@ -77,7 +77,7 @@ def test_it_is_the_highest_number_of_brackets_that_are_open(text: str, than: int
 @pytest.mark.parametrize("deepest", [2, 30, MAX_DEPTH])
 @pytest.mark.parametrize("channel", ["websocket", "http"])
 def test_as_deep_as_allowed_is_mapped_and_deeper_fails(deepest: int, channel: str) -> None:
-    tested = Program([link(RULE, on_error="close", channel=channel)], deepest)
+    tested = Program([compiled(RULE, on_error="close", channel=channel)], deepest)
     for inside in (b"1", b"NaN"):
         (made,) = tested.apply(nested(deepest, inside)) or ()
         assert made == nested(deepest, inside).replace(b"jobStatus", b"status")
@@ -91,13 +91,13 @@ def test_as_deep_as_allowed_is_mapped_and_deeper_fails(deepest: int, channel: st
 
 
 def test_a_list_of_objects_counts_as_a_level() -> None:
-    tested = Program([link(RULE, channel="http")], 3)
+    tested = Program([compiled(RULE, channel="http")], 3)
     assert tested.apply(b"[" + nested(2) + b"]")
     with pytest.raises(MappingFailure):
         tested.apply(b"[" + nested(3) + b"]")
 
 
 def test_a_trace_says_that_no_rule_was_asked() -> None:
-    told = Program([link(RULE)], 5).trace(nested(6))
+    told = Program([compiled(RULE)], 5).trace(nested(6))
     assert (told.passes, told.messages) == ((), (nested(6),))
     assert told.note == "no rule was asked: it is nested deeper than 5 levels"

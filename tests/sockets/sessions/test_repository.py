@@ -152,16 +152,16 @@ async def test_a_lease_is_given_back_though_the_call_before_failed(tmp_path: Pat
     async with authority() as server, proxied(server, tmp_path) as proxy:
         client = await logged_in(proxy)
         assert proxy.server._sessions is not None
-        ledger = proxy.server._sessions._ledger
-        known = ledger.memory.tickets[client.access].known
+        repository = proxy.server._sessions._repository
+        cached = repository.cache.tokens[client.access].cached
 
         async def fail() -> None:
             raise StoreAway("once")
 
         with pytest.raises(StoreAway):
-            async with held(ledger, known, "one"):
-                await ledger.asked(fail)
-        assert await ledger.store.acquire(known.record.session, "another", 1.0) is not None
+            async with held(repository, cached, "one"):
+                await repository.asked(fail)
+        assert await repository.store.acquire(cached.record.session, "another", 1.0) is not None
 
 
 async def test_tokens_that_were_delivered_while_nothing_could_be_written_are_not_forgotten(

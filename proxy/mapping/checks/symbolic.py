@@ -10,7 +10,7 @@ from proxy.mapping.language import matches
 from proxy.mapping.language.fields import FieldPath, render
 
 
-class State(Enum):
+class FieldState(Enum):
     """What can be known of a field whose value is not."""
 
     PRESENT = "present"
@@ -18,7 +18,7 @@ class State(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class KnownValue:
     """A field is known to have this value."""
 
     value: object
@@ -42,18 +42,18 @@ class Loss:
 
 
 @dataclass(slots=True)
-class Walk:
+class SymbolicState:
     """What is known while operations are walked.
 
     Attributes:
-        facts: what is known of fields, as they are called now.
+        constraints: what is known of fields, as they are called now.
         back: what undoes the operations so far, the first one first.
         losses: what they lose.
         names: what a field is called now and was called before, the latest change last.
         obstacle: why the operations cannot be undone; empty if they can.
     """
 
-    facts: dict[FieldPath, State | Value]
+    constraints: dict[FieldPath, FieldState | KnownValue]
     back: list[dict[str, Any]] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
     names: list[tuple[FieldPath, FieldPath]] = field(default_factory=list)
@@ -71,60 +71,62 @@ class Walk:
 
     def forget(self, path: FieldPath) -> None:
         """Drop what is known of a field and of what is in it."""
-        for known in [known for known in self.facts if known[: len(path)] == path]:
-            del self.facts[known]
+        for known in [known for known in self.constraints if known[: len(path)] == path]:
+            del self.constraints[known]
 
     def weaken(self, path: FieldPath) -> None:
         """Note that a field that was there has some other value now."""
-        is_there = self.facts.get(path, State.ABSENT) is not State.ABSENT
+        is_there = self.constraints.get(path, FieldState.ABSENT) is not FieldState.ABSENT
         self.forget(path)
         if is_there:
-            self.facts[path] = State.PRESENT
+            self.constraints[path] = FieldState.PRESENT
 
     def moved(self, source: FieldPath, target: FieldPath) -> None:
         """Note that a field has another name or place."""
         found = {
-            (*target, *path[len(source) :]): fact
-            for path, fact in self.facts.items()
-            if path[: len(source)] == source and fact is not State.ABSENT
+            (*target, *path[len(source) :]): constraint
+            for path, constraint in self.constraints.items()
+            if path[: len(source)] == source and constraint is not FieldState.ABSENT
         }
         self.forget(source)
         self.forget(target)
-        self.facts.update(found)
+        self.constraints.update(found)
         self.names.append((target, source))
 
     def learn(self, path: FieldPath, value: object) -> None:
         """Note that a field has been given a value."""
         self.forget(path)
         for length in range(1, len(path)):
-            self.facts[path[:length]] = State.PRESENT
-        self.facts[path] = State.PRESENT if isinstance(value, list | dict) else Value(value)
+            self.constraints[path[:length]] = FieldState.PRESENT
+        self.constraints[path] = (
+            FieldState.PRESENT if isinstance(value, list | dict) else KnownValue(value)
+        )
 
     def vacant(self, path: FieldPath) -> FieldPath | None:
         """Give what is to be removed to make a field absent again that was; None if unknown."""
         for length in range(1, len(path) + 1):
-            fact = self.facts.get(path[:length])
-            if fact is State.ABSENT:
+            constraint = self.constraints.get(path[:length])
+            if constraint is FieldState.ABSENT:
                 return path[:length]
-            if fact is None:
+            if constraint is None:
                 return None
         return None
 
 
-def facts_of(match: object) -> dict[FieldPath, State | Value]:
+def constraints_of(match: object) -> dict[FieldPath, FieldState | KnownValue]:
     """Collect what is certain of a message that matches."""
-    facts: dict[FieldPath, State | Value] = {}
+    constraints: dict[FieldPath, FieldState | KnownValue] = {}
     for part in _parts(match):
-        fact = _fact(part)
-        if fact is None:
+        constraint = _fact(part)
+        if constraint is None:
             continue
-        path, known = fact
-        if known is not State.ABSENT:
+        path, known = constraint
+        if known is not FieldState.ABSENT:
             for length in range(1, len(path)):
-                facts.setdefault(path[:length], State.PRESENT)
-        if path not in facts or isinstance(known, Value):
-            facts[path] = known
-    return facts
+                constraints.setdefault(path[:length], FieldState.PRESENT)
+        if path not in constraints or isinstance(known, KnownValue):
+            constraints[path] = known
+    return constraints
 
 
 def residue_of(match: object) -> list[object]:
@@ -138,12 +140,12 @@ def _parts(match: object) -> list[object]:
     return [match]
 
 
-def _fact(part: object) -> tuple[FieldPath, State | Value] | None:
+def _fact(part: object) -> tuple[FieldPath, FieldState | KnownValue] | None:
     match part:
         case matches.Equals(field=path, equals=value) | matches.OneOf(field=path, one_of=(value,)):
-            return path, Value(value)
+            return path, KnownValue(value)
         case matches.Exists(field=path, exists=exists):
-            return path, State.PRESENT if exists else State.ABSENT
+            return path, FieldState.PRESENT if exists else FieldState.ABSENT
         case matches.Not(inner=matches.Exists(field=path, exists=exists)):
-            return path, State.ABSENT if exists else State.PRESENT
+            return path, FieldState.ABSENT if exists else FieldState.PRESENT
     return None

@@ -38,7 +38,7 @@ class Unable(Exception):
     """An operation cannot be carried out. Its text names fields of the rule, never values."""
 
 
-class Room:
+class OutputBudget:
     """What may still come of one message."""
 
     __slots__ = ("bytes", "messages")
@@ -75,7 +75,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class CompiledRule:
     """What a rule does, once it has matched.
 
     Attributes:
@@ -90,7 +90,7 @@ class Rule:
     steps: tuple[Step, ...] = ()
     why_not: Reason = field(default=lambda _: None, repr=False)
 
-    def run(self, message: Object, room: Room | None = None) -> tuple[Object, ...] | None:
+    def run(self, message: Object, budget: OutputBudget | None = None) -> tuple[Object, ...] | None:
         """Give what the message becomes; None where no operation had anything to do.
 
         Raises:
@@ -99,8 +99,8 @@ class Rule:
         result: tuple[Object, ...] | None = None
         for operation in self.operations:
             result = operation(message) if result is None else each(operation, result)
-        if result is not None and (room is not None or len(result) > 1):
-            (room or Room()).take(result)
+        if result is not None and (budget is not None or len(result) > 1):
+            (budget or OutputBudget()).take(result)
         return result
 
 
@@ -113,24 +113,24 @@ def each(operation: Operation, messages: tuple[Object, ...]) -> tuple[Object, ..
     if len(messages) == 1:
         result = operation(messages[0])
         return messages if result is None else result
-    room = Room()
+    budget = OutputBudget()
     made: list[Object] = []
     for message in messages:
         result = operation(message)
         if result is None:
             made.append(message)
         else:
-            room.take(result)
+            budget.take(result)
             made += result
     return tuple(made)
 
 
-Candidate = tuple[Rule, Predicate | None]
+Candidate = tuple[CompiledRule, Predicate | None]
 """A rule, and what remains to be asked of a message before it applies."""
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class CompiledMapping:
     """One compiled mapping.
 
     Attributes:
@@ -146,25 +146,25 @@ class Link:
     mapping: str
     direction: Direction
     on_error: OnError
-    rules: tuple[Rule, ...]
+    rules: tuple[CompiledRule, ...]
     choose: Callable[[Object], Sequence[Candidate]]
     channel: Channel = Channel.WEBSOCKET
     kind_of: Callable[[bytes], str] | None = None
     shortcut: Shortcut | None = None
 
-    def select(self, message: Object) -> Rule | None:
+    def select(self, message: Object) -> CompiledRule | None:
         """Find the first rule that matches."""
         for rule, predicate in self.choose(message):
             if predicate is None or predicate(message):
                 return rule
         return None
 
-    def run(self, message: Object, room: Room | None = None) -> tuple[Object, ...] | None:
+    def run(self, message: Object, budget: OutputBudget | None = None) -> tuple[Object, ...] | None:
         """Give what the message becomes; None where no rule matched or nothing was to be done.
 
         Args:
             message: its members; they may be changed in place.
-            room: what may come of it, if it shares that with others.
+            budget: what may come of it, if it shares that with others.
 
         Raises:
             MappingFailure: the rule that matched could not be carried out.
@@ -173,6 +173,6 @@ class Link:
         if rule is None:
             return None
         try:
-            return rule.run(message, room)
+            return rule.run(message, budget)
         except Unable as unable:
             raise MappingFailure(self.mapping, rule.name, str(unable), self.on_error) from None

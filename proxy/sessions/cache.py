@@ -9,21 +9,21 @@ from enum import StrEnum
 from typing import Final, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
-from proxy.configuration.sessions import Sessions as Settings
+from proxy.configuration.sessions import SessionSettings
 from proxy.http.headers import RawFields
 from proxy.sessions import rules as renewal
 from proxy.sessions.record import HandleKind, Record
-from proxy.sessions.rules import Rules
+from proxy.sessions.rules import SessionRules
 from proxy.versions.version import Version
 
-MAX_TICKETS: Final = 20_000
-MAX_STRANGERS: Final = 10_000
+MAX_TOKENS: Final = 20_000
+MAX_MISSES: Final = 10_000
 MAX_FAILING: Final = 1_000
 
 _T = TypeVar("_T")
 
 
-class Outcome(StrEnum):
+class RenewalOutcome(StrEnum):
     """What became of the wish for newer tokens."""
 
     RENEWED = "renewed"
@@ -40,18 +40,18 @@ class Refusal:
     body: bytes = field(repr=False)
 
 
-class Socket(Protocol):
+class SessionSocket(Protocol):
     """An open WebSocket."""
 
     def revoke(self) -> None:
         """Begin to close it: its session has ended."""
 
 
-class Known:
+class CachedSession:
     """One session, as this process knows it.
 
-    What concerns tokens is in seconds since 1970; `checked`, `note_at`, `resume` and `storm` are on
-    the loop's clock, which nobody sets back.
+    What concerns tokens is in seconds since 1970; `checked`, `note_at`, `resume` and
+    `throttled_until` are on the loop's clock, which nobody sets back.
 
     Attributes:
         record: the newest that was read or written.
@@ -62,13 +62,14 @@ class Known:
         version: that the client told last.
         checked: when the store was asked last.
         note_at: when its use is to be noted next.
-        flight: the refresh that is under way.
+        call: the refresh that is under way.
         context: the fields that a refresh without a request goes with.
         sockets: the WebSockets of it that are open.
         resume: not before then is a refresh tried again that has failed.
         failures: how many have failed since the last success.
-        storm: not before then is a refresh tried again because the server refuses the token.
-        storm_passing: whether that was for a reason that passes.
+        throttled_until: not before then is a refresh tried again because the server refuses the
+            token.
+        throttle_passes: whether that was for a reason that passes.
         condemned: the keyed hash of the refresh token that the server has refused, where that
             could not be written down yet.
         refusal: what the server said then.
@@ -77,13 +78,13 @@ class Known:
     __slots__ = (
         "__weakref__",
         "access",
+        "call",
         "checked",
         "condemned",
         "context",
         "due",
         "expires",
         "failures",
-        "flight",
         "note_at",
         "oldest",
         "over",
@@ -91,26 +92,26 @@ class Known:
         "refusal",
         "resume",
         "sockets",
-        "storm",
-        "storm_passing",
+        "throttle_passes",
+        "throttled_until",
         "version",
     )
 
-    def __init__(self, record: Record, access: str, rules: Rules, now: float) -> None:
-        self.flight: asyncio.Task[Outcome] | None = None
+    def __init__(self, record: Record, access: str, rules: SessionRules, now: float) -> None:
+        self.call: asyncio.Task[RenewalOutcome] | None = None
         self.context: RawFields = ()
-        self.sockets: set[Socket] = set()
+        self.sockets: set[SessionSocket] = set()
         self.resume = 0.0
         self.failures = 0
-        self.storm = 0.0
-        self.storm_passing = False
+        self.throttled_until = 0.0
+        self.throttle_passes = False
         self.condemned = b""
         self.refusal: Refusal | None = None
         self.checked = now
         self.note_at = 0.0
         self.adopt(record, access, rules)
 
-    def adopt(self, record: Record, access: str, rules: Rules) -> None:
+    def adopt(self, record: Record, access: str, rules: SessionRules) -> None:
         """Know this of it from now on."""
         self.record = record
         self.access = access
@@ -132,7 +133,7 @@ class Known:
 
 
 @dataclass(slots=True)
-class Ticket:
+class SessionToken:
     """An access token that a client presented, and the session that it leads to.
 
     Attributes:
@@ -142,77 +143,77 @@ class Ticket:
         settings: those under which it was found to be good.
     """
 
-    known: Known
+    cached: CachedSession
     token: str = field(repr=False)
     order: int
     cookie: str = field(repr=False)
-    settings: Settings
+    settings: SessionSettings
 
 
-class Memory:
+class SessionCache:
     """The tickets and sessions that were seen lately; the oldest give way."""
 
     def __init__(self) -> None:
-        self.tickets: dict[str, Ticket] = {}
-        self.unsaved: dict[str, Known] = {}
-        self._unsaved_handles: dict[bytes, Known] = {}
+        self.tokens: dict[str, SessionToken] = {}
+        self.unsaved: dict[str, CachedSession] = {}
+        self._unsaved_handles: dict[bytes, CachedSession] = {}
         self._digests: dict[str, set[bytes]] = {}
-        self._failing: dict[str, Known] = {}
-        self.with_sockets: dict[str, Known] = {}
-        self._strangers: dict[str, float] = {}
-        self._known: WeakValueDictionary[str, Known] = WeakValueDictionary()
+        self._failing: dict[str, CachedSession] = {}
+        self.with_sockets: dict[str, CachedSession] = {}
+        self._misses: dict[str, float] = {}
+        self._sessions: WeakValueDictionary[str, CachedSession] = WeakValueDictionary()
 
-    def known(self, session: str) -> Known | None:
+    def cached(self, session: str) -> CachedSession | None:
         """The session, if anything still refers to it."""
-        return self._known.get(session)
+        return self._sessions.get(session)
 
-    def all_known(self) -> list[Known]:
+    def all(self) -> list[CachedSession]:
         """The sessions of all that is remembered."""
-        return list(self._known.values())
+        return list(self._sessions.values())
 
-    def add(self, known: Known) -> None:
+    def add(self, cached: CachedSession) -> None:
         """Remember a session for as long as something refers to it."""
-        self._known[known.record.session] = known
+        self._sessions[cached.record.session] = cached
 
-    def keep(self, known: Known) -> None:
+    def keep(self, cached: CachedSession) -> None:
         """Remember a session that is newer than what the store knows, with all of its handles."""
-        session = known.record.session
-        self.unsaved[session] = known
-        digests = {handle.digest for handle in known.record.handles}
-        self._unsaved_handles.update(dict.fromkeys(digests, known))
+        session = cached.record.session
+        self.unsaved[session] = cached
+        digests = {handle.digest for handle in cached.record.handles}
+        self._unsaved_handles.update(dict.fromkeys(digests, cached))
         self._digests.setdefault(session, set()).update(digests)
 
-    def saved(self, known: Known) -> None:
+    def saved(self, cached: CachedSession) -> None:
         """The store knows it."""
-        self.unsaved.pop(known.record.session, None)
-        for digest in self._digests.pop(known.record.session, ()):
+        self.unsaved.pop(cached.record.session, None)
+        for digest in self._digests.pop(cached.record.session, ()):
             self._unsaved_handles.pop(digest, None)
 
-    def kept(self, digests: Iterable[bytes]) -> Known | None:
+    def kept(self, digests: Iterable[bytes]) -> CachedSession | None:
         """The unsaved session that one of these handles leads to."""
         return next(filter(None, map(self._unsaved_handles.get, digests)), None)
 
-    def failing(self, known: Known) -> None:
+    def failing(self, cached: CachedSession) -> None:
         """Remember when a session may be tried again, whether or not its client comes back."""
-        _put(self._failing, known.record.session, known, MAX_FAILING)
+        _put(self._failing, cached.record.session, cached, MAX_FAILING)
 
-    def remember(self, ticket: Ticket) -> None:
+    def remember(self, session_token: SessionToken) -> None:
         """Remember where a token leads to."""
-        self._strangers.pop(ticket.token, None)
-        _put(self.tickets, ticket.token, ticket, MAX_TICKETS)
+        self._misses.pop(session_token.token, None)
+        _put(self.tokens, session_token.token, session_token, MAX_TOKENS)
 
-    def estrange(self, token: str, until: float) -> None:
+    def miss(self, token: str, until: float) -> None:
         """Remember for a while that a token leads nowhere."""
-        self.tickets.pop(token, None)
-        _put(self._strangers, token, until, MAX_STRANGERS)
+        self.tokens.pop(token, None)
+        _put(self._misses, token, until, MAX_MISSES)
 
-    def forget_strangers(self) -> None:
+    def forget_misses(self) -> None:
         """Look for every token anew: what led nowhere may now be known to have ended."""
-        self._strangers.clear()
+        self._misses.clear()
 
-    def is_stranger(self, token: str, now: float) -> bool:
+    def is_miss(self, token: str, now: float) -> bool:
         """Whether it was looked for in vain a moment ago."""
-        return now < self._strangers.get(token, 0.0)
+        return now < self._misses.get(token, 0.0)
 
 
 def _put(into: dict[str, _T], key: str, value: _T, bound: int) -> None:

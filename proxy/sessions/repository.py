@@ -13,10 +13,10 @@ from typing import Final, ParamSpec, TypeVar
 
 from proxy.errors import RecordUnreadable, SessionUnavailable, StoreAway, StoreFull
 from proxy.sessions import rules as renewal
-from proxy.sessions.memory import Known, Memory
+from proxy.sessions.cache import CachedSession, SessionCache
 from proxy.sessions.metrics import Counts
 from proxy.sessions.record import Record
-from proxy.sessions.rules import Rules
+from proxy.sessions.rules import SessionRules
 from proxy.sessions.store.base import Store
 from proxy.tokens.sealing import Sealer, Unsealable
 
@@ -37,11 +37,11 @@ Change = Callable[[Record], Record | None]
 """Says what a record becomes; the same record for nothing, None where it does not apply."""
 
 
-class Ledger:
+class SessionRepository:
     """The one place that asks the store.
 
     Attributes:
-        memory: what is remembered.
+        cache: what is remembered.
         sealer: opens and closes tokens.
         counts: where it is counted.
         clock: seconds since 1970.
@@ -54,9 +54,9 @@ class Ledger:
         sealer: Sealer,
         counts: Counts,
         clock: Callable[[], float],
-        rules: Callable[[], Rules],
+        rules: Callable[[], SessionRules],
     ) -> None:
-        self.memory = Memory()
+        self.cache = SessionCache()
         self.store = store
         self.sealer = sealer
         self.counts = counts
@@ -70,55 +70,55 @@ class Ledger:
         """Whether the store was away a moment ago: it may have lost what it was told last."""
         return asyncio.get_running_loop().time() < self._doubted_until
 
-    async def find(self, *digests: bytes) -> Known | None:
+    async def find(self, *digests: bytes) -> CachedSession | None:
         """The session that one of these handles leads to.
 
         Raises:
             StoreAway: nobody can say.
         """
-        unsaved = self.memory.kept(digests)
+        unsaved = self.cache.kept(digests)
         if unsaved is not None:
             await self.reread(unsaved)
             return unsaved
         record = await self.asked(self.store.find, *digests)
         if record is None:
             return None
-        known = self.memory.known(record.session)
-        if known is None:
+        cached = self.cache.cached(record.session)
+        if cached is None:
             return self.know(record)
-        await self._reconcile(known, record)
-        return known
+        await self._reconcile(cached, record)
+        return cached
 
-    async def load(self, session: str) -> Known | None:
+    async def load(self, session: str) -> CachedSession | None:
         """The session of this name.
 
         Raises:
             StoreAway: nobody can say.
         """
         record = await self.asked(self.store.load, session)
-        known = self.memory.known(session)
-        if known is not None:
-            await self._reconcile(known, record)
-            return known
+        cached = self.cache.cached(session)
+        if cached is not None:
+            await self._reconcile(cached, record)
+            return cached
         return None if record is None else self.know(record)
 
-    def know(self, record: Record) -> Known:
+    def know(self, record: Record) -> CachedSession:
         """Remember a session that was not known here."""
         now = asyncio.get_running_loop().time()
-        known = Known(record, self._opened(record), self.rules(), now)
-        self.memory.add(known)
-        return known
+        cached = CachedSession(record, self._opened(record), self.rules(), now)
+        self.cache.add(cached)
+        return cached
 
-    def adopt(self, known: Known, record: Record) -> None:
+    def adopt(self, cached: CachedSession, record: Record) -> None:
         """Take a record for what is known of its session."""
-        same = record.access == known.record.access
-        access = known.access if same else self._opened(record)
-        if record.generation != known.record.generation:
-            known.failures = 0
-            known.resume = 0.0
-        known.adopt(record, access, self.rules())
+        same = record.access == cached.record.access
+        access = cached.access if same else self._opened(record)
+        if record.generation != cached.record.generation:
+            cached.failures = 0
+            cached.resume = 0.0
+        cached.adopt(record, access, self.rules())
 
-    async def reread(self, known: Known) -> bool:
+    async def reread(self, cached: CachedSession) -> bool:
         """Ask the store what is new of a session, and tell it what it does not know.
 
         Returns:
@@ -127,13 +127,15 @@ class Ledger:
         Raises:
             StoreAway: it does not answer.
         """
-        return await self._reconcile(known, await self.asked(self.store.load, known.record.session))
+        return await self._reconcile(
+            cached, await self.asked(self.store.load, cached.record.session)
+        )
 
-    async def update(self, known: Known, change: Change, fence: int | None = None) -> bool:
+    async def update(self, cached: CachedSession, change: Change, fence: int | None = None) -> bool:
         """Write a change of a record, whatever others write meanwhile.
 
         Args:
-            known: whose record.
+            cached: whose record.
             change: asked again whenever somebody else was faster.
             fence: that of the lease under which the change was decided.
 
@@ -145,28 +147,28 @@ class Ledger:
             StoreFull: there is no room for one more session.
         """
         for _ in range(_TRIES):
-            wanted = change(known.record)
+            wanted = change(cached.record)
             if wanted is None:
                 return False
-            if wanted is known.record:
+            if wanted is cached.record:
                 return True
             saved = await self.asked(self.store.save, wanted, fence=fence)
             if saved is not None:
-                self.adopt(known, saved)
+                self.adopt(cached, saved)
                 return True
-            await self.reread(known)
+            await self.reread(cached)
         return False
 
-    def keep(self, known: Known, record: Record) -> None:
-        """Know a record that could not be written; `upkeep` writes it when the store is back."""
-        self.adopt(known, record)
-        self.memory.keep(known)
-        self.counts.unsaved = len(self.memory.unsaved)
+    def keep(self, cached: CachedSession, record: Record) -> None:
+        """Know a record that could not be written; it is when the store is back."""
+        self.adopt(cached, record)
+        self.cache.keep(cached)
+        self.counts.unsaved = len(self.cache.unsaved)
 
-    def saved(self, known: Known) -> None:
+    def saved(self, cached: CachedSession) -> None:
         """It is in the store again."""
-        self.memory.saved(known)
-        self.counts.unsaved = len(self.memory.unsaved)
+        self.cache.saved(cached)
+        self.counts.unsaved = len(self.cache.unsaved)
 
     def unsealed(self, token: bytes) -> str:
         """A token in plain.
@@ -206,27 +208,27 @@ class Ledger:
         self.counts.up = True
         return reply
 
-    async def _reconcile(self, known: Known, stored: Record | None) -> bool:
-        known.checked = asyncio.get_running_loop().time()
-        ours = known.record
+    async def _reconcile(self, cached: CachedSession, stored: Record | None) -> bool:
+        cached.checked = asyncio.get_running_loop().time()
+        ours = cached.record
         if stored is None:
             if ours.purge_after <= self.clock():
                 return True  # It was removed because it was over.
             wanted = replace(ours, revision=0)
-        elif ours.session in self.memory.unsaved or renewal.succeeds(ours, stored):
+        elif ours.session in self.cache.unsaved or renewal.succeeds(ours, stored):
             wanted = renewal.merged(ours, stored)
         else:
             wanted = stored
         if wanted == stored:
-            self.adopt(known, wanted)
+            self.adopt(cached, wanted)
             return True
         try:
             saved = await self.asked(self.store.save, wanted)
         except StoreFull:
             return True  # Of that, a later try would change nothing.
-        if saved is None or known.record is not ours:
+        if saved is None or cached.record is not ours:
             return False
-        self.adopt(known, saved)
+        self.adopt(cached, saved)
         return True
 
     def _opened(self, record: Record) -> str:

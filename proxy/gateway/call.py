@@ -16,7 +16,7 @@ from typing import Final
 from proxy.downstream.connection import ClientConnection, Flow
 from proxy.http.headers import values_of
 from proxy.http.sharing import may_be_shared
-from proxy.observability.access_log import Visit
+from proxy.observability.access_log import RequestInfo
 from proxy.relay import dispatch
 from proxy.relay.exchange import Exchange, Recipient
 from proxy.upstream.connection import Connection
@@ -29,11 +29,11 @@ _INFORMATIONAL: Final = b"HTTP/1.1 1"
 Begin = Callable[[Recipient, Connection], Exchange]
 """Makes the exchange that a connection is to carry, for whoever is to have the response."""
 
-Carry = Callable[[Visit, dispatch.Begin], Awaitable[Exchange]]
+Carry = Callable[[RequestInfo, dispatch.Begin], Awaitable[Exchange]]
 """Gets the request to the server, over the exchange that it begins."""
 
 
-class Outcome(Enum):
+class WaitOutcome(Enum):
     """What becomes of a request that waited."""
 
     SHARED = auto()
@@ -49,18 +49,18 @@ class Waiter:
     """A request that waits, and what it takes to send it."""
 
     client: ClientConnection
-    visit: Visit
+    info: RequestInfo
     carry: Carry
     begin: Begin
-    outcome: asyncio.Future[Outcome]
+    outcome: asyncio.Future[WaitOutcome]
 
-    def settle(self, outcome: Outcome) -> None:
+    def settle(self, outcome: WaitOutcome) -> None:
         """Say what becomes of it, unless that was said, or its client has gone."""
         if not self.outcome.done():
             self.outcome.set_result(outcome)
 
 
-class Flight:
+class InFlightCall:
     """A request to the server for all who wait; the `Recipient` of its response.
 
     Attributes:
@@ -71,7 +71,7 @@ class Flight:
         landed: whether nothing more will come.
         persistent: of the client that the answer streams to; while it is held it says nothing of
             any connection.
-        visit: what is known of the request to the server, once it is made.
+        info: what is known of the request to the server, once it is made.
         task: what makes it.
         exchange: what carries it.
         error: why there is no answer.
@@ -82,7 +82,7 @@ class Flight:
         self,
         key: Hashable,
         route: str,
-        detach: Callable[[Flight], None],
+        detach: Callable[[InFlightCall], None],
         *,
         max_size: int,
         has_credentials: bool,
@@ -102,7 +102,7 @@ class Flight:
         self.sent = False
         self.landed = False
         self.persistent = True
-        self.visit: Visit | None = None
+        self.info: RequestInfo | None = None
         self.task: asyncio.Task[None] | None = None
         self.exchange: Exchange | None = None
         self.error: Exception | None = None
@@ -124,20 +124,20 @@ class Flight:
         self.landed = True
         if self._alone is not None:
             self.error = error
-            self._settle(Outcome.STREAMED)  # The others have been told.
+            self._settle(WaitOutcome.STREAMED)  # The others have been told.
             return
         if error is None and self.exchange is not None:
             error = self.exchange.error
         self.error = error
         self.response = b"".join(self._pieces)
         self._pieces = []
-        self._settle(Outcome.SHARED)
+        self._settle(WaitOutcome.SHARED)
 
     def dismiss(self) -> None:
         """Tell who waits to ask alone."""
-        self._settle(Outcome.ALONE)
+        self._settle(WaitOutcome.ALONE)
 
-    def _settle(self, outcome: Outcome) -> None:
+    def _settle(self, outcome: WaitOutcome) -> None:
         for waiter in self.waiters:
             waiter.settle(outcome)
 
@@ -182,7 +182,7 @@ class Flight:
         first = next((each for each in self.waiters if not each.outcome.done()), None)
         for waiter in self.waiters:
             if waiter is not first:
-                waiter.settle(Outcome.ALONE)
+                waiter.settle(WaitOutcome.ALONE)
         if first is not None:
             self._alone = first.client
             self.persistent = first.client.persistent  # For a head that is still to come.
