@@ -60,7 +60,8 @@ from proxy.errors import ConfigError
 from proxy.configuration.sessions import StoreSettings
 from proxy.sessions.store.opening import open_store
 try:
-    open_store(StoreSettings(url="redis://:hunter2@127.0.0.1:1", keys=({new_key()!r},)), Path("state"))
+    settings = StoreSettings(url="redis://:hunter2@127.0.0.1:1", keys=({new_key()!r},))
+    open_store(settings, Path("state"))
 except ConfigError as error:
     print(error)
 """
