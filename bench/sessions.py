@@ -13,7 +13,7 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, cast
 
 import jwt
 import structlog
@@ -26,9 +26,13 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from proxy.control.loading import load
+from proxy.downstream.connection import ClientConnection
 from proxy.downstream.request import Request
-from proxy.gateway.sessions import SessionFilter
+from proxy.gateway.context import RequestContext, read_head
+from proxy.gateway.sessions import TokenRenewal
 from proxy.http.headers import Fields
+from proxy.http.traceparent import trace_of
+from proxy.observability.access_log import RequestInfo
 from proxy.observability.metrics import Metrics
 from proxy.relay.exchange import Exchange
 from proxy.sessions.opening import open_sessions
@@ -88,24 +92,24 @@ async def never() -> Connection:
 
 
 async def cost(
-    session_filter: SessionFilter, snapshot: Snapshot, asked: Request, answered: Exchange
+    session_filter: TokenRenewal, snapshot: Snapshot, asked: Request, answered: Exchange
 ) -> float:
     """Microseconds of one request's step, the best of some rounds."""
 
     async def send(fields: Fields, watched: Collection[int] = ()) -> Exchange:  # noqa: ARG001
         return answered
 
-    fields = list(asked.fields)
+    info = RequestInfo("", 0.0, "", "GET", "/", trace_of((), lambda bits: (1 << bits) - 1))
+    context = RequestContext(cast(ClientConnection, None), asked, snapshot, info)
+    context.head = read_head(asked)
+    context.fields = list(asked.fields)
     best = float("inf")
     for _ in range(_ROUNDS):
         begun = time.process_time()
         for _ in range(_REQUESTS):
-            guest = await session_filter.enter(snapshot, asked, asked.target, upgrade=False)
-            if guest is None:
-                await send(fields)
-            else:
-                session_filter.sessions.note(guest, _NONE)
-                await session_filter.exchange(guest, asked, snapshot, fields, send)
+            context.session = await session_filter.enter(context)
+            session_filter.note(context, _NONE)
+            await session_filter.exchange(context, send)
         best = min(best, (time.process_time() - begun) / _REQUESTS)
     return best * 1e6
 
@@ -125,7 +129,7 @@ async def measure() -> None:
             await sessions.routes.capture(issued)
             answered = object.__new__(Exchange)
             answered.held = None
-            session_filter = SessionFilter(sessions)
+            session_filter = TokenRenewal(sessions)
             without = await cost(session_filter, snapshot, request(None, loop), answered)
             known = await cost(session_filter, snapshot, request(issued.access, loop), answered)
         finally:

@@ -36,9 +36,9 @@ class Source:
     flags: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """Everything that a request needs to know of the configuration.
+    """Everything that a request needs to know of the configuration. Each is equal to itself alone.
 
     Attributes:
         config: the effective configuration; the names of TLS files are resolved.

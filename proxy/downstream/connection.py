@@ -98,7 +98,7 @@ class ClientConnection(RequestHandler):
         flow: told about back-pressure while a response is sent.
         deadline: the loop's time at which the next request must have arrived.
         address: of the client, as its socket gives it; empty where it has none.
-        origin: for whom the connection counts (`client_bucket`).
+        bucket: for whom the connection counts (`client_bucket`).
     """
 
     __slots__ = (
@@ -110,9 +110,9 @@ class ClientConnection(RequestHandler):
         "_partial",
         "_payload",
         "address",
+        "bucket",
         "deadline",
         "flow",
-        "origin",
         "persistent",
     )
 
@@ -140,7 +140,7 @@ class ClientConnection(RequestHandler):
         self.flow: Flow | None = None
         self.deadline = NEVER
         self.address = ""
-        self.origin = ""
+        self.bucket = ""
 
     @property
     def is_busy(self) -> bool:
@@ -217,7 +217,7 @@ class ClientConnection(RequestHandler):
         self.transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if isinstance(peer, tuple) else ""
-        self.origin = client_bucket(self.address)
+        self.bucket = client_bucket(self.address)
         self._listener.connection_made(self, self.transport)
         self._task_handler = self._loop.create_task(self.start())
         refusal = self._listener.refusal_of(self)

@@ -42,7 +42,7 @@ class Listener(Server):
         self.elsewhere = elsewhere
         self.on_limit = on_limit
         self.draining = False
-        self._origins: Counter[str] = Counter()
+        self._buckets: Counter[str] = Counter()
         self._empty = asyncio.Event()
 
     def __call__(self) -> ClientConnection:
@@ -56,11 +56,11 @@ class Listener(Server):
 
     def refusal_of(self, connection: ClientConnection) -> SegueError | None:
         """Return why a connection that has just been made is one too many; None where it is not."""
-        limits, origin = self.limits, connection.origin
+        limits, bucket = self.limits, connection.bucket
         if self.open > limits.connections:
             return Unavailable("too many connections")
-        count = self._origins[origin] + self.elsewhere.open_from(origin)
-        if not origin or count <= limits.connections_per_address:
+        count = self._buckets[bucket] + self.elsewhere.open_from(bucket)
+        if not bucket or count <= limits.connections_per_address:
             return None
         if is_in(limits.trusted_proxies, connection.address):
             return None
@@ -74,7 +74,7 @@ class Listener(Server):
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Count a connection."""
         super().connection_made(handler, transport)
-        self._origins[cast(ClientConnection, handler).origin] += 1
+        self._buckets[cast(ClientConnection, handler).bucket] += 1
 
     def connection_lost(
         self,
@@ -83,10 +83,10 @@ class Listener(Server):
     ) -> None:
         """Forget a connection that has ended or was taken over."""
         if self._connections.pop(handler, None) is not None:
-            origin = cast(ClientConnection, handler).origin
-            self._origins[origin] -= 1
-            if not self._origins[origin]:
-                del self._origins[origin]
+            bucket = cast(ClientConnection, handler).bucket
+            self._buckets[bucket] -= 1
+            if not self._buckets[bucket]:
+                del self._buckets[bucket]
         if not self._connections:
             self._empty.set()
 

@@ -28,35 +28,35 @@ class Connections:
 
     def __init__(self) -> None:
         self._open: dict[Drainable, str] = {}
-        self._origins: Counter[str] = Counter()
+        self._buckets: Counter[str] = Counter()
         # Set when one has come or the last has gone.
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def open_from(self, origin: str) -> int:
+    def open_from(self, bucket: str) -> int:
         """How many there are for one client address, as `add` was told."""
-        return self._origins[origin]
+        return self._buckets[bucket]
 
-    def add(self, connection: Drainable, origin: str = "") -> None:
+    def add(self, connection: Drainable, bucket: str = "") -> None:
         """Count a connection from here on.
 
         Args:
             connection: not yet among them.
-            origin: whose it is; empty for nobody's.
+            bucket: whose it is; empty for nobody's.
         """
-        self._open[connection] = origin
-        self._origins[origin] += 1
+        self._open[connection] = bucket
+        self._buckets[bucket] += 1
         self._changed.set()
 
     def discard(self, connection: Drainable) -> None:
         """A connection has ended."""
-        origin = self._open.pop(connection, None)
-        if origin is not None:
-            self._origins[origin] -= 1
-            if not self._origins[origin]:
-                del self._origins[origin]
+        bucket = self._open.pop(connection, None)
+        if bucket is not None:
+            self._buckets[bucket] -= 1
+            if not self._buckets[bucket]:
+                del self._buckets[bucket]
         if not self._open:
             self._changed.set()
 

@@ -8,29 +8,22 @@ and all others are told to ask alone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
 from proxy.downstream.connection import ClientConnection, Flow
+from proxy.gateway.context import RequestContext
 from proxy.http.headers import values_of
 from proxy.http.sharing import may_be_shared
 from proxy.observability.access_log import RequestInfo
-from proxy.relay import dispatch
-from proxy.relay.exchange import Exchange, Recipient
-from proxy.upstream.connection import Connection
+from proxy.relay.exchange import Exchange
 
 _PIECE: Final = 64 * 1024
 """Bytes of a held answer that are written before it matters whether the client takes them."""
 
 _INFORMATIONAL: Final = b"HTTP/1.1 1"
-
-Begin = Callable[[Recipient, Connection], Exchange]
-"""Makes the exchange that a connection is to carry, for whoever is to have the response."""
-
-Carry = Callable[[RequestInfo, dispatch.Begin], Awaitable[Exchange]]
-"""Gets the request to the server, over the exchange that it begins."""
 
 
 class WaitOutcome(Enum):
@@ -46,12 +39,9 @@ class WaitOutcome(Enum):
 
 @dataclass(eq=False, slots=True)
 class Waiter:
-    """A request that waits, and what it takes to send it."""
+    """A request that waits."""
 
-    client: ClientConnection
-    info: RequestInfo
-    carry: Carry
-    begin: Begin
+    context: RequestContext
     outcome: asyncio.Future[WaitOutcome]
 
     def settle(self, outcome: WaitOutcome) -> None:
@@ -184,10 +174,10 @@ class InFlightCall:
             if waiter is not first:
                 waiter.settle(WaitOutcome.ALONE)
         if first is not None:
-            self._alone = first.client
-            self.persistent = first.client.persistent  # For a head that is still to come.
-            first.client.flow = self._flow
-            first.client.write(_framed(held, first.client))
+            self._alone = first.context.client
+            self.persistent = first.context.client.persistent  # For a head that is still to come.
+            first.context.client.flow = self._flow
+            first.context.client.write(_framed(held, first.context.client))
 
 
 async def deliver(response: bytes, client: ClientConnection) -> None:

@@ -18,16 +18,12 @@ from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from time import perf_counter
 
-from proxy.configuration.sections import LimitSettings
-from proxy.downstream.connection import ClientConnection
-from proxy.downstream.request import Request
-from proxy.gateway.call import Begin, Carry, InFlightCall, Waiter, WaitOutcome, deliver
-from proxy.http.headers import RawFields
+from proxy.gateway.call import InFlightCall, Waiter, WaitOutcome, deliver
+from proxy.gateway.context import RequestContext
+from proxy.gateway.sending import Sender
 from proxy.http.sharing import has_credentials, likeness, may_wait
-from proxy.observability.access_log import RequestInfo
 from proxy.observability.metrics import Family, Metrics
 from proxy.relay.exchange import Exchange
-from proxy.snapshot import Snapshot
 from proxy.upstream.connection import Connection
 
 
@@ -42,7 +38,8 @@ class _Queue:
 class Coalescer:
     """Asks the server once for all who ask the same."""
 
-    def __init__(self, metrics: Metrics, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, sender: Sender, metrics: Metrics, loop: asyncio.AbstractEventLoop) -> None:
+        self._sender = sender
         self._loop = loop
         self._queues: dict[Hashable, _Queue] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -69,51 +66,31 @@ class Coalescer:
             )
         )
 
-    async def exchange(
-        self,
-        snapshot: Snapshot,
-        client: ClientConnection,
-        request: Request,
-        info: RequestInfo,
-        target: bytes,
-        fields: RawFields,
-        carry: Carry,
-        begin: Begin,
-    ) -> Exchange | None:
-        """Answer a request together with others, where that can be.
-
-        Args:
-            snapshot: says on which routes, and how much may be held.
-            client: is sent the answer.
-            request: as it was received.
-            info: learns who was asked, and how long was waited.
-            target, fields: of the request as the server is to see it, but for its token.
-            carry: gets it there.
-            begin: makes the exchange that carries it, if this is the request that is sent.
+    async def exchange(self, context: RequestContext) -> Exchange:
+        """Answer a request: together with others, where that can be.
 
         Returns:
-            The exchange with the server, which others may have had too; None if this request is to
-            be sent alone.
+            The exchange with the server, which others may have had too.
 
         Raises:
             SegueError: there is no answer; every request that waited for it is told.
         """
-        routes, exchange = snapshot.coalescing, None
-        route = None if routes is None else routes.find(info.method, target.partition(b"?")[0])
+        request, snapshot = context.request, context.snapshot
+        route = None
+        if snapshot.coalescing is not None:
+            route = snapshot.coalescing.find(request.method, context.path)
         if route is None:
-            return None
+            return await self._sender.carry(context)
         self._received[route.name] += 1
-        limits = snapshot.config.limits
-        if self._waiting < limits.shared_waiters and may_wait(
-            request.method, request.version, fields
+        if self._waiting < snapshot.config.limits.shared_waiters and may_wait(
+            request.method, request.version, context.fields
         ):
-            # The snapshot is another one after each reload, and whoever waits keeps it alive.
-            key = (id(snapshot), info.cohort, likeness(target, fields))
-            waiter = Waiter(client, info, carry, begin, self._loop.create_future())
-            exchange = await self._wait(self._join(key, route.name, fields, limits, waiter), waiter)
-        if exchange is None:
-            self._sent[route.name] += 1
-        return exchange
+            waiter = Waiter(context, self._loop.create_future())
+            exchange = await self._wait(self._join(route.name, waiter), waiter)
+            if exchange is not None:
+                return exchange
+        self._sent[route.name] += 1
+        return await self._sender.carry(context)
 
     async def close(self) -> None:
         """Give up what is still asked of the server."""
@@ -124,7 +101,7 @@ class Coalescer:
 
     async def _wait(self, call: InFlightCall, waiter: Waiter) -> Exchange | None:
         """Wait for the answer and send it; None if there is none for this request."""
-        info, begun = waiter.info, perf_counter()
+        info, begun = waiter.context.info, perf_counter()
         self._waiting += 1
         try:
             outcome = await waiter.outcome
@@ -138,16 +115,18 @@ class Coalescer:
             if call.error is not None:
                 raise call.error
             if outcome is WaitOutcome.SHARED:
-                await deliver(call.response, waiter.client)
+                await deliver(call.response, waiter.context.client)
             return call.exchange
         finally:
             self._waiting -= 1
             self._leave(call, waiter)
 
-    def _join(
-        self, key: Hashable, route: str, fields: RawFields, limits: LimitSettings, waiter: Waiter
-    ) -> InFlightCall:
+    def _join(self, route: str, waiter: Waiter) -> InFlightCall:
         """Find the request to the server whose answer will be new enough, or begin one."""
+        context = waiter.context
+        # What a reload has changed, it may have changed for this answer too.
+        like = likeness(context.target, context.fields)
+        key = (context.snapshot, context.info.cohort, like)
         queue = self._queues.get(key)
         call = None
         if queue is not None:
@@ -157,8 +136,8 @@ class Coalescer:
                 key,
                 route,
                 self._detach,
-                max_size=limits.shared_body,
-                has_credentials=has_credentials(fields),
+                max_size=context.snapshot.config.limits.shared_body,
+                has_credentials=has_credentials(context.fields),
             )
         call.waiters[waiter] = None
         if queue is None:
@@ -178,13 +157,13 @@ class Coalescer:
         """Ask the server in the name of the first who waits."""
 
         def begin(connection: Connection) -> Exchange:
-            call.exchange = leader.begin(call, connection)
+            call.exchange = self._sender.exchange(leader.context, call, connection)
             return call.exchange
 
-        info = call.info = replace(leader.info)
+        info = call.info = replace(leader.context.info)
         error: Exception | None = None
         try:
-            await leader.carry(info, begin)
+            await self._sender.carry(leader.context, info, begin)
         except Exception as fault:  # noqa: BLE001 (whoever waits is told, and tells the log)
             error = fault
         call.land(error)

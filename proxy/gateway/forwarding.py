@@ -6,25 +6,24 @@ from typing import Final
 
 from proxy.downstream.limits import is_in
 from proxy.downstream.request import Request
+from proxy.gateway.context import ReceivedHead, RequestContext, read_head
 from proxy.http import headers, traceparent
 from proxy.http.cookies import without_cookie
 from proxy.http.framing import check_head
 from proxy.http.headers import SERVERS_OWN, Fields
 from proxy.http.request_head import RequestHead
-from proxy.observability.access_log import RequestInfo
-from proxy.snapshot import Snapshot
 from proxy.websocket import handshake
 
 _NOT_IN_HANDSHAKE: Final = frozenset({handshake.PROTOCOL, handshake.EXTENSIONS})
 
 
-def checked(snapshot: Snapshot, request: Request) -> tuple[bytes, bytes | None]:
-    """Refuse what is not for a reverse proxy; return target and authority (see `origin_form`).
+def checked_head(context: RequestContext) -> ReceivedHead:
+    """Refuse what is not for a reverse proxy; return what the head says.
 
     Raises:
         ClientError: with the status that says what was wrong.
     """
-    limits = snapshot.config.limits
+    request, limits = context.request, context.snapshot.config.limits
     check_head(
         request.method,
         request.version,
@@ -37,44 +36,37 @@ def checked(snapshot: Snapshot, request: Request) -> tuple[bytes, bytes | None]:
         request.max_body = limits.request_body
         for length in request.shape.values(request.fields, b"content-length"):
             request.check_size(int(length))
-    return headers.origin_form(request.target)
+    return read_head(request)
 
 
-def forwarded_fields(
-    snapshot: Snapshot,
-    request: Request,
-    info: RequestInfo,
-    authority: bytes | None,
-    *,
-    upgrade: bool,
-) -> Fields:
+def forwarded_fields(context: RequestContext) -> Fields:
     """Return what goes end to end, and Segue's own forwarding fields.
 
-    `Host` is `SERVERS_OWN` where it is to be that of the server: which one is not known yet.
-
-    Args:
-        authority: what an absolute request target named; it wins over `Host` (RFC 9112, 3.2.2).
-        upgrade: whether this is a handshake; its subprotocols and extensions are dealt with apart.
+    `Host` is `SERVERS_OWN` where it is to be that of the server: which one is not known yet. An
+    authority in the request target wins over `Host` (RFC 9112 section 3.2.2). Subprotocols and
+    extensions of a handshake are dealt with apart.
     """
+    request, head, config = context.request, context.head, context.snapshot.config
     received, shape = request.fields, request.shape
     fields = headers.forwardable(received, shape)
-    if upgrade:
+    if head.upgrade:
         fields = [field for field in fields if field[0].lower() not in _NOT_IN_HANDSHAKE]
     elif request.version < (1, 1) and b"expect" in shape:
         # It waits for no 100 (RFC 9110 section 10.1.1).
         fields = [field for field in fields if field[0].lower() != b"expect"]
-    sessions = snapshot.config.sessions
+    sessions = config.sessions
     if sessions.enabled and sessions.binding == "cookie":
         fields = without_cookie(fields, sessions.cookie.encode())  # It is Segue's own.
-    named = authority or b"".join(shape.values(received, b"host"))
-    kept = named if snapshot.config.upstream.preserve_host else b""
-    if authority is not None or not kept:
+    named = head.authority or b"".join(shape.values(received, b"host"))
+    kept = named if config.upstream.preserve_host else b""
+    if head.authority is not None or not kept:
         fields = [field for field in fields if field[0].lower() != b"host"]
         fields.insert(0, (b"Host", kept or SERVERS_OWN))
+    info = context.info
     downstream = headers.Downstream(
         info.peer,
-        "http" if snapshot.config.listen.tls is None else "https",
-        is_in(snapshot.config.listen.trusted_proxies, info.peer),
+        "http" if config.listen.tls is None else "https",
+        is_in(config.listen.trusted_proxies, info.peer),
     )
     fields += headers.forwarding_fields(received, downstream, info.request_id, named)
     return traceparent.carried(fields, info.trace)

@@ -1,67 +1,65 @@
 """What Segue does to a request, from top to bottom.
 
-    snapshot -> version -> session -> mapping -> relay -> outcome
+    snapshot -> head -> session -> version -> fields -> bodies -> relay -> outcome
 
-`Gateway.serve` is called for each request of each connection. An HTTP exchange is over when it
-returns; a WebSocket goes on without it, as a `Relay` in the registry of connections. A request that
-the server refuses for its token goes from `relay` back to `session`, once.
+`Gateway.serve` is called for each request of each connection, and makes a `RequestContext` of it
+that goes through the steps. An HTTP exchange is over when it returns; a WebSocket goes on without
+it, as an `OpenWebSocket` in the registry of connections. A request that the server refuses for its
+token goes from `relay` back to `session`, once.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Collection
-from functools import partial
+from dataclasses import dataclass
 from time import perf_counter
 
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.request import Request
 from proxy.errors import ClientError, ClientGone, SegueError
 from proxy.gateway.coalescing import Coalescer
-from proxy.gateway.forwarding import checked, forwarded_fields, request_head
+from proxy.gateway.context import RequestContext
+from proxy.gateway.forwarding import checked_head, forwarded_fields
+from proxy.gateway.rewriting import Rewriting
 from proxy.gateway.sessions import SessionFilter
-from proxy.gateway.token_endpoints import TokenEndpoints, TokenRoute
+from proxy.gateway.token_endpoints import TokenEndpoints
 from proxy.gateway.upgrade import Upgrades
-from proxy.http import cors, headers, traceparent
-from proxy.http.headers import Fields
+from proxy.http import cors, traceparent
 from proxy.http.responses import Reply, problem, reply
-from proxy.observability.access_log import AccessLog, RequestInfo
-from proxy.relay.bodies import BodyMapping, MappedExchange
-from proxy.relay.dispatch import Begin, Dispatcher
-from proxy.relay.exchange import Amend, Exchange, Recipient
-from proxy.sessions.cache import SessionToken
-from proxy.snapshot import Live, Snapshot
-from proxy.types import Direction
-from proxy.upstream.connection import Connection
-from proxy.websocket import handshake
-from proxy.websocket.handshake import offered_subprotocols
+from proxy.observability.access_log import AccessLog
+from proxy.relay.exchange import Exchange
+from proxy.snapshot import Live
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What a request goes through.
+
+    Attributes:
+        sessions: whose session it is, and which token goes to the server.
+        token_endpoints: the routes on which clients get tokens; None where sessions are off.
+        rewriting: what is done to messages and bodies.
+        coalescing: to the server, for all who ask the same together.
+        upgrades: to the server, for WebSockets.
+    """
+
+    sessions: SessionFilter
+    token_endpoints: TokenEndpoints | None
+    rewriting: Rewriting
+    coalescing: Coalescer
+    upgrades: Upgrades
 
 
 class Gateway:
     """Serves requests: the one pipeline."""
 
-    def __init__(
-        self,
-        live: Live,
-        dispatcher: Dispatcher,
-        coalescing: Coalescer,
-        session_filter: SessionFilter | None,
-        sockets: Upgrades,
-        access_log: AccessLog,
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
+    def __init__(self, live: Live, steps: Steps, access_log: AccessLog) -> None:
         self._live = live
-        self._dispatcher = dispatcher
-        self._coalescer = coalescing
-        self._session_filter = session_filter
-        self._token_routes = None if session_filter is None else TokenEndpoints(session_filter)
-        self._sockets = sockets
+        self._steps = steps
         self._access_log = access_log
-        self._loop = loop
 
     async def serve(self, client: ClientConnection, request: Request) -> None:
         """Answer one request."""
-        snapshot = self._live.current
         info = self._access_log.open(
             perf_counter(),
             client.address,
@@ -69,55 +67,19 @@ class Gateway:
             request.target,
             request.fields if traceparent.has_trace(request.shape) else (),
         )
+        context = RequestContext(client, request, self._live.current, info)
         try:
-            target, authority = checked(snapshot, request)
-            # HTTP/1.0 cannot upgrade (RFC 9110 section 7.8).
-            may_upgrade = b"upgrade" in request.shape and request.version >= (1, 1)
-            upgrade = may_upgrade and handshake.is_upgrade(request.method, request.fields)
-            info.protocol = "websocket" if upgrade else "http"
-            offered = _offered(request) if upgrade else []
-            route, session_token = self._route(snapshot, request, target), None
-            if route is None and self._session_filter is not None:
-                session_token = await self._session_filter.enter(
-                    snapshot, request, target, upgrade=upgrade
-                )
-            self._choose(snapshot, request, info, target, offered, session_token)
-            target = snapshot.versions.without_query_parameter(target)
-            fields = forwarded_fields(snapshot, request, info, authority, upgrade=upgrade)
-            if upgrade:
-                refused = await self._sockets.open(
-                    client, request, info, snapshot, target, fields, offered, session_token
-                )
-                if refused is not None:
-                    self._conclude(client, request, info, snapshot, refused)
-                return
-            bodies = self._body_mapping(snapshot, request, info, target)
-            if bodies is not None:
-                fields = await bodies.prepare(client, request, fields)
-            begin = partial(self._exchange, request, bodies, snapshot)
-            exchange: Exchange | Reply | None = None
-            if route is not None:
-                exchange = await self._serve_tokens(
-                    route, client, request, info, snapshot, target, fields, partial(begin, client)
-                )
-            elif snapshot.coalescing is not None:
-                carry = partial(self._carry, request, snapshot, target, fields, session_token)
-                exchange = await self._coalescer.exchange(
-                    snapshot, client, request, info, target, fields, carry, begin
-                )
-            if exchange is None:
-                exchange = await self._carry(
-                    request, snapshot, target, fields, session_token, info, partial(begin, client)
-                )
-            self._conclude(client, request, info, snapshot, exchange)
+            outcome = await self._answer(context)
+            if outcome is not None:
+                self._conclude(context, outcome)
         except SegueError as error:
-            self._answer(client, request, info, error, snapshot)
+            self._refuse(context, error)
         except asyncio.CancelledError:
             info.status, info.error = ClientGone.status, ClientGone.label
             raise
         except Exception as error:  # noqa: BLE001 (a fault of Segue's must not end the connection unanswered)
             self._access_log.internal_error(error)
-            self._answer(client, request, info, SegueError(), snapshot)
+            self._refuse(context, SegueError())
         finally:
             if info.status != 101:
                 self._access_log.close(info, perf_counter())
@@ -126,203 +88,96 @@ class Gateway:
         """Answer what is not a request; the connection ends with the answer."""
         info = self._access_log.open(perf_counter(), client.address, "", b"")
         client.persistent = False
-        self._answer(client, None, info, error, self._live.current)
+        self._access_log.fail(info, error)
+        client.write(problem(error, info.request_id, (), persistent=False, is_head=False))
         self._access_log.close(info, perf_counter())
 
     # The steps, in the order in which they are taken.
 
-    def _route(self, snapshot: Snapshot, request: Request, target: bytes) -> TokenRoute | None:
-        """The route of tokens that a request is for; None for nearly all."""
-        routes = self._token_routes
-        if routes is None or request.method != "POST":
-            return None
-        return routes.find(snapshot, target)
+    async def _answer(self, context: RequestContext) -> Exchange | Reply | None:
+        """Take a request through the steps; None where it became a WebSocket."""
+        steps = self._steps
+        head = context.head = checked_head(context)
+        context.target = head.target
+        context.info.protocol = "websocket" if head.upgrade else "http"
+        endpoint = None
+        if steps.token_endpoints is not None:
+            endpoint = steps.token_endpoints.find(context)
+        if endpoint is None:
+            context.session = await steps.sessions.enter(context)
+        self._choose(context)
+        context.target = context.snapshot.versions.without_query_parameter(context.target)
+        context.fields = forwarded_fields(context)
+        if head.upgrade:
+            return await steps.upgrades.open(context)
+        context.bodies = bodies = steps.rewriting.bodies(context)
+        if bodies is not None:
+            context.fields = await bodies.prepare(context.client, context.request, context.fields)
+        if endpoint is not None and steps.token_endpoints is not None:
+            return await steps.token_endpoints.exchange(endpoint, context)
+        return await steps.coalescing.exchange(context)
 
-    def _choose(
-        self,
-        snapshot: Snapshot,
-        request: Request,
-        info: RequestInfo,
-        target: bytes,
-        offered: list[bytes],
-        session_token: SessionToken | None,
-    ) -> None:
-        selection = snapshot.versions.choose(
-            header=_joined(request.shape.values(request.fields, snapshot.version_header)),
-            subprotocols=offered,
-            query=target.partition(b"?")[2],
+    def _choose(self, context: RequestContext) -> None:
+        """Choose the client's version, and with it the cohort."""
+        request, session = context.request, context.session
+        header = request.shape.values(request.fields, context.snapshot.version_header)
+        selection = context.snapshot.versions.choose(
+            header=b",".join(header) if header else None,
+            subprotocols=context.head.offered,
+            query=context.target.partition(b"?")[2],
             cookies=request.shape.values(request.fields, b"cookie"),
-            session=None if session_token is None else session_token.cached.version,
+            session=None if session is None else session.cached.version,
         )
-        self._access_log.choose(info, selection)
-        if session_token is not None and self._session_filter is not None:
-            self._session_filter.sessions.note(session_token, selection)
+        self._access_log.choose(context.info, selection)
+        self._steps.sessions.note(context, selection)
 
-    def _body_mapping(
-        self, snapshot: Snapshot, request: Request, info: RequestInfo, target: bytes
-    ) -> BodyMapping | None:
-        """What is done to the bodies of this route; None for nearly all. Preflights have none."""
-        programs = snapshot.catalog.for_cohort(info.selected)
-        route = programs.route(request.method, target.partition(b"?")[0])
-        if route is None or cors.is_preflight(request.method, request.fields):
-            return None
-        to_server, to_client = route.to_server, route.to_client
-        info.to_server = "" if to_server is None else to_server.name
-        info.to_client = "" if to_client is None else to_client.name
-        return BodyMapping(
-            None
-            if to_server is None
-            else self._sockets.handling(info, to_server, Direction.TO_SERVER),
-            None
-            if to_client is None
-            else self._sockets.handling(info, to_client, Direction.TO_CLIENT),
-            limit=snapshot.config.limits.body,
-            timeout=snapshot.config.timeouts.body,
-            vary=snapshot.config.versions.header.encode() if snapshot.version_header else b"",
-        )
+    # Outcomes.
 
-    def _exchange(
-        self,
-        request: Request,
-        bodies: BodyMapping | None,
-        snapshot: Snapshot,
-        client: Recipient,
-        connection: Connection,
-    ) -> Exchange:
-        """Return the exchange that carries a request and its response, rewritten or not."""
-        timeout = snapshot.config.timeouts.body
-        if bodies is None or bodies.to_client is None:
-            amend = _amendment(snapshot, request) if bodies is None else bodies.amend
-            return Exchange(
-                client, request, connection, amend=amend, body_timeout=timeout, loop=self._loop
-            )
-        return MappedExchange(
-            client,
-            request,
-            connection,
-            amend=bodies.amend,
-            body_timeout=timeout,
-            loop=self._loop,
-            handling=bodies.to_client,
-            limit=bodies.limit,
-        )
-
-    def _carry(
-        self,
-        request: Request,
-        snapshot: Snapshot,
-        target: bytes,
-        fields: Fields,
-        session_token: SessionToken | None,
-        info: RequestInfo,
-        begin: Begin,
-    ) -> Awaitable[Exchange]:
-        """Get a request to the server, with a token that is good, and again if it was refused."""
-        if session_token is None or self._session_filter is None:
-            return self._send(request, target, info, begin, fields)
-        send = partial(self._send, request, target, info, begin)
-        return self._session_filter.exchange(session_token, request, snapshot, fields, send)
-
-    def _send(
-        self,
-        request: Request,
-        target: bytes,
-        info: RequestInfo,
-        begin: Begin,
-        fields: Fields,
-        watched: Collection[int] = (),
-    ) -> Awaitable[Exchange]:
-        head = request_head(request, target, list(fields))
-        return self._dispatcher.exchange(info, request, head, begin, watched)
-
-    async def _serve_tokens(
-        self,
-        route: TokenRoute,
-        client: ClientConnection,
-        request: Request,
-        info: RequestInfo,
-        snapshot: Snapshot,
-        target: bytes,
-        fields: Fields,
-        begin: Begin,
-    ) -> Exchange | Reply:
-        """Answer a request for one of the routes of tokens."""
-        assert self._token_routes is not None
-        send = partial(self._send, request, target, info, begin)
-        return await self._token_routes.exchange(route, client, request, snapshot, fields, send)
-
-    def _conclude(
-        self,
-        client: ClientConnection,
-        request: Request,
-        info: RequestInfo,
-        snapshot: Snapshot,
-        exchange: Exchange | Reply,
-    ) -> None:
+    def _conclude(self, context: RequestContext, outcome: Exchange | Reply) -> None:
         """Record how an exchange went; an incomplete response breaks the connection off."""
-        if isinstance(exchange, Reply):
-            also = cors.error_fields(request.fields, snapshot.config.cors.origins)
+        client, info = context.client, context.info
+        if isinstance(outcome, Reply):
+            fields = [*outcome.fields, *self._cors_fields(context)]
             client.write(
                 reply(
-                    exchange.status,
-                    [*exchange.fields, *also],
-                    exchange.body,
+                    outcome.status,
+                    fields,
+                    outcome.body,
                     info.request_id,
                     persistent=client.persistent,
                 )
             )
-            info.status, info.response_size = exchange.status, len(exchange.body)
+            info.status, info.response_size = outcome.status, len(outcome.body)
             return
-        info.request_size = exchange.request_size
-        info.response_size = exchange.response_size
-        error = exchange.error
+        info.request_size = outcome.request_size
+        info.response_size = outcome.response_size
+        error = outcome.error
         if error is None:
-            assert exchange.head is not None
-            info.status = exchange.head.status
+            assert outcome.head is not None
+            info.status = outcome.head.status
             return
-        if not exchange.head_sent:
+        if not outcome.head_sent:
             raise error
-        assert exchange.head is not None
-        self._access_log.fail(info, error, exchange.head.status)
+        assert outcome.head is not None
+        self._access_log.fail(info, error, outcome.head.status)
         client.abort()
 
-    # Outcomes.
-
-    def _answer(
-        self,
-        client: ClientConnection,
-        request: Request | None,
-        info: RequestInfo,
-        error: SegueError,
-        snapshot: Snapshot,
-    ) -> None:
+    def _refuse(self, context: RequestContext, error: SegueError) -> None:
         """Say what went wrong, in place of a response."""
+        client, request, info = context.client, context.request, context.info
         self._access_log.fail(info, error)
-        if request is None or not request.payload.is_eof() or isinstance(error, ClientError):
+        if not request.payload.is_eof() or isinstance(error, ClientError):
             client.persistent = False
-        also = (
-            ()
-            if request is None
-            else cors.error_fields(request.fields, snapshot.config.cors.origins)
-        )
-        is_head = request is not None and request.method == "HEAD"
         client.write(
-            problem(error, info.request_id, also, persistent=client.persistent, is_head=is_head)
+            problem(
+                error,
+                info.request_id,
+                self._cors_fields(context),
+                persistent=client.persistent,
+                is_head=request.method == "HEAD",
+            )
         )
 
-
-def _offered(request: Request) -> list[bytes]:
-    return offered_subprotocols(headers.values_of(request.fields, handshake.PROTOCOL))
-
-
-def _joined(values: list[bytes]) -> bytes | None:
-    return b",".join(values) if values else None
-
-
-def _amendment(snapshot: Snapshot, request: Request) -> Amend | None:
-    """What is changed in the fields of the response: preflights learn of the version header."""
-    name = snapshot.version_header
-    if not name or not cors.is_preflight(request.method, request.fields):
-        return None
-    spelled = snapshot.config.versions.header.encode()
-    return lambda _, fields: cors.allow_header(request.fields, fields, spelled)
+    def _cors_fields(self, context: RequestContext) -> list[tuple[bytes, bytes]]:
+        """What lets a page read an answer of Segue's own."""
+        return cors.error_fields(context.request.fields, context.snapshot.config.cors.origins)

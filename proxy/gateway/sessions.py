@@ -2,7 +2,7 @@
 
 Only requests that carry a token of a session are touched, and only in that token. A 401 that says
 that the token is the reason is held back until it is decided whether there is a fresh one; then the
-request is sent once more. The routes of tokens themselves are `token_routes`' business.
+request is sent once more. The routes of tokens themselves are `token_endpoints`' business.
 """
 
 from __future__ import annotations
@@ -13,23 +13,18 @@ from typing import Final, Protocol
 from proxy.configuration.sessions import SessionSettings
 from proxy.downstream.request import Request
 from proxy.errors import ClientError, OriginRefused, SessionUnavailable
+from proxy.gateway.context import RequestContext
 from proxy.http.cookies import cookie_of
 from proxy.http.headers import Fields, RawFields, values_of
 from proxy.http.representation import has_length
 from proxy.relay.bodies import read_body
 from proxy.relay.dispatch import HandshakeResult
 from proxy.relay.exchange import Exchange
-from proxy.sessions.cache import SessionToken
+from proxy.sessions.cache import SessionSocket, SessionToken
 from proxy.sessions.metrics import Trigger
 from proxy.sessions.service import Sessions
-from proxy.snapshot import Snapshot
-from proxy.tokens.credentials import (
-    bearer,
-    is_token_error,
-    query_tokens,
-    with_bearer,
-    with_query_token,
-)
+from proxy.tokens.credentials import is_token_error, query_tokens, with_bearer, with_query_token
+from proxy.versions.selection import Selection
 from proxy.websocket.handshake import same_origin
 
 
@@ -51,14 +46,9 @@ Shake = Callable[[bytes, Fields, Collection[int]], Awaitable[HandshakeResult]]
 
 
 class SessionFilter:
-    """Lets requests of sessions through with tokens that are good."""
+    """What the steps of a request ask of sessions. This one is for where they are off: all pass."""
 
-    def __init__(self, sessions: Sessions) -> None:
-        self.sessions = sessions
-
-    async def enter(
-        self, snapshot: Snapshot, request: Request, target: bytes, *, upgrade: bool
-    ) -> SessionToken | None:
+    async def enter(self, context: RequestContext) -> SessionToken | None:
         """Look who comes; None for whoever has no session.
 
         Raises:
@@ -67,67 +57,96 @@ class SessionFilter:
             ClientError: a handshake with more tokens than anybody has use for.
             StoreAway: a token that has ended, and nobody can say whose it was.
         """
-        token = bearer(request.shape.values(request.fields, b"authorization"))
-        settings = snapshot.config.sessions
-        cookie = cookie_from(request.fields, settings) if settings.binding == "cookie" else ""
-        if upgrade:
-            return await self._shaking(snapshot, request, token, query_tokens(target), cookie)
+        del context
+        return None
+
+    def note(self, context: RequestContext, selection: Selection) -> None:
+        """Remember the version that was chosen, where the request belongs to a session."""
+
+    def exchange(self, context: RequestContext, send: Send) -> Awaitable[Exchange]:
+        """Answer a request.
+
+        Raises:
+            SessionUnavailable: its token has ended, and there is no fresh one at the moment.
+        """
+        return send(context.fields)
+
+    def handshake(self, context: RequestContext, shake: Shake) -> Awaitable[HandshakeResult]:
+        """Shake hands for a request.
+
+        Raises:
+            SessionUnavailable: its token has ended, and there is no fresh one at the moment.
+        """
+        return shake(context.target, context.fields, ())
+
+    def opened(self, context: RequestContext, socket: SessionSocket) -> None:
+        """A WebSocket is open."""
+
+    def closed(self, session: SessionToken | None, socket: SessionSocket) -> None:
+        """A WebSocket has ended, of this session or of none."""
+
+
+class TokenRenewal(SessionFilter):
+    """Lets requests of sessions through with tokens that are good."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self.sessions = sessions
+
+    async def enter(self, context: RequestContext) -> SessionToken | None:
+        token, settings = context.head.bearer, context.snapshot.config.sessions
+        cookie = cookie_from(context.request.fields, settings)
+        if context.head.upgrade:
+            return await self._shaking(context, token, cookie)
         if not token:
             return None
-        session_token = self.sessions.at_hand(token, cookie, settings)
-        if session_token is None:
-            session_token = await self.sessions.look_up(token, cookie, settings)
-        return session_token
+        session = self.sessions.at_hand(token, cookie, settings)
+        if session is None:
+            session = await self.sessions.look_up(token, cookie, settings)
+        return session
 
     async def _shaking(
-        self,
-        snapshot: Snapshot,
-        request: Request,
-        token: str | None,
-        in_query: list[str],
-        cookie: str,
+        self, context: RequestContext, token: str | None, cookie: str
     ) -> SessionToken | None:
         """Look who shakes hands. Browsers put the token into the query, others where it belongs.
 
         Which one the server looks at is its own choice: one of an ended session is not let through
         beside another.
         """
+        in_query, config = query_tokens(context.target), context.snapshot.config
         if len(in_query) > _MOST_TOKENS:
             raise ClientError("there are too many tokens in the query")
         found: SessionToken | None = None
         for each in dict.fromkeys([token, *in_query] if token else in_query):
-            session_token = await self.sessions.look_up(each, cookie, snapshot.config.sessions)
-            found = found or session_token
+            session = await self.sessions.look_up(each, cookie, config.sessions)
+            found = found or session
         if (
             found is not None
             and found.cookie
-            and not same_origin(request.fields, snapshot.config.cors.origins)
+            and not same_origin(context.request.fields, config.cors.origins)
         ):
             raise OriginRefused("a handshake with a session's cookie comes from its own pages")
         return found
 
-    async def exchange(
-        self,
-        session_token: SessionToken,
-        request: Request,
-        snapshot: Snapshot,
-        fields: Fields,
-        send: Send,
-    ) -> Exchange:
-        """Answer a request of a session.
+    def note(self, context: RequestContext, selection: Selection) -> None:
+        if context.session is not None:
+            self.sessions.note(context.session, selection)
 
-        Raises:
-            SessionUnavailable: its token has ended, and there is no fresh one at the moment.
-        """
-        token = self.sessions.current(session_token) or await self.sessions.fresh(
-            session_token, fields
-        )
+    def exchange(self, context: RequestContext, send: Send) -> Awaitable[Exchange]:
+        if context.session is None:
+            return send(context.fields)
+        return self._exchange(context, context.session, send)
+
+    async def _exchange(
+        self, context: RequestContext, session: SessionToken, send: Send
+    ) -> Exchange:
+        request, fields, sessions = context.request, context.fields, self.sessions
+        token = sessions.current(session) or await sessions.fresh(session, fields)
         if token is None:
             return await send(fields)
         again = not has_body(request) or await _keep_body(
-            request, session_token.settings.retry_body, snapshot.config.timeouts.body
+            request, session.settings.retry_body, context.snapshot.config.timeouts.body
         )
-        if token != session_token.token:
+        if token != session.token:
             fields = with_bearer(fields, token)
         exchange = await send(fields, _UNAUTHORIZED)
         hold = exchange.held
@@ -135,56 +154,59 @@ class SessionFilter:
             return exchange
         fresh = None
         if again and is_token_error(hold.plain_body):
-            fresh = await self.sessions.after_refusal(
-                session_token, token, Trigger.REJECTED, fields
-            )
+            fresh = await sessions.after_refusal(session, token, Trigger.REJECTED, fields)
         if fresh is None:
             hold.let_go()
             return exchange
-        self.sessions.counts.retries["http"] += 1
+        sessions.counts.retries["http"] += 1
         exchange = await send(with_bearer(fields, fresh))
         if exchange.head is not None and exchange.head.status == 401:
-            self.sessions.refused_again(session_token)
+            sessions.refused_again(session)
         return exchange
 
-    async def handshake(
-        self,
-        session_token: SessionToken,
-        request: Request,
-        target: bytes,
-        fields: Fields,
-        shake: Shake,
+    def handshake(self, context: RequestContext, shake: Shake) -> Awaitable[HandshakeResult]:
+        if context.session is None:
+            return shake(context.target, context.fields, ())
+        return self._handshake(context, context.session, shake)
+
+    async def _handshake(
+        self, context: RequestContext, session: SessionToken, shake: Shake
     ) -> HandshakeResult:
         """Shake hands for a request of a session.
 
         The server refuses bad tokens and other people's resources alike. So a refusal leads to a
         second try only where the token that was sent should have been renewed before.
-
-        Raises:
-            SessionUnavailable: its token has ended, and there is no fresh one at the moment.
         """
-        sessions = self.sessions
-        token = await sessions.fresh(session_token, fields, Trigger.HANDSHAKE)
+        sessions, fields = self.sessions, context.fields
+        token = await sessions.fresh(session, fields, Trigger.HANDSHAKE)
         if token is None:
-            return await shake(target, fields, ())
-        watched = _REFUSALS if sessions.is_near_its_end(session_token) else ()
-        first = await shake(*_carrying(session_token, request, target, fields, token), watched)
+            return await shake(context.target, fields, ())
+        watched = _REFUSALS if sessions.is_near_its_end(session) else ()
+        first = await shake(*_carrying(context, session, token), watched)
         hold = first.exchange.held
         if hold is None or hold.head is None:
             return first
         try:
-            fresh = await sessions.after_refusal(session_token, token, Trigger.HANDSHAKE, fields)
+            fresh = await sessions.after_refusal(session, token, Trigger.HANDSHAKE, fields)
         except SessionUnavailable:
             fresh = None  # The token was still valid: the refusal may well be meant.
         if fresh is None:
             hold.let_go()
             return first
         sessions.counts.retries["websocket"] += 1
-        second = await shake(*_carrying(session_token, request, target, fields, fresh), ())
+        second = await shake(*_carrying(context, session, fresh), ())
         head = second.exchange.head
         if head is not None and head.status in _REFUSALS:
-            sessions.refused_again(session_token)
+            sessions.refused_again(session)
         return second
+
+    def opened(self, context: RequestContext, socket: SessionSocket) -> None:
+        if context.session is not None:
+            self.sessions.socket_opened(context.session, socket, context.fields)
+
+    def closed(self, session: SessionToken | None, socket: SessionSocket) -> None:
+        if session is not None:
+            self.sessions.socket_closed(session, socket)
 
 
 def cookie_from(fields: RawFields, settings: SessionSettings) -> str:
@@ -199,15 +221,14 @@ def has_body(request: Request) -> bool:
     return request.chunked or (request.shape.has_length and has_length(request.fields))
 
 
-def _carrying(
-    session_token: SessionToken, request: Request, target: bytes, fields: Fields, token: str
-) -> tuple[bytes, Fields]:
+def _carrying(context: RequestContext, session: SessionToken, token: str) -> tuple[bytes, Fields]:
     """A handshake's target and fields with another token in place of the client's."""
-    if token == session_token.token:
+    target, fields = context.target, context.fields
+    if token == session.token:
         return target, fields
-    if bearer(values_of(request.fields, b"authorization")) == session_token.token:
+    if context.head.bearer == session.token:
         fields = with_bearer(fields, token)
-    return with_query_token(target, session_token.token, token), fields
+    return with_query_token(target, session.token, token), fields
 
 
 async def _keep_body(request: Request, limit: int, timeout: float) -> bool:

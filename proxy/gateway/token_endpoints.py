@@ -14,15 +14,15 @@ from enum import Enum, auto
 from urllib.parse import unquote_to_bytes
 
 from proxy.configuration.sessions import SessionPaths, SessionSettings
-from proxy.downstream.connection import ClientConnection
 from proxy.downstream.request import Request
-from proxy.gateway.sessions import Send, SessionFilter, cookie_from, has_body
+from proxy.gateway.context import RequestContext
+from proxy.gateway.sending import Sender
+from proxy.gateway.sessions import TokenRenewal, cookie_from, has_body
 from proxy.http.headers import Fields
 from proxy.http.responses import Reply
-from proxy.relay.bodies import read_body
+from proxy.relay.bodies import take_body
 from proxy.relay.exchange import Exchange
 from proxy.sessions.cache import CachedSession
-from proxy.snapshot import Snapshot
 from proxy.tokens.credentials import (
     MAX_BODY,
     Pair,
@@ -45,14 +45,18 @@ class TokenRoute(Enum):
 class TokenEndpoints:
     """Serves them."""
 
-    def __init__(self, session_filter: SessionFilter) -> None:
-        self._session_filter = session_filter
+    def __init__(self, filter_: TokenRenewal, sender: Sender) -> None:
+        self._filter = filter_
+        self._exchange = filter_.sessions.routes
+        self._sender = sender
         self._paths: SessionPaths | None = None
         self._routes: Mapping[bytes, TokenRoute] = {}
 
-    def find(self, snapshot: Snapshot, target: bytes) -> TokenRoute | None:
-        """The route that a POST is for; None for nearly all."""
-        paths = snapshot.config.sessions.paths
+    def find(self, context: RequestContext) -> TokenRoute | None:
+        """The route that a request is for; None for nearly all."""
+        if context.request.method != "POST":
+            return None
+        paths = context.snapshot.config.sessions.paths
         if paths is not self._paths:
             self._paths = paths
             self._routes = {
@@ -61,17 +65,9 @@ class TokenEndpoints:
                 unquote_to_bytes(paths.logout): TokenRoute.LOGOUT,
             }
         # Servers decode a path before they look where it leads.
-        return self._routes.get(unquote_to_bytes(target.partition(b"?")[0]))
+        return self._routes.get(unquote_to_bytes(context.path))
 
-    async def exchange(
-        self,
-        route: TokenRoute,
-        client: ClientConnection,
-        request: Request,
-        snapshot: Snapshot,
-        fields: Fields,
-        send: Send,
-    ) -> Exchange | Reply:
+    async def exchange(self, route: TokenRoute, context: RequestContext) -> Exchange | Reply:
         """Answer a request for one of them.
 
         Raises:
@@ -79,48 +75,51 @@ class TokenEndpoints:
             SessionUnavailable: the session can be neither renewed nor ended at the moment.
             ClientError: the body is too large, too slow, broken, or in a form that cannot be read.
         """
-        settings = snapshot.config.sessions
-        cookie = cookie_from(request.fields, settings)
         if route is TokenRoute.ISSUE:
-            return await self._issue(settings, fields, send)
-        fields, body = await _whole_body(client, request, fields, snapshot.config.timeouts.body)
+            return await self._issue(context)
+        request, config = context.request, context.snapshot.config
+        if request.body is None and has_body(request):
+            context.fields = await take_body(
+                context.client, request, context.fields, MAX_BODY, config.timeouts.body
+            )
+        body = request.body or b""
         refresh = read_refresh(body, request.shape.values(request.fields, b"content-type"))
+        cookie = cookie_from(request.fields, config.sessions)
         if route is TokenRoute.REFRESH:
-            return await self._refresh(settings, refresh, cookie, fields, send)
-        session_token = await self._session_filter.enter(snapshot, request, b"", upgrade=False)
+            return await self._refresh(context, refresh, cookie)
+        session = await self._filter.enter(context)
         cached = None
         if refresh is not None:
             # The token that is to be made useless says whose logout it is, not who asks for it.
-            cached = await self._session_filter.sessions.routes.session_of(refresh, cookie)
-        if cached is None and session_token is not None:
-            cached = session_token.cached
+            cached = await self._exchange.session_of(refresh, cookie)
+        if cached is None and session is not None:
+            cached = session.cached
         if cached is None:
-            return await send(fields)
-        return await self._log_out(settings, cached, request, body, fields, send)
+            return await self._sender.sending(context)(context.fields)
+        return await self._log_out(context, cached, body)
 
-    async def _issue(
-        self, settings: SessionSettings, fields: Fields, send: Send, presented: str | None = None
-    ) -> Exchange:
+    async def _issue(self, context: RequestContext, presented: str | None = None) -> Exchange:
         """Pass the server's answer on, once its tokens are known."""
-        exchange = await send(_asking_for_identity(fields), _SUCCESSES)
+        send = self._sender.sending(context)
+        exchange = await send(_asking_for_identity(context.fields), _SUCCESSES)
         hold = exchange.held
         if hold is not None and hold.head is not None:
-            routes = self._session_filter.sessions.routes
             pair = read_pair(hold.plain_body)
-            cookie = await routes.capture(pair, presented)
+            cookie = await self._exchange.capture(pair, presented)
             if cookie is not None:
+                settings = context.snapshot.config.sessions
                 hold.head.fields.append(_cookie(settings, cookie, settings.lifetime))
             hold.let_go()
         return exchange
 
     async def _refresh(
-        self, settings: SessionSettings, token: str | None, cookie: str, fields: Fields, send: Send
+        self, context: RequestContext, token: str | None, cookie: str
     ) -> Exchange | Reply:
         given = None
         if token is not None:
-            given = await self._session_filter.sessions.routes.exchange(token, cookie, fields)
+            given = await self._exchange.exchange(token, cookie, context.fields)
         if given is None:
-            return await self._issue(settings, fields, send, token)
+            return await self._issue(context, token)
         if isinstance(given, Pair):
             assert given.refresh is not None
             kind = (b"Content-Type", b"application/json")
@@ -133,17 +132,13 @@ class TokenEndpoints:
         return Reply(given.status, fitting, given.body)
 
     async def _log_out(
-        self,
-        settings: SessionSettings,
-        cached: CachedSession,
-        request: Request,
-        body: bytes,
-        fields: Fields,
-        send: Send,
+        self, context: RequestContext, cached: CachedSession, body: bytes
     ) -> Exchange:
-        async with self._session_filter.sessions.routes.logging_out(cached, fields) as leaving:
+        fields, send = context.fields, self._sender.sending(context)
+        async with self._exchange.logging_out(cached, fields) as leaving:
             if leaving is None:
                 return await send(fields)
+            request = context.request
             request.body = with_refresh(body, leaving.refresh)
             request.chunked = False
             fields = _with_json(with_bearer(fields, leaving.access), request)
@@ -151,6 +146,7 @@ class TokenEndpoints:
             hold = exchange.held
             leaving.done = hold is not None and hold.head is not None
         if hold is not None and hold.head is not None:
+            settings = context.snapshot.config.sessions
             if settings.binding == "cookie":
                 hold.head.fields.append(_cookie(settings, "", 0))
             hold.let_go()
@@ -180,16 +176,3 @@ def _cookie(settings: SessionSettings, value: str, age: float) -> tuple[bytes, b
     """Set the session's cookie (RFC 6265 section 4.1)."""
     text = f"{settings.cookie}={value}; Path=/; Max-Age={int(age)}; HttpOnly; Secure; SameSite=Lax"
     return b"Set-Cookie", text.encode()
-
-
-async def _whole_body(
-    client: ClientConnection, request: Request, fields: Fields, timeout: float
-) -> tuple[Fields, bytes]:
-    """Read the body of a request that is about a refresh token; returns its fields too."""
-    if request.body is None and has_body(request):
-        if any(name.lower() == b"expect" for name, _ in fields):
-            # Nobody else would say it: the server is not asked before the body is here.
-            client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            fields = [item for item in fields if item[0].lower() != b"expect"]
-        request.body = await read_body(request, MAX_BODY, timeout)
-    return fields, request.body or b""

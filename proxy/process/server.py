@@ -26,8 +26,11 @@ from proxy.downstream.metrics import show_connections
 from proxy.downstream.websockets import Connections
 from proxy.errors import ConfigError, Diagnostic
 from proxy.gateway.coalescing import Coalescer
-from proxy.gateway.pipeline import Gateway
-from proxy.gateway.sessions import SessionFilter
+from proxy.gateway.pipeline import Gateway, Steps
+from proxy.gateway.rewriting import Rewriting
+from proxy.gateway.sending import Sender
+from proxy.gateway.sessions import SessionFilter, TokenRenewal
+from proxy.gateway.token_endpoints import TokenEndpoints
 from proxy.gateway.upgrade import Upgrades
 from proxy.observability.access_log import AccessLog
 from proxy.observability.log import Log, Writer, show_log
@@ -95,22 +98,24 @@ class Server:
         self._certificate = Certificate(tls)
         self._connections = Connections()
         self._recorder = Recorder(loop, log)
-        dispatcher = Dispatcher(self._fleet)
-        self._coalescer = Coalescer(self.metrics, loop)
         self._sessions = self._open_sessions(snapshot) if config.sessions.enabled else None
-        session_filter = None if self._sessions is None else SessionFilter(self._sessions)
-        sockets = Upgrades(
-            dispatcher,
+        renewal = None if self._sessions is None else TokenRenewal(self._sessions)
+        session_filter = renewal or SessionFilter()
+        sender = Sender(Dispatcher(self._fleet), session_filter, loop)
+        rewriting = Rewriting(self.metrics, self._recorder)
+        self._coalescer = Coalescer(sender, self.metrics, loop)
+        upgrades = Upgrades(
+            sender,
             session_filter,
+            rewriting,
             self._connections,
-            self.metrics,
             self._access_log,
-            self._recorder,
+            self.metrics.count_limit,
             loop,
         )
-        gateway = Gateway(
-            self._live, dispatcher, self._coalescer, session_filter, sockets, self._access_log, loop
-        )
+        endpoints = None if renewal is None else TokenEndpoints(renewal, sender)
+        steps = Steps(session_filter, endpoints, rewriting, self._coalescer, upgrades)
+        gateway = Gateway(self._live, steps, self._access_log)
         self._listener = Listener(
             gateway.serve,
             gateway.refuse,

@@ -60,6 +60,32 @@ async def read_body(request: Request, limit: int, timeout: float) -> bytes:
         raise ClientError("the body of the request is not valid HTTP/1.1") from None
 
 
+async def take_body(
+    client: ClientConnection, request: Request, fields: Fields, limit: int, timeout: float
+) -> Fields:
+    """Read the whole body of a request before the server is asked; `Request.body` has it then.
+
+    A client that waits for a 100 gets it from Segue: nobody else would say it (RFC 9110 section
+    10.1.1).
+
+    Args:
+        client: who sends it.
+        fields: of the request, as the server is to see them.
+        limit, timeout: as for `read_body`.
+
+    Returns:
+        The fields, without an expectation that has been met.
+
+    Raises:
+        ClientError: as for `read_body`.
+    """
+    if [value.lower() for value in values_of(fields, b"expect")] == [b"100-continue"]:
+        client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        fields = [field for field in fields if field[0].lower() != b"expect"]
+    request.body = await read_body(request, limit, timeout)
+    return fields
+
+
 def rewrite(handling: MessageHandling, body: bytes) -> bytes:
     """Return what a body becomes.
 
@@ -102,12 +128,8 @@ class BodyMapping:
         if handling is not None and has_body and is_json(request.fields):
             if any(int(size) > self.limit for size in values_of(fields, b"content-length")):
                 raise ContentTooLarge("the body is larger than a mapping may hold")
-            if [value.lower() for value in values_of(fields, b"expect")] == [b"100-continue"]:
-                # Nobody else would say it: the server is not asked before the body is here.
-                client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-                fields = [field for field in fields if field[0].lower() != b"expect"]
-            body = await read_body(request, self.limit, self.timeout)
-            request.body = rewrite(handling, body)
+            fields = await take_body(client, request, fields, self.limit, self.timeout)
+            request.body = rewrite(handling, request.body or b"")
             request.chunked = False
             fields = with_length(fields, len(request.body))
         return fields if self.to_client is None else ask_for_identity(fields)
@@ -124,7 +146,7 @@ class MappedExchange(Exchange):
     last is counted as failed.
     """
 
-    __slots__ = ("_body", "_held_head", "_limit", "_treatment")
+    __slots__ = ("_body", "_handling", "_held_head", "_limit")
 
     def __init__(
         self,
@@ -148,7 +170,7 @@ class MappedExchange(Exchange):
         super().__init__(
             client, request, connection, amend=amend, body_timeout=body_timeout, loop=loop
         )
-        self._treatment = handling
+        self._handling = handling
         self._limit = limit
         self._held_head: Head | None = None
         self._body = bytearray()
@@ -172,7 +194,7 @@ class MappedExchange(Exchange):
             return
         self._body += data
         if len(self._body) > self._limit:
-            self._treatment.counts.failed += 1
+            self._handling.counts.failed += 1
             self._let_go(self._held_head)
 
     def on_end(self) -> None:
@@ -181,7 +203,7 @@ class MappedExchange(Exchange):
         if head is not None:
             body = bytes(self._body)
             try:
-                rewritten = rewrite(self._treatment, body)
+                rewritten = rewrite(self._handling, body)
             except MappingFailure as failure:
                 self._held_head = None
                 self._fail(failure)

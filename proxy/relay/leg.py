@@ -6,10 +6,11 @@ import asyncio
 import os
 from collections.abc import Callable
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from proxy.websocket.filter import FrameFilter
 from proxy.websocket.frames import encode_close
+from proxy.websocket.state import FilterState
 
 
 class Side(Enum):
@@ -17,6 +18,26 @@ class Side(Enum):
 
     CLIENT = "client"
     SERVER = "server"
+
+
+class LegState(NamedTuple):
+    """One side of a WebSocket at a moment, in plain values.
+
+    Attributes:
+        received: bytes that arrived.
+        unsent: bytes that are written and wait in the transport; 0 once it is closed.
+        half_closed, lost, shutting, sent_close, pending_close: see `Leg`.
+        frame_filter: what the filter of its frames is in the middle of.
+    """
+
+    received: int
+    unsent: int
+    half_closed: bool
+    lost: bool
+    shutting: bool
+    sent_close: int | None
+    pending_close: bytes | None
+    frame_filter: FilterState
 
 
 class Keeper(Protocol):
@@ -86,6 +107,19 @@ class Leg(asyncio.Protocol):
         self.sent_close: int | None = None
         self.pending_close: bytes | None = None
         self.forgot = 0.0
+
+    def state(self) -> LegState:
+        """What it is now, in plain values."""
+        return LegState(
+            received=self.received,
+            unsent=0 if self.lost else self.transport.get_write_buffer_size(),
+            half_closed=self.half_closed,
+            lost=self.lost,
+            shutting=self.shutting,
+            sent_close=self.sent_close,
+            pending_close=self.pending_close,
+            frame_filter=self.frame_filter.state(),
+        )
 
     def data_received(self, data: bytes) -> None:
         frame_filter = self.frame_filter

@@ -226,8 +226,10 @@ class Relay:
         if peer.lost:
             if self._timer is not None:
                 self._timer.cancel()
-            self._on_end(self)
+            on_end = self._on_end
             # Nothing is called any more; in a circle the garbage collector would have to find them.
+            del self._on_end
+            on_end(self)
             for ended in (leg, peer):
                 del ended.peer, ended.relay
             return

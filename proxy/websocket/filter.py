@@ -49,6 +49,7 @@ from proxy.websocket.frames import (
     apply_mask,
     encode,
 )
+from proxy.websocket.state import FilterState
 
 WHOLE_TEXT: Final = FIN | TEXT
 """How a text message in one frame begins (section 5.2)."""
@@ -173,6 +174,51 @@ class FrameFilter:
         """Deliver nothing more, not even the end of a frame: nobody is there to take it."""
         self._stop_holding()
         self._finishing = self._deliverable = self.undisturbed = False
+
+    def state(self) -> FilterState:
+        """What it is in the middle of, in plain values."""
+        return FilterState(
+            held=bytes(self._held),
+            need=self._need,
+            skip=self._skip,
+            final=self._final,
+            opcode=self._opcode,
+            size=self._size,
+            fragments=self._fragments,
+            holding=self._holding,
+            raw=bytes(self._raw),
+            payload=bytes(self._payload),
+            deliverable=self._deliverable,
+            finishing=self._finishing,
+            control_frames=self.control_frames,
+            withholds_close=self.withholds_close,
+            close_code=self.close_code,
+            fault="" if self.fault is None else self.fault.reason,
+        )
+
+    def resume(self, state: FilterState) -> None:
+        """Go on where another one was, which had not given up.
+
+        A message that is held there is rewritten by what applies here.
+        """
+        self._held = bytearray(state.held)
+        self._need = state.need
+        self._skip = state.skip
+        self._final = state.final
+        self._opcode = state.opcode
+        self._size = state.size
+        self._fragments = state.fragments
+        self._holding = state.holding
+        self._raw = bytearray(state.raw)
+        self._payload = bytearray(state.payload)
+        self._deliverable = state.deliverable
+        self._finishing = state.finishing
+        self.control_frames = state.control_frames
+        self.withholds_close = state.withholds_close
+        self.close_code = state.close_code
+        self.undisturbed = self._deliverable and not (
+            self._held or self._skip or self._opcode or self.ended
+        )
 
     def feed(self, data: bytes) -> list[bytes]:  # noqa: C901 (one loop: a call costs more than a frame)
         """Take the next bytes of the connection; return those to send on, in order."""

@@ -14,10 +14,10 @@ import pytest
 
 from proxy.admin.recording import RecordingRequest, line_of
 from proxy.configuration.document import parse
+from proxy.gateway.open_websocket import OpenWebSocket
 from proxy.mapping.catalog import CohortBinding, build
 from proxy.mapping.engine.program import Program
 from proxy.recording.recorder import Recorded
-from proxy.relay.websocket import Relay
 from proxy.types import Direction
 from tests.support.rfc6455 import TEXT
 from tests.support.rig import CONFIG, Segue, answering, raw_server, segue
@@ -120,7 +120,8 @@ async def test_invariant_1_messages_are_the_same_before_during_and_after_a_recor
 
 async def test_open_socket_has_the_programs_themselves_before_and_after_a_recording() -> None:
     async with relayed(None, MODERN) as pair, admin(pair.segue) as client:
-        (relay,) = cast(list[Relay], list(pair.segue.server._connections._open))
+        (socket,) = cast(list[OpenWebSocket], list(pair.segue.server._connections._open))
+        relay = socket.relay
         before = relay.server.frame_filter.handling
         assert type(before.rewriter) is Program
         name = await start(client)

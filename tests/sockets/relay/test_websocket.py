@@ -12,6 +12,7 @@ from typing import cast
 
 import pytest
 
+from proxy.gateway.open_websocket import OpenWebSocket
 from proxy.relay.websocket import Relay, SocketLimits
 from proxy.rewriting import MessageCounts, MessageHandling
 from tests.support.rfc6455 import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, wire
@@ -57,9 +58,9 @@ def unread(socket: Socket) -> Iterator[None]:
 
 
 def only_relay(proxy: Segue) -> Relay:
-    (relay,) = proxy.server._connections._open
-    assert isinstance(relay, Relay)
-    return relay
+    (socket,) = proxy.server._connections._open
+    assert isinstance(socket, OpenWebSocket)
+    return socket.relay
 
 
 async def lost(pair: Pair, side: str, knock: Callable[[], Awaitable[object]]) -> None:
@@ -531,10 +532,10 @@ async def test_a_drain_tells_the_client_1012_and_the_server_1001_and_waits_for_t
 
 async def test_a_revoked_socket_ends_with_1008_for_the_client_and_1001_for_the_server() -> None:
     async with relayed() as pair:
-        (relay,) = pair.segue.server._connections._open
-        assert isinstance(relay, Relay)
-        relay.revoke()
-        relay.revoke()
+        (socket,) = pair.segue.server._connections._open
+        assert isinstance(socket, OpenWebSocket)
+        socket.revoke()
+        socket.revoke()
         assert await pair.client.close_frame() == (1008, "session ended")
         assert await pair.server.close_frame() == (1001, "session ended")
         await pair.client.send(CLOSE, closing(1008))

@@ -1,0 +1,91 @@
+"""One request on its way through the steps: what each of them finds, and hands on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from proxy.downstream.connection import ClientConnection
+from proxy.downstream.request import Request
+from proxy.http import cors, headers
+from proxy.http.headers import Fields
+from proxy.observability.access_log import RequestInfo
+from proxy.relay.bodies import BodyMapping
+from proxy.sessions.cache import SessionToken
+from proxy.snapshot import Snapshot
+from proxy.tokens.credentials import bearer
+from proxy.websocket import handshake
+
+
+class ReceivedHead(NamedTuple):
+    """What the head of a request says, read once.
+
+    Attributes:
+        target: the path and the query, byte for byte.
+        authority: what an absolute request target named; None for all others.
+        upgrade: whether it asks for a WebSocket.
+        offered: the subprotocols of a handshake.
+        preflight: whether it is one of CORS.
+        bearer: the token in `Authorization`; None where there is not exactly one.
+    """
+
+    target: bytes
+    authority: bytes | None
+    upgrade: bool
+    offered: list[bytes]
+    preflight: bool
+    bearer: str | None
+
+
+def read_head(request: Request) -> ReceivedHead:
+    """Read the head of a request.
+
+    Raises:
+        ClientError: the target is of no form that a reverse proxy serves.
+    """
+    target, authority = headers.origin_form(request.target)
+    fields, shape = request.fields, request.shape
+    # HTTP/1.0 cannot upgrade (RFC 9110 section 7.8).
+    may_upgrade = b"upgrade" in shape and request.version >= (1, 1)
+    upgrade = may_upgrade and handshake.is_upgrade(request.method, fields)
+    offered: list[bytes] = []
+    if upgrade:
+        offered = handshake.offered_subprotocols(shape.values(fields, handshake.PROTOCOL))
+    preflight = cors.is_preflight(request.method, fields)
+    token = bearer(shape.values(fields, b"authorization"))
+    return ReceivedHead(target, authority, upgrade, offered, preflight, token)
+
+
+NOT_READ = ReceivedHead(b"", None, upgrade=False, offered=[], preflight=False, bearer=None)
+
+
+@dataclass(slots=True, eq=False)
+class RequestContext:
+    """One request, from its first step to its last.
+
+    Attributes:
+        client: whose connection it came on; is sent the response.
+        request: as it was received.
+        snapshot: what served when it came. No step reads another one.
+        info: what log and metrics are told.
+        head: what its head says.
+        target: the request target as the server is to see it, but for its token.
+        fields: those of the request as the server is to see them, but for its token.
+        session: the token of a session that it carries; None for whoever has none.
+        bodies: what is done to its bodies; None for nearly all.
+    """
+
+    client: ClientConnection
+    request: Request
+    snapshot: Snapshot
+    info: RequestInfo
+    head: ReceivedHead = NOT_READ
+    target: bytes = b""
+    fields: Fields = field(default_factory=list)
+    session: SessionToken | None = None
+    bodies: BodyMapping | None = None
+
+    @property
+    def path(self) -> bytes:
+        """The target without its query."""
+        return self.target.partition(b"?")[0]

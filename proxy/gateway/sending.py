@@ -1,0 +1,139 @@
+"""The step `relay`: a request goes to a server, with the token that is good now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Collection
+from functools import partial
+
+from proxy.gateway.context import RequestContext
+from proxy.gateway.forwarding import request_head
+from proxy.gateway.sessions import Send, SessionFilter
+from proxy.http import cors
+from proxy.http.headers import Fields
+from proxy.observability.access_log import RequestInfo
+from proxy.relay.bodies import MappedExchange
+from proxy.relay.dispatch import Begin, Dispatcher, HandshakeResult
+from proxy.relay.exchange import Amend, Exchange, Recipient
+from proxy.upstream.connection import Connection
+
+
+class Sender:
+    """Gets requests to a server, and responses back."""
+
+    def __init__(
+        self, dispatcher: Dispatcher, sessions: SessionFilter, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._sessions = sessions
+        self._loop = loop
+
+    def carry(
+        self,
+        context: RequestContext,
+        info: RequestInfo | None = None,
+        begin: Begin | None = None,
+    ) -> Awaitable[Exchange]:
+        """Get a request to the server, with a token that is good, and again if it was refused.
+
+        Args:
+            context: the request.
+            info: learns who was asked; the request's own where it is None.
+            begin: makes the exchange; one that answers the client where it is None.
+
+        Raises:
+            SegueError: the server could not be asked, or its token has ended.
+        """
+        return self._sessions.exchange(context, self.sending(context, info, begin))
+
+    def sending(
+        self,
+        context: RequestContext,
+        info: RequestInfo | None = None,
+        begin: Begin | None = None,
+    ) -> Send:
+        """What sends a request, with the fields that it is given; arguments as for `carry`."""
+        return partial(
+            self._send,
+            context,
+            context.info if info is None else info,
+            partial(self.exchange, context, context.client) if begin is None else begin,
+        )
+
+    def exchange(
+        self, context: RequestContext, recipient: Recipient, connection: Connection
+    ) -> Exchange:
+        """Return the exchange that carries a request and its response, rewritten or not."""
+        bodies = context.bodies
+        timeout = context.snapshot.config.timeouts.body
+        if bodies is None or bodies.to_client is None:
+            return Exchange(
+                recipient,
+                context.request,
+                connection,
+                amend=_amendment(context) if bodies is None else bodies.amend,
+                body_timeout=timeout,
+                loop=self._loop,
+            )
+        return MappedExchange(
+            recipient,
+            context.request,
+            connection,
+            amend=bodies.amend,
+            body_timeout=timeout,
+            loop=self._loop,
+            handling=bodies.to_client,
+            limit=bodies.limit,
+        )
+
+    def handshake(self, context: RequestContext) -> Awaitable[HandshakeResult]:
+        """Shake hands with the server, with a token that is good.
+
+        Raises:
+            SegueError: the server could not be asked, or the token has ended.
+        """
+        return self._sessions.handshake(context, partial(self._shake, context))
+
+    def _send(
+        self,
+        context: RequestContext,
+        info: RequestInfo,
+        begin: Begin,
+        fields: Fields,
+        watched: Collection[int] = (),
+    ) -> Awaitable[Exchange]:
+        head = request_head(context.request, context.target, list(fields))
+        return self._dispatcher.exchange(info, context.request, head, begin, watched)
+
+    def _shake(
+        self, context: RequestContext, target: bytes, fields: Fields, watched: Collection[int]
+    ) -> Awaitable[HandshakeResult]:
+        timeouts = context.snapshot.config.timeouts
+
+        def begin(connection: Connection) -> Exchange:
+            return Exchange(
+                context.client,
+                context.request,
+                connection,
+                amend=None,
+                body_timeout=timeouts.body,
+                loop=self._loop,
+                may_switch=True,
+            )
+
+        return self._dispatcher.handshake(
+            context.info,
+            request_head(context.request, target, list(fields)),
+            begin,
+            timeouts.websocket_handshake,
+            watched,
+        )
+
+
+def _amendment(context: RequestContext) -> Amend | None:
+    """What is changed in the fields of the response: preflights learn of the version header."""
+    if not context.head.preflight or not context.snapshot.version_header:
+        return None
+    spelled = context.snapshot.config.versions.header.encode()
+    received = context.request.fields
+    return lambda _, fields: cors.allow_header(received, fields, spelled)
