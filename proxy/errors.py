@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from proxy.types import OnError
 
@@ -120,8 +120,14 @@ class ClientGone(ClientError):
 
 
 class UpstreamError(SegueError):
-    """The server did something that cannot be forwarded."""
+    """The server did something that cannot be forwarded.
 
+    Attributes:
+        may_be_repeated: whether the same request may be sent once more, where it is safe to repeat
+            and was not answered: the server broke off, and is not at work on it.
+    """
+
+    may_be_repeated: ClassVar[bool] = True
     status = 502
     close_code = 1014
     label = "upstream_broken"
@@ -131,12 +137,14 @@ class UpstreamError(SegueError):
 class UpstreamUnreachable(UpstreamError):
     """No connection to the server could be opened."""
 
+    may_be_repeated = False
     label = "upstream_unreachable"
 
 
 class UpstreamTimeout(UpstreamError):
-    """The server took longer than the limits allow."""
+    """The server took longer than the limits allow: it may be at work."""
 
+    may_be_repeated = False
     status = 504
     close_code = 1014
     label = "upstream_timeout"

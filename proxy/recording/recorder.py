@@ -259,7 +259,7 @@ class Recorder:
             return handling
         wanted, rewriter = recording.wanted, handling.rewriter
         program = rewriter if isinstance(rewriter, Program) else None
-        names = [NONE] if program is None else program.name.split("+")
+        names = (NONE,) if program is None else program.mappings
         if (
             wanted.direction not in (None, direction)
             or wanted.cohort not in (None, cohort)

@@ -194,7 +194,8 @@ class _Tries:
 def _may_repeat(request: Request, exchange: Exchange) -> bool:
     """Whether a request that was sent may be sent once more."""
     return (
-        type(exchange.error) is UpstreamError
+        isinstance(exchange.error, UpstreamError)
+        and exchange.error.may_be_repeated
         and exchange.unanswered
         and request.method in _SAFE_TO_REPEAT
         and not exchange.request_size

@@ -8,7 +8,7 @@ from typing import Final
 from structlog.typing import FilteringBoundLogger
 
 from proxy.errors import Unavailable
-from proxy.sessions import rules as renewal
+from proxy.sessions import rules as session_rules
 from proxy.sessions.record import Record
 from proxy.sessions.repository import SessionRepository
 
@@ -76,7 +76,7 @@ class Administration:
                 record,
                 now - record.created,
                 now - record.used,
-                renewal.over(record, rules),
+                session_rules.over(record, rules),
                 0
                 if (cached := repository.cache.cached(record.session)) is None
                 else len(cached.sockets),
@@ -107,7 +107,9 @@ class Administration:
             return False
         # Tokens that led nowhere a moment ago may be superseded ones of this session.
         repository.cache.forget_misses()
-        if not await repository.update(cached, lambda current: renewal.logged_out(current, now)):
+        if not await repository.update(
+            cached, lambda current: session_rules.logged_out(current, now)
+        ):
             raise Unavailable("the session is being written by too many others; try again")
         repository.counts.ages["ended"].observe(now - cached.record.created)
         self._log.info("session ended", session=session, reason="operator")

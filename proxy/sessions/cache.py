@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from proxy.configuration.sessions import SessionSettings
 from proxy.http.headers import RawFields
-from proxy.sessions import rules as renewal
+from proxy.sessions import rules as session_rules
 from proxy.sessions.record import HandleKind, Record
 from proxy.sessions.rules import SessionRules
 from proxy.versions.version import Version
@@ -115,9 +115,9 @@ class CachedSession:
         """Know this of it from now on."""
         self.record = record
         self.access = access
-        self.due = renewal.due(record, rules)
+        self.due = session_rules.due(record, rules)
         self.expires = record.access_expires
-        self.over = renewal.over(record, rules)
+        self.over = session_rules.over(record, rules)
         self.oldest = min(
             (
                 handle.order
@@ -127,7 +127,7 @@ class CachedSession:
             default=0,
         )
         self.version = Version.parse(record.version) if record.version else None
-        if self.sockets and renewal.is_logged_out(record):
+        if self.sockets and session_rules.is_logged_out(record):
             for socket in tuple(self.sockets):
                 socket.revoke()
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Final, ParamSpec, TypeVar
+from typing import Final, NamedTuple, ParamSpec, TypeVar
 
 from proxy.errors import RecordUnreadable, SessionUnavailable, StoreAway, StoreFull
-from proxy.sessions import rules as renewal
+from proxy.sessions import rules as session_rules
 from proxy.sessions.cache import CachedSession, SessionCache
 from proxy.sessions.metrics import Counts
-from proxy.sessions.record import Record
+from proxy.sessions.record import Handle, HandleKind, Record
 from proxy.sessions.rules import SessionRules
 from proxy.sessions.store.base import Store
+from proxy.tokens import jwt
 from proxy.tokens.sealing import Sealer, Unsealable
 
 _T = TypeVar("_T")
@@ -35,6 +36,26 @@ _TRIES: Final = 8
 
 Change = Callable[[Record], Record | None]
 """Says what a record becomes; the same record for nothing, None where it does not apply."""
+
+
+class PresentedToken(NamedTuple):
+    """A token that a client presents.
+
+    Attributes:
+        spelled: in the one spelling that counts.
+        claims: what it says of itself, unverified.
+        digests: what it is found by: of each key that may have been in use.
+    """
+
+    spelled: str
+    claims: jwt.Claims
+    digests: tuple[bytes, ...]
+
+
+def handle_in(cached: CachedSession, token: PresentedToken, kind: HandleKind) -> Handle | None:
+    """The handle of a session that a token is; None where it is none of that kind."""
+    handle = session_rules.handle_of(cached.record, token.digests)
+    return handle if handle is not None and handle.kind is kind else None
 
 
 class SessionRepository:
@@ -69,6 +90,26 @@ class SessionRepository:
     def in_doubt(self) -> bool:
         """Whether the store was away a moment ago: it may have lost what it was told last."""
         return asyncio.get_running_loop().time() < self._doubted_until
+
+    def presented(self, token: str) -> PresentedToken | None:
+        """Read a token that a client presents; None for what no server's token can be."""
+        spelled = jwt.canonical(token)
+        claims = jwt.read(spelled)
+        if claims is None:
+            return None
+        return PresentedToken(spelled, claims, self.sealer.digests(spelled))
+
+    async def find_by(
+        self, token: PresentedToken, kind: HandleKind
+    ) -> tuple[CachedSession, Handle] | None:
+        """The session that a token leads to, and how; None for one of no session, or no such kind.
+
+        Raises:
+            StoreAway: nobody can say.
+        """
+        cached = await self.find(*token.digests)
+        handle = None if cached is None else handle_in(cached, token, kind)
+        return None if cached is None or handle is None else (cached, handle)
 
     async def find(self, *digests: bytes) -> CachedSession | None:
         """The session that one of these handles leads to.
@@ -215,8 +256,8 @@ class SessionRepository:
             if ours.purge_after <= self.clock():
                 return True  # It was removed because it was over.
             wanted = replace(ours, revision=0)
-        elif ours.session in self.cache.unsaved or renewal.succeeds(ours, stored):
-            wanted = renewal.merged(ours, stored)
+        elif ours.session in self.cache.unsaved or session_rules.succeeds(ours, stored):
+            wanted = session_rules.merged(ours, stored)
         else:
             wanted = stored
         if wanted == stored:

@@ -23,11 +23,10 @@ from proxy.sessions.possession import presented, proven
 from proxy.sessions.record import MAX_TEXT, HandleKind
 from proxy.sessions.refresh_call import Connect
 from proxy.sessions.renewals import Renewals
-from proxy.sessions.repository import SessionRepository
+from proxy.sessions.repository import SessionRepository, handle_in
 from proxy.sessions.rules import SessionRules, Standing
 from proxy.sessions.store.base import Store
 from proxy.sessions.token_exchange import TokenExchange
-from proxy.tokens import jwt
 from proxy.tokens.credentials import carried
 from proxy.tokens.sealing import Sealer
 from proxy.versions.selection import Selection
@@ -265,25 +264,24 @@ class Sessions:
     async def _look_up(
         self, token: str, cookie: str, settings: SessionSettings, session_token: SessionToken | None
     ) -> SessionToken | None:
-        spelled = jwt.canonical(token)
-        claims = jwt.read(spelled)
-        if claims is None:
+        presented_token = self._repository.presented(token)
+        if presented_token is None:
             return None
-        digests = self._repository.sealer.digests(spelled)
         cached = None if session_token is None else session_token.cached
         try:
             if cached is None:
-                cached = await self._repository.find(*digests)
+                cached = await self._repository.find(*presented_token.digests)
             else:
                 await self._repository.reread(cached)
         except StoreAway:
             if cached is None:
-                if self._clock() < claims.exp:
+                if self._clock() < presented_token.claims.exp:
                     return None
                 raise
             cached.checked = self._loop.time()  # What is known has to do.
-        handle = None if cached is None else rules.handle_of(cached.record, digests)
-        if cached is None or handle is None or handle.kind is not HandleKind.ACCESS:
+        access = HandleKind.ACCESS
+        handle = None if cached is None else handle_in(cached, presented_token, access)
+        if cached is None or handle is None:
             self._miss(token)
             return None
         if cached.record.ended is not None:
@@ -297,7 +295,7 @@ class Sessions:
             return None
         await presented(self._repository, cached, handle.order)
         session_token = SessionToken(cached, token, handle.order, cookie, settings)
-        if token == spelled:  # It has one such spelling, and any number of others.
+        if token == presented_token.spelled:  # It has one such spelling, and any number of others.
             self._cache.remember(session_token)
         return session_token
 

@@ -12,7 +12,7 @@ from typing import Final
 from proxy.configuration.sessions import SessionSettings
 from proxy.errors import SessionEnded, SessionUnavailable, StoreAway, StoreFull
 from proxy.http.headers import RawFields
-from proxy.sessions import rules as renewal
+from proxy.sessions import rules as session_rules
 from proxy.sessions.cache import MAX_TOKENS, CachedSession, Refusal, RenewalOutcome, SessionToken
 from proxy.sessions.lease import held
 from proxy.sessions.metrics import Trigger
@@ -73,7 +73,7 @@ class TokenExchange:
         settings = self._settings()
         cookie = secrets.token_urlsafe(32) if settings.binding == "cookie" else None
         digest = self._repository.sealer.digest
-        record = renewal.opened(
+        record = session_rules.opened(
             secrets.token_hex(16),
             claims.user or "",
             issued,
@@ -107,22 +107,21 @@ class TokenExchange:
             SessionEnded: the token leads to a session that has ended, or is long superseded.
             SessionUnavailable: it cannot be renewed at the moment.
         """
-        token = jwt.canonical(token)
-        if jwt.read(token) is None:
+        presented_token = self._repository.presented(token)
+        if presented_token is None:
             return None
-        digests = self._repository.sealer.digests(token)
-        cached = await self._repository.find(*digests)
-        handle = None if cached is None else renewal.handle_of(cached.record, digests)
-        if cached is None or handle is None or handle.kind is not HandleKind.REFRESH:
+        found = await self._repository.find_by(presented_token, HandleKind.REFRESH)
+        if found is None:
             return None
+        cached, handle = found
         now = self._repository.clock()
-        standing = renewal.standing(handle, now, self._repository.rules())
+        standing = session_rules.standing(handle, now, self._repository.rules())
         if cached.record.ended is not None or standing is not Standing.GOOD or now >= cached.over:
             raise SessionEnded("the refresh token is not good any more")
         if not proven(self._repository, self._settings(), cached.record, cookie):
             raise SessionEnded("the cookie of the session did not come along")
         await presented(self._repository, cached, handle.order)
-        is_current = token == self._repository.unsealed(cached.record.refresh)
+        is_current = presented_token.spelled == self._repository.unsealed(cached.record.refresh)
         if is_current or now >= cached.due:
             generation = cached.record.generation
             outcome = await self._renewals.renew(cached, generation, Trigger.CLIENT, fields)
@@ -136,17 +135,18 @@ class TokenExchange:
 
     async def session_of(self, refresh: str, cookie: str) -> CachedSession | None:
         """The session of a refresh token that is good, for a logout."""
-        refresh = jwt.canonical(refresh)
-        if jwt.read(refresh) is None:
+        token = self._repository.presented(refresh)
+        found = None
+        if token is not None:
+            found = await self._repository.find_by(token, HandleKind.REFRESH)
+        if found is None:
             return None
-        digests = self._repository.sealer.digests(refresh)
-        cached = await self._repository.find(*digests)
-        handle = None if cached is None else renewal.handle_of(cached.record, digests)
-        if cached is None or handle is None or handle.kind is not HandleKind.REFRESH:
-            return None
+        cached, handle = found
         if cached.record.ended is not None:
             raise SessionEnded("the session has ended")
-        standing = renewal.standing(handle, self._repository.clock(), self._repository.rules())
+        standing = session_rules.standing(
+            handle, self._repository.clock(), self._repository.rules()
+        )
         if standing is not Standing.GOOD:
             return None
         return cached if proven(self._repository, self._settings(), cached.record, cookie) else None
@@ -193,7 +193,7 @@ class TokenExchange:
             pair = Pair(unsealed(current.access), unsealed(current.refresh))
             assert pair.refresh is not None
             handles = sealer.digest(pair.access), sealer.digest(pair.refresh)
-            return renewal.delivered(current, *handles, now, rules)
+            return session_rules.delivered(current, *handles, now, rules)
 
         try:
             written = await self._repository.update(cached, change)
@@ -211,7 +211,9 @@ class TokenExchange:
         self._repository.cache.forget_misses()
         try:
             # Without the lease: the server has agreed, whoever renews the session meanwhile.
-            await self._repository.update(cached, lambda current: renewal.logged_out(current, now))
+            await self._repository.update(
+                cached, lambda current: session_rules.logged_out(current, now)
+            )
         except StoreAway:
-            self._repository.keep(cached, renewal.logged_out(cached.record, now))
+            self._repository.keep(cached, session_rules.logged_out(cached.record, now))
         self._repository.counts.ages["ended"].observe(now - cached.record.created)

@@ -384,7 +384,7 @@ class Connection(asyncio.Protocol):
     def _fault(self, error: UpstreamError) -> None:
         sink = self._sink
         self._owner.counters.fail(error.label)
-        if not (self._head_done or (self.stale and type(error) is UpstreamError)):
+        if not (self._head_done or (self.stale and error.may_be_repeated)):
             self._owner.failed(self._epoch)
         self.deadline = NEVER
         self.ended = perf_counter()

@@ -112,3 +112,12 @@ def test_a_config_error_lists_every_problem_once_in_file_order() -> None:
     error = ConfigError(iter([other, late, early, late]))
     assert error.problems == (early, late, other)
     assert str(error) == error.detail == f"{early}\n{late}\n{other}"
+
+
+def test_what_may_be_repeated_is_said_by_the_error_and_holds_for_its_kinds() -> None:
+    class BrokenOff(errors.UpstreamError):
+        """A kind that somebody adds."""
+
+    assert BrokenOff("it broke off").may_be_repeated
+    for error in (errors.UpstreamTimeout("late"), errors.UpstreamUnreachable("nobody there")):
+        assert not error.may_be_repeated

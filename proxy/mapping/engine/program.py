@@ -18,7 +18,8 @@ class Program:
 
     Attributes:
         apply: does what `rewrite` does, by the shortest way that there is for the mapping.
-        name: the mappings' names joined with "+"; a metric's label.
+        mappings: the names of the mappings, in order.
+        name: those joined with "+"; a metric's label.
         channel: what it rewrites. The body of an HTTP route can be a list of objects too; each of
             them is rewritten for itself.
         direction: which way the messages go.
@@ -35,6 +36,7 @@ class Program:
         "channel",
         "direction",
         "kind_of",
+        "mappings",
         "name",
         "rules",
     )
@@ -50,7 +52,8 @@ class Program:
         """
         self._chain = tuple(chain)
         self._deepest = deepest
-        self.name = "+".join(compiled.mapping for compiled in chain)
+        self.mappings = tuple(compiled.mapping for compiled in chain)
+        self.name = "+".join(self.mappings)
         self.channel = chain[0].channel
         self.direction = chain[0].direction
         self.kind_of = chain[0].kind_of

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from proxy.sessions import rules as renewal
+from proxy.sessions import rules as session_rules
 from proxy.sessions.record import MAX_SPENT, HandleKind, Record
 from proxy.sessions.rules import Presenting, SessionRules, Standing, Tokens, Verdict
 from proxy.tokens.jwt import Validity
@@ -42,22 +42,22 @@ def session(access: float = HOUR, refresh: float = DAY, cookie: bytes | None = N
     """Opened at `NOW`, with the tokens a1 and r1."""
     handles = (digest_of("a1"), digest_of("r1"))
     tokens = issued("1", NOW, access, refresh)
-    return renewal.opened("0" * 32, "ada", tokens, handles, cookie, NOW, RULES)
+    return session_rules.opened("0" * 32, "ada", tokens, handles, cookie, NOW, RULES)
 
 
 def renewed(record: Record, name: str, now: float) -> Record:
     """The record with the tokens a<name> and r<name> of the next generation."""
     spent = digest_of(record.refresh.decode())
-    return renewal.renewed(record, issued(name, now), spent, now)
+    return session_rules.renewed(record, issued(name, now), spent, now)
 
 
 def delivered(record: Record, name: str, now: float) -> Record:
-    return renewal.delivered(record, digest_of(f"a{name}"), digest_of(f"r{name}"), now, RULES)
+    return session_rules.delivered(record, digest_of(f"a{name}"), digest_of(f"r{name}"), now, RULES)
 
 
 def standing(record: Record, token: str, now: float) -> Standing | None:
-    handle = renewal.handle_of(record, (digest_of(token),))
-    return None if handle is None else renewal.standing(handle, now, RULES)
+    handle = session_rules.handle_of(record, (digest_of(token),))
+    return None if handle is None else session_rules.standing(handle, now, RULES)
 
 
 # Times.
@@ -69,39 +69,39 @@ def standing(record: Record, token: str, now: float) -> Standing | None:
 def test_a_token_is_renewed_before_its_end_but_never_in_its_first_four_fifths(
     lifetime: float, before: float
 ) -> None:
-    due = renewal.due(session(access=lifetime), RULES)
+    due = session_rules.due(session(access=lifetime), RULES)
     assert due == pytest.approx(NOW + lifetime - before)
 
 
 def test_a_token_whose_times_make_no_sense_is_only_renewed_when_it_is_refused() -> None:
-    assert renewal.due(session(access=-7200), RULES) == float("inf")
-    assert renewal.may_force(session(access=-7200), NOW)
-    again = renewal.renewed(session(), issued("2", NOW, access=-7200), None, NOW)
-    assert not renewal.may_force(again, NOW + 59)
-    assert renewal.may_force(again, NOW + 60)
+    assert session_rules.due(session(access=-7200), RULES) == float("inf")
+    assert session_rules.may_force(session(access=-7200), NOW)
+    again = session_rules.renewed(session(), issued("2", NOW, access=-7200), None, NOW)
+    assert not session_rules.may_force(again, NOW + 59)
+    assert session_rules.may_force(again, NOW + 60)
 
 
 def test_a_session_with_an_open_socket_is_renewed_in_the_last_fifth_of_its_refresh_token() -> None:
-    assert renewal.socket_due(session(refresh=DAY)) == NOW + 0.8 * DAY
+    assert session_rules.socket_due(session(refresh=DAY)) == NOW + 0.8 * DAY
     later = renewed(session(), "2", NOW + HOUR)
-    assert renewal.socket_due(later) == NOW + HOUR + 0.8 * DAY
+    assert session_rules.socket_due(later) == NOW + HOUR + 0.8 * DAY
 
 
 def test_a_session_ends_by_its_age_and_by_its_idleness() -> None:
     record = session()
-    assert renewal.over(record, RULES) == NOW + DAY
-    assert renewal.over(replace(record, used=NOW + 6.5 * DAY), RULES) == NOW + 7 * DAY
+    assert session_rules.over(record, RULES) == NOW + DAY
+    assert session_rules.over(replace(record, used=NOW + 6.5 * DAY), RULES) == NOW + 7 * DAY
 
 
 def test_a_refused_token_is_worth_a_refresh_unless_it_was_renewed_a_moment_ago() -> None:
     record = session()
-    assert renewal.may_force(record, NOW)
+    assert session_rules.may_force(record, NOW)
     record = renewed(record, "2", NOW + 10)
-    assert not renewal.may_force(record, NOW + 10)
-    assert not renewal.may_force(record, NOW + 69)
-    assert renewal.may_force(record, NOW + 70)
+    assert not session_rules.may_force(record, NOW + 10)
+    assert not session_rules.may_force(record, NOW + 69)
+    assert session_rules.may_force(record, NOW + 70)
     # Written by a replica whose clock is ahead of this one.
-    assert renewal.may_force(record, NOW + 9)
+    assert session_rules.may_force(record, NOW + 9)
 
 
 # Handles.
@@ -119,21 +119,21 @@ def test_a_newer_delivery_changes_nothing_until_the_client_presents_it() -> None
     record = delivered(renewed(session(), "2", NOW + 10), "2", NOW + 10)
     assert standing(record, "a1", NOW + 20) is Standing.GOOD
     assert standing(record, "r1", NOW + 20) is Standing.GOOD
-    assert renewal.presented(record, 1, NOW + 20) is record
+    assert session_rules.presented(record, 1, NOW + 20) is record
 
-    record = renewal.presented(record, 2, NOW + 20)
+    record = session_rules.presented(record, 2, NOW + 20)
     assert standing(record, "a1", NOW + 20) is Standing.SUPERSEDED
     assert standing(record, "r1", NOW + 49.9) is Standing.GOOD
     assert standing(record, "r1", NOW + 50) is Standing.SUPERSEDED
     assert standing(record, "a2", NOW + 6 * DAY) is Standing.GOOD
     # The window runs from the first time.
-    assert renewal.presented(record, 2, NOW + 40) is record
+    assert session_rules.presented(record, 2, NOW + 40) is record
 
 
 def test_a_superseded_access_token_is_remembered_to_its_own_end_and_no_longer() -> None:
     record = delivered(renewed(session(), "2", NOW + 10), "2", NOW + 10)
-    record = renewal.presented(record, 2, NOW + 20)
-    handle = renewal.handle_of(record, (digest_of("a1"),))
+    record = session_rules.presented(record, 2, NOW + 20)
+    handle = session_rules.handle_of(record, (digest_of("a1"),))
     assert handle is not None
     assert handle.expires == NOW + 10 + HOUR
 
@@ -148,8 +148,8 @@ def test_what_is_delivered_twice_is_one_delivery() -> None:
     record = session()
     assert delivered(record, "1", NOW + 5) is record
     # A server that does not rotate: a new access token with the old refresh token.
-    kept = renewal.renewed(record, issued("2", NOW + 5), None, NOW + 5)
-    kept = renewal.delivered(kept, digest_of("a2"), digest_of("r1"), NOW + 5, RULES)
+    kept = session_rules.renewed(record, issued("2", NOW + 5), None, NOW + 5)
+    kept = session_rules.delivered(kept, digest_of("a2"), digest_of("r1"), NOW + 5, RULES)
     orders = {handle.digest: handle.order for handle in kept.handles}
     assert orders == {digest_of("a1"): 1, digest_of("a2"): 2, digest_of("r1"): 2}
     assert kept.spent == ()
@@ -159,11 +159,11 @@ def test_the_handles_of_a_session_are_bounded_and_its_cookie_stays() -> None:
     record = session(cookie=digest_of("c"))
     for number in range(2, 100):
         record = delivered(renewed(record, str(number), NOW + number), str(number), NOW + number)
-        assert len(record.handles) <= renewal.MAX_KEPT
+        assert len(record.handles) <= session_rules.MAX_KEPT
     assert standing(record, "c", NOW + 6 * DAY) is Standing.GOOD
     assert standing(record, "a99", NOW + 100) is Standing.GOOD
     assert standing(record, "a1", NOW + 100) is None
-    record = renewal.presented(record, 99, NOW + 100)
+    record = session_rules.presented(record, 99, NOW + 100)
     assert standing(record, "c", NOW + 6 * DAY) is Standing.GOOD
     assert len(record.spent) == MAX_SPENT
 
@@ -174,17 +174,17 @@ def test_the_handles_of_a_session_are_bounded_and_its_cookie_stays() -> None:
 def test_a_token_is_presented_once_more_where_its_fate_is_unknown_and_never_when_known() -> None:
     record = session()
     first = (digest_of("r1"),)
-    assert renewal.presenting(record, first) is Presenting.FIRST
-    record = renewal.attempted(record, first[0], 1, NOW)
-    assert renewal.presenting(record, first) is Presenting.AGAIN
-    assert renewal.presenting(record, (digest_of("r2"),)) is Presenting.FIRST
-    assert renewal.presenting(renewal.unpresented(record), first) is Presenting.FIRST
-    record = renewal.attempted(record, first[0], 2, NOW)
-    assert renewal.presenting(record, first) is Presenting.NEVER
+    assert session_rules.presenting(record, first) is Presenting.FIRST
+    record = session_rules.attempted(record, first[0], 1, NOW)
+    assert session_rules.presenting(record, first) is Presenting.AGAIN
+    assert session_rules.presenting(record, (digest_of("r2"),)) is Presenting.FIRST
+    assert session_rules.presenting(session_rules.unpresented(record), first) is Presenting.FIRST
+    record = session_rules.attempted(record, first[0], 2, NOW)
+    assert session_rules.presenting(record, first) is Presenting.NEVER
     record = renewed(record, "2", NOW)
     assert record.attempt is None
     # By any of its keyed hashes: keys may have been rotated since.
-    assert renewal.presenting(record, (digest_of("other key"), *first)) is Presenting.NEVER
+    assert session_rules.presenting(record, (digest_of("other key"), *first)) is Presenting.NEVER
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_a_token_is_presented_once_more_where_its_fate_is_unknown_and_never_when
 def test_only_a_401_or_a_token_error_ends_a_session(
     status: int, token_error: bool, readable: bool, verdict: Verdict
 ) -> None:
-    assert renewal.judge(status, token_error=token_error, readable=readable) is verdict
+    assert session_rules.judge(status, token_error=token_error, readable=readable) is verdict
 
 
 # Ends.
@@ -213,38 +213,38 @@ def test_only_a_401_or_a_token_error_ends_a_session(
 
 def test_a_logout_is_known_to_the_tokens_own_end_and_holds_no_token() -> None:
     record = delivered(renewed(session(), "2", NOW + 10), "2", NOW + 10)
-    gone = renewal.logged_out(renewal.presented(record, 2, NOW + 20), NOW + 30)
+    gone = session_rules.logged_out(session_rules.presented(record, 2, NOW + 20), NOW + 30)
     assert (gone.access, gone.refresh, gone.ended) == (b"", b"", NOW + 30)
     assert gone.purge_after == NOW + 10 + DAY
     assert {handle.digest for handle in gone.handles} == {
         digest_of(token) for token in ("a1", "r1", "a2", "r2")
     }
     assert all(handle.expires == gone.purge_after for handle in gone.handles)
-    assert renewal.logged_out(gone, NOW + 40).ended == NOW + 30
+    assert session_rules.logged_out(gone, NOW + 40).ended == NOW + 30
 
 
 def test_a_refusal_forgets_the_access_tokens_and_remembers_the_refresh_tokens() -> None:
-    gone = renewal.refused(session(cookie=digest_of("c")), NOW + 30)
+    gone = session_rules.refused(session(cookie=digest_of("c")), NOW + 30)
     assert [handle.kind for handle in gone.handles] == [HandleKind.REFRESH]
     assert (gone.access, gone.refresh, gone.ended) == (b"", b"", NOW + 30)
 
 
 def test_what_somebody_ended_is_told_from_what_the_server_refuses() -> None:
     record = session()
-    assert renewal.is_logged_out(renewal.logged_out(record, NOW))
-    assert not renewal.is_logged_out(renewal.refused(record, NOW))
-    assert not renewal.is_logged_out(record)
+    assert session_rules.is_logged_out(session_rules.logged_out(record, NOW))
+    assert not session_rules.is_logged_out(session_rules.refused(record, NOW))
+    assert not session_rules.is_logged_out(record)
 
 
 def test_the_end_is_newer_than_any_tokens_and_a_higher_generation_than_a_lower() -> None:
     record = session()
     newer = renewed(record, "2", NOW)
-    gone = renewal.logged_out(record, NOW)
-    assert renewal.succeeds(newer, record)
-    assert not renewal.succeeds(record, newer)
-    assert not renewal.succeeds(record, record)
-    assert renewal.succeeds(gone, newer)
-    assert not renewal.succeeds(newer, gone)
+    gone = session_rules.logged_out(record, NOW)
+    assert session_rules.succeeds(newer, record)
+    assert not session_rules.succeeds(record, newer)
+    assert not session_rules.succeeds(record, record)
+    assert session_rules.succeeds(gone, newer)
+    assert not session_rules.succeeds(newer, gone)
 
 
 @given(st.floats(0.1, 30 * DAY), st.floats(0.1, 90 * DAY), st.floats(1, 10 * DAY))
@@ -253,8 +253,8 @@ def test_renewal_always_falls_within_a_tokens_life(
 ) -> None:
     record = session(access=access, refresh=refresh)
     rules = replace(RULES, refresh_before=before)
-    assert NOW + 0.79 * access <= renewal.due(record, rules) < record.access_expires
-    assert NOW < renewal.socket_due(record) < record.refresh_expires
+    assert NOW + 0.79 * access <= session_rules.due(record, rules) < record.access_expires
+    assert NOW < session_rules.socket_due(record) < record.refresh_expires
 
 
 class Sessions(RuleBasedStateMachine):
@@ -294,14 +294,14 @@ class Sessions(RuleBasedStateMachine):
             return
         token = record.refresh.decode()
         assert token not in self.known_fate
-        may = renewal.presenting(record, (digest_of(token),))
+        may = session_rules.presenting(record, (digest_of(token),))
         if may is Presenting.NEVER:
             assert record.attempt is not None
             assert record.attempt.tries == 2
-            self.record = renewal.refused(record, self.now)
+            self.record = session_rules.refused(record, self.now)
             return
         tries = 1 if may is Presenting.FIRST else 2
-        record = renewal.attempted(record, digest_of(token), tries, self.now)
+        record = session_rules.attempted(record, digest_of(token), tries, self.now)
         self.record = record
         if crash == "before":
             return
@@ -315,7 +315,7 @@ class Sessions(RuleBasedStateMachine):
             self.lost |= status == 200
             return
         name = str(self.issued)
-        verdict = renewal.judge(status, token_error=status == 401, readable=status == 200)
+        verdict = session_rules.judge(status, token_error=status == 401, readable=status == 200)
         if crash == "after":
             self.lost |= verdict is Verdict.RENEWED
             return
@@ -325,17 +325,17 @@ class Sessions(RuleBasedStateMachine):
         elif verdict is Verdict.REFUSED:
             assert self.lost, "a session ended although the server had lost nothing"
             self.known_fate.add(token)
-            self.record = renewal.refused(record, self.now)
+            self.record = session_rules.refused(record, self.now)
         else:
             assert verdict is Verdict.UNAVAILABLE
             self.tries[token] = 0
-            self.record = renewal.unpresented(record)
+            self.record = session_rules.unpresented(record)
 
     @precondition(lambda self: self.record.ended is None)
     @rule()
     def deliver(self) -> None:
         access, refresh = self.record.access.decode(), self.record.refresh.decode()
-        self.record = renewal.delivered(
+        self.record = session_rules.delivered(
             self.record, digest_of(access), digest_of(refresh), self.now, RULES
         )
         if (access, refresh) not in self.held:
@@ -345,17 +345,17 @@ class Sessions(RuleBasedStateMachine):
     @rule(data=st.data(), refresh=st.booleans())
     def present(self, data: st.DataObject, refresh: bool) -> None:
         at = data.draw(st.integers(0, len(self.held) - 1))
-        handle = renewal.handle_of(self.record, (digest_of(self.held[at][refresh]),))
-        worth = None if handle is None else renewal.standing(handle, self.now, RULES)
+        handle = session_rules.handle_of(self.record, (digest_of(self.held[at][refresh]),))
+        worth = None if handle is None else session_rules.standing(handle, self.now, RULES)
         if handle is not None and worth is Standing.GOOD:
-            self.record = renewal.presented(self.record, handle.order, self.now)
+            self.record = session_rules.presented(self.record, handle.order, self.now)
             self.newest_used = max(self.newest_used, at)
         if at == len(self.held) - 1:
             assert worth is Standing.GOOD or self.now >= self.record.refresh_expires
 
     @rule()
     def log_out(self) -> None:
-        self.record = renewal.logged_out(self.record, self.now)
+        self.record = session_rules.logged_out(self.record, self.now)
 
     @invariant()
     def no_token_is_presented_more_than_once_and_once_more(self) -> None:
@@ -371,13 +371,13 @@ class Sessions(RuleBasedStateMachine):
     @invariant()
     def older_access_tokens_lead_nowhere_once_a_newer_one_was_used(self) -> None:
         for access, _ in self.held[: self.newest_used]:
-            handle = renewal.handle_of(self.record, (digest_of(access),))
+            handle = session_rules.handle_of(self.record, (digest_of(access),))
             if handle is not None and self.record.ended is None:
-                assert renewal.standing(handle, self.now, RULES) is not Standing.GOOD
+                assert session_rules.standing(handle, self.now, RULES) is not Standing.GOOD
 
     @invariant()
     def what_is_kept_is_bounded(self) -> None:
-        assert len(self.record.handles) <= renewal.MAX_KEPT
+        assert len(self.record.handles) <= session_rules.MAX_KEPT
         assert len(self.record.spent) <= MAX_SPENT
 
 
@@ -390,8 +390,8 @@ TestSessions = Sessions.TestCase
 def test_records_of_one_session_are_merged_with_the_handles_and_the_spent_tokens_of_both() -> None:
     stored = replace(renewed(session(), "2", NOW + 10), revision=7)
     ours = delivered(stored, "2", NOW + 20)
-    theirs = renewal.presented(delivered(stored, "3", NOW + 20), 2, NOW + 21)
-    both = renewal.merged(ours, replace(theirs, revision=8))
+    theirs = session_rules.presented(delivered(stored, "3", NOW + 20), 2, NOW + 21)
+    both = session_rules.merged(ours, replace(theirs, revision=8))
     assert both.revision == 8
     assert {handle.digest for handle in both.handles} == {
         digest_of(token) for token in ("a1", "r1", "a2", "r2", "a3", "r3")
@@ -402,35 +402,35 @@ def test_records_of_one_session_are_merged_with_the_handles_and_the_spent_tokens
         assert handle.superseded == NOW + 21
     assert both.spent == stored.spent
     newer = renewed(theirs, "4", NOW + 30)
-    assert renewal.merged(ours, newer).access == newer.access
-    assert renewal.merged(newer, ours).access == newer.access
-    assert set(renewal.merged(newer, ours).spent) == set(newer.spent) | set(ours.spent)
+    assert session_rules.merged(ours, newer).access == newer.access
+    assert session_rules.merged(newer, ours).access == newer.access
+    assert set(session_rules.merged(newer, ours).spent) == set(newer.spent) | set(ours.spent)
 
 
 def test_merging_what_says_the_same_changes_nothing() -> None:
     record = delivered(renewed(session(cookie=digest_of("c")), "2", NOW + 10), "2", NOW + 10)
-    assert renewal.merged(record, replace(record, revision=5)) == replace(record, revision=5)
+    assert session_rules.merged(record, replace(record, revision=5)) == replace(record, revision=5)
 
 
 def test_a_refresh_token_that_was_delivered_again_stays_the_newer_delivery() -> None:
     record = session()
     kept = replace(renewed(record, "2", NOW + 10), refresh=record.refresh)
-    again = renewal.delivered(kept, digest_of("a2"), digest_of("r1"), NOW + 10, RULES)
-    for both in (renewal.merged(again, record), renewal.merged(record, again)):
+    again = session_rules.delivered(kept, digest_of("a2"), digest_of("r1"), NOW + 10, RULES)
+    for both in (session_rules.merged(again, record), session_rules.merged(record, again)):
         (handle,) = (each for each in both.handles if each.digest == digest_of("r1"))
         assert handle.order == 2
 
 
-@pytest.mark.parametrize("end", [renewal.logged_out, renewal.refused])
+@pytest.mark.parametrize("end", [session_rules.logged_out, session_rules.refused])
 def test_an_end_is_one_for_what_somebody_else_has_delivered_meanwhile(
     end: Callable[[Record, float], Record],
 ) -> None:
     record = session()
     gone = end(record, NOW + 5)
     elsewhere = delivered(renewed(record, "2", NOW + 3), "2", NOW + 3)
-    for both in (renewal.merged(gone, elsewhere), renewal.merged(elsewhere, gone)):
+    for both in (session_rules.merged(gone, elsewhere), session_rules.merged(elsewhere, gone)):
         assert both.ended == NOW + 5
         assert both.access == b""
-        kinds = {"r2": True, "a2": end is renewal.logged_out}
+        kinds = {"r2": True, "a2": end is session_rules.logged_out}
         for token, there in kinds.items():
             assert any(each.digest == digest_of(token) for each in both.handles) is there
