@@ -33,7 +33,6 @@ from proxy.gateway.sessions import TokenRenewal
 from proxy.http.headers import Fields
 from proxy.http.traceparent import trace_of
 from proxy.observability.access_log import RequestInfo
-from proxy.observability.metrics import Metrics
 from proxy.relay.exchange import Exchange
 from proxy.sessions.opening import open_sessions
 from proxy.snapshot import Snapshot
@@ -121,9 +120,7 @@ async def measure() -> None:
     with TemporaryDirectory() as state:
         snapshot = load(_CONFIG, {}, {})
         config = snapshot.config
-        sessions = open_sessions(
-            config.store, Path(state), never, lambda: config.sessions, Metrics("bench"), log
-        )
+        sessions = open_sessions(config.store, Path(state), never, lambda: config.sessions, log)
         try:
             issued = pair(time.time())
             await sessions.routes.capture(issued)

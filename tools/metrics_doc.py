@@ -16,8 +16,8 @@ from typing import Final
 
 from proxy.control.loading import load
 from proxy.observability import log as logs
+from proxy.observability.families import Combined, Families
 from proxy.observability.histogram import BOUNDS
-from proxy.observability.metrics import Distribution, Family
 from proxy.process.server import Server
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -50,7 +50,14 @@ dashboard are in `deploy/prometheus/` and `deploy/grafana/`.
 """
 
 
-async def families() -> tuple[Family | Distribution, ...]:
+_COMBINED: Final = {
+    Combined.SUM: "summed over processes",
+    Combined.MAX: "the highest of all processes",
+    Combined.EACH: "of each process alone",
+}
+
+
+async def families() -> Families:
     """Return the families of a server with the shipped configuration."""
     writer = logs.Writer(io.StringIO())
     log = logs.build(writer, "error", "json", is_terminal=False)
@@ -63,7 +70,7 @@ async def families() -> tuple[Family | Distribution, ...]:
             writer.close()
 
 
-def render(shown: tuple[Family | Distribution, ...]) -> str:
+def render(shown: Families) -> str:
     """Return the text of the file."""
     parts = [_INTRODUCTION]
     for family in shown:
@@ -72,7 +79,7 @@ def render(shown: tuple[Family | Distribution, ...]) -> str:
         parts += (
             f"## {name}\n",
             f"{fill(family.meaning, 100)}\n",
-            f"{family.kind.title()}; labels: {labels}.\n",
+            f"{family.kind.title()}; labels: {labels}; {_COMBINED[family.over_processes]}.\n",
         )
     bounds = ", ".join(f"{bound:f}".rstrip("0").rstrip(".") for bound in BOUNDS)
     parts.append(_CLOSING.format(bounds=bounds))

@@ -19,7 +19,6 @@ from structlog.typing import FilteringBoundLogger
 
 from proxy.control.loading import load, needs_restart, retained, stamp
 from proxy.errors import ConfigError, Diagnostic
-from proxy.observability.metrics import Family
 from proxy.snapshot import Live, Snapshot, Stamp
 
 _TRIES: Final = 20
@@ -169,35 +168,6 @@ class Reloads:
         except ConfigError as error:
             return _Reading(seen, problems=error.problems)
         return _Reading(seen, wanted, serving, commit)
-
-
-def families(live: Live, reloads: Reloads) -> tuple[Family, ...]:
-    """Return what the metrics page shows of reloads."""
-    return (
-        Family(
-            "counter",
-            "segue_reloads",
-            "Attempts to read the configuration and the mappings again, by result; after a"
-            " `failure` the last good ones go on serving.",
-            ("result",),
-            lambda: [(("success",), reloads.succeeded), (("failure",), reloads.failed)],
-        ),
-        Family(
-            "gauge",
-            "segue_config_last_reload_success_timestamp_seconds",
-            "When the configuration that serves was read, in Unix time.",
-            (),
-            lambda: [((), reloads.succeeded_at)],
-        ),
-        Family(
-            "gauge",
-            "segue_config_info",
-            "The digest of the configuration and mapping files that serve; always 1. Replicas of"
-            " one configuration have one digest.",
-            ("hash",),
-            lambda: [((live.current.digest,), 1)],
-        ),
-    )
 
 
 def _looked_at(files: Mapping[Path, Stamp]) -> dict[Path, Stamp]:

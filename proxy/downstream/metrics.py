@@ -8,20 +8,17 @@ from proxy.downstream.certificate import Certificate
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import Listener
 from proxy.downstream.websockets import Connections
-from proxy.observability.metrics import Family, Metrics
+from proxy.observability.families import Combined, Families, counter, gauge
 
 
-def show_connections(
-    metrics: Metrics, listener: Listener, connections: Connections, certificate: Certificate
-) -> None:
-    """Show the connections of clients."""
+def families(listener: Listener, connections: Connections, certificate: Certificate) -> Families:
+    """What is shown of clients' connections."""
 
     def in_flight() -> int:
         return sum(cast(ClientConnection, each).is_busy for each in listener.connections)
 
-    metrics.add(
-        Family(
-            "gauge",
+    return (
+        gauge(
             "segue_open_connections",
             "Client connections open now: those that speak HTTP, and WebSockets.",
             ("kind",),
@@ -29,20 +26,16 @@ def show_connections(
                 (("http",), len(listener.connections)),
                 (("websocket",), len(connections)),
             ],
-        )
-    )
-    metrics.add(
-        Family(
-            "gauge",
+            over_processes=Combined.SUM,
+        ),
+        gauge(
             "segue_requests_in_flight",
             "Requests being served now, WebSocket handshakes among them.",
             (),
             lambda: [((), in_flight())],
-        )
-    )
-    metrics.add(
-        Family(
-            "counter",
+            over_processes=Combined.SUM,
+        ),
+        counter(
             "segue_tls_handshakes",
             "TLS handshakes of clients: completed, or not, because they failed, were given up, or"
             " took longer than `timeouts.tls_handshake`.",
@@ -51,5 +44,5 @@ def show_connections(
                 (("success",), certificate.succeeded),
                 (("failure",), certificate.failed),
             ],
-        )
+        ),
     )

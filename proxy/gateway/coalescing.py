@@ -22,7 +22,6 @@ from proxy.gateway.call import InFlightCall, Waiter, WaitOutcome, deliver
 from proxy.gateway.context import RequestContext
 from proxy.gateway.sending import Sender
 from proxy.http.sharing import has_credentials, likeness, may_wait
-from proxy.observability.metrics import Family, Metrics
 from proxy.relay.exchange import Exchange
 from proxy.upstream.connection import Connection
 
@@ -36,35 +35,21 @@ class _Queue:
 
 
 class Coalescer:
-    """Asks the server once for all who ask the same."""
+    """Asks the server once for all who ask the same.
 
-    def __init__(self, sender: Sender, metrics: Metrics, loop: asyncio.AbstractEventLoop) -> None:
+    Attributes:
+        received: GETs on the routes of `coalescing`, by the route's name.
+        sent: requests to the server for them.
+    """
+
+    def __init__(self, sender: Sender, loop: asyncio.AbstractEventLoop) -> None:
         self._sender = sender
         self._loop = loop
         self._queues: dict[Hashable, _Queue] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting = 0
-        self._received: Counter[str] = Counter()
-        self._sent: Counter[str] = Counter()
-        metrics.add(
-            Family(
-                "counter",
-                "segue_coalescing_requests",
-                "GETs of clients on the routes of `coalescing`.",
-                ("route",),
-                lambda: [((route,), count) for route, count in self._received.items()],
-            )
-        )
-        metrics.add(
-            Family(
-                "counter",
-                "segue_coalescing_upstream_requests",
-                "Requests that were made to the server for them; the difference is what sharing"
-                " spared it.",
-                ("route",),
-                lambda: [((route,), count) for route, count in self._sent.items()],
-            )
-        )
+        self.received: Counter[str] = Counter()
+        self.sent: Counter[str] = Counter()
 
     async def exchange(self, context: RequestContext) -> Exchange:
         """Answer a request: together with others, where that can be.
@@ -81,7 +66,7 @@ class Coalescer:
             route = snapshot.coalescing.find(request.method, context.path)
         if route is None:
             return await self._sender.carry(context)
-        self._received[route.name] += 1
+        self.received[route.name] += 1
         if self._waiting < snapshot.config.limits.shared_waiters and may_wait(
             request.method, request.version, context.fields
         ):
@@ -89,7 +74,7 @@ class Coalescer:
             exchange = await self._wait(self._join(route.name, waiter), waiter)
             if exchange is not None:
                 return exchange
-        self._sent[route.name] += 1
+        self.sent[route.name] += 1
         return await self._sender.carry(context)
 
     async def close(self) -> None:
@@ -148,7 +133,7 @@ class Coalescer:
         return call
 
     def _launch(self, call: InFlightCall) -> None:
-        self._sent[call.route] += 1
+        self.sent[call.route] += 1
         call.task = self._loop.create_task(self._ask(call, next(iter(call.waiters))))
         self._tasks.add(call.task)
         call.task.add_done_callback(self._tasks.discard)

@@ -16,8 +16,9 @@ from urllib.parse import quote
 from proxy.errors import ClientGone, SegueError
 from proxy.http.headers import RawFields
 from proxy.http.traceparent import TraceContext, trace_of
+from proxy.observability.families import Families, Samples, counter
 from proxy.observability.log import Log
-from proxy.observability.metrics import Family, Metrics, Samples, close_code_label, code_label
+from proxy.observability.metrics import Metrics, close_code_label, code_label
 from proxy.tokens.redaction import redact
 from proxy.types import NONE, Direction
 from proxy.versions.selection import Selection
@@ -115,15 +116,17 @@ class AccessLog:
         # Trace ids need to be unique, not secret.
         self._random_bits = random.Random(os.urandom(32)).getrandbits  # noqa: S311
         self._sockets: dict[str, SocketTotals] = {}
-        metrics.add(
-            Family(
-                "counter",
+
+    def families(self) -> Families:
+        """What is shown of it."""
+        return (
+            counter(
                 "segue_bytes",
                 "Bytes received, by the way they go: of WebSockets everything, open ones included;"
                 " of HTTP the bodies, when a request is over.",
                 ("direction", "protocol"),
                 self._bytes,
-            )
+            ),
         )
 
     def open(

@@ -23,7 +23,7 @@ import msgspec
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor
 
-from proxy.observability.metrics import Family, Metrics
+from proxy.observability.families import Families, counter
 
 _QUEUE_LINES: Final = 10_000
 
@@ -218,14 +218,13 @@ def to_stderr() -> Writer:
     return Writer(sys.stderr)
 
 
-def show_log(metrics: Metrics, dropped: Callable[[], int]) -> None:
-    """Show what the log has lost."""
-    metrics.add(
-        Family(
-            "counter",
+def families(dropped: Callable[[], int]) -> Families:
+    """What is shown of the log: what it has lost."""
+    return (
+        counter(
             "segue_log_lines_dropped",
             "Lines of the log that were lost because whoever reads it was too slow.",
             (),
             lambda: [((), dropped())],
-        )
+        ),
     )

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
 from prometheus_client import (
     CollectorRegistry,
@@ -37,6 +37,16 @@ from proxy.errors import (
     RequestTimeout,
     Unavailable,
     UpstreamTimeout,
+)
+from proxy.observability.families import (
+    Combined,
+    Distribution,
+    Families,
+    Family,
+    Samples,
+    counter,
+    gauge,
+    histogram,
 )
 from proxy.observability.histogram import Histogram
 from proxy.rewriting import MessageCounts
@@ -70,28 +80,6 @@ _CONNECTION_LIMITS: Final = (
     *("keepalive", "buffer"),
 )
 """Those that no error tells of."""
-
-Samples = Iterable[tuple[tuple[str, ...], float]]
-
-
-class Family(NamedTuple):
-    """One metric: its name without the `_total` of counters, what it means, where it is read."""
-
-    kind: Literal["counter", "gauge"]
-    name: str
-    meaning: str
-    labels: tuple[str, ...]
-    read: Callable[[], Samples]
-
-
-class Distribution(NamedTuple):
-    """One metric of durations, in seconds."""
-
-    kind: Literal["histogram"]
-    name: str
-    meaning: str
-    labels: tuple[str, ...]
-    read: Callable[[], Iterable[tuple[tuple[str, ...], Histogram]]]
 
 
 def code_label(status: int) -> str:
@@ -178,12 +166,12 @@ class Metrics(Collector):
             timings = self._timings[cohort, protocol] = Timings()
         return timings
 
-    def add(self, family: Family | Distribution) -> None:
-        """Show one more family, read at each scrape."""
-        self._families.append(family)
+    def add(self, families: Families) -> None:
+        """Show more families, read at each scrape."""
+        self._families += families
 
     @property
-    def families(self) -> tuple[Family | Distribution, ...]:
+    def families(self) -> Families:
         """All families, in the order of the page."""
         return tuple(self._families)
 
@@ -206,76 +194,67 @@ class Metrics(Collector):
     def _add_own_families(self, version: str) -> None:
         build = (version, platform.python_version())
         self._families += [
-            Family(
-                "gauge",
+            gauge(
                 "segue_build_info",
                 "The version of Segue and of the Python that runs it; always 1.",
                 ("version", "python"),
                 lambda: [(build, 1)],
+                over_processes=Combined.MAX,
             ),
-            Family(
-                "counter",
+            counter(
                 "segue_requests",
                 "Requests answered, WebSocket handshakes among them, by the client's cohort and"
                 " the status code that it was sent; 499 where it had gone.",
                 ("cohort", "code"),
                 self.requests.items,
             ),
-            Distribution(
-                "histogram",
+            histogram(
                 "segue_request_duration_seconds",
                 "From when the head of a request was read to when its response was sent, by the"
                 " client's cohort; for a WebSocket, to the end of its handshake.",
                 ("cohort", "protocol"),
                 lambda: [(key, timings.whole) for key, timings in self._timings.items()],
             ),
-            Distribution(
-                "histogram",
+            histogram(
                 "segue_proxy_duration_seconds",
                 "Segue's own part of it: the whole without the time spent on connecting to the"
                 " server and between handing it the request and its last byte.",
                 ("cohort", "protocol"),
                 lambda: [(key, timings.proxy) for key, timings in self._timings.items()],
             ),
-            Distribution(
-                "histogram",
+            histogram(
                 "segue_upstream_duration_seconds",
                 "The other part of it, for requests that the server was asked: connecting, its"
                 " answer, and the time that the client took with a body meanwhile.",
                 ("cohort", "protocol"),
                 lambda: [(key, timings.upstream) for key, timings in self._timings.items()],
             ),
-            Family(
-                "counter",
+            counter(
                 "segue_errors",
                 "Answers that Segue made itself because something failed, by kind of error.",
                 ("error",),
                 lambda: _by_one(self.errors),
             ),
-            Family(
-                "counter",
+            counter(
                 "segue_version_sources",
                 "Requests by where the client's version was read.",
                 ("source",),
                 lambda: _by_one(self.version_sources),
             ),
-            Family(
-                "counter",
+            counter(
                 "segue_websockets",
                 "WebSockets opened, by the client's cohort.",
                 ("cohort",),
                 lambda: _by_one(self.sockets),
             ),
-            Family(
-                "counter",
+            counter(
                 "segue_handshakes",
                 "WebSocket handshakes by result: accepted, refused (the server's answer was passed"
                 " on), failed (Segue answered), abandoned (the client had gone).",
                 ("cohort", "result"),
                 self.handshakes.items,
             ),
-            Family(
-                "counter",
+            counter(
                 "segue_websocket_closes",
                 "Close frames of WebSockets that have ended, by who sent them: the client, the"
                 " server, or Segue to the client. 1005 had no code; 1006 stands for a connection"
@@ -284,8 +263,7 @@ class Metrics(Collector):
                 ("side", "code"),
                 self.closes.items,
             ),
-            Family(
-                "counter",
+            counter(
                 "segue_limits_hit",
                 "How often a limit of the configuration was reached: `headers` (431), `body` (413),"
                 " `client_time` (408), `upstream_time` (504), `connections` (503; also while"
@@ -297,38 +275,33 @@ class Metrics(Collector):
                 ("limit",),
                 self._limits_hit,
             ),
-            Family(
-                "counter",
+            counter(
                 "segue_messages",
                 "WebSocket data messages received whole, and JSON bodies of routes that have a"
                 " mapping, by the mapping that was bound, the direction, and what became of them.",
                 ("mapping", "direction", "outcome"),
                 lambda: _sums((key[1:], value) for key, value in self._message_outcomes()),
             ),
-            Family(
-                "counter",
+            counter(
                 "segue_cohort_messages",
                 "The same messages by the client's cohort: what a mapping that several cohorts"
                 " share does for each of them.",
                 ("cohort", "mapping", "direction", "outcome"),
                 self._message_outcomes,
             ),
-            Family(
-                "counter",
+            counter(
                 "segue_messages_added",
                 "Messages that a rule sent beyond one for one received.",
                 ("mapping", "direction"),
                 lambda: _sums((key[1:], counts.added) for key, counts in self._messages.items()),
             ),
-            Family(
-                "counter",
+            counter(
                 "segue_mapping_failures",
                 "Messages that a rule matched and could not rewrite, by rule.",
                 ("mapping", "direction", "rule"),
                 lambda: _sums(self._failures()),
             ),
-            Family(
-                "counter",
+            counter(
                 "segue_unmapped_kinds",
                 "Messages that a mapping left as they were, by their kind, where its file lists the"
                 " `kinds`; `other` is in no list, and nobody has decided about it.",
@@ -363,8 +336,8 @@ class Metrics(Collector):
 
 def _histograms(family: Distribution) -> Metric:
     metric = HistogramMetricFamily(family.name, family.meaning, labels=family.labels)
-    for labels, histogram in family.read():
-        metric.add_metric(labels, histogram.buckets(), sum_value=histogram.total)
+    for labels, durations in family.read():
+        metric.add_metric(labels, durations.buckets(), sum_value=durations.total)
     return metric
 
 

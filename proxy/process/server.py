@@ -19,12 +19,14 @@ from aiohttp import web
 from proxy.admin.application import ProcessState, application
 from proxy.admin.recording import Recordings
 from proxy.admin.sessions import SessionOrders
-from proxy.control.reload import Commit, Reloads, families
+from proxy.control import metrics as control_metrics
+from proxy.control.reload import Commit, Reloads
+from proxy.downstream import metrics as downstream_metrics
 from proxy.downstream.certificate import Certificate
 from proxy.downstream.listener import Listener
-from proxy.downstream.metrics import show_connections
 from proxy.downstream.websockets import Connections
 from proxy.errors import ConfigError, Diagnostic
+from proxy.gateway import metrics as gateway_metrics
 from proxy.gateway.coalescing import Coalescer
 from proxy.gateway.pipeline import Gateway, Steps
 from proxy.gateway.rewriting import Rewriting
@@ -32,8 +34,9 @@ from proxy.gateway.sending import Sender
 from proxy.gateway.sessions import SessionFilter, TokenRenewal
 from proxy.gateway.token_endpoints import TokenEndpoints
 from proxy.gateway.upgrade import Upgrades
+from proxy.observability import log as logs
 from proxy.observability.access_log import AccessLog
-from proxy.observability.log import Log, Writer, show_log
+from proxy.observability.log import Log, Writer
 from proxy.observability.metrics import Metrics
 from proxy.process.assembly import client_limits, connections_of, listener_tls, state_directory
 from proxy.process.inherited import inherited_socket
@@ -42,8 +45,8 @@ from proxy.relay.dispatch import Dispatcher
 from proxy.sessions.opening import open_sessions
 from proxy.sessions.service import Sessions
 from proxy.snapshot import Live, Snapshot
+from proxy.upstream import metrics as upstream_metrics
 from proxy.upstream.fleet import Fleet
-from proxy.upstream.metrics import show_upstream
 
 _TICK: Final = 0.5
 """Seconds between two looks at the deadlines; a timeout is late by this much at most."""
@@ -103,7 +106,7 @@ class Server:
         session_filter = renewal or SessionFilter()
         sender = Sender(Dispatcher(self._fleet), session_filter, loop)
         rewriting = Rewriting(self.metrics, self._recorder)
-        self._coalescer = Coalescer(sender, self.metrics, loop)
+        self._coalescer = Coalescer(sender, loop)
         upgrades = Upgrades(
             sender,
             session_filter,
@@ -129,11 +132,16 @@ class Server:
         self._ticker: asyncio.TimerHandle | None = None
         self._reloads = Reloads(self._live, self._prepare, self._watch_interval, log)
         self._reloading: asyncio.Task[None] | None = None
-        show_connections(self.metrics, self._listener, self._connections, self._certificate)
-        show_upstream(self.metrics, self._fleet)
-        show_log(self.metrics, lambda: 0 if writer is None else writer.dropped)
-        for family in families(self._live, self._reloads):
-            self.metrics.add(family)
+        for families in (
+            self._access_log.families(),
+            gateway_metrics.families(self._coalescer),
+            () if self._sessions is None else self._sessions.counts.families(),
+            downstream_metrics.families(self._listener, self._connections, self._certificate),
+            upstream_metrics.families(self._fleet),
+            logs.families(lambda: 0 if writer is None else writer.dropped),
+            control_metrics.families(self._live, self._reloads),
+        ):
+            self.metrics.add(families)
 
     async def start(self) -> None:
         """Listen.
@@ -262,7 +270,6 @@ class Server:
             state_directory(snapshot),
             self._fleet.connect,
             lambda: self._live.current.config.sessions,
-            self.metrics,
             self._log,
         )
 

@@ -7,8 +7,8 @@ from enum import StrEnum
 from itertools import product
 from typing import Final
 
+from proxy.observability.families import Combined, Families, counter, gauge, histogram
 from proxy.observability.histogram import Histogram
-from proxy.observability.metrics import Distribution, Family, Metrics
 
 _AGES: Final = (
     *(60.0, 600.0, 3600.0, 6 * 3600.0, 12 * 3600.0),
@@ -60,15 +60,10 @@ class Counts:
         self.up = True
         self.unreadable = 0
 
-    def show(self, metrics: Metrics) -> None:
-        """Put it on the page."""
-        for family in self._families():
-            metrics.add(family)
-
-    def _families(self) -> tuple[Family | Distribution, ...]:
+    def families(self) -> Families:
+        """What is shown of sessions."""
         return (
-            Family(
-                "counter",
+            counter(
                 "segue_session_refreshes",
                 "Refreshes of sessions, by what asked for them (`expiry`: a token near its end or"
                 " past it, `rejected`: a 401, `handshake`: a refused WebSocket handshake, `client`:"
@@ -79,15 +74,13 @@ class Counts:
                 ("trigger", "result"),
                 self.refreshes.items,
             ),
-            Family(
-                "counter",
+            counter(
                 "segue_session_waiters",
                 "Requests that waited for a refresh that another request had begun.",
                 (),
                 lambda: [((), self.waiters)],
             ),
-            Distribution(
-                "histogram",
+            histogram(
                 "segue_session_age_seconds",
                 "How old sessions were when their tokens were renewed, and when they ended by"
                 " logout, refusal or an operator: whether users stay logged in for longer than a"
@@ -95,15 +88,14 @@ class Counts:
                 ("event",),
                 lambda: [((event,), ages) for event, ages in self.ages.items()],
             ),
-            Family(
-                "gauge",
+            gauge(
                 "segue_sessions_open",
                 "Sessions in the store, those of other replicas that share it included.",
                 (),
                 lambda: [((), self.open)],
+                over_processes=Combined.MAX,
             ),
-            Family(
-                "counter",
+            counter(
                 "segue_session_captures",
                 "Successful answers of the login, register, token and refresh paths by result:"
                 " `opened` a session, `unreadable` (no pair of tokens in it), `refused` (the store"
@@ -111,38 +103,35 @@ class Counts:
                 ("result",),
                 lambda: [((result,), count) for result, count in self.captures.items()],
             ),
-            Family(
-                "counter",
+            counter(
                 "segue_session_retries",
                 "Requests and handshakes that the server refused and that were sent once more with"
                 " a fresh token.",
                 ("protocol",),
                 lambda: [((protocol,), count) for protocol, count in self.retries.items()],
             ),
-            Family(
-                "counter",
+            counter(
                 "segue_session_lease_waits",
                 "Refreshes that waited for another process, which held the session's lease.",
                 (),
                 lambda: [((), self.lease_waits)],
             ),
-            Family(
-                "gauge",
+            gauge(
                 "segue_sessions_unsaved",
                 "Sessions whose newest tokens are in the memory of this process only, because the"
                 " store is away.",
                 (),
                 lambda: [((), self.unsaved)],
+                over_processes=Combined.SUM,
             ),
-            Family(
-                "gauge",
+            gauge(
                 "segue_store_up",
                 "1 if the session store answered when it was asked last, else 0.",
                 (),
                 lambda: [((), self.up)],
+                over_processes=Combined.EACH,
             ),
-            Family(
-                "counter",
+            counter(
                 "segue_session_records_unreadable",
                 "Answers of the store with a record that is damaged, or of a later version: that"
                 " session is neither renewed nor ended, the others are not concerned.",

@@ -9,7 +9,6 @@ from pathlib import Path
 from structlog.typing import FilteringBoundLogger
 
 from proxy.configuration.sessions import SessionSettings, StoreSettings
-from proxy.observability.metrics import Metrics
 from proxy.sessions.refresh_call import Connect
 from proxy.sessions.service import Sessions
 from proxy.sessions.store.opening import open_sealer, open_store
@@ -20,7 +19,6 @@ def open_sessions(
     state_dir: Path,
     connect: Connect,
     settings: Callable[[], SessionSettings],
-    metrics: Metrics,
     log: FilteringBoundLogger,
 ) -> Sessions:
     """Open the store, and what is built on it.
@@ -30,7 +28,6 @@ def open_sessions(
         state_dir: for a SQLite file, and for a key where none is configured.
         connect: opens connections to the server.
         settings: gives the section `sessions` that serves.
-        metrics: is to show what is counted.
         log: for what happens to sessions.
 
     Raises:
@@ -38,6 +35,4 @@ def open_sessions(
     """
     opened = open_store(store, state_dir)
     sealer = open_sealer(store, state_dir, log)
-    sessions = Sessions(opened, sealer, connect, settings, time.time, log, store.purge)
-    sessions.counts.show(metrics)
-    return sessions
+    return Sessions(opened, sealer, connect, settings, time.time, log, store.purge)

@@ -66,7 +66,7 @@ class Rig:
         for peer, request in zip(peers, requests, strict=True):
             await peer.send(request)
         self.received += len(requests)
-        await until(lambda: self.segue.server._coalescer._received["jobs"] >= self.received)
+        await until(lambda: self.segue.server._coalescer.received["jobs"] >= self.received)
         return peers
 
     async def asked(self) -> Asked:
@@ -160,7 +160,7 @@ async def test_those_who_come_before_the_request_was_sent_share_it_and_its_error
             peers = [await stack.enter_async_context(proxy.client()) for _ in range(9)]
             for peer in peers:
                 await peer.send(get(TOKEN))
-            counts = proxy.server._coalescer._received
+            counts = proxy.server._coalescer.received
             await until(lambda: counts["jobs"] == 9)
             hello.set()
             answers = [await peer.read_response() for peer in peers]

@@ -33,6 +33,7 @@ class Desk:
         self.metrics = Metrics("0")
         log = build(self._writer, "info", "json", is_terminal=False)
         self.access_log = AccessLog(self.metrics, log)
+        self.metrics.add(self.access_log.families())
 
     def lines(self) -> list[dict[str, Any]]:
         self._writer.close()

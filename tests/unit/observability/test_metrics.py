@@ -9,7 +9,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.errors import AddressFull, HeadersTooLarge, RequestTimeout, Unavailable
-from proxy.observability.metrics import CONTENT_TYPE, Family, Metrics, close_code_label, code_label
+from proxy.observability.families import Combined, gauge
+from proxy.observability.metrics import CONTENT_TYPE, Metrics, close_code_label, code_label
 from proxy.types import Direction
 
 
@@ -147,7 +148,15 @@ def test_the_labels_of_the_families_are_these(metrics: Metrics) -> None:
 def test_a_family_that_is_added_is_read_at_each_scrape(metrics: Metrics) -> None:
     open_now = 1
     metrics.add(
-        Family("gauge", "segue_open", "Open now.", ("kind",), lambda: [(("http",), open_now)])
+        (
+            gauge(
+                "segue_open",
+                "Open now.",
+                ("kind",),
+                lambda: [(("http",), open_now)],
+                over_processes=Combined.SUM,
+            ),
+        )
     )
     assert samples(metrics, "segue_open") == {("http",): 1}
     open_now = 0
@@ -224,3 +233,10 @@ def test_close_codes_that_nobody_registered_share_one_label_value() -> None:
     shown = {close_code_label(code) for code in range(70_000)}
     assert {"1000", "1005", "1006", "1009", "1012", "1014", "4001", "4003", "other"} <= shown
     assert len(shown) < 25
+
+
+def test_counts_and_durations_are_summed_over_processes_and_a_gauge_says_how() -> None:
+    combined = {family.name: family.over_processes for family in Metrics("1").families}
+    assert combined["segue_requests"] is Combined.SUM
+    assert combined["segue_request_duration_seconds"] is Combined.SUM
+    assert combined["segue_build_info"] is Combined.MAX

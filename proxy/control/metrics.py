@@ -1,0 +1,35 @@
+"""What is shown of reloads, and of the configuration that serves."""
+
+from __future__ import annotations
+
+from proxy.control.reload import Reloads
+from proxy.observability.families import Combined, Families, counter, gauge
+from proxy.snapshot import Live
+
+
+def families(live: Live, reloads: Reloads) -> Families:
+    """Return what the metrics page shows of reloads."""
+    return (
+        counter(
+            "segue_reloads",
+            "Attempts to read the configuration and the mappings again, by result; after a"
+            " `failure` the last good ones go on serving.",
+            ("result",),
+            lambda: [(("success",), reloads.succeeded), (("failure",), reloads.failed)],
+        ),
+        gauge(
+            "segue_config_last_reload_success_timestamp_seconds",
+            "When the configuration that serves was read, in Unix time.",
+            (),
+            lambda: [((), reloads.succeeded_at)],
+            over_processes=Combined.EACH,
+        ),
+        gauge(
+            "segue_config_info",
+            "The digest of the configuration and mapping files that serve; always 1. Replicas of"
+            " one configuration have one digest.",
+            ("hash",),
+            lambda: [((live.current.digest,), 1)],
+            over_processes=Combined.EACH,
+        ),
+    )
