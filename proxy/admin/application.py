@@ -1,12 +1,13 @@
-"""The admin listener: `/healthz`, `/readyz`, `/metrics`. An ordinary aiohttp application."""
+"""The admin listener, and the probes and metrics on it. An ordinary aiohttp application."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 
 from aiohttp import web
 
+from proxy.admin.endpoints import Endpoint, Role, routes
 from proxy.observability.metrics import CONTENT_TYPE, Metrics
 
 
@@ -18,10 +19,10 @@ class ProcessState(StrEnum):
     DRAINING = "draining"
 
 
-def application(
+def probes(
     metrics: Metrics, state: Callable[[], ProcessState], store_is_up: Callable[[], bool]
-) -> web.Application:
-    """Return the application.
+) -> tuple[Endpoint, ...]:
+    """Return `/healthz`, `/readyz` and `/metrics`.
 
     `/healthz` answers 200 as long as the event loop turns. `/readyz` answers 200 while new
     traffic is welcome and 503 while the process starts or drains, so that a load balancer sends
@@ -42,8 +43,45 @@ def application(
     async def page(_: web.Request) -> web.Response:
         return web.Response(body=metrics.page(), headers={"Content-Type": CONTENT_TYPE})
 
+    handlers = (("/healthz", healthz), ("/readyz", readyz), ("/metrics", page))
+    return tuple(
+        Endpoint("GET", path, Role.ANYBODY, None, None, handler) for path, handler in handlers
+    )
+
+
+def application(endpoints: Iterable[Endpoint]) -> web.Application:
+    """Return an application of these endpoints."""
     app = web.Application()
-    app.router.add_get("/healthz", healthz)
-    app.router.add_get("/readyz", readyz)
-    app.router.add_get("/metrics", page)
+    app.add_routes(routes(endpoints))
     return app
+
+
+class AdminListener:
+    """The listener for operators and their machines.
+
+    Attributes:
+        app: what answers.
+    """
+
+    def __init__(self, app: web.Application) -> None:
+        self.app = app
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+
+    async def start(self, host: str, port: int) -> tuple[object, ...]:
+        """Listen; return the address of the socket.
+
+        Raises:
+            OSError: it is not possible there.
+        """
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError:
+            await self._runner.cleanup()
+            raise
+        address: tuple[object, ...] = self._runner.addresses[0]
+        return address
+
+    async def close(self) -> None:
+        """Stop listening, and end what is being answered."""
+        await self._runner.cleanup()

@@ -11,11 +11,13 @@ import asyncio
 import json
 from typing import Annotated, Any
 
+import pydantic
 from aiohttp import web
 from pydantic import Field
 
 from proxy.admin import access
-from proxy.admin.access import Label, local, ordered, refusal
+from proxy.admin.access import Label, refusal
+from proxy.admin.endpoints import Endpoint, Role
 from proxy.errors import MappingFailure
 from proxy.mapping.engine.program import Program
 from proxy.recording.placeholders import redacted
@@ -50,6 +52,12 @@ class RecordingRequest(access.AdminRequest):
     raw: bool = False
 
 
+class Started(pydantic.BaseModel):
+    """The name by which a recording is read and ended."""
+
+    name: str
+
+
 class Recordings:
     """Answers the requests of the API."""
 
@@ -58,17 +66,17 @@ class Recordings:
         self._live = live
         self._orders: dict[str, RecordingRequest] = {}
 
-    def routes(self) -> list[web.RouteDef]:
-        """Return the routes for the admin application."""
-        return [
-            web.post("/recordings", local(self.start)),
-            web.get("/recordings/{name}", local(self.stream)),
-            web.delete("/recordings/{name}", local(self.stop)),
-        ]
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """What operators may ask of recordings."""
+        operator = Role.OPERATOR
+        return (
+            Endpoint("POST", "/recordings", operator, RecordingRequest, Started, self.start),
+            Endpoint("GET", "/recordings/{name}", operator, None, None, self.stream),
+            Endpoint("DELETE", "/recordings/{name}", operator, None, None, self.stop),
+        )
 
-    async def start(self, request: web.Request) -> web.StreamResponse:
+    async def start(self, _: web.Request, order: RecordingRequest) -> web.StreamResponse:
         """Start a recording."""
-        order = await ordered(request, RecordingRequest)
         unknown = self._unknown(order)
         if unknown is not None:
             return refusal(400, unknown)
@@ -81,7 +89,7 @@ class Recordings:
             return refusal(409, "there is a recording already; one is possible at a time")
         # One at a time: what another one was ordered with is of no use any more.
         self._orders = {recording.name: order}
-        return web.json_response({"name": recording.name}, status=201)
+        return web.json_response(Started(name=recording.name).model_dump(), status=201)
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """Send what is recorded, as it comes."""

@@ -8,12 +8,14 @@ of a later version. `DELETE /sessions/NAME` ends one, `POST /sessions/end` the n
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
+import pydantic
 from aiohttp import web
 from pydantic import Field
 
-from proxy.admin.access import AdminRequest, Handler, Label, asked, local, ordered, refusal
+from proxy.admin.access import AdminRequest, Label, refusal
+from proxy.admin.endpoints import Endpoint, Handler, Role
 from proxy.errors import Unavailable
 from proxy.sessions.administration import Administration, ShownSession
 from proxy.sessions.store.base import MAX_BATCH
@@ -42,6 +44,52 @@ class Ending(AdminRequest):
     after: _Name = ""
 
 
+class SessionView(pydantic.BaseModel):
+    """An open session. Times are seconds since 1970; `age` and `idle` are seconds."""
+
+    session: str
+    user: str
+    cohort: str
+    version: str
+    age: float
+    idle: float
+    created: float
+    used: float
+    refreshed: float | None
+    refreshes: int
+    generation: int
+    websockets: int
+    access_expires: float
+    refresh_expires: float
+    over: float
+
+
+class SessionList(pydantic.BaseModel):
+    """Some of the open sessions.
+
+    Attributes:
+        sessions: in the order of their names.
+        unreadable: the names of those whose records are damaged, or of a later version.
+        next: the name to go on `after`; None where these were the last.
+    """
+
+    sessions: list[SessionView]
+    unreadable: list[str]
+    next: str | None
+
+
+class Ended(pydantic.BaseModel):
+    """How many sessions have ended by this."""
+
+    ended: int
+
+
+class EndedSome(Ended):
+    """The same; `next` is the name to go on `after`, None where these were the last."""
+
+    next: str | None
+
+
 class SessionOrders:
     """Answers the requests of the API."""
 
@@ -49,37 +97,36 @@ class SessionOrders:
         """Construct; `administration` is None where sessions are off."""
         self._administration = administration
 
-    def routes(self) -> list[web.RouteDef]:
-        """Return the routes for the admin application."""
-        return [
-            web.get("/sessions", local(self._answering(self.show))),
-            web.delete("/sessions/{session}", local(self._answering(self.end))),
-            web.post("/sessions/end", local(self._answering(self.end_all))),
-        ]
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """What operators may ask of sessions."""
+        operator, answering = Role.OPERATOR, self._answering
+        show, end, end_all = answering(self.show), answering(self.end), answering(self.end_all)
+        return (
+            Endpoint("GET", "/sessions", operator, PageRequest, SessionList, show),
+            Endpoint("DELETE", "/sessions/{session}", operator, None, Ended, end),
+            Endpoint("POST", "/sessions/end", operator, Ending, EndedSome, end_all),
+        )
 
-    async def show(self, request: web.Request) -> web.StreamResponse:
+    async def show(self, _: web.Request, page: PageRequest) -> SessionList:
         """Show a page of the open sessions."""
-        page = asked(request, PageRequest)
         found = await self._sessions.page(user=page.user, after=page.after, limit=page.limit)
-        shown = {
-            "sessions": [_shown(each) for each in found.sessions],
-            "unreadable": found.unreadable,
-            "next": found.after or None,
-        }
-        return web.json_response(shown, headers={"Cache-Control": "no-store"})
+        return SessionList(
+            sessions=[_shown(each) for each in found.sessions],
+            unreadable=found.unreadable,
+            next=found.after or None,
+        )
 
-    async def end(self, request: web.Request) -> web.StreamResponse:
+    async def end(self, request: web.Request) -> Ended | web.Response:
         """End one session."""
         ended = await self._sessions.end(request.match_info["session"])
         if ended is None:
             return refusal(404, "there is no session of this name")
-        return web.json_response({"ended": int(ended)})
+        return Ended(ended=int(ended))
 
-    async def end_all(self, request: web.Request) -> web.StreamResponse:
+    async def end_all(self, _: web.Request, ending: Ending) -> EndedSome:
         """End the next sessions of a user."""
-        ending = await ordered(request, Ending)
         ended, following = await self._sessions.end_all(ending.user, ending.after)
-        return web.json_response({"ended": ended, "next": following or None})
+        return EndedSome(ended=ended, next=following or None)
 
     @property
     def _sessions(self) -> Administration:
@@ -89,33 +136,35 @@ class SessionOrders:
     def _answering(self, handler: Handler) -> Handler:
         """Say so where there are no sessions, or where nobody can tell at the moment."""
 
-        async def answering(request: web.Request) -> web.StreamResponse:
+        async def answering(
+            request: web.Request, *order: object
+        ) -> web.StreamResponse | pydantic.BaseModel:
             if self._administration is None:
                 return refusal(404, "sessions are off: sessions.enabled is false")
             try:
-                return await handler(request)
+                return await handler(request, *order)
             except Unavailable as error:
                 return refusal(error.status, error.detail)
 
         return answering
 
 
-def _shown(seen: ShownSession) -> dict[str, Any]:
+def _shown(seen: ShownSession) -> SessionView:
     record = seen.record
-    return {
-        "session": record.session,
-        "user": record.user,
-        "cohort": record.cohort,
-        "version": record.version,
-        "age": seen.age,
-        "idle": seen.idle,
-        "created": record.created,
-        "used": record.used,
-        "refreshed": record.refreshed or None,
-        "refreshes": record.refreshes,
-        "generation": record.generation,
-        "websockets": seen.websockets,
-        "access_expires": record.access_expires,
-        "refresh_expires": record.refresh_expires,
-        "over": seen.over,
-    }
+    return SessionView(
+        session=record.session,
+        user=record.user,
+        cohort=record.cohort,
+        version=record.version,
+        age=seen.age,
+        idle=seen.idle,
+        created=record.created,
+        used=record.used,
+        refreshed=record.refreshed or None,
+        refreshes=record.refreshes,
+        generation=record.generation,
+        websockets=seen.websockets,
+        access_expires=record.access_expires,
+        refresh_expires=record.refresh_expires,
+        over=seen.over,
+    )

@@ -14,9 +14,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
-from aiohttp import web
-
-from proxy.admin.application import ProcessState, application
+from proxy.admin.application import AdminListener, ProcessState, application, probes
 from proxy.admin.recording import Recordings
 from proxy.admin.sessions import SessionOrders
 from proxy.control import metrics as control_metrics
@@ -128,7 +126,7 @@ class Server:
             loop,
         )
         self._servers: list[asyncio.Server] = []
-        self._admin: web.AppRunner | None = None
+        self._admin: AdminListener | None = None
         self._ticker: asyncio.TimerHandle | None = None
         self._reloads = Reloads(self._live, self._prepare, self._watch_interval, log)
         self._reloading: asyncio.Task[None] | None = None
@@ -150,19 +148,18 @@ class Server:
             ConfigError: an address cannot be listened on.
         """
         config = self._live.current.config
-        views = application(self.metrics, lambda: self.state, self._store_is_up)
-        views.add_routes(Recordings(self._recorder, self._live).routes())
         administration = None if self._sessions is None else self._sessions.administration
-        views.add_routes(SessionOrders(administration).routes())
-        admin = self._admin = web.AppRunner(views, access_log=None, shutdown_timeout=1.0)
-        await admin.setup()
+        endpoints = (
+            *probes(self.metrics, lambda: self.state, self._store_is_up),
+            *Recordings(self._recorder, self._live).endpoints(),
+            *SessionOrders(administration).endpoints(),
+        )
+        admin, place = AdminListener(application(endpoints)), config.admin.address
         try:
-            site = web.TCPSite(admin, config.admin.address.host, config.admin.address.port)
-            await site.start()
+            self.admin_address = _authority(await admin.start(place.host, place.port))
         except OSError as error:
-            await admin.cleanup()
-            raise _cannot_listen("admin.address", str(config.admin.address), error) from None
-        self.admin_address = _authority(admin.addresses[0])
+            raise _cannot_listen("admin.address", str(place), error) from None
+        self._admin = admin
         try:
             inherited = inherited_socket(self._live.current.source.env)
             tls = self._certificate.behind(listener_tls(config))
@@ -178,7 +175,7 @@ class Server:
                 create(place.host, place.port) if inherited is None else create(sock=inherited)
             )
         except OSError as error:
-            await admin.cleanup()
+            await admin.close()
             raise _cannot_listen("listen.address", str(config.listen.address), error) from None
         for listening in server.sockets:
             # Connections inherit it: a client that vanished is noticed some time, however silent.
@@ -251,7 +248,7 @@ class Server:
         self._fleet.close()
         self._recorder.close()
         if self._admin is not None:
-            await self._admin.cleanup()
+            await self._admin.close()
 
     def _tick(self) -> None:
         now = self._loop.time()

@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
+from proxy.admin.endpoints import routes
 from proxy.admin.recording import Recordings
 from proxy.admin.sessions import SessionOrders
 from proxy.control.loading import load
@@ -76,12 +77,12 @@ async def test_only_the_loopback_of_this_machine_may_give_orders(
     loop = asyncio.get_running_loop()
     writer = log.Writer(io.StringIO())
     recorder = Recorder(loop, log.build(writer, "debug", "json", is_terminal=False))
-    routes = Recordings(recorder, Live(load(CONFIG, {}, {}))).routes()
-    routes += SessionOrders(None).routes()
+    endpoints = Recordings(recorder, Live(load(CONFIG, {}, {}))).endpoints()
+    endpoints += SessionOrders(None).endpoints()
     transport = Mock()
     transport.get_extra_info = Mock(side_effect={"peername": peer}.get)
     statuses = set()
-    for route in routes:
+    for route in routes(endpoints):
         request = make_mocked_request(
             route.method,
             "/recordings/name",

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 from pytest_aiohttp import AiohttpClient
 
-from proxy.admin.application import ProcessState, application
+from proxy.admin.application import ProcessState, application, probes
 from proxy.observability.metrics import Metrics
 from tests.support.rig import RawPeer, answering, raw_server, segue
 
@@ -16,7 +16,7 @@ SECRET = b"eyJhbGciOiJIUzI1NiJ9.c2VjcmV0.c2lnbmF0dXJl"
 
 
 def serving(state: ProcessState = ProcessState.READY, *, store: bool = True) -> web.Application:
-    return application(Metrics("1.2.3"), lambda: state, lambda: store)
+    return application(probes(Metrics("1.2.3"), lambda: state, lambda: store))
 
 
 @pytest.mark.parametrize(
