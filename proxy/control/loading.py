@@ -20,7 +20,7 @@ from proxy.configuration import reading
 from proxy.configuration.document import Document, parse
 from proxy.configuration.environment import Kind, Override, applied, attributed, from_environment
 from proxy.configuration.reading import Config
-from proxy.configuration.sections import CohortSettings, LimitSettings, Mappings
+from proxy.configuration.sections import CohortSettings, LimitSettings, Listen, Mappings
 from proxy.errors import ConfigError, Diagnostic
 from proxy.http.routing import Routes
 from proxy.mapping.catalog import Catalog, CohortBinding, RouteBinding
@@ -38,7 +38,7 @@ _MISNAMED: Final = ".yml"
 _Model = TypeVar("_Model", bound=BaseModel)
 
 _RESTART_SECTIONS: Final = ("admin", "log", "store")
-_LIVE_IN_LISTEN: Final = frozenset({"tls", "trusted_proxies"})
+_LIVE_IN_LISTEN: Final = frozenset({"origins", "tls", "trusted_proxies"})
 
 _DECLARED: Final[Mapping[tuple[str, ...], Kind]] = {
     ("cohorts",): Kind.LIST,
@@ -122,6 +122,13 @@ def mapping_files(directory: Path) -> tuple[list[Path], list[Diagnostic]]:
         for entry in entries
         if entry.name.endswith(_MISNAMED)
     ]
+
+
+def restart_keys() -> frozenset[str]:
+    """The keys and sections whose new values only a restart brings."""
+    listen = set(Listen.model_fields) - _LIVE_IN_LISTEN
+    keys = {f"listen.{key}" for key in listen} | {"sessions.enabled", "timeouts.tls_handshake"}
+    return frozenset(keys | set(_RESTART_SECTIONS))
 
 
 def needs_restart(serving: Config, wanted: Config) -> tuple[str, ...]:

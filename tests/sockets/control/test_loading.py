@@ -260,6 +260,7 @@ def test_what_needs_a_restart_keeps_its_old_value_and_all_else_is_new(config: Pa
     env = {
         "SEGUE_LISTEN__ADDRESS": "127.0.0.1:9999",
         "SEGUE_LISTEN__TRUSTED_PROXIES": "[10.0.0.0/8]",
+        "SEGUE_LISTEN__ORIGINS": "['https://app.example.com']",
         "SEGUE_LOG__LEVEL": "error",
         "SEGUE_LIMITS__CONNECTIONS": "7",
         **tls,
@@ -272,6 +273,7 @@ def test_what_needs_a_restart_keeps_its_old_value_and_all_else_is_new(config: Pa
     assert serving.log == old.config.log
     assert serving.limits.connections == 7
     assert serving.listen.trusted_proxies == new.config.listen.trusted_proxies
+    assert serving.listen.origins == new.config.listen.origins != old.config.listen.origins
     assert retained(new.config, old).config.listen.tls == new.config.listen.tls
 
 
