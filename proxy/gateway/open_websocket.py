@@ -14,6 +14,7 @@ from proxy.relay.leg import LegState
 from proxy.relay.websocket import Relay, SocketLimits
 from proxy.types import Direction
 from proxy.upstream.pool import Pool
+from proxy.websocket.closing import Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +159,8 @@ class OpenWebSocket:
             session="" if session is None else session.cached.record.session,
             upstream=self.pool.name,
             subprotocol=(self.subprotocol or b"").decode("latin-1"),
-            client=self.relay.client.state(),
-            server=self.relay.server.state(),
+            client=self.relay.state(Side.CLIENT),
+            server=self.relay.state(Side.SERVER),
         )
 
     def _ended(self, _: Relay) -> None:

@@ -3,33 +3,31 @@
 After the handshake no task is left: a relay lives in the read callbacks of two transports. It
 ends when both are closed, and says so once.
 
-How a connection ends (RFC 6455 section 7): Close frames travel like other frames, so both peers
-see each other's code and reason. A transport that ends without one ends the other without one.
-Where Segue itself ends the connection (a broken frame, a mapping that says so, a drain), both
-sides get a Close frame of its own, between two frames, and a moment to answer. The side whose
-bytes were the cause gets it behind what the other side said up to its answer, as if the two spoke
-to each other. No side gets a second Close frame, or anything behind the first.
+How a connection ends is decided by `proxy.websocket.closing`; what it says is done here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
-from proxy.relay.leg import Leg, Side
+from proxy.relay.leg import Leg, LegState
 from proxy.rewriting import MessageHandling
-from proxy.websocket.failures import Blame, Fault, FilterLimits
+from proxy.websocket.closing import (
+    POLICY_VIOLATION,
+    SERVICE_RESTART,
+    Act,
+    Closing,
+    Command,
+    Side,
+)
+from proxy.websocket.failures import Fault, FilterLimits
 from proxy.websocket.filter import FrameFilter
 
-GOING_AWAY = 1001
 ABNORMAL = 1006
-POLICY_VIOLATION = 1008
-TOO_BIG = 1009
-BAD_GATEWAY = 1014
-"""The server broke the protocol (registered with IANA; RFC 6455 section 11.7)."""
-
 
 BURST = 10.0
 """Seconds of control frames that may come at once: a side that was paused has some waiting."""
@@ -61,8 +59,6 @@ class Relay:
 
     Attributes:
         client, server: the legs.
-        fault: why Segue ended the connection, and which side's bytes were the cause.
-        fault_side: see `fault`.
         draining: whether Segue ended the connection because it drains.
         on_limit: told the name of a limit that was reached, each time.
         clock: the loop's, in seconds.
@@ -71,8 +67,7 @@ class Relay:
 
     __slots__ = (
         "_backlog",
-        "_dismissed",
-        "_ended_first",
+        "_closing",
         "_loop",
         "_on_end",
         "_timeout",
@@ -81,8 +76,6 @@ class Relay:
         "clock",
         "control_rate",
         "draining",
-        "fault",
-        "fault_side",
         "on_limit",
         "server",
     )
@@ -105,11 +98,7 @@ class Relay:
         self._timeout = limits.close_timeout
         self._timer: asyncio.TimerHandle | None = None
         self._backlog = 0
-        # The side that is to get a Close frame when the other side has had its last word.
-        self._dismissed: Leg | None = None
-        self._ended_first = Side.CLIENT
-        self.fault: Fault | None = None
-        self.fault_side: Side | None = None
+        self._closing: Closing | None = None
         self.draining = False
 
         bounds = FilterLimits(
@@ -161,32 +150,12 @@ class Relay:
         """End the connection in an orderly way: the client is told to come back (1012)."""
         if self._timer is None:  # Otherwise it is ending already.
             self.draining = True
-            self._leave(1012, "service restart", "proxy restart")
+            self._leave(SERVICE_RESTART, "service restart", "proxy restart")
 
     def revoke(self) -> None:
         """End the connection in an orderly way: the client's session has ended (1008)."""
         if self._timer is None:
             self._leave(POLICY_VIOLATION, "session ended", "session ended")
-
-    @property
-    def received(self) -> tuple[int, int]:
-        """The bytes that arrived so far: from the client, from the server."""
-        return self.client.received, self.server.received
-
-    @property
-    def closes(self) -> tuple[tuple[str, int], ...]:
-        """Once it has ended: who sent a Close frame (Segue: to the client), and its code.
-
-        Where nobody did, 1006 (RFC 6455 section 7.1.5) of the side that ended first.
-        """
-        own = self.client.sent_close if self.client.pending_close is None else None
-        frames = (
-            (Side.CLIENT.value, self.client.frame_filter.close_code),
-            (Side.SERVER.value, self.server.frame_filter.close_code),
-            ("segue", own),
-        )
-        sent = tuple([(side, code) for side, code in frames if code is not None])
-        return sent or ((self._ended_first.value, ABNORMAL),)
 
     def abort(self) -> None:
         """End the connection at once."""
@@ -194,85 +163,115 @@ class Relay:
             if not leg.lost:
                 leg.transport.abort()
 
-    def _leave(self, code: int, reason: str, servers_reason: str) -> None:
-        self.client.send_close(code, reason)
-        self.server.send_close(GOING_AWAY, servers_reason)
-        self._set_timer()
+    # What is told of it.
+
+    @property
+    def received(self) -> tuple[int, int]:
+        """The bytes that arrived so far: from the client, from the server."""
+        return self.client.received, self.server.received
+
+    @property
+    def fault(self) -> Fault | None:
+        """Why Segue ended the connection because of what a side sent."""
+        return None if self._closing is None else self._closing.fault
+
+    @property
+    def fault_side(self) -> Side | None:
+        """The side whose bytes were the cause."""
+        return None if self._closing is None else self._closing.fault_side
+
+    @property
+    def closes(self) -> tuple[tuple[str, int], ...]:
+        """Once it has ended: who sent a Close frame (Segue: to the client), and its code.
+
+        Where nobody did, 1006 (RFC 6455 section 7.1.5) of the side that ended first.
+        """
+        closing = self._closing_now()
+        own = closing.own.get(Side.CLIENT) if self.client.pending_close is None else None
+        frames = (
+            (Side.CLIENT.value, self.client.frame_filter.close_code),
+            (Side.SERVER.value, self.server.frame_filter.close_code),
+            ("segue", own),
+        )
+        sent = tuple([(side, code) for side, code in frames if code is not None])
+        return sent or (((closing.ended_first or Side.CLIENT).value, ABNORMAL),)
+
+    def state(self, side: Side) -> LegState:
+        """What a side is now, in plain values."""
+        leg, closing = self._leg(side), self._closing or Closing(self._at_boundary)
+        return LegState(
+            received=leg.received,
+            unsent=0 if leg.lost else leg.transport.get_write_buffer_size(),
+            lost=leg.lost,
+            pending_close=leg.pending_close,
+            said=closing.said[side].value,
+            told=closing.told[side].value,
+            own_close=closing.own.get(side),
+            frame_filter=leg.frame_filter.state(),
+        )
 
     # What the legs report.
 
     def on_final(self, leg: Leg) -> None:
         """A leg has sent a Close frame, or something that cannot be relayed."""
-        frame_filter = leg.frame_filter
+        frame_filter, closing = leg.frame_filter, self._closing_now()
         if frame_filter.fault is not None:
-            if self.fault is None:
-                self._give_up(leg, frame_filter.fault)
-            elif self._dismissed is leg.peer:
-                self._dismiss()
-        elif leg.sent_close is not None:
-            if self._dismissed is leg.peer:
-                self._dismiss()
-            leg.close()  # The answer to Segue's own Close frame.
+            self._carry_out(closing.failed(leg.side, frame_filter.fault))
         else:
-            # The other side answers, and then the server closes (section 7.1.1). One that has shut
-            # its sending has no more to do; if it was the server, the client waits for the end.
-            self._set_timer()
-            if leg.peer.frame_filter.close_code is not None and leg.peer.half_closed:
-                leg.peer.close()
+            self._carry_out(closing.closed(leg.side))
+
+    def on_boundary(self, leg: Leg) -> None:
+        """No frame is half sent to a leg for which a Close frame is held."""
+        self._carry_out(self._closing_now().boundary(leg.side))
+
+    def on_eof(self, leg: Leg) -> bool:
+        """A leg has shut its sending; whether its transport stays open."""
+        return self._closing_now().sending_ended(leg.side)
 
     def on_lost(self, leg: Leg) -> None:
         """A transport is closed."""
-        peer = leg.peer
-        if peer.lost:
-            if self._timer is not None:
-                self._timer.cancel()
-            on_end = self._on_end
-            # Nothing is called any more; in a circle the garbage collector would have to find them.
-            del self._on_end
-            on_end(self)
-            for ended in (leg, peer):
-                del ended.peer, ended.relay
-            return
-        self._ended_first = leg.side
-        self._dismiss()
-        peer.frame_filter.discard()
-        if peer.frame_filter.close_code is not None:
-            peer.close()  # It has said its last word.
-        elif peer.sent_close is None or peer.pending_close is not None:
-            peer.shut()  # A Close frame that waits for the end of another would wait for ever.
-        if peer.transport.is_closing():
-            return
-        if not peer.transport.is_reading():
-            peer.transport.resume_reading()  # Nobody is left to be protected by the pause.
-        self._set_timer()
+        self._carry_out(self._closing_now().gone(leg.side))
 
-    def _give_up(self, leg: Leg, fault: Fault) -> None:
-        self.fault = fault
-        self.fault_side = leg.side
-        if fault.limit is not None:
-            self.on_limit(fault.limit)
-        onward = fault.code
-        if fault.blame is Blame.SENDER and fault.code != TOO_BIG:
-            onward = BAD_GATEWAY if leg.side is Side.SERVER else GOING_AWAY
-        self._dismissed = leg
-        peer = leg.peer
-        peer.send_close(onward, fault.reason)
-        if peer.frame_filter.ended or leg.shutting or leg.sent_close is not None:
-            self._dismiss()
-        else:
-            peer.frame_filter.withholds_close = True
-        if peer.frame_filter.close_code is not None:
-            peer.shut()  # It has said its last word.
-        self._set_timer()
+    # Closing: the rules are in `proxy.websocket.closing`.
 
-    def _dismiss(self) -> None:
-        """Tell the side that was the cause why it is over; nothing of the other follows."""
-        leg, self._dismissed = self._dismissed, None
-        if leg is None or self.fault is None:
-            return
-        leg.send_close(self.fault.code, self.fault.reason)
-        if leg.pending_close is None:
-            leg.shut()
+    def _closing_now(self) -> Closing:
+        if self._closing is None:
+            self._closing = Closing(self._at_boundary)
+        return self._closing
+
+    def _leave(self, code: int, reason: str, servers_reason: str) -> None:
+        self._carry_out(self._closing_now().leave(code, reason, servers_reason))
+
+    def _at_boundary(self, side: Side) -> bool:
+        return self._leg(side.other).frame_filter.at_boundary
+
+    def _leg(self, side: Side) -> Leg:
+        return self.client if side is Side.CLIENT else self.server
+
+    def _carry_out(self, commands: list[Command]) -> None:
+        for act, side, code, text in commands:
+            leg = self._leg(side)
+            if act is Act.SAY:
+                leg.hold_close(code, text)
+            elif act is Act.LIMIT:
+                self.on_limit(text)
+            elif act is Act.WAIT:
+                self._set_timer()
+            elif act is Act.END:
+                self._end()
+            else:
+                _AT_A_LEG[act](leg)
+
+    def _end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        on_end = self._on_end
+        # Nothing is called any more; in a circle the garbage collector would have to find them.
+        del self._on_end
+        on_end(self)
+        for ended in (self.client, self.server):
+            del ended.peer, ended.relay
+        self._closing = None
 
     def _set_timer(self) -> None:
         if self._timer is None:
@@ -285,8 +284,9 @@ class Relay:
     def _expire(self) -> None:
         # A peer that takes what it was sent, however slowly, is not given up. (What the kernel
         # holds when the rest is dropped is still delivered.)
-        if self._dismissed is not None:
-            self._dismiss()  # The other side did not answer in time.
+        closing = self._closing_now()
+        if closing.culprit is not None:
+            self._carry_out(closing.late())  # The other side did not answer in time.
             self._wait()
         elif self._unsent() < self._backlog:
             self._wait()
@@ -297,3 +297,23 @@ class Relay:
     def _unsent(self) -> int:
         legs = (self.client, self.server)
         return sum(leg.transport.get_write_buffer_size() for leg in legs if not leg.lost)
+
+
+def _withhold(leg: Leg) -> None:
+    leg.frame_filter.withholds_close = True
+
+
+def _resume(leg: Leg) -> None:
+    if not (leg.transport.is_closing() or leg.transport.is_reading()):
+        leg.transport.resume_reading()
+
+
+_AT_A_LEG: Final[Mapping[Act, Callable[[Leg], None]]] = {
+    Act.FLUSH: Leg.flush_close,
+    Act.WITHHOLD: _withhold,
+    Act.DISCARD: lambda leg: leg.frame_filter.discard(),
+    Act.SHUT: Leg.shut,
+    Act.CLOSE: lambda leg: leg.transport.close(),
+    Act.RESUME: _resume,
+}
+"""What is done at one side."""

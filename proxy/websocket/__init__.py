@@ -1,1 +1,4 @@
-"""RFC 6455, pure: `frames`, the `filter` of one direction, its `failures`, the `handshake`."""
+"""RFC 6455, pure: `frames`, the `filter` of one direction, its `failures`, `handshake`, `closing`.
+
+`state` is what a filter is in the middle of, in plain values.
+"""

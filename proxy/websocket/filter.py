@@ -149,7 +149,7 @@ class FrameFilter:
     @property
     def at_boundary(self) -> bool:
         """Whether a frame of Segue's own may be sent now: nothing is half sent."""
-        return not self._skip
+        return not (self._skip and self._deliverable)
 
     @property
     def ended(self) -> bool:
