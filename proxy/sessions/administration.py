@@ -70,7 +70,7 @@ class Administration:
             repository.store.sessions, user=user, after=after, limit=limit
         )
         repository.counts.unreadable += len(found.unreadable)
-        now, rules = repository.clock(), repository.rules()
+        now, rules = repository.clock.now(), repository.rules()
         sessions = [
             ShownSession(
                 record,
@@ -99,7 +99,7 @@ class Administration:
             StoreAway: the store does not answer; it may have ended all the same.
             Unavailable: too many others were writing it.
         """
-        repository, now = self._repository, self._repository.clock()
+        repository, now = self._repository, self._repository.clock.now()
         cached = await repository.load(session)
         if cached is None:
             return None

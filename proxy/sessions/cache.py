@@ -47,11 +47,41 @@ class SessionSocket(Protocol):
         """Begin to close it: its session has ended."""
 
 
+class Pace:
+    """When this process does next what it does for a session; times are of the steady clock.
+
+    Attributes:
+        checked: when the store was asked last.
+        note_at: when its use is to be noted next.
+        resume: not before then is a refresh tried again that has failed.
+        failures: how many have failed since the last success.
+        throttled_until: not before then is a refresh tried again because the server refuses the
+            token.
+        throttle_passes: whether that was for a reason that passes.
+    """
+
+    __slots__ = (
+        "checked",
+        "failures",
+        "note_at",
+        "resume",
+        "throttle_passes",
+        "throttled_until",
+    )
+
+    def __init__(self, now: float) -> None:
+        self.checked = now
+        self.note_at = 0.0
+        self.resume = 0.0
+        self.failures = 0
+        self.throttled_until = 0.0
+        self.throttle_passes = False
+
+
 class CachedSession:
     """One session, as this process knows it.
 
-    What concerns tokens is in seconds since 1970; `checked`, `note_at`, `resume` and
-    `throttled_until` are on the loop's clock, which nobody sets back.
+    Its times are in seconds since 1970; those of its `pace` are of the steady clock.
 
     Attributes:
         record: the newest that was read or written.
@@ -60,16 +90,10 @@ class CachedSession:
         over: when the session is, by its age or idleness.
         oldest: the lowest delivery that is not superseded.
         version: that the client told last.
-        checked: when the store was asked last.
-        note_at: when its use is to be noted next.
         call: the refresh that is under way.
         context: the fields that a refresh without a request goes with.
         sockets: the WebSockets of it that are open.
-        resume: not before then is a refresh tried again that has failed.
-        failures: how many have failed since the last success.
-        throttled_until: not before then is a refresh tried again because the server refuses the
-            token.
-        throttle_passes: whether that was for a reason that passes.
+        pace: when what is due without a request, or may be tried again.
         condemned: the keyed hash of the refresh token that the server has refused, where that
             could not be written down yet.
         refusal: what the server said then.
@@ -79,21 +103,16 @@ class CachedSession:
         "__weakref__",
         "access",
         "call",
-        "checked",
         "condemned",
         "context",
         "due",
         "expires",
-        "failures",
-        "note_at",
         "oldest",
         "over",
+        "pace",
         "record",
         "refusal",
-        "resume",
         "sockets",
-        "throttle_passes",
-        "throttled_until",
         "version",
     )
 
@@ -101,14 +120,9 @@ class CachedSession:
         self.call: asyncio.Task[RenewalOutcome] | None = None
         self.context: RawFields = ()
         self.sockets: set[SessionSocket] = set()
-        self.resume = 0.0
-        self.failures = 0
-        self.throttled_until = 0.0
-        self.throttle_passes = False
         self.condemned = b""
         self.refusal: Refusal | None = None
-        self.checked = now
-        self.note_at = 0.0
+        self.pace = Pace(now)
         self.adopt(record, access, rules)
 
     def adopt(self, record: Record, access: str, rules: SessionRules) -> None:

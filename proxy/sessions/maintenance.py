@@ -74,7 +74,8 @@ class Maintenance:
 
     async def _ask(self) -> None:
         """Notice that the store is away, and that it is back."""
-        repository, now = self._repository, asyncio.get_running_loop().time()
+        repository = self._repository
+        now = repository.clock.steady()
         if now >= self._ask_at or not self._was_up:
             self._ask_at = now + _ASK
             with suppress(StoreAway):
@@ -97,19 +98,20 @@ class Maintenance:
 
     async def _keep_sockets(self) -> None:
         """Renew sessions whose WebSockets are all that uses them, before it is too late."""
-        repository, loop = self._repository, asyncio.get_running_loop()
+        repository = self._repository
+        steady = repository.clock.steady
         due = []
         for cached in tuple(repository.cache.with_sockets.values()):
-            now = repository.clock()
-            if loop.time() >= cached.note_at:
-                cached.note_at = loop.time() + min(_USED, max(cached.over - now, 0) / 2)
+            now = repository.clock.now()
+            if steady() >= cached.pace.note_at:
+                cached.pace.note_at = steady() + min(_USED, max(cached.over - now, 0) / 2)
                 record = cached.record
                 with suppress(RecordUnreadable):
                     await repository.asked(
                         repository.store.touch, record.session, now, record.version, record.cohort
                     )
                     await repository.reread(cached)
-            if now >= rules.socket_due(cached.record) and loop.time() >= cached.resume:
+            if now >= rules.socket_due(cached.record) and steady() >= cached.pace.resume:
                 due.append(cached)
         for begin in range(0, len(due), _AT_ONCE):
             await asyncio.gather(
@@ -122,7 +124,8 @@ class Maintenance:
             )
 
     async def _remove(self) -> None:
-        repository, now = self._repository, asyncio.get_running_loop().time()
+        repository = self._repository
+        now = repository.clock.steady()
         if now >= self._purge_at:
             self._purge_at = now + self._purge
-            await repository.asked(repository.store.purge, repository.clock())
+            await repository.asked(repository.store.purge, repository.clock.now())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 
 from proxy.configuration.sessions import SessionSettings, StoreSettings
+from proxy.sessions.clock import SYSTEM_CLOCK
 from proxy.sessions.refresh_call import Connect
 from proxy.sessions.service import Sessions
 from proxy.sessions.store.opening import open_sealer, open_store
@@ -35,4 +35,4 @@ def open_sessions(
     """
     opened = open_store(store, state_dir)
     sealer = open_sealer(store, state_dir, log)
-    return Sessions(opened, sealer, connect, settings, time.time, log, store.purge)
+    return Sessions(opened, sealer, connect, settings, SYSTEM_CLOCK, log, store.purge)

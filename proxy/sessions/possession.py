@@ -27,7 +27,7 @@ async def presented(repository: SessionRepository, cached: CachedSession, order:
     """
     if order <= cached.oldest:
         return
-    now = repository.clock()
+    now = repository.clock.now()
     try:
         await repository.update(cached, lambda current: rules.presented(current, order, now))
     except StoreAway:

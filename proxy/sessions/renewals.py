@@ -88,7 +88,7 @@ class Renewals:
                 return RenewalOutcome.ENDED
             if cached.record.generation > seen:
                 return RenewalOutcome.RENEWED
-            if loop.time() < cached.resume and cached.call is None:
+            if self._repository.clock.steady() < cached.pace.resume and cached.call is None:
                 return RenewalOutcome.UNAVAILABLE
             call = cached.call
             if call is None:
@@ -112,7 +112,7 @@ class Renewals:
         generation = cached.record.generation
         outcome = await self.renew(cached, generation, trigger, fields)
         if outcome is RenewalOutcome.RENEWED or (
-            outcome is RenewalOutcome.UNAVAILABLE and self._repository.clock() < cached.expires
+            outcome is RenewalOutcome.UNAVAILABLE and self._repository.clock.now() < cached.expires
         ):
             return cached.access or None
         if outcome is RenewalOutcome.ENDED:
@@ -161,7 +161,7 @@ class Renewals:
             StoreAway: it is not known, or not written down, how things stand.
         """
         repository = self._repository
-        record, now = cached.record, repository.clock()
+        record, now = cached.record, repository.clock.now()
         if record.ended is not None:
             return RenewalOutcome.ENDED
         if record.generation > seen:
@@ -216,7 +216,7 @@ class Renewals:
             record: as it was when its refresh token was presented.
         """
         repository = self._repository
-        now = repository.clock()
+        now = repository.clock.now()
         pair = read_pair(answer.body) if 200 <= answer.status < 300 else None
         issued = None if pair is None else self.seal(pair, now, token, record)
         verdict = rules.judge(
@@ -311,7 +311,7 @@ class Renewals:
     ) -> RenewalOutcome:
         """End a session for what became of this record; a newer generation still wins."""
         repository = self._repository
-        generation, now = record.generation, repository.clock()
+        generation, now = record.generation, repository.clock.now()
 
         def change(current: Record) -> Record | None:
             return None if current.generation > generation else rules.refused(current, now)
@@ -335,9 +335,9 @@ class Renewals:
         repository = self._repository
         repository.counts.refreshes[trigger.value, result] += 1
         pause = _UNKNOWN_PAUSE if result == "unknown" else _FIRST_PAUSE
-        wait = min(pause * 2**cached.failures, _LONGEST_PAUSE)
-        cached.failures = min(cached.failures + 1, 10)
-        cached.resume = asyncio.get_running_loop().time() + wait
+        wait = min(pause * 2**cached.pace.failures, _LONGEST_PAUSE)
+        cached.pace.failures = min(cached.pace.failures + 1, 10)
+        cached.pace.resume = self._repository.clock.steady() + wait
         repository.cache.failing(cached)
         return RenewalOutcome.UNAVAILABLE
 

@@ -6,7 +6,6 @@ records is put right by those who remember newer ones.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final, NamedTuple, ParamSpec, TypeVar
@@ -14,6 +13,7 @@ from typing import Final, NamedTuple, ParamSpec, TypeVar
 from proxy.errors import RecordUnreadable, SessionUnavailable, StoreAway, StoreFull
 from proxy.sessions import rules as session_rules
 from proxy.sessions.cache import CachedSession, SessionCache
+from proxy.sessions.clock import Clock
 from proxy.sessions.metrics import Counts
 from proxy.sessions.record import Handle, HandleKind, Record
 from proxy.sessions.rules import SessionRules
@@ -65,7 +65,7 @@ class SessionRepository:
         cache: what is remembered.
         sealer: opens and closes tokens.
         counts: where it is counted.
-        clock: seconds since 1970.
+        clock: the time.
         rules: those of the configuration that serves.
     """
 
@@ -74,7 +74,7 @@ class SessionRepository:
         store: Store,
         sealer: Sealer,
         counts: Counts,
-        clock: Callable[[], float],
+        clock: Clock,
         rules: Callable[[], SessionRules],
     ) -> None:
         self.cache = SessionCache()
@@ -89,7 +89,7 @@ class SessionRepository:
     @property
     def in_doubt(self) -> bool:
         """Whether the store was away a moment ago: it may have lost what it was told last."""
-        return asyncio.get_running_loop().time() < self._doubted_until
+        return self.clock.steady() < self._doubted_until
 
     def presented(self, token: str) -> PresentedToken | None:
         """Read a token that a client presents; None for what no server's token can be."""
@@ -145,7 +145,7 @@ class SessionRepository:
 
     def know(self, record: Record) -> CachedSession:
         """Remember a session that was not known here."""
-        now = asyncio.get_running_loop().time()
+        now = self.clock.steady()
         cached = CachedSession(record, self._opened(record), self.rules(), now)
         self.cache.add(cached)
         return cached
@@ -155,8 +155,8 @@ class SessionRepository:
         same = record.access == cached.record.access
         access = cached.access if same else self._opened(record)
         if record.generation != cached.record.generation:
-            cached.failures = 0
-            cached.resume = 0.0
+            cached.pace.failures = 0
+            cached.pace.resume = 0.0
         cached.adopt(record, access, self.rules())
 
     async def reread(self, cached: CachedSession) -> bool:
@@ -233,7 +233,7 @@ class SessionRepository:
             RecordUnreadable: it does, with a record that nobody can read; others are not concerned.
             StoreAway: it does not, or did not a moment ago.
         """
-        now = asyncio.get_running_loop().time()
+        now = self.clock.steady()
         if now < self._not_before:
             raise StoreAway("the session store did not answer a moment ago")
         try:
@@ -243,17 +243,17 @@ class SessionRepository:
             raise
         except StoreAway:
             self.counts.up = False
-            now = asyncio.get_running_loop().time()
+            now = self.clock.steady()
             self._not_before, self._doubted_until = now + _PAUSE, now + _DOUBT
             raise
         self.counts.up = True
         return reply
 
     async def _reconcile(self, cached: CachedSession, stored: Record | None) -> bool:
-        cached.checked = asyncio.get_running_loop().time()
+        cached.pace.checked = self.clock.steady()
         ours = cached.record
         if stored is None:
-            if ours.purge_after <= self.clock():
+            if ours.purge_after <= self.clock.now():
                 return True  # It was removed because it was over.
             wanted = replace(ours, revision=0)
         elif ours.session in self.cache.unsaved or session_rules.succeeds(ours, stored):

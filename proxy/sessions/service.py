@@ -17,6 +17,7 @@ from proxy.http.headers import RawFields
 from proxy.sessions import rules
 from proxy.sessions.administration import Administration
 from proxy.sessions.cache import CachedSession, RenewalOutcome, SessionSocket, SessionToken
+from proxy.sessions.clock import Clock
 from proxy.sessions.maintenance import Maintenance
 from proxy.sessions.metrics import Counts, Trigger
 from proxy.sessions.possession import presented, proven
@@ -57,7 +58,7 @@ class Sessions:
         sealer: Sealer,
         connect: Connect,
         settings: Callable[[], SessionSettings],
-        clock: Callable[[], float],
+        clock: Clock,
         log: FilteringBoundLogger,
         purge: float,
     ) -> None:
@@ -68,14 +69,13 @@ class Sessions:
             sealer: opens and closes them.
             connect: opens connections to the server.
             settings: those that serve.
-            clock: seconds since 1970.
+            clock: the time.
             log: for what happens to sessions, without tokens.
             purge: seconds between two removals of what is over.
         """
         self.counts = Counts()
         self._settings = settings
         self._clock = clock
-        self._loop = asyncio.get_running_loop()
         self._repository = SessionRepository(store, sealer, self.counts, clock, self._rules)
         self._cache = self._repository.cache
         self._renewals = Renewals(self._repository, connect, settings, log)
@@ -95,8 +95,8 @@ class Sessions:
         if (
             session_token.order == cached.oldest
             and session_token.settings is settings
-            and self._loop.time() < cached.checked + TRUST
-            and self._clock() < cached.over
+            and self._clock.steady() < cached.pace.checked + TRUST
+            and self._clock.now() < cached.over
             and (not cookie or hmac.compare_digest(cookie.encode(), session_token.cookie.encode()))
             and (cookie or not session_token.cookie)
             and cached.record.ended is None
@@ -119,14 +119,14 @@ class Sessions:
             StoreAway: it has ended, and nobody can say whether it may be renewed.
         """
         session_token = self.at_hand(token, cookie, settings)
-        if session_token is not None or self._cache.is_miss(token, self._loop.time()):
+        if session_token is not None or self._cache.is_miss(token, self._clock.steady()):
             return session_token
         return await self._look_up(token, cookie, settings, self._cache.tokens.get(token))
 
     def current(self, session_token: SessionToken) -> str:
         """The access token that goes upstream; empty where `fresh` is to be asked."""
         cached = session_token.cached
-        return cached.access if self._clock() < cached.due else ""
+        return cached.access if self._clock.now() < cached.due else ""
 
     async def fresh(
         self, session_token: SessionToken, fields: RawFields, trigger: Trigger = Trigger.EXPIRY
@@ -142,13 +142,13 @@ class Sessions:
             SessionUnavailable: the token has ended and cannot be renewed at the moment.
         """
         cached = session_token.cached
-        if self._clock() < cached.due:
+        if self._clock.now() < cached.due:
             return cached.access or None
         return await self._renewals.current(cached, trigger, fields)
 
     def is_near_its_end(self, session_token: SessionToken) -> bool:
         """Whether the session's token should have been renewed before it was sent."""
-        return self._clock() >= session_token.cached.due
+        return self._clock.now() >= session_token.cached.due
 
     async def after_refusal(
         self, session_token: SessionToken, sent: str, trigger: Trigger, fields: RawFields
@@ -165,11 +165,11 @@ class Sessions:
             return None
         if cached.access and cached.access != sent:
             return cached.access  # Somebody else has renewed it meanwhile.
-        if self._loop.time() < cached.throttled_until:
-            if cached.throttle_passes:
+        if self._clock.steady() < cached.pace.throttled_until:
+            if cached.pace.throttle_passes:
                 raise SessionUnavailable("the session cannot be renewed at the moment")
             return None
-        if not rules.may_force(cached.record, self._clock()):
+        if not rules.may_force(cached.record, self._clock.now()):
             return None
         seen = cached.record.generation
         outcome = await self._renewals.renew(cached, seen, trigger, fields)
@@ -193,7 +193,7 @@ class Sessions:
             and selection.source not in (VersionSource.DEFAULT, VersionSource.UNREADABLE)
         ):
             self._touch(cached, version.text[:MAX_TEXT], selection.cohort or "")
-        elif self._loop.time() >= cached.note_at:
+        elif self._clock.steady() >= cached.pace.note_at:
             self._touch(cached, cached.record.version, cached.record.cohort)
 
     # WebSockets.
@@ -275,10 +275,10 @@ class Sessions:
                 await self._repository.reread(cached)
         except StoreAway:
             if cached is None:
-                if self._clock() < presented_token.claims.exp:
+                if self._clock.now() < presented_token.claims.exp:
                     return None
                 raise
-            cached.checked = self._loop.time()  # What is known has to do.
+            cached.pace.checked = self._clock.steady()  # What is known has to do.
         access = HandleKind.ACCESS
         handle = None if cached is None else handle_in(cached, presented_token, access)
         if cached is None or handle is None:
@@ -287,7 +287,7 @@ class Sessions:
         if cached.record.ended is not None:
             self._cache.tokens.pop(token, None)
             raise SessionEnded("the session has ended")
-        now = self._clock()
+        now = self._clock.now()
         if rules.standing(handle, now, self._rules()) is not Standing.GOOD or now >= cached.over:
             self._miss(token)
             return None
@@ -300,15 +300,15 @@ class Sessions:
         return session_token
 
     def _miss(self, token: str) -> None:
-        self._cache.miss(token, self._loop.time() + _MISS_LIFETIME)
+        self._cache.miss(token, self._clock.steady() + _MISS_LIFETIME)
 
     def _calm(self, cached: CachedSession, *, passing: bool) -> None:
-        cached.throttled_until = self._loop.time() + rules.THROTTLE
-        cached.throttle_passes = passing
+        cached.pace.throttled_until = self._clock.steady() + rules.THROTTLE
+        cached.pace.throttle_passes = passing
 
     def _touch(self, cached: CachedSession, version: str, cohort: str) -> None:
-        now = self._clock()
-        cached.note_at = self._loop.time() + min(_TOUCH, self._settings().idle / 10)
+        now = self._clock.now()
+        cached.pace.note_at = self._clock.steady() + min(_TOUCH, self._settings().idle / 10)
         self._repository.adopt(
             cached, replace(cached.record, used=now, version=version, cohort=cohort)
         )

@@ -64,7 +64,7 @@ class TokenExchange:
 
         Returns the value of the cookie to set, where one is wanted.
         """
-        now = self._repository.clock()
+        now = self._repository.clock.now()
         issued = None if pair is None else self._renewals.seal(pair, now, presented)
         claims = None if pair is None else jwt.read(pair.access)
         if pair is None or issued is None or claims is None or pair.refresh is None:
@@ -114,7 +114,7 @@ class TokenExchange:
         if found is None:
             return None
         cached, handle = found
-        now = self._repository.clock()
+        now = self._repository.clock.now()
         standing = session_rules.standing(handle, now, self._repository.rules())
         if cached.record.ended is not None or standing is not Standing.GOOD or now >= cached.over:
             raise SessionEnded("the refresh token is not good any more")
@@ -145,7 +145,7 @@ class TokenExchange:
         if cached.record.ended is not None:
             raise SessionEnded("the session has ended")
         standing = session_rules.standing(
-            handle, self._repository.clock(), self._repository.rules()
+            handle, self._repository.clock.now(), self._repository.rules()
         )
         if standing is not Standing.GOOD:
             return None
@@ -163,13 +163,13 @@ class TokenExchange:
             SessionUnavailable: it cannot be renewed, or not be held, at the moment.
         """
         for _ in range(_LOGOUT_TRIES):
-            if self._repository.clock() >= cached.due:
+            if self._repository.clock.now() >= cached.due:
                 await self._renewals.current(cached, Trigger.LOGOUT, fields)
             async with held(self._repository, cached, self._renewals.next_owner()):
                 if cached.record.ended is not None:
                     yield None
                     return
-                if self._repository.clock() >= cached.expires:
+                if self._repository.clock.now() >= cached.expires:
                     continue  # It has ended while the lease was somebody else's.
                 refresh = self._repository.unsealed(cached.record.refresh)
                 leaving = Leaving(cached.access, refresh)
@@ -183,7 +183,7 @@ class TokenExchange:
     async def _delivered(self, cached: CachedSession) -> Pair:
         """Give the client the current pair, and know it by that from now on."""
         sealer, unsealed = self._repository.sealer, self._repository.unsealed
-        now, rules = self._repository.clock(), self._repository.rules()
+        now, rules = self._repository.clock.now(), self._repository.rules()
         pair = Pair("", "")
 
         def change(current: Record) -> Record | None:
@@ -207,7 +207,7 @@ class TokenExchange:
         return pair
 
     async def _log_out(self, cached: CachedSession) -> None:
-        now = self._repository.clock()
+        now = self._repository.clock.now()
         self._repository.cache.forget_misses()
         try:
             # Without the lease: the server has agreed, whoever renews the session meanwhile.

@@ -48,6 +48,7 @@ def file_of(root: Path, name: str) -> Path:
 def write(root: Path, name: str, result: Result) -> None:
     """Keep a result."""
     text = json.dumps(asdict(result), indent=2, ensure_ascii=False)
+    file_of(root, name).parent.mkdir(exist_ok=True)
     file_of(root, name).write_text(f"{text}\n", encoding="utf-8")
 
 

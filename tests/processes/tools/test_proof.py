@@ -27,9 +27,8 @@ def commit(root: Path, name: str, text: str) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository with two files and room for results."""
+    """A repository with two files."""
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
-    (tmp_path / "proofs").mkdir()
     commit(tmp_path, "code.py", "1")
     commit(tmp_path, "other.py", "1")
     monkeypatch.setattr(proof, "ROOT", tmp_path)
@@ -96,6 +95,7 @@ def test_a_result_that_cannot_be_read_is_said(root: Path, text: str) -> None:
     part = printing("fine")
     told = results.complaint(root, "some", part)
     assert told == "some: was never run; run `make proof ARGS=some`"
+    (root / "proofs").mkdir()
     (root / "proofs/some.json").write_text(text)
     assert "cannot be read" in str(results.complaint(root, "some", part))
 
