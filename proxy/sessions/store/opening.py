@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final, NamedTuple
 
 from structlog.typing import FilteringBoundLogger
 
@@ -20,6 +21,20 @@ from proxy.storage.state_directory import (
 from proxy.tokens.sealing import Sealer
 
 
+class Backend(NamedTuple):
+    """Where sessions may be kept.
+
+    Attributes:
+        schemes: of `store.url`.
+        open: makes the store.
+        check: finds what would keep it from that, without making anything or connecting to it.
+    """
+
+    schemes: tuple[str, ...]
+    open: Callable[[StoreSettings, Path], Store]
+    check: Callable[[StoreSettings, Path], object]
+
+
 def open_store(store: StoreSettings, state_dir: Path) -> Store:
     """Open the store that the configuration names.
 
@@ -32,11 +47,7 @@ def open_store(store: StoreSettings, state_dir: Path) -> Store:
     Raises:
         ConfigError: it cannot be used. (A server that is away is no such case.)
     """
-    if not store.url.startswith("sqlite:"):
-        return _redis(store)
-    path = state_dir / store.url.removeprefix("sqlite:")
-    prepare_directory(path.parent)
-    return SqliteStore(path, limit=store.sessions, timeout=store.timeout)
+    return _backend(store).open(store, state_dir)
 
 
 def check_store(store: StoreSettings, state_dir: Path) -> None:
@@ -48,11 +59,7 @@ def check_store(store: StoreSettings, state_dir: Path) -> None:
     Raises:
         ConfigError: with everything that was found.
     """
-    checks: list[Callable[[], object]] = []
-    if not store.url.startswith("sqlite:"):
-        checks.append(lambda: _redis(store))
-    else:
-        checks.append(lambda: check_file(state_dir / store.url.removeprefix("sqlite:")))
+    checks: list[Callable[[], object]] = [lambda: _backend(store).check(store, state_dir)]
     if not store.keys:
         checks.append(lambda: check_development_key(state_dir))
     problems: list[Diagnostic] = []
@@ -81,7 +88,26 @@ def open_sealer(store: StoreSettings, state_dir: Path, log: FilteringBoundLogger
     return Sealer([key])
 
 
-def _redis(store: StoreSettings) -> Store:
+def _backend(store: StoreSettings) -> Backend:
+    scheme = store.url.partition(":")[0]
+    return next(backend for backend in BACKENDS if scheme in backend.schemes)
+
+
+def _file(store: StoreSettings, state_dir: Path) -> Path:
+    return state_dir / store.url.partition(":")[2]
+
+
+def _open_sqlite(store: StoreSettings, state_dir: Path) -> Store:
+    path = _file(store, state_dir)
+    prepare_directory(path.parent)
+    return SqliteStore(path, limit=store.sessions, timeout=store.timeout)
+
+
+def _check_sqlite(store: StoreSettings, state_dir: Path) -> None:
+    check_file(_file(store, state_dir))
+
+
+def _open_redis(store: StoreSettings, _: Path) -> Store:
     try:
         # Only here: its package is an extra, which most installations do without.
         from proxy.sessions.store.redis import RedisStore  # noqa: PLC0415
@@ -97,3 +123,11 @@ def _redis(store: StoreSettings) -> Store:
         connections=store.connections,
         ca_file=store.ca_file,
     )
+
+
+BACKENDS: Final = (
+    Backend(("sqlite",), _open_sqlite, _check_sqlite),
+    # Nothing is connected to before it is used, so that making it checks it.
+    Backend(("redis", "rediss"), _open_redis, _open_redis),
+)
+"""All there are; the schemes are those that `store.url` may have."""

@@ -11,8 +11,9 @@ import structlog
 from structlog.testing import capture_logs
 
 from proxy.configuration.sessions import StoreSettings
+from proxy.configuration.units import store_url
 from proxy.errors import ConfigError
-from proxy.sessions.store.opening import open_sealer, open_store
+from proxy.sessions.store.opening import BACKENDS, open_sealer, open_store
 from proxy.sessions.store.sqlite import SqliteStore
 from proxy.tokens.sealing import new_key
 from tests.support.checkout import ROOT
@@ -109,3 +110,10 @@ def test_a_key_of_the_state_directory_comes_with_a_warning(tmp_path: Path) -> No
     assert [line["log_level"] for line in lines] == ["warning", "warning"]
     assert "set store.keys" in lines[0]["event"]
     assert (tmp_path / "sessions.key").read_text().strip() not in str(lines)
+
+
+@pytest.mark.parametrize("url", ["sqlite:a.sqlite3", "redis://h", "rediss://h:1/2"])
+def test_every_url_that_the_configuration_takes_has_its_back_end(url: str) -> None:
+    assert store_url(url) == url
+    (backend,) = (each for each in BACKENDS if url.partition(":")[0] in each.schemes)
+    assert callable(backend.open)
