@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from aiohttp import web
 
-from proxy.admin.endpoints import Endpoint, Role, routes
+from proxy.admin.endpoints import Endpoint, Role, Served, routes
 from proxy.observability.metrics import CONTENT_TYPE, Metrics
 
 
@@ -21,7 +21,7 @@ class ProcessState(StrEnum):
 
 def probes(
     metrics: Metrics, state: Callable[[], ProcessState], store_is_up: Callable[[], bool]
-) -> tuple[Endpoint, ...]:
+) -> tuple[Served, ...]:
     """Return `/healthz`, `/readyz` and `/metrics`.
 
     `/healthz` answers 200 as long as the event loop turns. `/readyz` answers 200 while new
@@ -45,11 +45,11 @@ def probes(
 
     handlers = (("/healthz", healthz), ("/readyz", readyz), ("/metrics", page))
     return tuple(
-        Endpoint("GET", path, Role.ANYBODY, None, None, handler) for path, handler in handlers
+        (Endpoint("GET", path, Role.ANYBODY, None, None), handler) for path, handler in handlers
     )
 
 
-def application(endpoints: Iterable[Endpoint]) -> web.Application:
+def application(endpoints: Iterable[Served]) -> web.Application:
     """Return an application of these endpoints."""
     app = web.Application()
     app.add_routes(routes(endpoints))

@@ -1,14 +1,16 @@
 """The endpoints of the admin API as data: what each is asked, what it answers, and who may ask.
 
-An endpoint is one value beside its handler, and all of them make up the application. What a client
-asks for is read by the endpoint's model, from the body or, of methods without one, from the query.
+An endpoint is one value; with its handler it is a part of the application, and the command line
+asks by the same value. What a client asks for is read by the endpoint's model, from the body or, of
+methods without one, from the query.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
+from urllib.parse import quote, urlencode
 
 import pydantic
 from aiohttp import web
@@ -40,7 +42,6 @@ class Endpoint(NamedTuple):
         role: who may ask.
         request: what is asked for; None for nothing.
         response: what a successful answer is, as JSON; None for no content, or for another type.
-        handler: carries it out.
     """
 
     method: str
@@ -48,25 +49,46 @@ class Endpoint(NamedTuple):
     role: Role
     request: type[AdminRequest] | None
     response: type[pydantic.BaseModel] | None
-    handler: Handler
+
+    def target(self, asked: Mapping[str, object] | None = None, **segments: str) -> str:
+        """The request target for somebody who asks.
+
+        Args:
+            asked: what goes into the query; what is None is left out.
+            segments: of the path, by their names.
+        """
+        path = self.path.format(**{name: quote(each, safe="") for name, each in segments.items()})
+        if self.has_body or asked is None:
+            return path
+        query = urlencode({name: each for name, each in asked.items() if each is not None})
+        return f"{path}?{query}" if query else path
+
+    @property
+    def has_body(self) -> bool:
+        """Whether what is asked for is in the body."""
+        return self.method in _WITH_BODY
 
 
-def routes(endpoints: Iterable[Endpoint]) -> list[web.RouteDef]:
+Served = tuple[Endpoint, Handler]
+"""An endpoint, and what carries it out."""
+
+
+def routes(endpoints: Iterable[Served]) -> list[web.RouteDef]:
     """The routes of an application that has these endpoints."""
-    return [web.route(each.method, each.path, _carried_out(each)) for each in endpoints]
+    return [web.route(each.method, each.path, _carried_out(each, by)) for each, by in endpoints]
 
 
 def _carried_out(
-    endpoint: Endpoint,
+    endpoint: Endpoint, handler: Handler
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def carry_out(request: web.Request) -> web.StreamResponse:
         arguments: list[Any] = [request]
         if endpoint.request is not None:
-            if endpoint.method in _WITH_BODY:
+            if endpoint.has_body:
                 arguments.append(await ordered(request, endpoint.request))
             else:
                 arguments.append(asked(request, endpoint.request))
-        answer = await endpoint.handler(*arguments)
+        answer = await handler(*arguments)
         if isinstance(answer, pydantic.BaseModel):
             text = answer.model_dump_json()
             return web.Response(text=text, content_type="application/json", headers=NO_STORE)

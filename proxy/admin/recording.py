@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import pydantic
 from aiohttp import web
@@ -17,7 +17,7 @@ from pydantic import Field
 
 from proxy.admin import access
 from proxy.admin.access import Label, refusal
-from proxy.admin.endpoints import Endpoint, Role
+from proxy.admin.endpoints import Endpoint, Role, Served
 from proxy.errors import MappingFailure
 from proxy.mapping.engine.program import Program
 from proxy.recording.placeholders import redacted
@@ -58,6 +58,11 @@ class Started(pydantic.BaseModel):
     name: str
 
 
+START: Final = Endpoint("POST", "/recordings", Role.OPERATOR, RecordingRequest, Started)
+STREAM: Final = Endpoint("GET", "/recordings/{name}", Role.OPERATOR, None, None)
+STOP: Final = Endpoint("DELETE", "/recordings/{name}", Role.OPERATOR, None, None)
+
+
 class Recordings:
     """Answers the requests of the API."""
 
@@ -66,14 +71,9 @@ class Recordings:
         self._live = live
         self._orders: dict[str, RecordingRequest] = {}
 
-    def endpoints(self) -> tuple[Endpoint, ...]:
-        """What operators may ask of recordings."""
-        operator = Role.OPERATOR
-        return (
-            Endpoint("POST", "/recordings", operator, RecordingRequest, Started, self.start),
-            Endpoint("GET", "/recordings/{name}", operator, None, None, self.stream),
-            Endpoint("DELETE", "/recordings/{name}", operator, None, None, self.stop),
-        )
+    def endpoints(self) -> tuple[Served, ...]:
+        """What operators may ask of recordings, and what carries it out."""
+        return ((START, self.start), (STREAM, self.stream), (STOP, self.stop))
 
     async def start(self, _: web.Request, order: RecordingRequest) -> web.StreamResponse:
         """Start a recording."""

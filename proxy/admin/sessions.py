@@ -8,14 +8,14 @@ of a later version. `DELETE /sessions/NAME` ends one, `POST /sessions/end` the n
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import pydantic
 from aiohttp import web
 from pydantic import Field
 
 from proxy.admin.access import AdminRequest, Label, refusal
-from proxy.admin.endpoints import Endpoint, Handler, Role
+from proxy.admin.endpoints import Endpoint, Handler, Role, Served
 from proxy.errors import Unavailable
 from proxy.sessions.administration import Administration, ShownSession
 from proxy.sessions.store.base import MAX_BATCH
@@ -90,6 +90,11 @@ class EndedSome(Ended):
     next: str | None
 
 
+LIST: Final = Endpoint("GET", "/sessions", Role.OPERATOR, PageRequest, SessionList)
+END: Final = Endpoint("DELETE", "/sessions/{session}", Role.OPERATOR, None, Ended)
+END_ALL: Final = Endpoint("POST", "/sessions/end", Role.OPERATOR, Ending, EndedSome)
+
+
 class SessionOrders:
     """Answers the requests of the API."""
 
@@ -97,15 +102,10 @@ class SessionOrders:
         """Construct; `administration` is None where sessions are off."""
         self._administration = administration
 
-    def endpoints(self) -> tuple[Endpoint, ...]:
-        """What operators may ask of sessions."""
-        operator, answering = Role.OPERATOR, self._answering
-        show, end, end_all = answering(self.show), answering(self.end), answering(self.end_all)
-        return (
-            Endpoint("GET", "/sessions", operator, PageRequest, SessionList, show),
-            Endpoint("DELETE", "/sessions/{session}", operator, None, Ended, end),
-            Endpoint("POST", "/sessions/end", operator, Ending, EndedSome, end_all),
-        )
+    def endpoints(self) -> tuple[Served, ...]:
+        """What operators may ask of sessions, and what carries it out."""
+        handlers = ((LIST, self.show), (END, self.end), (END_ALL, self.end_all))
+        return tuple((endpoint, self._answering(handler)) for endpoint, handler in handlers)
 
     async def show(self, _: web.Request, page: PageRequest) -> SessionList:
         """Show a page of the open sessions."""

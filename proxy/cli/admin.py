@@ -7,10 +7,11 @@ import contextlib
 import http.client
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from proxy.admin.endpoints import Endpoint
 from proxy.cli.configuration import read_text
 from proxy.cli.terminal import printable
 from proxy.configuration.document import parse
@@ -61,14 +62,26 @@ def admin_address(options: argparse.Namespace) -> Address:
     return Address(_ANYWHERE.get(found.host, found.host), found.port)
 
 
-def ask(where: Address, method: str, path: str, order: object = None) -> dict[str, Any]:
-    """Give an order, as JSON where there is one; return the answer's object, empty without any.
+def ask(
+    where: Address,
+    endpoint: Endpoint,
+    asked: Mapping[str, object] | None = None,
+    **segments: str,
+) -> dict[str, Any]:
+    """Ask an endpoint; return the answer's object, empty without any.
+
+    Args:
+        where: the admin listener.
+        endpoint: what is asked.
+        asked: what for: goes into the body, or the query.
+        segments: of its path, by their names.
 
     Raises:
         Refused: there is no such answer.
     """
-    body = None if order is None else json.dumps(order)
-    with answer(where, method, path, body, TIMEOUT) as response:
+    path = endpoint.target(asked, **segments)
+    body = json.dumps(asked) if endpoint.has_body else None
+    with answer(where, endpoint.method, path, body, TIMEOUT) as response:
         try:
             found = json.loads(response.read(MAX_ANSWER) or b"{}")
         except (OSError, http.client.HTTPException, ValueError):

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
+from proxy.admin.recording import START, STOP, STREAM
 from proxy.cli.admin import MAX_ANSWER, TIMEOUT, Refused, add_admin, admin_address, answer, ask
 from proxy.cli.configuration import Subparsers, add_config
 from proxy.configuration.units import Address
@@ -140,17 +141,17 @@ def _record(
     interrupts: _Interrupts,
 ) -> tuple[str, Counter[str]]:
     counts: Counter[str] = Counter()
-    name = str(ask(where, "POST", "/recordings", order).get("name"))
+    name = str(ask(where, START, order).get("name"))
     print("recording; Ctrl-C ends it", file=sys.stderr)
     end = "the end of the connection"
-    lines = _lines(where, f"/recordings/{name}", seconds + TIMEOUT)
+    lines = _lines(where, STREAM.target(name=name), seconds + TIMEOUT)
     while True:
         try:
             line = interrupts.next_line(lines)
         except KeyboardInterrupt:
             # The read that was interrupted cannot go on; what it would have brought is given up.
             with contextlib.suppress(Refused):
-                ask(where, "DELETE", f"/recordings/{name}")
+                ask(where, STOP, name=name)
             lines = iter(())
             end = "Ctrl-C"
             continue
@@ -171,7 +172,7 @@ def _record(
 
 
 def _lines(where: Address, path: str, timeout: float) -> Iterator[bytes]:
-    with answer(where, "GET", path, None, timeout) as response:
+    with answer(where, STREAM.method, path, None, timeout) as response:
         while True:
             try:
                 line = response.readline(MAX_ANSWER)

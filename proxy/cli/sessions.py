@@ -9,10 +9,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
-from urllib.parse import quote, urlencode
 
 import msgspec
 
+from proxy.admin.sessions import END, END_ALL, LIST
 from proxy.cli.admin import Refused, add_admin, admin_address, ask
 from proxy.cli.configuration import Subparsers, add_config
 from proxy.cli.terminal import Paint, printable, shortened
@@ -119,8 +119,7 @@ def _pages(where: Address, options: argparse.Namespace) -> Iterator[dict[str, An
     left, after = options.limit, options.after
     while left:
         wanted = {"limit": min(left, _PAGE), "after": after, "user": options.user}
-        query = urlencode({name: value for name, value in wanted.items() if value is not None})
-        page = ask(where, "GET", f"/sessions?{query}")
+        page = ask(where, LIST, wanted)
         page = {"sessions": [], "unreadable": [], **page}
         yield page
         left -= len(page["sessions"]) + len(page["unreadable"])
@@ -151,8 +150,7 @@ def _line(cells: tuple[str, ...], widths: list[int]) -> str:
 
 
 def _end(options: argparse.Namespace) -> None:
-    name = quote(options.session, safe="")
-    ended = ask(admin_address(options), "DELETE", f"/sessions/{name}").get("ended")
+    ended = ask(admin_address(options), END, session=options.session).get("ended")
     if options.json:
         print(json.dumps({"ended": ended}))
     else:
@@ -166,7 +164,7 @@ def _end_user(options: argparse.Namespace) -> None:
         # Each step is one that the proxy answers in time, however many there are.
         while after is not None:
             order = {"user": options.user, "after": after}
-            answer = ask(where, "POST", "/sessions/end", order)
+            answer = ask(where, END_ALL, order)
             total += int(answer.get("ended") or 0)
             after = answer.get("next")
     except Refused as refusal:
