@@ -161,7 +161,7 @@ class Leg(asyncio.Protocol):
         if pending is not None:
             self.transport.write(pending)
 
-    def shut(self) -> None:
+    def end_sending(self) -> None:
         """End the connection after what is still to be sent, without losing it.
 
         A socket that is closed with unread bytes in it is reset, and the peer may lose the end of

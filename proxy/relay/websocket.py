@@ -312,8 +312,8 @@ _AT_A_LEG: Final[Mapping[Act, Callable[[Leg], None]]] = {
     Act.FLUSH: Leg.flush_close,
     Act.WITHHOLD: _withhold,
     Act.DISCARD: lambda leg: leg.frame_filter.discard(),
-    Act.SHUT: Leg.shut,
-    Act.CLOSE: lambda leg: leg.transport.close(),
+    Act.END_SENDING: Leg.end_sending,
+    Act.CLOSE_TRANSPORT: lambda leg: leg.transport.close(),
     Act.RESUME: _resume,
 }
 """What is done at one side."""

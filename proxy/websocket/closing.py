@@ -13,7 +13,8 @@ The rules, in prose:
 
 - A Close frame travels like any other: both sides see each other's code and reason.
 - A side that has said its last word answers nothing more; one that answers Segue's own Close frame
-  is closed.
+  is closed. Its Close frame is no answer to one that is still held for it: the frame that is half
+  sent to it ends first, and then it is told.
 - A side that breaks the protocol is the *culprit*. The other side is told why; the culprit is told
   behind what the other side says up to its answer, as if the two spoke to each other. Then it is
   shut: nothing that it says is read any more.
@@ -21,6 +22,7 @@ The rules, in prose:
 - No side is told a second Close frame, or anything behind the first (section 5.5.1).
 - Whatever ends is given a time to end in.
 
+The tables say what is said and told; what follows of it is what the methods return, by these rules.
 Pure: events in, commands out. `Closing` is made when the first of them happens.
 """
 
@@ -107,11 +109,11 @@ class Act(Enum):
     FLUSH = "send the Close frame that was held for a side"
     WITHHOLD = "read a side's Close frame, and do not pass it on"
     DISCARD = "deliver nothing more of what a side says"
-    SHUT = "end a side's connection behind what is still to be sent, and wait for its end"
-    CLOSE = "end a side's connection behind what is still to be sent, and read no more"
+    END_SENDING = "send a side nothing behind what is still to be sent, and wait for its end"
+    CLOSE_TRANSPORT = "end a side's connection behind what is still to be sent, and read no more"
     RESUME = "read a side on, though it was paused: nobody is left to be protected"
     LIMIT = "count that a limit was reached"
-    WAIT = "give it a time to end in"
+    WAIT = "give it a time to end in, for this side's sake"
     END = "both have gone: it is over"
 
 
@@ -131,7 +133,7 @@ class Closing:
         said, told: the state of each side.
         own: the code of the Close frame that Segue itself has for a side.
         lost: the sides whose transports are closed.
-        fault: why Segue ended the connection; None if it did not, or not because of a side.
+        fault: the first thing that a side sent and that could not be relayed.
         fault_side: the side whose bytes were the cause.
         culprit: the side that is still to be told why, when the other has had its last word.
         ended_first: the side whose transport was closed first; None while both are open.
@@ -176,12 +178,16 @@ class Closing:
         ]
 
     def closed(self, side: Side) -> list[Command]:
-        """A side has sent a Close frame."""
+        """A side has sent a Close frame. Said again with what comes behind it, it says nothing."""
         other = side.other
+        if self.said[side] is not Said.OPEN:
+            return []
         self._hear(side, Event.CLOSE_FRAME)
-        if side in self.own:  # The answer to Segue's own.
+        if side in self.own:
             done = self._dismiss() if self.culprit is other else []
-            return [*done, *self._close(side)]
+            # The answer to Segue's own; or its first word, and `boundary` closes it.
+            is_owed = self.told[side] is Told.OWED
+            return [*done, Command(Act.WAIT, side)] if is_owed else [*done, *self._close(side)]
         # It has gone on to the other side: one that is withheld answers a Close frame of Segue's.
         self._tell(other, Event.CLOSE_PASSED)
         # The other side answers, and then the server closes (section 7.1.1). One that has shut its
@@ -219,16 +225,17 @@ class Closing:
         self._tell(side, Event.BOUNDARY)
         commands = [Command(Act.FLUSH, side)]
         if self.said[side] is Said.BROKEN:
-            commands += self._shut(
-                side
-            )  # Nothing that it says is read, so no answer is waited for.
+            # Nothing that it says is read, so no answer is waited for.
+            commands += self._shut(side)
+        elif self.said[side] in _LAST_WORD:
+            commands += self._close(side)
         return commands
 
     def sending_ended(self, side: Side) -> bool:
         """A side has shut its sending; whether it may stay, and read the other's last words."""
         may_stay = (
             self.said[side] in _LAST_WORD
-            and side not in self.own
+            and (side not in self.own or self.told[side] is Told.OWED)
             and side.other not in self.lost
             and self.said[side.other] is Said.OPEN
         )
@@ -285,8 +292,8 @@ class Closing:
         if self.told[side] is Told.SHUT:
             return []
         self._tell(side, Event.SHUT)
-        return [Command(Act.SHUT, side)]
+        return [Command(Act.END_SENDING, side)]
 
     def _close(self, side: Side) -> list[Command]:
         self._tell(side, Event.SHUT)
-        return [Command(Act.CLOSE, side)]
+        return [Command(Act.CLOSE_TRANSPORT, side)]

@@ -563,6 +563,28 @@ async def test_a_drain_waits_for_the_end_of_a_huge_frame_that_is_half_sent() -> 
         assert await drained(pair, rest)
 
 
+async def test_a_client_that_closes_within_a_frame_during_a_drain_gets_its_end_and_the_reason() -> (
+    None
+):
+    """Its own Close frame crosses the drain's, which waits behind that frame."""
+    async with relayed({"SEGUE_TIMEOUTS__DRAIN": "10s"}) as pair:
+        frame = wire(BINARY, bytes(100_000))
+        await pair.server.peer.send(frame[:50_000])
+        assert await pair.client.peer.read(50_000) == frame[:50_000]
+
+        async def rest() -> None:
+            assert (await pair.server.close_frame())[0] == 1001
+            await pair.client.send(CLOSE, closing(1000))
+            pair.client.peer.writer.write_eof()
+            await turn()
+            await pair.server.peer.send(frame[50_000:] + wire(CLOSE, closing(1001)))
+            assert await pair.client.peer.read(len(frame) - 50_000) == frame[50_000:]
+            assert (await pair.client.close_frame())[0] == 1012
+            await pair.client.ended()
+
+        assert await drained(pair, rest)
+
+
 async def test_a_drain_comes_between_two_fragments_of_a_message() -> None:
     async with relayed() as pair:
         fragment = await pair.client.send(TEXT, b"half a mess", fin=False)

@@ -65,8 +65,11 @@ class World:
                     assert not self.half_sent[side], "a Close frame within another frame"
                     assert not self.over[side], "a Close frame behind the end"
                     self.sent[side].append(self.held.pop(side))
-                case Act.SHUT | Act.CLOSE:
-                    assert act is Act.CLOSE or not self.over[side], "shut twice"
+                case Act.END_SENDING | Act.CLOSE_TRANSPORT:
+                    assert act is Act.CLOSE_TRANSPORT or not self.over[side], "shut twice"
+                    assert not self.half_sent[side] or side.other in self.closing.lost, (
+                        "cut within a frame whose end could still come"
+                    )
                     self.over[side] = True
                 case Act.WITHHOLD:
                     self.withheld.add(side)
@@ -248,6 +251,33 @@ def test_the_culprit_is_told_by_the_others_last_word_its_end_or_a_time(
 def test_a_close_frame_that_is_withheld_is_never_the_first_word(states: list[Reached]) -> None:
     for world, path in states:
         assert world.withheld <= world.closing.own.keys(), path
+
+
+def test_a_close_frame_that_is_held_goes_out_when_the_frame_before_it_is_whole(
+    states: list[Reached],
+) -> None:
+    """Whatever its receiver has said by then: its own Close frame is no answer to one unheard."""
+    for world, path in states:
+        for side, event in ((C, "whole SERVER"), (S, "whole CLIENT")):
+            if side in world.held and event in world.events():
+                after = world.copy()
+                after.happen(event)
+                assert after.sent[side] == [world.held[side]], path
+                has_ended = after.closing.said[side] is not Said.OPEN
+                assert after.over[side] is has_ended, path
+
+
+def test_a_side_says_its_last_word_once(states: list[Reached]) -> None:
+    """What comes behind it is told of again, and changes nothing."""
+    for world, path in states:
+        for side in (C, S):
+            if f"close {side.name}" in world.events() and world.closing.said[side] in {
+                Said.CLOSED,
+                Said.HALF_CLOSED,
+            }:
+                after = world.copy()
+                assert after.closing.closed(side) == [], path
+                assert after.key() == world.key(), path
 
 
 def test_who_ended_first_is_known_from_then_on(states: list[Reached]) -> None:
