@@ -7,9 +7,14 @@ ARGS ?=
 ifeq ($(origin PYTHON),file)
 VENV := .venv
 else
-VENV := .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || echo unusable)
+VENV := .venv-$(shell '$(PYTHON)' -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+ifeq ($(VENV),.venv-)
+$(error PYTHON=$(PYTHON) does not run. Name a Python 3.11, 3.12 or 3.13: make PYTHON=/path/to/python3.12 ...)
+endif
 endif
 BIN := $(VENV)/bin
+# One whose Python is gone is made anew, whole: its stamps would say that everything is in it.
+$(shell test -e $(BIN)/python || rm -rf $(VENV))
 BUILT := build/wheel
 ifneq ($(VENV),.venv)
 BUILT := build/wheel$(VENV:.venv%=%)
@@ -107,11 +112,11 @@ schemas: setup ## write the JSON Schemas of the configuration and of mappings an
 	@for what in config mapping; do $(BIN)/segue schema $$what > schemas/$$what.schema.json; done
 
 .PHONY: lock-check
-lock-check: setup ## do the lock files say what pyproject.toml asks for, whole? (works offline)
+lock-check: $(VENV)/.lock ## do the lock files say what pyproject.toml asks for, whole? (works offline)
 	@$(BIN)/python tools/locks.py check
 
 .PHONY: lock
-lock: setup ## compile the lock files anew (ARGS=--upgrade for newer versions)
+lock: $(VENV)/.lock ## compile the lock files anew (ARGS=--upgrade for newer versions)
 	@$(BIN)/python tools/locks.py make $(ARGS)
 
 .PHONY: collection
@@ -144,6 +149,11 @@ $(VENV)/.segue: pyproject.toml requirements/build.txt requirements/runtime.txt |
 $(VENV)/.demo: requirements/demo.txt | $(BIN)/python
 	@echo "Installing the demo backend's packages"
 	$(INSTALL) demo
+	@touch $@
+
+# Of its own, so that lock files that cannot be installed can be mended.
+$(VENV)/.lock: requirements/lock.txt | $(BIN)/python
+	$(INSTALL) lock
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt | $(BIN)/python

@@ -58,6 +58,7 @@ LOCKS: Final = (
     Lock("build", build=True),
     Lock("demo", groups=("demo",)),
     Lock("compile", build=True, groups=("compile",)),
+    Lock("lock", groups=("lock",)),
     Lock("dev", project=True, extras=("redis",), groups=("dev",)),
     Lock("fuzz", groups=("fuzz",)),
 )
@@ -72,7 +73,7 @@ class Pin:
         name: the normalized name.
         version: the one version that is installed.
         marker: where it is installed; None is everywhere.
-        hashes: the number of SHA-256 hashes.
+        has_hashes: whether it has hashes, all of them SHA-256 and of the right length.
         asked_by: what the lock file says needs it: packages, and sources such as
             `segue-proxy (pyproject.toml:dev)`. Empty for what came by standard input.
     """
@@ -80,7 +81,7 @@ class Pin:
     name: NormalizedName
     version: Version
     marker: Marker | None
-    hashes: int
+    has_hashes: bool
     asked_by: frozenset[str]
 
     @property
@@ -104,10 +105,14 @@ def read_lock(path: Path) -> dict[NormalizedName, Pin]:
         name = canonicalize_name(match[1])
         comments = re.findall(r"^ +#(?: +via)?(?: +(\S.*))?$", entry, re.MULTILINE)
         asked_by = frozenset(text for text in comments if text and not text.startswith("-c "))
-        hashes = len(re.findall(r"--hash=sha256:[0-9a-f]{64}\b", entry))
+        hashes = re.findall(r"--hash=(\S+)", entry)
         marker = Marker(match[3].strip()) if match[3] else None
-        pins[name] = Pin(name, Version(match[2]), marker, hashes, asked_by)
+        pins[name] = Pin(name, Version(match[2]), marker, _are_whole(hashes), asked_by)
     return pins
+
+
+def _are_whole(hashes: list[str]) -> bool:
+    return bool(hashes) and all(re.fullmatch("sha256:[0-9a-f]{64}", each) for each in hashes)
 
 
 def wanted_by(lock: Lock, project: dict[str, Any]) -> list[Requirement]:
@@ -138,8 +143,8 @@ def compare(label: str, wanted: list[Requirement], pins: dict[NormalizedName, Pi
     for pin in pins.values():
         if pin.is_asked_for and pin.name not in names:
             problems.append(f"{label}: {pin.name} is locked, but no longer asked for")
-        if not pin.hashes:
-            problems.append(f"{label}: {pin.name} has no hash")
+        if not pin.has_hashes:
+            problems.append(f"{label}: {pin.name} has no hash, or one that is no SHA-256")
     return problems
 
 
@@ -161,7 +166,9 @@ def open_ends(
     environment: dict[str, str] = {**default_environment()}  # type: ignore[dict-item]
     environment["python_version"] = python
     environment["python_full_version"] = environment["implementation_version"] = f"{python}.0"
-    ask: list[tuple[str, Requirement, str]] = [("its source", each, "") for each in wanted]
+    # What the sources ask for and is not locked is said by `compare`.
+    locked = [each for each in wanted if canonicalize_name(each.name) in pins]
+    ask: list[tuple[str, Requirement, str]] = [("its source", each, "") for each in locked]
     seen: set[tuple[NormalizedName, str]] = set()
     while ask:
         by, requirement, extra = ask.pop()
@@ -259,12 +266,17 @@ def main(arguments: list[str] | None = None) -> int:
         except subprocess.CalledProcessError as error:
             return error.returncode
         return 0
-    problems = check(chosen.root)
+    try:
+        problems = check(chosen.root)
+    except (OSError, ValueError) as error:  # A lock file that is missing or is none.
+        problems = [str(error)]
     for problem in problems:
         print(problem, file=sys.stderr)
     if problems:
         print("Run `make lock`, and commit what it changes.", file=sys.stderr)
-    return 1 if problems else 0
+        return 1
+    print(f"{len(LOCKS)} lock files have what pyproject.toml asks for, whole.")
+    return 0
 
 
 if __name__ == "__main__":

@@ -117,8 +117,57 @@ def test_without_python_the_way_out_is_named(machine: Machine, tmp_path: Path) -
     assert "make PYTHON=" in errors
 
 
+def test_a_python_that_does_not_run_is_as_good_as_none(machine: Machine, tmp_path: Path) -> None:
+    """Such as a command of pyenv's while another version is selected."""
+    machine.add("python3", "echo 'pyenv: python3: command not found' >&2; exit 127")
+    code, _, errors = machine.run("create_venv", "python3", str(tmp_path / "venv"))
+    assert code == 1
+    assert errors.startswith("There is no python3 here that runs. Install Python 3.11, 3.12 or")
+
+
+def test_an_environment_without_pip_is_to_be_removed(machine: Machine, tmp_path: Path) -> None:
+    machine.add("python3", 'case "$*" in *pip*) exit 1;; esac')
+    python = str(tmp_path / "python3")
+    code, _, errors = machine.run("install_locked", python, "runtime")
+    assert code == 1
+    assert "is broken: its Python or its pip does not run." in errors
+    assert f"rm -rf {tmp_path.parent}" in errors
+
+
+@pytest.mark.needs_make
+@pytest.mark.parametrize("python", ["", "/", "nonesuch", "/usr/bin/env"])
+def test_make_names_the_pythons_where_the_named_one_does_not_run(python: str) -> None:
+    done = subprocess.run(
+        ["make", "-s", "help", f"PYTHON={python}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert f"PYTHON={python} does not run. Name a Python 3.11, 3.12 or 3.13" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.needs_make
+def test_an_environment_whose_python_is_gone_is_made_anew(tmp_path: Path) -> None:
+    """Its stamps would say that everything is in it."""
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "requirements").symlink_to(ROOT / "requirements")
+    environment = tmp_path / ".venv"
+    (environment / "bin").mkdir(parents=True)
+    (environment / "bin/python").symlink_to("/nowhere")
+    (environment / ".segue").touch()
+    done = subprocess.run(
+        ["make", "-n", "install"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "tools/create_venv" in done.stdout
+    assert not (environment / ".segue").exists()
+
+
 def test_an_old_python_is_refused(machine: Machine, tmp_path: Path) -> None:
-    machine.add("python3", '[ "$1" != -V ] || echo Python 3.9.2; [ "$1" = -V ]')
+    machine.add("python3", 'case "$1$2" in -V) echo Python 3.9.2;; *version_info*) exit 1;; esac')
     code, _, errors = machine.run("create_venv", "python3", str(tmp_path / "venv"))
     assert code == 1
     assert "Segue needs Python 3.11 or later; python3 is Python 3.9.2." in errors

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from packaging.utils import canonicalize_name
 
-from tools.locks import LOCKS, check, read_lock
+from tools.locks import LOCKS, check, main, read_lock
 from tools.newer_releases import write_wheel
 
 HASH = "sha256:" + "0" * 64
@@ -25,6 +25,7 @@ redis = ["epsilon>=3"]
 [dependency-groups]
 demo = []
 compile = []
+lock = []
 fuzz = []
 dev = ["beta>=2", { include-group = "demo" }]
 """
@@ -92,7 +93,11 @@ def test_pins_are_read_with_their_hashes_conditions_and_reasons(repository: Path
     path = repository / "requirements/dev.txt"
     append(path, entry("zeta", "4", "beta", "-c runtime.txt", marker="sys_platform == 'win32'"))
     pin = read_lock(path)[canonicalize_name("zeta")]
-    assert (str(pin.version), pin.hashes, str(pin.marker)) == ("4", 1, 'sys_platform == "win32"')
+    assert (str(pin.version), pin.has_hashes, str(pin.marker)) == (
+        "4",
+        True,
+        'sys_platform == "win32"',
+    )
     assert pin.asked_by == {"beta"}
     assert not pin.is_asked_for
 
@@ -121,14 +126,20 @@ def test_a_forgotten_lock_is_found(
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "name"),
-    [('<2"', '<2", "delta"', "runtime"), ("demo = [", 'demo = ["delta"', "dev")],
+    ("old", "new", "names"),
+    [
+        ('<2"', '<2", "delta"', ("runtime", "redis", "dev")),
+        ("demo = [", 'demo = ["delta"', ("demo", "dev")),
+    ],
 )
 def test_what_is_asked_for_and_not_locked_is_found(
-    repository: Path, old: str, new: str, name: str
+    repository: Path, old: str, new: str, names: tuple[str, ...]
 ) -> None:
     edit(repository / "pyproject.toml", old, new)
-    assert f"requirements/{name}.txt: delta is asked for, but not locked" in check(repository)
+    # Once, and not again for each Python.
+    assert check(repository) == [
+        f"requirements/{name}.txt: delta is asked for, but not locked" for name in names
+    ]
 
 
 def test_what_a_package_needs_and_the_lock_file_lacks_is_found(
@@ -163,6 +174,33 @@ def test_extras_are_followed_and_versions_compared(repository: Path, installed: 
 def test_another_version_than_the_pinned_says_nothing(repository: Path, installed: Path) -> None:
     install(installed, "beta", "1.0", "gamma>=1")
     assert check(repository) == []
+
+
+@pytest.mark.parametrize("hash_", ["sha256:abc", "sha512:" + "0" * 64, "sha256:" + "0" * 65])
+def test_a_hash_that_is_no_whole_sha256_is_found(repository: Path, hash_: str) -> None:
+    edit(
+        repository / "requirements/dev.txt",
+        f"beta==2.0 \\\n    --hash={HASH}",
+        f"beta==2.0 --hash={hash_}",
+    )
+    assert check(repository) == [
+        "requirements/dev.txt: beta has no hash, or one that is no SHA-256"
+    ]
+
+
+def test_the_command_says_what_it_found(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", str(repository)]) == 0
+    assert (
+        capsys.readouterr().out
+        == f"{len(LOCKS)} lock files have what pyproject.toml asks for, whole.\n"
+    )
+    (repository / "requirements/dev.txt").unlink()
+    assert main(["check", str(repository)]) == 1
+    errors = capsys.readouterr().err
+    assert "requirements/dev.txt" in errors
+    assert "Run `make lock`" in errors
 
 
 def test_an_entry_without_an_exact_version_is_refused(repository: Path) -> None:
