@@ -56,6 +56,7 @@ def read_head(request: Request) -> ReceivedHead:
     return ReceivedHead(target, authority, upgrade, offered, preflight, token)
 
 
+# Until the first step has read it.
 NOT_READ = ReceivedHead(b"", None, upgrade=False, offered=[], preflight=False, bearer=None)
 
 

@@ -4,8 +4,9 @@
 
 `Gateway.serve` is called for each request of each connection, and makes a `RequestContext` of it
 that goes through the steps. An HTTP exchange is over when it returns; a WebSocket goes on without
-it, as an `OpenWebSocket` in the registry of connections. A request that the server refuses for its
-token goes from `relay` back to `session`, once.
+it, as an `OpenWebSocket` in the registry of connections. Around `relay` is `session` again: a
+request that the server refuses for its token (401; for a handshake 403 too) is sent once more with
+a fresh one.
 """
 
 from __future__ import annotations
@@ -97,25 +98,28 @@ class Gateway:
     async def _answer(self, context: RequestContext) -> Exchange | Reply | None:
         """Take a request through the steps; None where it became a WebSocket."""
         steps = self._steps
+        # head
         head = context.head = checked_head(context)
         context.target = head.target
         context.info.protocol = "websocket" if head.upgrade else "http"
-        endpoint = None
-        if steps.token_endpoints is not None:
-            endpoint = steps.token_endpoints.find(context)
-        if endpoint is None:
+        # session; the routes of tokens find theirs themselves
+        endpoints = steps.token_endpoints
+        answer = None if endpoints is None else endpoints.find(context)
+        if answer is None:
             context.session = await steps.sessions.enter(context)
+        # version
         self._choose(context)
         context.target = context.snapshot.versions.without_query_parameter(context.target)
+        # fields
         context.fields = forwarded_fields(context)
         if head.upgrade:
             return await steps.upgrades.open(context)
+        # bodies
         context.bodies = bodies = steps.rewriting.bodies(context)
         if bodies is not None:
             context.fields = await bodies.prepare(context.client, context.request, context.fields)
-        if endpoint is not None and steps.token_endpoints is not None:
-            return await steps.token_endpoints.exchange(endpoint, context)
-        return await steps.coalescing.exchange(context)
+        # relay
+        return await (steps.coalescing.exchange if answer is None else answer)(context)
 
     def _choose(self, context: RequestContext) -> None:
         """Choose the client's version, and with it the cohort."""

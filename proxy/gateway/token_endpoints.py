@@ -9,8 +9,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum, auto
+from functools import partial
 from urllib.parse import unquote_to_bytes
 
 from proxy.configuration.sessions import SessionPaths, SessionSettings
@@ -42,6 +43,10 @@ class TokenRoute(Enum):
     LOGOUT = auto()
 
 
+Answer = Callable[[RequestContext], Awaitable[Exchange | Reply]]
+"""Answers a request."""
+
+
 class TokenEndpoints:
     """Serves them."""
 
@@ -52,8 +57,8 @@ class TokenEndpoints:
         self._paths: SessionPaths | None = None
         self._routes: Mapping[bytes, TokenRoute] = {}
 
-    def find(self, context: RequestContext) -> TokenRoute | None:
-        """The route that a request is for; None for nearly all."""
+    def find(self, context: RequestContext) -> Answer | None:
+        """What answers a request for one of the routes; None for nearly all requests."""
         if context.request.method != "POST":
             return None
         paths = context.snapshot.config.sessions.paths
@@ -65,9 +70,10 @@ class TokenEndpoints:
                 unquote_to_bytes(paths.logout): TokenRoute.LOGOUT,
             }
         # Servers decode a path before they look where it leads.
-        return self._routes.get(unquote_to_bytes(context.path))
+        route = self._routes.get(unquote_to_bytes(context.path))
+        return None if route is None else partial(self._answer, route)
 
-    async def exchange(self, route: TokenRoute, context: RequestContext) -> Exchange | Reply:
+    async def _answer(self, route: TokenRoute, context: RequestContext) -> Exchange | Reply:
         """Answer a request for one of them.
 
         Raises:
