@@ -67,6 +67,19 @@ def test_other_changes_leave_it_true_and_changes_of_its_code_make_it_old(root: P
     assert results.complaint(root, "some", part) is None
 
 
+@pytest.mark.needs_make
+def test_a_part_is_not_handed_the_arguments_of_the_make_that_runs_it(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = tmp_path / "inner.mk"
+    inner.write_text("ARGS ?= its own\nall:\n\t@echo $(ARGS)\n")
+    # What `make ARGS=some` sets for what it runs.
+    for name, value in (("MAKEFLAGS", " -- ARGS=some"), ("MAKELEVEL", "1"), ("ARGS", "some")):
+        monkeypatch.setenv(name, value)
+    assert proof.run("some", Part("it says", ("make", "-f", str(inner)), ("code.py",), 5))
+    assert json.loads((root / "proofs/some.json").read_text())["closing"] == ["its own"]
+
+
 def test_what_fails_is_kept_too(root: Path) -> None:
     part = printing("it broke", status=3)
     assert not proof.run("some", part)
