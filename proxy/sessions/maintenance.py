@@ -70,7 +70,7 @@ class Maintenance:
         except StoreAway:
             pass  # `_ask` says so.
         except Exception as error:  # noqa: BLE001 (the next round may fare better)
-            self._log.error("the upkeep of sessions failed", kind=type(error).__name__)
+            self._log.error("the maintenance of sessions failed", kind=type(error).__name__)
 
     async def _ask(self) -> None:
         """Notice that the store is away, and that it is back."""

@@ -79,7 +79,7 @@ class Sessions:
         self._repository = SessionRepository(store, sealer, self.counts, clock, self._rules)
         self._cache = self._repository.cache
         self._renewals = Renewals(self._repository, connect, settings, log)
-        self._upkeep = Maintenance(self._repository, self._renewals, log, purge)
+        self._maintenance = Maintenance(self._repository, self._renewals, log, purge)
         self._closed = False
         self.routes = TokenExchange(self._repository, self._renewals, settings)
         self.administration = Administration(self._repository, log)
@@ -226,7 +226,7 @@ class Sessions:
 
     def tick(self) -> None:
         """Do what is due; called twice a second."""
-        self._upkeep.tick()
+        self._maintenance.tick()
 
     async def drain(self, timeout: float) -> bool:
         """Wait for the refreshes that are under way, and write what is unsaved.
@@ -235,14 +235,14 @@ class Sessions:
         """
         if waiting := self._renewals.under_way:
             await asyncio.wait(waiting, timeout=timeout)
-        return await self._upkeep.finish() and not self._renewals.under_way
+        return await self._maintenance.finish() and not self._renewals.under_way
 
     async def close(self) -> None:
         """Give up what is left, and the store. Safe to call twice."""
         if self._closed:
             return
         self._closed = True
-        await self._upkeep.close()
+        await self._maintenance.close()
         if left := self._renewals.under_way:
             for task in left:
                 task.cancel()
