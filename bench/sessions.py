@@ -39,7 +39,7 @@ from proxy.snapshot import Snapshot
 from proxy.tokens.credentials import Pair
 from proxy.upstream.connection import Connection
 from proxy.versions.selection import Selection
-from proxy.versions.version import VersionSource
+from proxy.versions.sources import VersionSource
 
 _ROUNDS: Final = 7
 _REQUESTS: Final = 20_000

@@ -45,7 +45,6 @@ class Snapshot:
         versions: chooses a client's version and cohort.
         catalog: the compiled mappings of each cohort.
         coalescing: the routes on which GETs share an upstream request; None where there are none.
-        version_header: the lower-case name of the version header; empty where it is no source.
         source: where it was read.
         files: what was read, and in which state it was then.
         digest: of the texts of configuration and mappings, in their order; 12 hexadecimal digits.
@@ -55,7 +54,6 @@ class Snapshot:
     versions: VersionRules
     catalog: Catalog
     coalescing: Routes[CoalescingRoute] | None
-    version_header: bytes
     source: Source = field(repr=False)
     files: Mapping[Path, Stamp] = field(repr=False)
     digest: str

@@ -13,7 +13,7 @@ from proxy.mapping.engine.explanation import Explanation, MessageOutcome, Pass
 from proxy.mapping.engine.program import Program
 from proxy.types import Direction, OnError
 from proxy.versions.selection import Selection
-from proxy.versions.version import VersionSource
+from proxy.versions.sources import KINDS, VersionSource
 
 MAX_FRAME: Final = 2000
 """How many characters of a frame are shown."""
@@ -131,11 +131,7 @@ _ON_ERROR: Final = {
 }
 
 _SOURCES: Final = {
-    VersionSource.HEADER: "from the header",
-    VersionSource.SUBPROTOCOL: "from the WebSocket subprotocol",
-    VersionSource.QUERY: "from the query",
-    VersionSource.COOKIE: "from the cookie",
-    VersionSource.SESSION: "last seen in the session",
+    **{kind.label: kind.words for kind in KINDS},
     VersionSource.DEFAULT: "by versions.default: the client tells none",
     VersionSource.UNREADABLE: "by versions.default: what the client tells cannot be read",
     VersionSource.NONE: "the client tells none, and versions.default is not set",

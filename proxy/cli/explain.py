@@ -11,17 +11,17 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Final
 
 from proxy.cli.answer import Told, data, told
 from proxy.cli.configuration import Subparsers, add_config, add_overrides, read_bytes, snapshot
 from proxy.cli.terminal import Paint
 from proxy.configuration.reading import Config
 from proxy.errors import ConfigError, Diagnostic
+from proxy.http.headers import shape_of
 from proxy.snapshot import Snapshot
 from proxy.types import Direction
 from proxy.versions.selection import Selection
-from proxy.versions.version import VersionSource
+from proxy.versions.sources import Received, RequestParts
 
 
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -106,54 +106,35 @@ def explain(options: argparse.Namespace) -> Told:
 
 
 def _select(loaded: Snapshot, options: argparse.Namespace) -> Selection:
-    versions = loaded.config.versions
-    headers = [_field(written) for written in options.header]
-    query, cookies = options.query.removeprefix("?"), list(options.cookie)
-    subprotocols = list(options.subprotocol)
-    if options.client_version is not None:
-        told = options.client_version
-        match next((each for each in versions.sources if each in _WRITABLE), None):
-            case VersionSource.HEADER:
-                headers.append((versions.header.lower(), told))
-            case VersionSource.SUBPROTOCOL:
-                subprotocols.append(versions.subprotocol_prefix + told)
-            case VersionSource.QUERY:
-                query = "&".join(filter(None, [query, f"{versions.query}={told}"]))
-            case VersionSource.COOKIE:
-                cookies.append(f"{versions.cookie}={told}")
-            case _:
-                message = "versions.sources has no place where a client could tell it"
-                raise ConfigError([Diagnostic("--client-version", 0, 0, "", message)])
-    own = [
-        value
-        for name, value in headers
-        if name == versions.header.lower() and VersionSource.HEADER in versions.sources
-    ]
-    return loaded.versions.choose(
-        header=os.fsencode(",".join(own)) if own else None,
-        subprotocols=[os.fsencode(token) for token in subprotocols],
-        query=os.fsencode(query),
-        cookies=[
-            os.fsencode(value)
-            for value in (*cookies, *(value for name, value in headers if name == "cookie"))
-        ],
+    query = os.fsencode(options.query.removeprefix("?"))
+    parts = RequestParts(
+        b"/?" + query if query else b"/",
+        [(b"cookie", os.fsencode(cookie)) for cookie in options.cookie],
+        [os.fsencode(token) for token in options.subprotocol],
     )
+    if options.client_version is not None:
+        parts = _telling(loaded, parts, os.fsencode(options.client_version))
+    fields = [*parts.fields, *map(_field, options.header)]
+    received = Received(fields, shape_of(fields), parts.target, parts.subprotocols, None)
+    return loaded.versions.choose(received)[0]
 
 
-_WRITABLE: Final = (
-    VersionSource.HEADER,
-    VersionSource.SUBPROTOCOL,
-    VersionSource.QUERY,
-    VersionSource.COOKIE,
-)
+def _telling(loaded: Snapshot, parts: RequestParts, version: bytes) -> RequestParts:
+    """Tell the version in the first place where a client can."""
+    for source in loaded.versions.sources:
+        telling = source.tell(parts, version)
+        if telling is not None:
+            return telling
+    message = "versions.sources has no place where a client could tell it"
+    raise ConfigError([Diagnostic("--client-version", 0, 0, "", message)])
 
 
-def _field(written: str) -> tuple[str, str]:
+def _field(written: str) -> tuple[bytes, bytes]:
     name, colon, value = written.partition(":")
     if not colon or not name.strip():
         message = "expected a header field such as 'X-Client-Version: 2.0'"
         raise ConfigError([Diagnostic("--header", 0, 0, "", message)])
-    return name.strip().lower(), value.strip()
+    return os.fsencode(name.strip().lower()), os.fsencode(value.strip())
 
 
 def _route(written: str) -> tuple[str, bytes]:

@@ -24,16 +24,8 @@ from proxy.configuration.units import Address, Network
 from proxy.http.routing import check_pattern
 from proxy.tokens.sealing import read_key
 from proxy.types import NONE
-from proxy.versions.version import Range, Version, VersionSource, parse_range
-
-SOURCES: Final = (
-    VersionSource.HEADER,
-    VersionSource.SUBPROTOCOL,
-    VersionSource.QUERY,
-    VersionSource.COOKIE,
-    VersionSource.SESSION,
-)
-"""Where a version can be read, in the default order."""
+from proxy.versions.sources import SOURCES, VersionSource
+from proxy.versions.version import Range, Version, parse_range
 
 WEEK: Final = 7 * 86400
 KIB: Final = 1024

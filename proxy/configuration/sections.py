@@ -14,7 +14,6 @@ from pydantic import Field
 from proxy.configuration.fields import (
     KIB,
     MIB,
-    SOURCES,
     WEEK,
     ClientVersion,
     Count,
@@ -41,6 +40,7 @@ from proxy.configuration.upstream import Upstream
 from proxy.types import MAX_DEPTH
 from proxy.versions.cohorts import Cohort, Cohorts
 from proxy.versions.selection import VersionRules
+from proxy.versions.sources import SOURCES, make_sources
 
 
 class ListenTls(Section):
@@ -318,8 +318,5 @@ class Config(Section):
         return VersionRules(
             self.ordered_cohorts(),
             default=self.versions.default,
-            sources=self.versions.sources,
-            subprotocol_prefix=self.versions.subprotocol_prefix,
-            query=self.versions.query,
-            cookie=self.versions.cookie,
+            sources=make_sources(self.versions.sources, self.versions),
         )

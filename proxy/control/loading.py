@@ -26,7 +26,6 @@ from proxy.http.routing import Routes
 from proxy.mapping.catalog import Catalog, CohortBinding, RouteBinding
 from proxy.mapping.catalog import build as build_catalog
 from proxy.snapshot import Snapshot, Source, Stamp
-from proxy.versions.version import VersionSource
 
 MAX_FILE: Final = 4 * 1024 * 1024
 """Bytes of the largest configuration or mapping file that is read."""
@@ -90,7 +89,6 @@ def load(
         versions=config.version_rules(),
         catalog=catalog,
         coalescing=Routes(config.coalescing) if config.coalescing else None,
-        version_header=_version_header(config),
         source=Source(file, env, flags),
         files=reader.seen,
         digest=reader.digest.hexdigest()[:12],
@@ -326,12 +324,6 @@ def _tls_files(config: Config) -> list[Path]:
 
 def _updated(model: _Model, **values: object) -> _Model:
     return model.model_copy(update=values)
-
-
-def _version_header(config: Config) -> bytes:
-    if VersionSource.HEADER not in config.versions.sources:
-        return b""
-    return config.versions.header.lower().encode()
 
 
 def _stamp_of(status: os.stat_result) -> Stamp:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -72,6 +73,7 @@ class RequestContext:
         head: what its head says.
         target: the request target as the server is to see it, but for its token.
         fields: those of the request as the server is to see them, but for its token.
+        subprotocols: those that the server is to be offered.
         session: the token of a session that it carries; None for whoever has none.
         bodies: what is done to its bodies; None for nearly all.
     """
@@ -83,6 +85,7 @@ class RequestContext:
     head: ReceivedHead = NOT_READ
     target: bytes = b""
     fields: Fields = field(default_factory=list)
+    subprotocols: Sequence[bytes] = ()
     session: SessionToken | None = None
     bodies: BodyMapping | None = None
 

@@ -30,6 +30,7 @@ from proxy.http.responses import Reply, problem, reply
 from proxy.observability.access_log import AccessLog
 from proxy.relay.exchange import Exchange
 from proxy.snapshot import Live
+from proxy.versions.sources import Received, RequestParts, Sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +109,15 @@ class Gateway:
         if answer is None:
             context.session = await steps.sessions.enter(context)
         # version
-        self._choose(context)
-        context.target = context.snapshot.versions.without_query_parameter(context.target)
+        stripping = self._choose(context)
         # fields
         context.fields = forwarded_fields(context)
+        context.subprotocols = head.offered
+        if stripping:
+            parts = RequestParts(context.target, context.fields, context.subprotocols)
+            for source in stripping:
+                parts = source.strip(parts)
+            context.target, context.fields, context.subprotocols = parts
         if head.upgrade:
             return await steps.upgrades.open(context)
         # bodies
@@ -121,19 +127,25 @@ class Gateway:
         # relay
         return await (steps.coalescing.exchange if answer is None else answer)(context)
 
-    def _choose(self, context: RequestContext) -> None:
-        """Choose the client's version, and with it the cohort."""
+    def _choose(self, context: RequestContext) -> Sources:
+        """Choose the client's version, and with it the cohort.
+
+        Returns:
+            The sources that are to strip their selectors of what goes on.
+        """
         request, session = context.request, context.session
-        header = request.shape.values(request.fields, context.snapshot.version_header)
-        selection = context.snapshot.versions.choose(
-            header=b",".join(header) if header else None,
-            subprotocols=context.head.offered,
-            query=context.target.partition(b"?")[2],
-            cookies=request.shape.values(request.fields, b"cookie"),
-            session=None if session is None else session.cached.version,
+        selection, stripping = context.snapshot.versions.choose(
+            Received(
+                request.fields,
+                request.shape,
+                context.target,
+                context.head.offered,
+                None if session is None else session.cached.version,
+            )
         )
         self._access_log.choose(context.info, selection)
         self._steps.sessions.note(context, selection)
+        return stripping
 
     # Outcomes.
 

@@ -49,5 +49,5 @@ class Rewriting:
             None if to_client is None else self.handling(cohort, to_client, Direction.TO_CLIENT),
             limit=config.limits.body,
             timeout=config.timeouts.body,
-            vary=config.versions.header.encode() if context.snapshot.version_header else b"",
+            vary=context.snapshot.versions.header,
         )

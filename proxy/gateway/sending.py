@@ -132,8 +132,8 @@ class Sender:
 
 def _amendment(context: RequestContext) -> Amend | None:
     """What is changed in the fields of the response: preflights learn of the version header."""
-    if not context.head.preflight or not context.snapshot.version_header:
+    spelled = context.snapshot.versions.header
+    if not context.head.preflight or not spelled:
         return None
-    spelled = context.snapshot.config.versions.header.encode()
     received = context.request.fields
     return lambda _, fields: cors.allow_header(received, fields, spelled)

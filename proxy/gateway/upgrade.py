@@ -15,6 +15,7 @@ from proxy.gateway.sending import Sender
 from proxy.gateway.sessions import SessionFilter
 from proxy.observability.access_log import AccessLog
 from proxy.relay.exchange import Exchange
+from proxy.versions.selection import answered_subprotocol
 from proxy.websocket import handshake
 
 
@@ -48,12 +49,11 @@ class Upgrades:
         Raises:
             SegueError: the server could not be asked, or its answer is no handshake.
         """
-        client, request, versions = context.client, context.request, context.snapshot.versions
+        client, request = context.client, context.request
         if not handshake.may_open(request.fields, context.snapshot.config.listen.origins):
             raise OriginRefused("pages of this origin may not open WebSockets here")
         client.persistent = False  # Either the connection changes hands, or it ends here.
-        offered = context.head.offered
-        forwarded = versions.forwarded_subprotocols(offered)
+        offered, forwarded = context.head.offered, context.subprotocols
         context.fields += handshake.upgrade_fields(forwarded)
         exchange, connection, pool = await self._sender.handshake(context)
         if exchange.error is not None or not exchange.switched:
@@ -62,7 +62,7 @@ class Upgrades:
         try:
             answer = exchange.head.fields
             chosen = handshake.check_switch(request.fields, answer, forwarded)
-            subprotocol = versions.answered_subprotocol(offered, chosen)
+            subprotocol = answered_subprotocol(offered, forwarded, chosen)
             response = handshake.switch_response(answer, subprotocol)
             if connection.transport.is_closing():
                 raise UpstreamError("the server closed the connection after its handshake")

@@ -132,6 +132,7 @@ class Shape:
         is_misleading: whether a field looks like one that frames a message: servers that turn
             fields into variables cannot tell `Content_Length` from the real one.
         has_length: whether there is a `Content-Length`.
+        names: all of them, in lower case.
         size: bytes of the names.
     """
 
@@ -141,6 +142,7 @@ class Shape:
         "forwardable",
         "has_length",
         "is_misleading",
+        "names",
         "size",
     )
 
@@ -153,6 +155,7 @@ class Shape:
         self._places: dict[bytes, tuple[int, ...]] = {}
         for place, name in enumerate(names):
             self._places[name] = (*self._places.get(name, ()), place)
+        self.names = frozenset(self._places)
         self.size = sum(map(len, names))
         self.has_length = b"content-length" in self._places
         self.is_misleading = not _LOOK_ALIKES.isdisjoint(names)

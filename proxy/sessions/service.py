@@ -31,7 +31,7 @@ from proxy.sessions.token_exchange import TokenExchange
 from proxy.tokens.credentials import carried
 from proxy.tokens.sealing import Sealer
 from proxy.versions.selection import Selection
-from proxy.versions.version import VersionSource
+from proxy.versions.sources import VersionSource
 
 TRUST: Final = 5.0
 """Seconds for which the store is not asked again about a session: how late a replica learns that

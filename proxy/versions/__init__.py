@@ -1,1 +1,1 @@
-"""The client's `version`, the `cohorts` that it may be in, and its `selection`."""
+"""The client's `version`: its `sources`, its `selection`, and the `cohorts` that it may be in."""

@@ -1,33 +1,26 @@
 """Choosing the client's version, and taking the selectors out of what is forwarded.
 
-Browsers cannot set headers on a WebSocket, so a version can come in several ways: in a header, as
-a subprotocol offered beside the real ones, in the query, in a cookie, or from the session. The
-order is a setting; the first source that is present decides. Everything here is pure: bytes of the
-request in, values out; what clients send can be of any content and length.
+The order of the sources is a setting; the first one that is present decides. What each of them
+reads and takes out is its own affair: see `proxy.versions.sources`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 from proxy.versions.cohorts import Cohorts
-from proxy.versions.version import MAX_LENGTH, Version, VersionSource
+from proxy.versions.sources import Outline, Received, Source, Sources, VersionSource
+from proxy.versions.version import MAX_LENGTH, Version
 
 CACHE_SIZE: Final = 1024
 """How many spellings of versions one `VersionRules` remembers."""
-
-# Locals of the module, because looking a member up in its enum costs 0.2 microseconds.
-_HEADER: Final = VersionSource.HEADER
-_SUBPROTOCOL: Final = VersionSource.SUBPROTOCOL
-_QUERY: Final = VersionSource.QUERY
-_COOKIE: Final = VersionSource.COOKIE
-
-_QUOTED: Final = re.compile(rb'\A"(.*)"\Z', re.DOTALL)
+MAX_OUTLINES: Final = 256
+"""How many outlines of requests one `VersionRules` remembers."""
+MAX_NAMES: Final = 2048
+"""Bytes of the names in an outline that is remembered: a stranger chooses them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,41 +42,26 @@ class Selection:
 class VersionRules:
     """The version settings, compiled: chooses the version, and takes the selectors out again.
 
-    A selector whose source is not listed in `sources` is not a selector but the client's own data:
-    it neither decides anything nor is removed. All pieces are bytes as they were received.
+    A selector whose source is not in `sources` is not a selector but the client's own data: it
+    neither decides anything nor is removed.
 
     `choose` with no selector present takes about a microsecond, for every HTTP request pays it.
+
+    Attributes:
+        cohorts: those that versions are in.
+        sources: in the order in which they are asked.
+        header: the name of the field that is for versions alone, as it is configured; empty where
+            there is none.
     """
 
-    __slots__ = (
-        "_absent",
-        "_cookie",
-        "_cookie_name",
-        "_prefix",
-        "_query",
-        "_read",
-        "_sources",
-        "cohorts",
-    )
+    __slots__ = ("_absent", "_read", "_remembered", "cohorts", "header", "sources")
 
     def __init__(
-        self,
-        cohorts: Cohorts,
-        *,
-        default: Version | None,
-        sources: Sequence[VersionSource],
-        subprotocol_prefix: str,
-        query: str,
-        cookie: str,
+        self, cohorts: Cohorts, *, default: Version | None, sources: Sequence[Source]
     ) -> None:
         self.cohorts = cohorts
-        self._sources = tuple(sources)
-        self._prefix = subprotocol_prefix.encode() if VersionSource.SUBPROTOCOL in sources else None
-        self._query = query.encode() if VersionSource.QUERY in sources else None
-        self._cookie_name = cookie.encode()
-        self._cookie = re.compile(
-            rb"(?:^|;)[ \t]*" + re.escape(self._cookie_name) + rb"[ \t]*=([^;]*)"
-        )
+        self.sources = tuple(sources)
+        self.header = next((source.header for source in sources if source.header), b"")
         fallback = None if default is None else cohorts.find(default)
         self._absent = Selection(
             default, VersionSource.NONE if default is None else VersionSource.DEFAULT, fallback
@@ -99,121 +77,63 @@ class VersionRules:
         # Clients of one release all send the same text. What is cached is chosen by clients, hence
         # the bound here, and the bound on the length of the keys in `choose`.
         self._read = lru_cache(maxsize=CACHE_SIZE)(read)
+        # Clients send the same few sets of fields again and again.
+        self._remembered = lru_cache(maxsize=MAX_OUTLINES)(self._outlined)
 
-    def choose(
-        self,
-        *,
-        header: bytes | None,
-        subprotocols: Sequence[bytes],
-        query: bytes,
-        cookies: Sequence[bytes],
-        session: Version | None = None,
-    ) -> Selection:
-        """The version of the client that sent these pieces. The first source present decides.
-
-        Args:
-            header: the value of the version header; where the field came several times, the values
-                joined by commas (RFC 9110 section 5.3), which then is unreadable.
-            subprotocols: what `offered_subprotocols` returns; empty for anything but a handshake.
-            query: the raw query, without `?`.
-            cookies: the values of the `Cookie` fields.
-            session: the version last seen in the same session.
+    def choose(self, request: Received) -> tuple[Selection, Sources]:
+        """The version of the client that sent this request. The first source present decides.
 
         A selector that is present and empty, or cannot be read, decides too: for the default. Going
         on to the next source would let a forgotten cookie speak for a client that said otherwise.
+
+        Returns:
+            What was decided; and the sources, whichever decided, whose selectors the request may
+            have and which are to `strip` them of what goes on.
         """
-        if header is None and session is None and not (subprotocols or query or cookies):
-            return self._absent
-        for source in self._sources:
-            raw: bytes | None = None
-            if source is _HEADER:
-                raw = header
-            elif source is _SUBPROTOCOL:
-                if subprotocols:
-                    raw = self._from_subprotocols(subprotocols)
-            elif source is _QUERY:
-                if query:
-                    raw = self._from_query(query)
-            elif source is _COOKIE:
-                if cookies:
-                    raw = self._from_cookies(cookies)
-            elif session is not None:
-                return Selection(session, source, self.cohorts.find(session))
-            if raw is not None:
-                return self._read(raw if len(raw) <= MAX_LENGTH else b"", source)
-        return self._absent
+        shape = request.shape
+        outlined = self._remembered if shape.size <= MAX_NAMES else self._outlined
+        asked, stripping = outlined(
+            shape.names,
+            b"?" in request.target,
+            not request.subprotocols,
+            request.session is None,
+        )
+        for source in asked:
+            told = source.read(request)
+            if told is None:
+                continue
+            if isinstance(told, Version):
+                return Selection(told, source.label, self.cohorts.find(told)), stripping
+            raw = told if len(told) <= MAX_LENGTH else b""
+            return self._read(raw, source.label), stripping
+        return self._absent, ()
 
-    def without_query_parameter(self, target: bytes) -> bytes:
-        """The request target without the version parameter; every other byte as it was.
-
-        Every occurrence goes, in percent-encoded spellings of the name too. Where nothing is left
-        of the query, its `?` goes as well.
-        """
-        own = self._query
-        if own is None or b"?" not in target:
-            return target
-        path, _, query = target.partition(b"?")
-        if not (own in query or b"%" in query):
-            return target
-        parts = query.split(b"&")
-        kept = [part for part in parts if not _is_named(part.partition(b"=")[0], own)]
-        if len(kept) == len(parts):
-            return target
-        rest = b"&".join(kept)
-        return path + b"?" + rest if rest else path
-
-    def forwarded_subprotocols(self, offered: Sequence[bytes]) -> list[bytes]:
-        """The subprotocols to offer to the server: those offered, without version tokens."""
-        prefix = self._prefix
-        if prefix is None:
-            return list(offered)
-        return [token for token in offered if not token.startswith(prefix)]
-
-    def answered_subprotocol(self, offered: Sequence[bytes], chosen: bytes | None) -> bytes | None:
-        """The subprotocol to answer the client with, given what the server chose.
-
-        The server's choice stands. Where it chose none, a client that offered a version token gets
-        that token back (the first, which decided): a browser fails a handshake when it offered
-        subprotocols and the answer has none (WHATWG WebSockets, "establish a WebSocket
-        connection"). No other client gets an answer that the server did not give.
-        """
-        prefix = self._prefix
-        if chosen is not None or prefix is None:
-            return chosen
-        return next((token for token in offered if token.startswith(prefix)), None)
-
-    def _from_subprotocols(self, offered: Sequence[bytes]) -> bytes | None:
-        token = self.answered_subprotocol(offered, None)
-        return None if token is None or self._prefix is None else token[len(self._prefix) :]
-
-    def _from_query(self, query: bytes) -> bytes | None:
-        own = self._query
-        # The name stands in the query as it is, or behind a percent sign, or not at all.
-        if own is None or not (own in query or b"%" in query):
-            return None
-        for part in query.split(b"&"):
-            name, _, value = part.partition(b"=")
-            if _is_named(name, own):
-                # `+` stays: as a space it could only make `2.0.0+build` unreadable.
-                return _decoded(value)
-        return None
-
-    def _from_cookies(self, cookies: Sequence[bytes]) -> bytes | None:
-        for cookie in cookies:
-            match = self._cookie.search(cookie) if self._cookie_name in cookie else None
-            if match is not None:
-                value = match[1].strip(b" \t")
-                # RFC 6265 section 4.1.1: the value may stand in quotes, which are not part of it.
-                return _decoded(_QUOTED.sub(rb"\1", value))
-        return None
+    def _outlined(self, names: frozenset[bytes], *parts: bool) -> tuple[Sources, Sources]:
+        """The sources to ask about a request with these parts, and those of them that strip."""
+        has_query, no_subprotocols, no_session = parts
+        outline = Outline(names, has_query, not no_subprotocols, not no_session)
+        asked = tuple(source for source in self.sources if source.may_read(outline))
+        # Most go on as they came; then nothing is put together for `strip` to look at.
+        stripping = [source for source in asked if type(source).strip is not Source.strip]
+        return asked, tuple(stripping)
 
 
-def _is_named(name: bytes, own: bytes) -> bool:
-    return name == own or (
-        b"%" in name and len(name) <= 3 * len(own) and unquote_to_bytes(name) == own
-    )
+def answered_subprotocol(
+    offered: Sequence[bytes], forwarded: Sequence[bytes], chosen: bytes | None
+) -> bytes | None:
+    """The subprotocol to answer the client with, given what the server chose.
 
+    The server's choice stands. Where it chose none, a client that offered a version token gets that
+    token back (the first, which decided): a browser fails a handshake when it offered subprotocols
+    and the answer has none (WHATWG WebSockets, "establish a WebSocket connection"). No other client
+    gets an answer that the server did not give.
 
-def _decoded(value: bytes) -> bytes:
-    # A readable version is at most three times as long when each character is percent-encoded.
-    return unquote_to_bytes(value) if b"%" in value and len(value) <= 3 * MAX_LENGTH else value
+    Args:
+        offered: by the client, in its order.
+        forwarded: those of them that the server was offered; the others are version tokens.
+        chosen: by the server.
+    """
+    if chosen is not None or len(forwarded) == len(offered):
+        return chosen
+    onward = frozenset(forwarded)
+    return next((token for token in offered if token not in onward), None)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Final, NamedTuple
 
 from packaging.version import InvalidVersion
@@ -146,16 +145,3 @@ def _without_trailing_zeros(numbers: Sequence[int]) -> tuple[int, ...]:
     while end and not numbers[end - 1]:
         end -= 1
     return tuple(numbers[:end])
-
-
-class VersionSource(StrEnum):
-    """Where the client's version was read; the label values of `segue_version_sources_total`."""
-
-    HEADER = "header"
-    SUBPROTOCOL = "subprotocol"
-    QUERY = "query"
-    COOKIE = "cookie"
-    SESSION = "session"
-    DEFAULT = "default"
-    UNREADABLE = "unreadable"
-    NONE = "none"

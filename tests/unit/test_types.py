@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from proxy.rewriting import MessageCounts
 from proxy.types import NONE, Channel, Direction, OnError
-from proxy.versions.version import VersionSource
+from proxy.versions.sources import VersionSource
 
 OUTCOMES = ("mapped", "passed", "dropped", "failed", "undelivered")
 

@@ -16,6 +16,7 @@ from typing import Final
 
 from proxy.configuration import reading
 from proxy.configuration.document import parse
+from proxy.configuration.sections import Versions
 from proxy.errors import (
     ClientError,
     ConfigError,
@@ -34,7 +35,8 @@ from proxy.rewriting import MessageCounts, MessageHandling
 from proxy.tokens import credentials, jwt, redaction
 from proxy.versions.cohorts import Cohort, Cohorts
 from proxy.versions.selection import VersionRules
-from proxy.versions.version import Version, VersionSource, parse_range
+from proxy.versions.sources import SOURCES, Received, RequestParts, make_sources
+from proxy.versions.version import Version, parse_range
 from proxy.websocket import handshake
 from proxy.websocket.failures import FilterLimits
 from proxy.websocket.filter import FrameFilter
@@ -180,19 +182,8 @@ def _check_handshake(
 @cache
 def _rules() -> VersionRules:
     cohorts = Cohorts([Cohort("new", parse_range(">=2")), Cohort("old", parse_range("<2"))])
-    sources = (
-        VersionSource.HEADER,
-        VersionSource.SUBPROTOCOL,
-        VersionSource.QUERY,
-        VersionSource.COOKIE,
-    )
     return VersionRules(
-        cohorts,
-        default=Version.parse("1.0"),
-        sources=sources,
-        subprotocol_prefix="client-version.",
-        query="client_version",
-        cookie="client_version",
+        cohorts, default=Version.parse("1.0"), sources=make_sources(SOURCES, Versions())
     )
 
 
@@ -208,15 +199,17 @@ def versions(data: bytes) -> None:
     rules = _rules()
     header, _, query = data.partition(b"\n")
     offered = offered_subprotocols([query])
-    for told in (header, None):
-        selection = rules.choose(
-            header=told, subprotocols=offered, query=query, cookies=[query, header]
-        )
+    cookies = [(b"Cookie", query), (b"Cookie", header)]
+    for fields in ([(b"X-Client-Version", header), *cookies], cookies):
+        parts = RequestParts(b"/x?" + query, fields, offered)
+        received = Received(fields, headers.shape_of(fields), parts.target, offered, None)
+        selection, stripping = rules.choose(received)
         assert selection.cohort in ("new", "old")
-    forwarded = rules.forwarded_subprotocols(offered)
-    assert not [each for each in forwarded if each.startswith(b"client-version.")]
-    target = rules.without_query_parameter(b"/x?" + query)
-    assert rules.without_query_parameter(target) == target
+        for source in stripping:
+            parts = source.strip(parts)
+        for source in rules.sources:
+            assert source.strip(parts) == parts
+        assert not [each for each in parts.subprotocols if each.startswith(b"client-version.")]
 
 
 def secrets(data: bytes) -> None:

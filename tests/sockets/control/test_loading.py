@@ -43,7 +43,7 @@ def test_shipped_configuration_has_its_cohorts_and_mappings(config: Path) -> Non
     version = Version.parse("2.0")
     assert version is not None
     assert snapshot.versions.cohorts.find(version) == "modern"
-    assert snapshot.version_header == b"x-client-version"
+    assert snapshot.versions.header == b"X-Client-Version"
     assert snapshot.config.upstream.url == "http://127.0.0.1:8000"
 
 
@@ -57,7 +57,7 @@ def test_mappings_are_beside_the_configuration_wherever_it_is_read_from(
 
 
 def test_version_header_is_none_where_it_is_no_source(config: Path) -> None:
-    assert load(config, {"SEGUE_VERSIONS__SOURCES": "[query]"}, {}).version_header == b""
+    assert load(config, {"SEGUE_VERSIONS__SOURCES": "[query]"}, {}).versions.header == b""
 
 
 def test_invariant_5_all_errors_of_all_mappings_are_reported_at_once(config: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from proxy.cli.written import duration, size, written_value
 from proxy.configuration import units
 from proxy.configuration.sections import Listen
-from proxy.versions.version import VersionSource
+from proxy.versions.sources import VersionSource
 
 
 @pytest.mark.parametrize(

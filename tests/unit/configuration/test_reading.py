@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from proxy.configuration.units import Address
 from proxy.errors import ConfigError
-from proxy.versions.version import VersionSource
+from proxy.versions.sources import VersionSource
 from tests.support.checkout import ROOT
 from tests.support.configured import MINIMAL, places, problems, read
 

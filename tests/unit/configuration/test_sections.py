@@ -7,9 +7,10 @@ import ipaddress
 import pytest
 from pydantic import ValidationError
 
-from proxy.configuration.fields import SOURCES
 from proxy.configuration.units import Address
-from proxy.versions.version import Version, VersionSource
+from proxy.http.headers import shape_of
+from proxy.versions.sources import SOURCES, Received, VersionSource
+from proxy.versions.version import Version
 from tests.support.configured import KEYS, MINIMAL, places, problems, read
 
 
@@ -208,17 +209,14 @@ def test_the_rules_for_versions_follow_the_settings() -> None:
         + "cohorts: [{name: old, versions: '<2'}, {name: new, versions: '>=2'}]\n"
     ).version_rules()
 
-    def cohort(**pieces: object) -> str | None:
-        given: dict[str, object] = {
-            "header": None,
-            "subprotocols": [],
-            "query": b"",
-            "cookies": [],
-        }
-        return rules.choose(**{**given, **pieces}).cohort  # type: ignore[arg-type]
+    def cohort(
+        *fields: tuple[bytes, bytes], target: bytes = b"/", subprotocols: tuple[bytes, ...] = ()
+    ) -> str | None:
+        request = Received(fields, shape_of(fields), target, subprotocols, None)
+        return rules.choose(request)[0].cohort
 
     assert cohort() == "old"
-    assert cohort(header=b"2") == "new"
-    assert cohort(query=b"v=2") == "new"
-    assert cohort(cookies=[b"c=2"]) == "new"
-    assert cohort(subprotocols=[b"p.2"]) == "new"
+    assert cohort((b"X-Client-Version", b"2")) == "new"
+    assert cohort(target=b"/?v=2") == "new"
+    assert cohort((b"Cookie", b"c=2")) == "new"
+    assert cohort(subprotocols=(b"p.2",)) == "new"

@@ -17,7 +17,8 @@ from proxy.observability.access_log import AccessLog, request_ids
 from proxy.observability.log import Writer, build
 from proxy.observability.metrics import Metrics
 from proxy.versions.selection import Selection
-from proxy.versions.version import Version, VersionSource
+from proxy.versions.sources import VersionSource
+from proxy.versions.version import Version
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjF9.c2VjcmV0"
 MODERN = Selection(Version.parse("2.1.0"), VersionSource.QUERY, "modern")

@@ -9,10 +9,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.configuration.fields import SOURCES
+from proxy.configuration.sections import Versions
+from proxy.http.headers import shape_of
 from proxy.versions.cohorts import Cohort, Cohorts
-from proxy.versions.selection import CACHE_SIZE, Selection, VersionRules
-from proxy.versions.version import MAX_LENGTH, Version, VersionSource, parse_range
+from proxy.versions.selection import (
+    CACHE_SIZE,
+    MAX_NAMES,
+    MAX_OUTLINES,
+    Selection,
+    VersionRules,
+    answered_subprotocol,
+)
+from proxy.versions.sources import (
+    SOURCES,
+    Outline,
+    Received,
+    RequestParts,
+    Source,
+    SourceSettings,
+    VersionSource,
+    make_sources,
+)
+from proxy.versions.version import MAX_LENGTH, Version, parse_range
 from proxy.websocket.handshake import offered_subprotocols
 
 COHORTS = Cohorts([Cohort("modern", parse_range(">=2")), Cohort("legacy", parse_range(">=1,<2"))])
@@ -30,15 +48,25 @@ def rules(
     return VersionRules(
         COHORTS,
         default=None if default is None else read(default),
-        sources=sources,
-        subprotocol_prefix="client-version.",
-        query="client_version",
-        cookie="client_version",
+        sources=make_sources(sources, Versions()),
     )
 
 
 RULES = rules()
 WITH_DEFAULT = rules(default="1.5")
+
+
+def received(
+    header: bytes | None = None,
+    subprotocols: Sequence[bytes] = (),
+    query: bytes = b"",
+    cookies: Sequence[bytes] = (),
+    session: Version | None = None,
+) -> Received:
+    fields = [(b"Host", b"x"), *((b"Cookie", value) for value in cookies)]
+    if header is not None:
+        fields.append((b"X-Client-Version", header))
+    return Received(fields, shape_of(fields), b"/?" + query, subprotocols, session)
 
 
 def choose(
@@ -50,9 +78,26 @@ def choose(
     cookies: Sequence[bytes] = (),
     session: Version | None = None,
 ) -> Selection:
-    return rules.choose(
-        header=header, subprotocols=subprotocols, query=query, cookies=cookies, session=session
-    )
+    return rules.choose(received(header, subprotocols, query, cookies, session))[0]
+
+
+def forwarded(
+    rules: VersionRules, target: bytes = b"/", subprotocols: Sequence[bytes] = ()
+) -> RequestParts:
+    """What goes on of a request, as the gateway does it."""
+    _, stripping = rules.choose(Received([], shape_of([]), target, subprotocols, None))
+    parts = RequestParts(target, [], subprotocols)
+    for source in stripping:
+        parts = source.strip(parts)
+    return parts
+
+
+def forwarded_target(target: bytes, rules: VersionRules = RULES) -> bytes:
+    return forwarded(rules, target).target
+
+
+def forwarded_subprotocols(offered: Sequence[bytes], rules: VersionRules = RULES) -> list[bytes]:
+    return list(forwarded(rules, subprotocols=offered).subprotocols)
 
 
 def test_each_source_is_read_and_named() -> None:
@@ -78,10 +123,10 @@ def test_the_first_source_present_decides_in_the_order_of_the_setting() -> None:
         "session": read("5.5"),
     }
     for index, source in enumerate(SOURCES):
-        found = rules(sources=SOURCES[index:]).choose(**present)  # type: ignore[arg-type]
+        found = choose(rules(sources=SOURCES[index:]), **present)  # type: ignore[arg-type]
         assert (found.source, found.version) == (source, read(f"5.{index + 1}"))
     backwards = rules(sources=SOURCES[::-1])
-    assert backwards.choose(**present).source is VersionSource.SESSION  # type: ignore[arg-type]
+    assert choose(backwards, **present).source is VersionSource.SESSION  # type: ignore[arg-type]
 
 
 def test_without_any_source_the_default_decides() -> None:
@@ -150,7 +195,7 @@ def test_the_query_parameter_is_read_in_every_spelling(query: bytes) -> None:
 )
 def test_other_parameters_are_not_the_version(query: bytes) -> None:
     assert choose(query=query).source is VersionSource.NONE
-    assert RULES.without_query_parameter(b"/?" + query) == b"/?" + query
+    assert forwarded_target(b"/?" + query) == b"/?" + query
 
 
 @pytest.mark.parametrize(
@@ -183,11 +228,12 @@ def test_a_source_that_is_not_listed_is_no_selector() -> None:
     )
     assert found.source is VersionSource.NONE
     target = b"/?client_version=2"
-    assert only_header.without_query_parameter(target) == target
-    assert only_header.forwarded_subprotocols([b"client-version.2"]) == [b"client-version.2"]
-    assert only_header.answered_subprotocol([b"client-version.2"], None) is None
+    assert forwarded_target(target, only_header) == target
+    assert forwarded_subprotocols([b"client-version.2"], only_header) == [b"client-version.2"]
+    assert only_header.header == b"X-Client-Version"
     disabled = [VersionSource.SUBPROTOCOL, VersionSource.QUERY]
     assert choose(rules(sources=disabled), header=b"2").source is VersionSource.NONE
+    assert rules(sources=disabled).header == b""
 
 
 def test_many_spellings_from_clients_are_all_read_and_do_not_pile_up() -> None:
@@ -213,7 +259,7 @@ def test_many_spellings_from_clients_are_all_read_and_do_not_pile_up() -> None:
     ],
 )
 def test_the_parameter_goes_and_no_other_byte_changes(target: bytes, forwarded: bytes) -> None:
-    assert RULES.without_query_parameter(target) == forwarded
+    assert forwarded_target(target) == forwarded
 
 
 @st.composite
@@ -234,7 +280,7 @@ def test_removal_leaves_all_other_parameters_as_they_were(
     query = list(parts)
     for place, parameter in inserted:
         query.insert(place, parameter)
-    left = RULES.without_query_parameter(b"/path?" + b"&".join(query))
+    left = forwarded_target(b"/path?" + b"&".join(query))
     rest = b"&".join(parts)
     if not inserted:
         assert left == b"/path?" + rest
@@ -246,7 +292,7 @@ def test_removal_leaves_all_other_parameters_as_they_were(
 @given(st.text(max_size=8), st.text(max_size=8))
 def test_what_a_server_would_read_as_the_parameter_is_removed(before: str, value: str) -> None:
     query = f"{quote(before)}=1&client_version={quote(value)}&z"
-    left = RULES.without_query_parameter(f"/?{query}".encode())
+    left = forwarded_target(f"/?{query}".encode())
     names = [name for name, _ in parse_qsl(left[2:].decode(), keep_blank_values=True)]
     assert "client_version" not in names
     assert names[-1] == "z"
@@ -263,7 +309,7 @@ def test_offered_subprotocols_keep_order_and_case() -> None:
 
 def test_version_tokens_are_not_offered_to_the_server() -> None:
     offered = [b"chat", b"client-version.2.1.0", b"Client-Version.2", b"client-version.x"]
-    assert RULES.forwarded_subprotocols(offered) == [b"chat", b"Client-Version.2"]
+    assert forwarded_subprotocols(offered) == [b"chat", b"Client-Version.2"]
 
 
 @pytest.mark.parametrize(
@@ -280,7 +326,7 @@ def test_version_tokens_are_not_offered_to_the_server() -> None:
 def test_the_version_token_is_echoed_only_where_the_server_chose_none(
     offered: list[bytes], chosen: bytes | None, answered: bytes | None
 ) -> None:
-    assert RULES.answered_subprotocol(offered, chosen) == answered
+    assert answered_subprotocol(offered, forwarded_subprotocols(offered), chosen) == answered
 
 
 @given(
@@ -294,3 +340,65 @@ def test_no_bytes_break_the_choice(
 ) -> None:
     found = choose(header=header, subprotocols=subprotocols, query=query, cookies=cookies)
     assert found.source in VersionSource
+
+
+def test_nobody_is_asked_about_a_request_that_cannot_have_its_part() -> None:
+    # A duplicate's name is remembered once, and what a stranger chose is not remembered at length.
+    fresh = rules()
+    for number in range(MAX_OUTLINES * 2):
+        fields = [(b"X-%d" % number, b""), (b"X-%d" % number, b"")]
+        request = Received(fields, shape_of(fields), b"/", (), None)
+        assert fresh.choose(request) == (Selection(None, VersionSource.NONE, None), ())
+    assert fresh._remembered.cache_info().currsize == MAX_OUTLINES
+    before = fresh._remembered.cache_info()
+    fields = [(b"x" * MAX_NAMES, b""), (b"X-Client-Version", b"2")]
+    request = Received(fields, shape_of(fields), b"/", (), None)
+    assert fresh.choose(request)[0].source is VersionSource.HEADER
+    assert fresh._remembered.cache_info() == before
+
+
+def test_only_sources_that_strip_and_may_be_present_are_named_for_it() -> None:
+    def stripping(**parts: object) -> list[VersionSource]:
+        request = received(**parts)  # type: ignore[arg-type]
+        if not parts.get("query"):
+            request.target = b"/"
+        return [source.label for source in RULES.choose(request)[1]]
+
+    assert stripping(header=b"2", cookies=[b"client_version=1"], session=read("1")) == []
+    assert stripping(header=b"2", query=b"a=b") == [VersionSource.QUERY]
+    assert stripping(header=b"", query=b"a", subprotocols=[b"chat"]) == [
+        VersionSource.SUBPROTOCOL,
+        VersionSource.QUERY,
+    ]
+
+
+class FirstSegment(Source):
+    """A source that nothing but the rules knows, and that reads what every request has."""
+
+    label = VersionSource.HEADER
+    words = "from the path"
+
+    @classmethod
+    def of(cls, _: SourceSettings) -> FirstSegment:
+        return cls()
+
+    def may_read(self, _: Outline) -> bool:
+        return True
+
+    def read(self, request: Received) -> bytes | None:
+        segment = request.target.split(b"/")[1]
+        return segment[1:] if segment.startswith(b"v") else None
+
+    def strip(self, parts: RequestParts) -> RequestParts:
+        segment = parts.target.split(b"/")[1]
+        gone = len(segment) + 1 if segment.startswith(b"v") else 0
+        return parts._replace(target=parts.target[gone:])
+
+
+def test_a_source_of_another_part_needs_nothing_but_itself() -> None:
+    own = VersionRules(COHORTS, default=None, sources=[FirstSegment()])
+    found, _ = own.choose(Received([], shape_of([]), b"/v2.1/jobs", (), None))
+    assert (found.version, found.cohort) == (read("2.1"), "modern")
+    assert forwarded(own, b"/v2.1/jobs").target == b"/jobs"
+    assert forwarded(own, b"/jobs/v2").target == b"/jobs/v2"
+    assert own.header == b""
