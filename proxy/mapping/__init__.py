@@ -1,9 +1,10 @@
 """The mapping language: YAML files that say how messages of one dialect become another's.
 
-    json <- language, engine <- compiler <- checks <- programs <- catalog
+    json <- engine <- language <- compiler <- checks <- programs <- catalog
 
-`language` is the file format: what a rule can ask and what it can do. `compiler` turns a file into
-closures, once, at load; `engine` runs them, one mapping or a chain of them, on whatever arrives.
+`language` is what a rule can ask and what it can do: how a file says it, and the closure that means
+it. `compiler` makes a link of a whole file, once, at load; `engine` runs it, one mapping or a chain
+of them, on whatever arrives, and knows nothing of the language.
 `checks` proves mappings on their own examples and against their inverses; `catalog` checks a set of
 files against each other and against the cohorts, and refuses the set whole if anything is wrong.
 `programs` are what one client's messages and bodies go through.

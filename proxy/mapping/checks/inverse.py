@@ -17,7 +17,11 @@ from collections.abc import Iterable, Mapping
 from functools import singledispatch
 from typing import Any
 
-from proxy.mapping.checks.symbolic import (
+from proxy.mapping.json.literals import encode, scalar
+from proxy.mapping.language import actions, matches, model
+from proxy.mapping.language.fields import FieldPath
+from proxy.mapping.language.formats import TIMES, Format
+from proxy.mapping.language.symbolic import (
     FieldState,
     KnownValue,
     Loss,
@@ -25,10 +29,6 @@ from proxy.mapping.checks.symbolic import (
     constraints_of,
     residue_of,
 )
-from proxy.mapping.json.literals import encode, scalar
-from proxy.mapping.language import actions, matches, model
-from proxy.mapping.language.fields import FieldPath
-from proxy.mapping.language.formats import TIMES, Format
 
 
 class Irreversible(Exception):

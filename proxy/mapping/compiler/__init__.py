@@ -1,6 +1,6 @@
-"""A mapping file becomes closures, once, at load.
+"""A mapping file becomes a link, once, at load.
 
-`predicates` for what a rule matches (`kinds` for the field that decides), `operations` for what it
-does (`arrays`, `conversions`; `places` reaches the field, `splice` exchanges bytes), `analysis` for
-what can be known of a match without a message; `compiler` puts them together.
+`operations` for what a rule does (`arrays`, `conversions`), `kinds` for the field that names what a
+message is, `splice` exchanges bytes, `analysis` is what can be known of a match without a message;
+`compiler` puts them together.
 """

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from msgspec import Raw
 
-from proxy.mapping.compiler.places import NULL, Change, below, finder, put
 from proxy.mapping.engine.compiled import MAX_BYTES, MAX_MESSAGES, Operation, Unable, each
 from proxy.mapping.json.objects import (
     Object,
@@ -19,6 +18,7 @@ from proxy.mapping.json.objects import (
 )
 from proxy.mapping.language import actions
 from proxy.mapping.language.fields import FieldPath, render
+from proxy.mapping.language.places import NULL, Change, below, finder, put
 
 
 def for_each(path: FieldPath, operations: Sequence[Operation]) -> Change:

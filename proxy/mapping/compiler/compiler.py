@@ -8,12 +8,12 @@ from collections.abc import Callable, Hashable, Sequence
 from proxy.mapping.compiler import analysis
 from proxy.mapping.compiler.kinds import compile_kinds
 from proxy.mapping.compiler.operations import compile_operation
-from proxy.mapping.compiler.predicates import compile_match, compile_reason
 from proxy.mapping.compiler.splice import compile_splice, constant
 from proxy.mapping.engine.compiled import Candidate, CompiledMapping, CompiledRule, Shortcut, Step
 from proxy.mapping.json.literals import is_plain, spellings
 from proxy.mapping.json.objects import Object
 from proxy.mapping.language import actions, model
+from proxy.mapping.language.predicates import compile_match, compile_reason
 
 Choice = Callable[[Object], Sequence[Candidate]]
 

@@ -9,13 +9,13 @@ from typing import Final
 
 from msgspec import Raw
 
-from proxy.mapping.compiler.places import NULL, Change, below
 from proxy.mapping.engine.compiled import Unable
 from proxy.mapping.json.literals import encode, scalar
 from proxy.mapping.json.objects import Object
 from proxy.mapping.language import formats
 from proxy.mapping.language.fields import FieldPath, render
 from proxy.mapping.language.formats import TIMES, Format
+from proxy.mapping.language.places import NULL, Change, below
 from proxy.mapping.language.times import (
     Style,
     Untimely,

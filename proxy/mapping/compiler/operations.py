@@ -8,13 +8,13 @@ from msgspec import Raw
 
 from proxy.mapping.compiler.arrays import for_each, split
 from proxy.mapping.compiler.conversions import convert, translate
-from proxy.mapping.compiler.places import NULL, Change, below, finder, inside, put, take
-from proxy.mapping.compiler.predicates import compile_match
 from proxy.mapping.engine.compiled import MAX_BYTES, Operation, Predicate, Unable
 from proxy.mapping.json.literals import encode
 from proxy.mapping.json.objects import Object, close_object, open_object
 from proxy.mapping.language import actions
 from proxy.mapping.language.fields import FieldPath, render
+from proxy.mapping.language.places import NULL, Change, below, finder, inside, put, take
+from proxy.mapping.language.predicates import compile_match
 
 
 def compile_operation(operation: object) -> Operation:

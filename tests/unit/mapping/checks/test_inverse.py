@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from proxy.configuration.document import parse
 from proxy.mapping.checks import inverse
-from proxy.mapping.checks.symbolic import SymbolicState
 from proxy.mapping.compiler.compiler import compile_mapping
 from proxy.mapping.engine.program import Program
 from proxy.mapping.language import actions
 from proxy.mapping.language.model import Derivation, MappingFile
+from proxy.mapping.language.symbolic import SymbolicState
 
 HEAD = "name: there\ndescription: d\nchannel: websocket\ndirection: to_client\nrules:\n"
 

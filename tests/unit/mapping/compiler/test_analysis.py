@@ -11,9 +11,9 @@ from pydantic import TypeAdapter
 
 from proxy.configuration.document import parse
 from proxy.mapping.compiler import analysis
-from proxy.mapping.compiler.predicates import compile_match
 from proxy.mapping.json.objects import open_object
 from proxy.mapping.language.matches import Match
+from proxy.mapping.language.predicates import compile_match
 
 MATCH: TypeAdapter[object] = TypeAdapter(Match)
 

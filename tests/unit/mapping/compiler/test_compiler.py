@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from proxy.mapping.compiler.predicates import compile_match
 from proxy.mapping.json.objects import open_object
 from proxy.mapping.language.matches import Match
+from proxy.mapping.language.predicates import compile_match
 from tests.support.dialects import matches, messages
 from tests.support.rules import compiled, program
 

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from proxy.mapping.compiler.predicates import compile_match, compile_reason, describe
 from proxy.mapping.engine.explanation import MAX_PASSES, MessageOutcome
 from proxy.mapping.engine.program import Program
 from proxy.mapping.json.objects import open_object
 from proxy.mapping.language.matches import Match, fields_of
+from proxy.mapping.language.predicates import compile_match, compile_reason, describe
 from proxy.types import OnError
 from tests.support.dialects import matches, messages
 from tests.support.rules import compiled, program

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 
-from proxy.mapping.compiler.places import finder
 from proxy.mapping.engine.compiled import Predicate, Reason
 from proxy.mapping.json.literals import encode, is_plain, scalar, spellings
 from proxy.mapping.json.objects import Object
 from proxy.mapping.language import matches
 from proxy.mapping.language.fields import FieldPath, render
 from proxy.mapping.language.patterns import MAX_MATCHED, compile_pattern
+from proxy.mapping.language.places import finder
 
 MAX_SHOWN = 80
 """How many characters of a value are told."""

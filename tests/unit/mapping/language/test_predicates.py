@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.mapping.compiler.predicates import compile_match
+from proxy.mapping.language.predicates import compile_match
 from tests.support.rules import program
 
 
