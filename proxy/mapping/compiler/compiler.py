@@ -7,12 +7,11 @@ from collections.abc import Callable, Hashable, Sequence
 
 from proxy.mapping.compiler import analysis
 from proxy.mapping.compiler.kinds import compile_kinds
-from proxy.mapping.compiler.operations import compile_operation
 from proxy.mapping.compiler.splice import compile_splice, constant
 from proxy.mapping.engine.compiled import Candidate, CompiledMapping, CompiledRule, Shortcut, Step
 from proxy.mapping.json.literals import is_plain, spellings
 from proxy.mapping.json.objects import Object
-from proxy.mapping.language import actions, model
+from proxy.mapping.language import model
 from proxy.mapping.language.predicates import compile_match, compile_reason
 
 Choice = Callable[[Object], Sequence[Candidate]]
@@ -38,10 +37,10 @@ def compile_rule(rule: model.Rule) -> CompiledRule:
     """Turn a rule into closures."""
     return CompiledRule(
         rule.name,
-        tuple(compile_operation(operation) for operation in rule.do),
+        tuple(operation.compile() for operation in rule.do),
         tuple(
             Step(
-                actions.key_of(operation),
+                operation.key(),
                 None if operation.when is None else compile_reason(operation.when),
             )
             for operation in rule.do

@@ -18,7 +18,7 @@ from msgspec import UNSET, Raw, UnsetType
 from proxy.mapping.engine.compiled import Rewrite, Shortcut
 from proxy.mapping.json.depth import nests_deeper
 from proxy.mapping.json.literals import encode
-from proxy.mapping.language import actions
+from proxy.mapping.language.operations.values import Set
 
 _QUOTE: Final = 0x22
 
@@ -29,7 +29,7 @@ _FIRST: Final = b'{"":0'
 def constant(do: Sequence[object], field: str) -> bytes | None:
     """Return the JSON that a rule gives a field, if that is all it does."""
     match do:
-        case [actions.Set(when=None, set=values)] if set(values) == {(field,)}:
+        case [Set(when=None, set=values)] if set(values) == {(field,)}:
             return encode(values[field,])
     return None
 

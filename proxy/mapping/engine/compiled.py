@@ -22,7 +22,9 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 """How many bytes can come of one message, all messages that it becomes together."""
 
 Predicate = Callable[[Object], bool]
-Operation = Callable[[Object], tuple[Object, ...] | None]
+Transform = Callable[[Object], tuple[Object, ...] | None]
+"""What an operation is once it is compiled."""
+
 Rewrite = Callable[[bytes], tuple[bytes, ...] | None]
 """What `Program.rewrite` is: see there."""
 
@@ -86,7 +88,7 @@ class CompiledRule:
     """
 
     name: str
-    operations: tuple[Operation, ...]
+    operations: tuple[Transform, ...]
     steps: tuple[Step, ...] = ()
     why_not: Reason = field(default=lambda _: None, repr=False)
 
@@ -104,7 +106,7 @@ class CompiledRule:
         return result
 
 
-def each(operation: Operation, messages: tuple[Object, ...]) -> tuple[Object, ...]:
+def each(operation: Transform, messages: tuple[Object, ...]) -> tuple[Object, ...]:
     """Apply an operation to every message.
 
     Raises:

@@ -1,7 +1,7 @@
 """The format of a mapping file, as types.
 
 Whatever reads a mapping file goes through `MappingFile`. `fields` has its smallest parts, `matches`
-what a rule can ask, `actions` what it can do.
+what a rule can ask, `table` what it can do.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import pydantic
 from pydantic import Field
 
-from proxy.mapping.language.actions import Drop, Operation, Split, check_order
 from proxy.mapping.language.fields import (
     FieldPath,
     FieldReference,
@@ -21,6 +20,8 @@ from proxy.mapping.language.fields import (
     Name,
 )
 from proxy.mapping.language.matches import Match
+from proxy.mapping.language.operation import Operation, check_order
+from proxy.mapping.language.table import AnyOperation
 from proxy.types import Channel, Direction, OnError
 
 __all__ = ["Derivation", "Example", "FieldPath", "Kinds", "MappingFile", "Rule", "mapping_schema"]
@@ -38,7 +39,7 @@ class Rule(MappingSection):
 
     name: Name = Field(description="Unique in the file; a label of the metrics.")
     match: Match
-    do: Annotated[tuple[Operation, ...], Field(min_length=1)] = Field(
+    do: Annotated[tuple[AnyOperation, ...], Field(min_length=1)] = Field(
         description="The operations, one after the other."
     )
     loses: tuple[FieldReference, ...] = Field(
@@ -116,7 +117,7 @@ class MappingFile(MappingSection):
     ) -> tuple[Rule, ...]:
         if info.data.get("channel") is Channel.HTTP:
             for rule in rules:
-                if any(isinstance(operation, Drop | Split) for operation in rule.do):
+                if any(operation.makes != "one" for operation in rule.do):
                     raise ValueError(
                         f"the rule `{rule.name}` drops or splits: a body stays one body"
                         " (inside `for_each`, `drop` takes elements out)"

@@ -5,11 +5,11 @@ Objects are opened on the way down and closed on the way up; nothing else is loo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec import Raw
 
-from proxy.mapping.engine.compiled import Unable
+from proxy.mapping.engine.compiled import Transform, Unable
 from proxy.mapping.json.objects import Object, close_object, open_object
 from proxy.mapping.language.fields import FieldPath, render
 
@@ -95,3 +95,18 @@ def take(message: Object, path: FieldPath) -> None:
         message[first] = Raw(close_object(child))
     else:
         del message[first]
+
+
+def in_place(changes: Sequence[Change]) -> Transform:
+    """Carry changes out, one after the other, in the one message that stays."""
+    if len(changes) == 1:
+        change = changes[0]
+        return lambda message: (message,) if change(message) else None
+
+    def carry_out(message: Object) -> tuple[Object, ...] | None:
+        changed = False
+        for each in changes:
+            changed |= each(message)
+        return (message,) if changed else None
+
+    return carry_out

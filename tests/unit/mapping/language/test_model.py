@@ -8,9 +8,10 @@ import pydantic
 import pytest
 
 from proxy.configuration.document import parse, problems_from
-from proxy.mapping.language.actions import Rename, Set
 from proxy.mapping.language.fields import read_path
 from proxy.mapping.language.model import MappingFile, mapping_schema
+from proxy.mapping.language.operations.rename import Rename
+from proxy.mapping.language.operations.values import Set
 from proxy.types import Channel, Direction, OnError
 
 RULE = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 from contextlib import suppress
 
 import pytest
@@ -9,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import MappingFailure
-from proxy.mapping.compiler.operations import compile_operation
-from proxy.mapping.language.actions import Action
+from proxy.mapping.engine.compiled import Transform
+from proxy.mapping.language import operations
+from proxy.mapping.language.operation import Operation
+from proxy.mapping.language.table import OPERATIONS
 from tests.support import jsontexts
 from tests.support.rules import program, rewrite
 
@@ -348,11 +351,26 @@ def test_copies_of_copies_are_bounded() -> None:
         program(f"{RULE}[{doubling}]").apply(b'{"kind":1,"m":' + MEBIBYTE + b"}")
 
 
-def test_what_is_no_operation_is_refused() -> None:
-    with pytest.raises(TypeError, match="str is not an operation"):
-        compile_operation("set")
-    with pytest.raises(TypeError, match="Action is not an operation"):
-        compile_operation(Action())
+class Half(Operation):
+    """Says what it is called and what it does, and not what undoes it."""
+
+    half: int
+
+    def transform(self) -> Transform:
+        raise NotImplementedError
+
+
+def test_an_operation_says_what_it_does_and_what_undoes_it() -> None:
+    assert Half.key() == "half"
+    with pytest.raises(TypeError, match=r"abstract class Half.* walk"):
+        Half.model_validate({"half": 1})
+
+
+def test_each_operation_is_in_the_table_once() -> None:
+    modules = {module.name for module in pkgutil.iter_modules(operations.__path__)}
+    assert {operation.__module__.rpartition(".")[2] for operation in OPERATIONS} == modules
+    keys = [operation.key() for operation in OPERATIONS]
+    assert len(set(keys)) == len(keys)
 
 
 EVERYTHING = """
