@@ -12,6 +12,7 @@ from proxy.mapping.language.fields import read_path
 from proxy.mapping.language.model import MappingFile, mapping_schema
 from proxy.mapping.language.operations.rename import Rename
 from proxy.mapping.language.operations.values import Set
+from proxy.mapping.language.table import OPERATIONS
 from proxy.types import Channel, Direction, OnError
 
 RULE = """
@@ -209,7 +210,7 @@ def test_the_schema_names_every_operation_and_explains_it() -> None:
     definitions = schema["$defs"]
     listed = definitions["Rule"]["properties"]["do"]["items"]["oneOf"]
     operations = [each["$ref"].rpartition("/")[2] for each in listed]
-    assert len(operations) == 14
+    assert operations == [operation.__name__ for operation in OPERATIONS]
     for name in operations:
         definition = definitions[name]
         assert definition["description"]
