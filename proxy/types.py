@@ -20,6 +20,24 @@ class Direction(StrEnum):
     TO_SERVER = "to_server"
 
 
+class Role(StrEnum):
+    """What somebody may do at the admin listener; each may what those before it may."""
+
+    METRICS = "metrics"
+    """Read `/metrics`, where `admin.protect_metrics` says that this needs somebody."""
+    VIEWER = "viewer"
+    """Look: who is logged in, for example."""
+    OPERATOR = "operator"
+    """Change what is in progress: end sessions, record messages with placeholders."""
+    ADMIN = "admin"
+    """Everything: messages as they are, too."""
+
+    def covers(self, needed: Role) -> bool:
+        """Whether whoever has this role may do what needs the other."""
+        ranks = tuple(Role)
+        return ranks.index(self) >= ranks.index(needed)
+
+
 class Channel(StrEnum):
     """What a mapping rewrites."""
 

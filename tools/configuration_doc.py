@@ -27,6 +27,8 @@ EFFECTS: Final[Mapping[str, str]] = {
     "listen.tls": "new TLS handshakes; turning it on or off: a restart",
     "listen.trusted_proxies": _NEXT,
     "listen.origins": _NEXT,
+    "admin": _NEXT,
+    "admin.tls": "new TLS handshakes; turning it, or `client_ca`, on or off: a restart",
     "upstream": "new requests and handshakes",
     "versions": _BEGINS,
     "cohorts": _BEGINS,
@@ -146,6 +148,8 @@ def _kind(described: dict[str, Any], defs: dict[str, Any]) -> str:
     if "$ref" in first:
         return _kind(defs[first["$ref"].rpartition("/")[2]], defs)
     names = {"string": "text", "integer": "number", "number": "number", "boolean": "true or false"}
+    if first.get("type") == "object":
+        return f"mapping of names to {_kind(first['additionalProperties'], defs)}"
     return names.get(first.get("type", "string"), "text")
 
 

@@ -1,124 +1,212 @@
-"""What the orders of the admin API have in common: they come from this machine itself, as JSON.
+"""Who gets to the endpoints of the admin API: the rules of `roles` and `addressed`, on requests.
 
-There are no roles yet, so whoever sits at this machine may do all. Nobody else may: no other
-machine, no page in a browser on this one, and nobody whom a proxy on this one speaks for.
+Being on the same machine is no credential: a proxy or a sidecar there forwards for anybody.
 """
 
 from __future__ import annotations
 
-import ipaddress
+import math
+import socket
+import ssl
+import struct
+import time
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Final, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, Final
 
-import pydantic
 from aiohttp import web
-from pydantic import Field
+from structlog.typing import FilteringBoundLogger
+
+from proxy.admin.addressed import from_elsewhere, misdirected, shows_secret
+from proxy.admin.failures import FailureLimit
+from proxy.admin.orders import BadRequest, refusal
+from proxy.admin.roles import Certificate, Presented, Principal, Stranger, Why, who
+from proxy.configuration.admin import Admin
+from proxy.downstream.limits import client_bucket, is_in
+from proxy.tokens.redaction import redact
+from proxy.types import Role
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Label = Annotated[str, Field(min_length=1, max_length=256)]
 
-_LOCAL_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
+_PRINCIPAL: Final = web.RequestKey("principal", Principal)
 
+_SHOWN_PATH: Final = 256
+_CREDENTIALS: Final = struct.Struct("3i")
+"""`struct ucred`: process, user, group (unix(7), SO_PEERCRED)."""
 
-class AdminRequest(pydantic.BaseModel):
-    """What a client asks for: nothing but what is named, within bounds."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-_AdminRequest = TypeVar("_AdminRequest", bound=AdminRequest)
+_STATUSES: Final = {Why.MISSING: 401, Why.WRONG: 401, Why.AMBIGUOUS: 400, Why.NO_ROLE: 403}
+_CHALLENGE: Final = 'Bearer realm="segue"'
 
 
-class BadRequest(Exception):
-    """An order that is none.
-
-    Attributes:
-        answer: what the client gets.
-    """
-
-    def __init__(self, answer: web.Response) -> None:
-        super().__init__()
-        self.answer = answer
+def author(request: web.Request) -> Principal:
+    """Who has made a request to an endpoint that needs a role."""
+    return request[_PRINCIPAL]
 
 
-def local(handler: Handler) -> Handler:
-    """Let a handler answer this machine only, and refuse orders that are none.
+class Access:
+    """Lets those through who may ask, and logs who has asked for what."""
 
-    A page in a browser on this machine cannot get here under its own name (DNS rebinding), because
-    `Host` must name this machine too; and what a proxy on this machine forwards says so.
-    """
+    def __init__(self, settings: Callable[[], Admin], log: FilteringBoundLogger) -> None:
+        """Construct.
 
-    async def checked(request: web.Request) -> web.StreamResponse:
-        peer = request.transport.get_extra_info("peername") if request.transport else None
-        forwarded = {"Forwarded", "X-Forwarded-For"} & set(request.headers)
-        if not (isinstance(peer, tuple) and _is_loopback(str(peer[0]))):
-            return refusal(403, "this is for this machine only")
-        if forwarded or not _names_this_machine(request.host):
-            return refusal(403, "this is for requests made on this machine itself")
+        Args:
+            settings: gives the section `admin` of the configuration that serves.
+            log: for who asked, and who was refused.
+        """
+        self._settings = settings
+        self._log = log
+        self._failures = FailureLimit()
+
+    def guarded(self, needed: Role | None, handler: Handler) -> Handler:
+        """Put the rules before what answers.
+
+        Args:
+            needed: the role that it takes; None for none.
+            handler: what answers.
+        """
+
+        async def checked(request: web.Request) -> web.StreamResponse:
+            if shows_secret(request.raw_path):
+                detail = (
+                    "a token has no place in a URL, which others log and keep: revoke this one, and"
+                    " send it as Authorization: Bearer"
+                )
+                return self._refused(request, 400, detail)
+            settings = self._settings()
+            if needed is None or (needed is Role.METRICS and not settings.protect_metrics):
+                return await _answered(request, handler)
+            hosts = request.headers.getall("Host", [])
+            wrong = misdirected(hosts, settings.hosts) or from_elsewhere(
+                hosts[0],
+                request.headers.getall("Origin", []),
+                request.headers.getall("Sec-Fetch-Site", []),
+            )
+            if wrong is not None:
+                return self._refused(request, 403, wrong)
+            found = who(_presented(request, settings), settings, time.time())
+            if isinstance(found, Stranger):
+                return self._turned_away(request, found)
+            if not found.role.covers(needed):
+                detail = f"this needs the role {needed}; {found} has the role {found.role}"
+                fields = {"WWW-Authenticate": f'{_CHALLENGE}, error="insufficient_scope"'}
+                return self._refused(request, 403, detail, fields)
+            request[_PRINCIPAL] = found
+            if needed is Role.METRICS:  # Every few seconds: nothing that anybody has to answer for.
+                return await _answered(request, handler)
+            return await self._logged(request, handler, found)
+
+        return checked
+
+    async def _logged(
+        self, request: web.Request, handler: Handler, principal: Principal
+    ) -> web.StreamResponse:
+        status = 500
         try:
-            return await handler(request)
-        except BadRequest as bad:
-            return bad.answer
+            response = await _answered(request, handler)
+            status = response.status
+            return response
+        except web.HTTPException as error:
+            status = error.status
+            raise
+        finally:
+            self._log.info(
+                "admin request",
+                author=principal.name,
+                by=principal.by.value,
+                role=principal.role.value,
+                status=status,
+                **_told(request),
+            )
 
-    return checked
+    def _turned_away(self, request: web.Request, stranger: Stranger) -> web.Response:
+        status = _STATUSES[stranger.why]
+        fields = {}
+        if status == 401:
+            invalid = "" if stranger.why is Why.MISSING else ', error="invalid_token"'
+            fields["WWW-Authenticate"] = _CHALLENGE + invalid
+        if stranger.why is Why.MISSING:
+            return refusal(status, f"this {stranger.detail}", fields)
+        return self._refused(request, status, stranger.detail, fields)
+
+    def _refused(
+        self,
+        request: web.Request,
+        status: int,
+        detail: str,
+        fields: dict[str, str] | None = None,
+    ) -> web.Response:
+        """Refuse and log; of one client only so often, and then failures are 429 (RFC 6585)."""
+        wait = self._failures.failed(client_bucket(_peer(request)), time.monotonic())
+        if not wait:
+            self._log.warning(
+                "admin request refused", status=status, reason=redact(detail), **_told(request)
+            )
+        elif status == 401:
+            detail = f"too many failed attempts from this address; {detail}"
+            return refusal(429, detail, {"Retry-After": str(math.ceil(wait))})
+        return refusal(status, detail, fields)
 
 
-async def ordered(request: web.Request, kind: type[_AdminRequest]) -> _AdminRequest:
-    """Read the order that a request's body is.
-
-    It must be declared as JSON: that is what no page of another origin can send unasked.
-
-    Raises:
-        BadRequest: it is none.
-    """
-    if request.content_type != "application/json":
-        raise BadRequest(refusal(415, "expected application/json"))
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
-        return kind.model_validate_json(await request.read())
-    except pydantic.ValidationError as error:
-        raise _bad(error, "the body") from None
+        return await handler(request)
+    except BadRequest as bad:
+        return bad.answer
 
 
-def asked(request: web.Request, kind: type[_AdminRequest]) -> _AdminRequest:
-    """Read the order that a request's query is.
-
-    Raises:
-        BadRequest: it is none.
-    """
-    try:
-        return kind.model_validate(dict(request.query))
-    except pydantic.ValidationError as error:
-        raise _bad(error, "the query") from None
-
-
-def refusal(status: int, detail: str) -> web.Response:
-    """Return a problem document (RFC 9457)."""
-    return web.json_response(
-        {"status": status, "detail": detail},
-        status=status,
-        content_type="application/problem+json",
+def _presented(request: web.Request, settings: Admin) -> Presented:
+    header = settings.trusted_user_header
+    return Presented(
+        uid=_uid(request),
+        from_trusted_proxy=is_in(settings.trusted_proxies, _peer(request)),
+        authorization=tuple(request.headers.getall("Authorization", ())),
+        users=() if header is None else tuple(request.headers.getall(header, ())),
+        certificate=_certificate(request),
     )
 
 
-def _bad(error: pydantic.ValidationError, whole: str) -> BadRequest:
-    found = [
-        f"{'.'.join(map(str, each['loc'])) or whole}: {each['msg']}"
-        for each in error.errors(include_url=False, include_input=False)
+def _uid(request: web.Request) -> int | None:
+    """The user at the other end of a Unix socket; None for TCP."""
+    peer: Any = _of_connection(request, "socket")
+    if peer is None or peer.family != socket.AF_UNIX:
+        return None
+    packed = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    uid: int = _CREDENTIALS.unpack(packed)[1]
+    return uid
+
+
+def _certificate(request: web.Request) -> Certificate | None:
+    connection = _of_connection(request, "ssl_object")
+    shown = connection.getpeercert() if isinstance(connection, ssl.SSLObject) else None
+    return certificate_of(shown) if shown else None
+
+
+def certificate_of(shown: Any) -> Certificate:
+    """Read what `SSLObject.getpeercert` returns of a certificate that was verified."""
+    names = [value for kind, value in shown.get("subjectAltName", ()) if kind in _SAN_KINDS]
+    common = [
+        value for rdn in shown.get("subject", ()) for kind, value in rdn if kind == "commonName"
     ]
-    return BadRequest(refusal(400, "; ".join(found)))
+    return Certificate(tuple(names or common), ssl.cert_time_to_seconds(shown["notAfter"]))
 
 
-def _is_loopback(text: str) -> bool:
-    address = ipaddress.ip_address(text.partition("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback
+_SAN_KINDS: Final = frozenset({"DNS", "email", "URI"})
 
 
-def _names_this_machine(authority: str) -> bool:
-    """Whether a `Host` is an address, or a name that no other machine can have."""
-    try:
-        host = urlsplit(f"//{authority}").hostname or ""
-        return host in _LOCAL_NAMES or bool(ipaddress.ip_address(host))
-    except ValueError:
-        return False
+def _peer(request: web.Request) -> str:
+    """The address at the other end; empty for a Unix socket."""
+    peer = _of_connection(request, "peername")
+    return str(peer[0]) if isinstance(peer, tuple) else ""
+
+
+def _of_connection(request: web.Request, what: str) -> object:
+    return None if request.transport is None else request.transport.get_extra_info(what)
+
+
+def _told(request: web.Request) -> dict[str, str]:
+    """What the log says of every request."""
+    return {
+        "method": request.method,
+        # With its percent-encoding, which a terminal does not obey.
+        "path": redact(request.rel_url.raw_path)[:_SHOWN_PATH],
+        "peer": _peer(request) or "local",
+    }

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from enum import StrEnum
+from pathlib import Path
+from ssl import SSLContext
 
 from aiohttp import web
 
-from proxy.admin.endpoints import Endpoint, Role, Served, routes
+from proxy.admin.access import Access
+from proxy.admin.endpoints import Endpoint, Served, routes
+from proxy.admin.unix_socket import UnixSocketSite
 from proxy.observability.metrics import CONTENT_TYPE, Metrics
+from proxy.types import Role
 
 
 class ProcessState(StrEnum):
@@ -43,16 +48,17 @@ def probes(
     async def page(_: web.Request) -> web.Response:
         return web.Response(body=metrics.page(), headers={"Content-Type": CONTENT_TYPE})
 
-    handlers = (("/healthz", healthz), ("/readyz", readyz), ("/metrics", page))
-    return tuple(
-        (Endpoint("GET", path, Role.ANYBODY, None, None), handler) for path, handler in handlers
+    return (
+        (Endpoint("GET", "/healthz", None, None, None), healthz),
+        (Endpoint("GET", "/readyz", None, None, None), readyz),
+        (Endpoint("GET", "/metrics", Role.METRICS, None, None), page),
     )
 
 
-def application(endpoints: Iterable[Served]) -> web.Application:
-    """Return an application of these endpoints."""
+def application(endpoints: Iterable[Served], access: Access) -> web.Application:
+    """Return an application of these endpoints, for those whom they are for."""
     app = web.Application()
-    app.add_routes(routes(endpoints))
+    app.add_routes(routes(endpoints, access))
     return app
 
 
@@ -67,7 +73,9 @@ class AdminListener:
         self.app = app
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
 
-    async def start(self, host: str, port: int) -> tuple[object, ...]:
+    async def start(
+        self, host: str, port: int, tls: SSLContext | None = None
+    ) -> tuple[object, ...]:
         """Listen; return the address of the socket.
 
         Raises:
@@ -75,12 +83,22 @@ class AdminListener:
         """
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, host, port).start()
+            await web.TCPSite(self._runner, host, port, ssl_context=tls).start()
         except OSError:
             await self._runner.cleanup()
             raise
         address: tuple[object, ...] = self._runner.addresses[0]
         return address
+
+    async def start_locally(self, state_directory: Path) -> Path:
+        """Listen on the Unix socket of a state directory too; return where it is.
+
+        Raises:
+            OSError: it is not possible there.
+        """
+        site = UnixSocketSite(self._runner, state_directory)
+        await site.start()
+        return site.path
 
     async def close(self) -> None:
         """Stop listening, and end what is being answered."""

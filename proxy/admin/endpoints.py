@@ -8,29 +8,20 @@ methods without one, from the query.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from enum import StrEnum
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlencode
 
 import pydantic
 from aiohttp import web
 
-from proxy.admin.access import AdminRequest, asked, local, ordered
+from proxy.admin.access import Access
+from proxy.admin.orders import NO_STORE, AdminRequest, asked, ordered
+from proxy.types import Role
 
 Handler = Callable[..., Awaitable[web.StreamResponse | pydantic.BaseModel]]
 """Takes the request, and what it asks for where the endpoint has a model for that."""
 
-NO_STORE: Final = {"Cache-Control": "no-store"}
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
-
-
-class Role(StrEnum):
-    """Who may ask."""
-
-    ANYBODY = "anybody"
-    """Probes and metrics: whoever reaches the listener."""
-    OPERATOR = "operator"
-    """Orders, and whatever names users or shows messages: from this machine alone."""
 
 
 class Endpoint(NamedTuple):
@@ -39,14 +30,14 @@ class Endpoint(NamedTuple):
     Attributes:
         method: in capitals.
         path: `{name}` stands for one segment, which the handler finds in `match_info`.
-        role: who may ask.
+        role: what whoever asks needs; None for nothing, as probes.
         request: what is asked for; None for nothing.
         response: what a successful answer is, as JSON; None for no content, or for another type.
     """
 
     method: str
     path: str
-    role: Role
+    role: Role | None
     request: type[AdminRequest] | None
     response: type[pydantic.BaseModel] | None
 
@@ -73,9 +64,12 @@ Served = tuple[Endpoint, Handler]
 """An endpoint, and what carries it out."""
 
 
-def routes(endpoints: Iterable[Served]) -> list[web.RouteDef]:
-    """The routes of an application that has these endpoints."""
-    return [web.route(each.method, each.path, _carried_out(each, by)) for each, by in endpoints]
+def routes(endpoints: Iterable[Served], access: Access) -> list[web.RouteDef]:
+    """The routes of an application that has these endpoints, for those whom they are for."""
+    return [
+        web.route(each.method, each.path, access.guarded(each.role, _carried_out(each, by)))
+        for each, by in endpoints
+    ]
 
 
 def _carried_out(
@@ -94,4 +88,4 @@ def _carried_out(
             return web.Response(text=text, content_type="application/json", headers=NO_STORE)
         return answer
 
-    return carry_out if endpoint.role is Role.ANYBODY else local(carry_out)
+    return carry_out

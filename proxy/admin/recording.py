@@ -1,4 +1,4 @@
-"""The part of the admin API that records messages: from this machine only, redacted by default.
+"""The part of the admin API that records messages, redacted by default.
 
 `POST /recordings` starts one and answers with its name, `GET /recordings/NAME` streams it as JSON
 lines, `DELETE /recordings/NAME` ends it. Each line is a message, `in`, and what became of it,
@@ -15,9 +15,9 @@ import pydantic
 from aiohttp import web
 from pydantic import Field
 
-from proxy.admin import access
-from proxy.admin.access import Label, refusal
-from proxy.admin.endpoints import Endpoint, Role, Served
+from proxy.admin.access import author
+from proxy.admin.endpoints import Endpoint, Served
+from proxy.admin.orders import AdminRequest, Label, refusal
 from proxy.errors import MappingFailure
 from proxy.mapping.engine.program import Program
 from proxy.recording.placeholders import redacted
@@ -31,16 +31,16 @@ from proxy.recording.recorder import (
     Wanted,
 )
 from proxy.snapshot import Live
-from proxy.types import NONE, Channel, Direction
+from proxy.types import NONE, Channel, Direction, Role
 
 
-class RecordingRequest(access.AdminRequest):
+class RecordingRequest(AdminRequest):
     """What a client asks for.
 
     Attributes:
         mapping, direction, cohort, count, seconds: see `proxy.recording.recorder.Wanted`.
         keep: the keys whose values are shown.
-        raw: whether everything is shown; needs `admin.allow_raw_recordings`.
+        raw: whether everything is shown; needs `admin.allow_raw_recordings` and the role `admin`.
     """
 
     mapping: Label | None = None
@@ -75,16 +75,19 @@ class Recordings:
         """What operators may ask of recordings, and what carries it out."""
         return ((START, self.start), (STREAM, self.stream), (STOP, self.stop))
 
-    async def start(self, _: web.Request, order: RecordingRequest) -> web.StreamResponse:
+    async def start(self, request: web.Request, order: RecordingRequest) -> web.StreamResponse:
         """Start a recording."""
         unknown = self._unknown(order)
         if unknown is not None:
             return refusal(400, unknown)
-        if order.raw and not self._live.current.config.admin.allow_raw_recordings:
-            return refusal(403, "raw recordings need admin.allow_raw_recordings: true")
+        if order.raw:
+            if not self._live.current.config.admin.allow_raw_recordings:
+                return refusal(403, "raw recordings need admin.allow_raw_recordings: true")
+            if not author(request).role.covers(Role.ADMIN):
+                return _for_admins(request)
         wanted = Wanted(order.mapping, order.direction, order.cohort, order.count, order.seconds)
         try:
-            recording = self._recorder.start(wanted, raw=order.raw)
+            recording = self._recorder.start(wanted, raw=order.raw, author=str(author(request)))
         except Busy:
             return refusal(409, "there is a recording already; one is possible at a time")
         # One at a time: what another one was ordered with is of no use any more.
@@ -97,6 +100,8 @@ class Recordings:
         if recording is None:
             return refusal(404, "there is no such recording")
         order = self._orders[recording.name]
+        if order.raw and not author(request).role.covers(Role.ADMIN):
+            return _for_admins(request)
         response = web.StreamResponse(
             headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"}
         )
@@ -136,6 +141,10 @@ class Recordings:
             if name not in (None, NONE, *known):
                 return f"there is no {what} of this name; there are: {', '.join(known) or NONE}"
         return None
+
+
+def _for_admins(request: web.Request) -> web.Response:
+    return refusal(403, f"raw recordings need the role {Role.ADMIN}; {author(request)} has less")
 
 
 def line_of(recorded: Recorded, order: RecordingRequest) -> bytes:

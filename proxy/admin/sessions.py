@@ -1,4 +1,4 @@
-"""The part of the admin API that shows sessions and ends them: from this machine only, no tokens.
+"""The part of the admin API that shows sessions and ends them, without their tokens.
 
 `GET /sessions` is a page of the open ones, in the order of their names, with `next`, the name to go
 on `after`, where there are more, and `unreadable`, the names of those whose records are damaged or
@@ -14,11 +14,13 @@ import pydantic
 from aiohttp import web
 from pydantic import Field
 
-from proxy.admin.access import AdminRequest, Label, refusal
-from proxy.admin.endpoints import Endpoint, Handler, Role, Served
+from proxy.admin.access import author
+from proxy.admin.endpoints import Endpoint, Handler, Served
+from proxy.admin.orders import AdminRequest, Label, refusal
 from proxy.errors import Unavailable
 from proxy.sessions.administration import Administration, ShownSession
 from proxy.sessions.store.base import MAX_BATCH
+from proxy.types import Role
 
 _Name = Annotated[str, Field(max_length=64, pattern="^[0-9a-f]*$")]
 
@@ -90,7 +92,7 @@ class EndedSome(Ended):
     next: str | None
 
 
-LIST: Final = Endpoint("GET", "/sessions", Role.OPERATOR, PageRequest, SessionList)
+LIST: Final = Endpoint("GET", "/sessions", Role.VIEWER, PageRequest, SessionList)
 END: Final = Endpoint("DELETE", "/sessions/{session}", Role.OPERATOR, None, Ended)
 END_ALL: Final = Endpoint("POST", "/sessions/end", Role.OPERATOR, Ending, EndedSome)
 
@@ -118,14 +120,16 @@ class SessionOrders:
 
     async def end(self, request: web.Request) -> Ended | web.Response:
         """End one session."""
-        ended = await self._sessions.end(request.match_info["session"])
+        ended = await self._sessions.end(request.match_info["session"], str(author(request)))
         if ended is None:
             return refusal(404, "there is no session of this name")
         return Ended(ended=int(ended))
 
-    async def end_all(self, _: web.Request, ending: Ending) -> EndedSome:
+    async def end_all(self, request: web.Request, ending: Ending) -> EndedSome:
         """End the next sessions of a user."""
-        ended, following = await self._sessions.end_all(ending.user, ending.after)
+        ended, following = await self._sessions.end_all(
+            ending.user, ending.after, str(author(request))
+        )
         return EndedSome(ended=ended, next=following or None)
 
     @property

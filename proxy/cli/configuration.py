@@ -41,7 +41,8 @@ def add_state_directory(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--state-dir",
         metavar="DIRECTORY",
-        help="sessions, and the key that seals them (default: $SEGUE_STATE_DIR, or .segue)",
+        help="sessions, the key that seals them, the admin socket (default: $SEGUE_STATE_DIR,"
+        " or .segue)",
     )
 
 

@@ -7,7 +7,7 @@ import http.client
 import sys
 from typing import Final
 
-from proxy.cli.admin import add_admin, admin_address
+from proxy.cli.admin_place import add_address, probed
 from proxy.cli.configuration import Subparsers, add_config
 
 _MAX_TIMEOUT: Final = 60.0
@@ -18,7 +18,7 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     text = "ask a running segue whether it is alive; exit code 0 if so"
     command = commands.add_parser("health", help=text, description=text.capitalize() + ".")
     add_config(command)
-    add_admin(command)
+    add_address(command)
     command.add_argument(
         "--ready", action="store_true", help="ask whether it takes traffic (/readyz)"
     )
@@ -34,20 +34,20 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ConfigError: there is no address to ask.
     """
-    where = admin_address(options)
+    where = probed(options)
     path = "/readyz" if options.ready else "/healthz"
-    connection = http.client.HTTPConnection(where.host, where.port, timeout=options.timeout)
+    connection = where.connection(options.timeout)
     try:
         connection.request("GET", path)
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
         # The text of the second kind quotes what was received.
         reason = error.strerror or "no answer in time" if isinstance(error, OSError) else "no HTTP"
-        print(f"segue: http://{where}{path}: {reason.lower()}", file=sys.stderr)
+        print(f"segue: {where.name}{path}: {reason.lower()}", file=sys.stderr)
         return 1
     finally:
         connection.close()
-    print(f"http://{where}{path}: {status}")
+    print(f"{where.name}{path}: {status}")
     return 0 if status == 200 else 1
 
 

@@ -1,4 +1,4 @@
-"""`segue record`: record real messages from a running Segue on this machine, as example files.
+"""`segue record`: record real messages from a running Segue, as example files.
 
 What comes out can be put beside a mapping as it is: a line for each message, with `in` and `out`.
 Unless `--raw` is given and allowed, everything but the values of the keys named by `--keep` is
@@ -20,9 +20,9 @@ from types import FrameType
 from typing import TextIO
 
 from proxy.admin.recording import START, STOP, STREAM
-from proxy.cli.admin import MAX_ANSWER, TIMEOUT, Refused, add_admin, admin_address, answer, ask
+from proxy.cli.admin import MAX_ANSWER, TIMEOUT, Refused, answer, ask
+from proxy.cli.admin_place import Place, add_admin, place
 from proxy.cli.configuration import Subparsers, add_config
-from proxy.configuration.units import Address
 from proxy.errors import ConfigError, Diagnostic
 from proxy.mapping.json.objects import open_object
 from proxy.types import Direction
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ConfigError: there is no address to ask, or the file cannot be made.
     """
-    where = admin_address(options)
+    where = place(options)
     with _output(options.output) as output:
         try:
             with _Interrupts() as interrupts:
@@ -134,7 +134,7 @@ class _Interrupts:
 
 
 def _record(
-    where: Address,
+    where: Place,
     order: dict[str, object],
     output: TextIO,
     seconds: float,
@@ -171,7 +171,7 @@ def _record(
             counts["failed" if "failed" in members else "skipped"] += 1
 
 
-def _lines(where: Address, path: str, timeout: float) -> Iterator[bytes]:
+def _lines(where: Place, path: str, timeout: float) -> Iterator[bytes]:
     with answer(where, STREAM.method, path, None, timeout) as response:
         while True:
             try:

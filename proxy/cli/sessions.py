@@ -13,10 +13,10 @@ from typing import Any, Final
 import msgspec
 
 from proxy.admin.sessions import END, END_ALL, LIST
-from proxy.cli.admin import Refused, add_admin, admin_address, ask
+from proxy.cli.admin import Refused, ask
+from proxy.cli.admin_place import Place, add_admin, place
 from proxy.cli.configuration import Subparsers, add_config
 from proxy.cli.terminal import Paint, printable, shortened
-from proxy.configuration.units import Address
 
 _PAGE: Final = 500
 _MOST: Final = 1_000_000
@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> None:
-    where, now = admin_address(options), time.time()
+    where, now = place(options), time.time()
     rows: list[tuple[str, ...]] = []
     following, unreadable = "", list[str]()
     for page in _pages(where, options):
@@ -115,7 +115,7 @@ def _list(options: argparse.Namespace) -> None:
         print(f"there are more: --after {printable(following)}", file=sys.stderr)
 
 
-def _pages(where: Address, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def _pages(where: Place, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     left, after = options.limit, options.after
     while left:
         wanted = {"limit": min(left, _PAGE), "after": after, "user": options.user}
@@ -150,7 +150,7 @@ def _line(cells: tuple[str, ...], widths: list[int]) -> str:
 
 
 def _end(options: argparse.Namespace) -> None:
-    ended = ask(admin_address(options), END, session=options.session).get("ended")
+    ended = ask(place(options), END, session=options.session).get("ended")
     if options.json:
         print(json.dumps({"ended": ended}))
     else:
@@ -158,7 +158,7 @@ def _end(options: argparse.Namespace) -> None:
 
 
 def _end_user(options: argparse.Namespace) -> None:
-    where, total = admin_address(options), 0
+    where, total = place(options), 0
     after: str | None = ""
     try:
         # Each step is one that the proxy answers in time, however many there are.

@@ -18,7 +18,7 @@ from proxy.configuration.document import parse, render_path
 from proxy.errors import ConfigError, Diagnostic
 
 PREFIX: Final = "SEGUE_"
-RESERVED: Final = frozenset({"SEGUE_CONFIG", "SEGUE_STATE_DIR"})
+RESERVED: Final = frozenset({"SEGUE_CONFIG", "SEGUE_STATE_DIR", "SEGUE_ADMIN_TOKEN"})
 """Variables of Segue's that are no settings."""
 RESERVED_PREFIX: Final = "SEGUE_DEMO_"
 
@@ -46,6 +46,7 @@ class Kind(Enum):
     SECTION = "section"
     SCALAR = "scalar"
     LIST = "list"
+    MAP = "map"
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +194,9 @@ def _value(text: str, kind: Kind, *, verbatim: bool) -> object:
 def _unknown(name: str, known: Mapping[tuple[str, ...], Kind]) -> str:
     path = tuple(name.removeprefix(PREFIX).lower().split("__"))
     for length in range(len(path) - 1, 0, -1):
-        if known.get(path[:length]) is Kind.LIST:
-            return f"a list is set whole, as YAML, by {_variable(path[:length])}"
+        kind = known.get(path[:length])
+        if kind in (Kind.LIST, Kind.MAP):
+            return f"a {kind.value} is set whole, as YAML, by {_variable(path[:length])}"
     # Without the prefix, which would make all of them alike.
     names = sorted(_variable(known_path).removeprefix(PREFIX) for known_path in known)
     near = get_close_matches(name.upper().removeprefix(PREFIX), names, n=1)

@@ -160,6 +160,33 @@ def _listeners_apart(config: Config) -> _Found:
         yield ("admin", "address"), "the public listener (listen.address) has this address"
 
 
+def _tokens_apart(config: Config) -> _Found:
+    names: dict[str, int] = {}
+    hashes: dict[str, int] = {}
+    for index, token in enumerate(config.admin.tokens):
+        place = ("admin", "tokens", index)
+        if names.setdefault(token.name, index) != index:
+            taken = f"the name `{token.name}` is taken by admin.tokens[{names[token.name]}]"
+            yield (*place, "name"), taken
+        if hashes.setdefault(token.hash, index) != index:
+            yield (*place, "hash"), f"the same token as admin.tokens[{hashes[token.hash]}]"
+
+
+def _admin_credentials_of_use(config: Config) -> _Found:
+    admin = config.admin
+    if admin.clients and (admin.tls is None or admin.tls.client_ca is None):
+        yield (
+            ("admin", "clients"),
+            "clients show certificates only where admin.tls.client_ca is set",
+        )
+    if (admin.trusted_user_header is None) != (not admin.trusted_proxies):
+        given = "trusted_user_header" if admin.trusted_proxies == () else "trusted_proxies"
+        missing = "trusted_proxies" if admin.trusted_proxies == () else "trusted_user_header"
+        yield ("admin", given), f"of no use without admin.{missing}"
+    if admin.users and admin.trusted_user_header is None:
+        yield ("admin", "users"), "nobody says who they are: set admin.trusted_user_header"
+
+
 def _one_server_or_several(config: Config) -> _Found:
     upstream = config.upstream
     if not upstream.urls:
@@ -221,6 +248,8 @@ _CHECKS: Final[tuple[tuple[frozenset[str], Callable[[Config], _Found]], ...]] = 
     (frozenset({"cohorts"}), _cohorts_all_reachable),
     (frozenset({"coalescing"}), _coalescing_named_apart),
     (frozenset({"admin", "listen"}), _listeners_apart),
+    (frozenset({"admin"}), _tokens_apart),
+    (frozenset({"admin"}), _admin_credentials_of_use),
     (frozenset({"listen", "upstream"}), _upstream_elsewhere),
     (frozenset({"upstream"}), _one_server_or_several),
     (frozenset({"upstream"}), _servers_apart),
@@ -251,7 +280,8 @@ def _keys_within(
             yield (*path, name), Kind.SECTION
             yield from _keys_within(inner[0], (*path, name))
         else:
-            yield (*path, name), Kind.LIST if tuple in types else Kind.SCALAR
+            kinds = ((tuple, Kind.LIST), (dict, Kind.MAP))
+            yield (*path, name), next((kind for of, kind in kinds if of in types), Kind.SCALAR)
 
 
 def _plain_types(annotation: Any) -> Iterator[type]:
@@ -259,8 +289,8 @@ def _plain_types(annotation: Any) -> Iterator[type]:
     origin = get_origin(annotation)
     if isinstance(annotation, type) and origin is None:
         yield annotation
-    elif origin is tuple:
-        yield tuple
+    elif origin in (tuple, dict):
+        yield origin
     elif origin is Annotated:
         yield from _plain_types(get_args(annotation)[0])
     else:

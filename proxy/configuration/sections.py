@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from proxy.configuration.admin import Admin
 from proxy.configuration.fields import (
     KIB,
     MIB,
@@ -71,19 +72,6 @@ class Listen(Section):
     tls: ListenTls | None = None
     trusted_proxies: tuple[ListedNetwork, ...] = ()
     origins: tuple[Origin, ...] = ()
-
-
-class Admin(Section):
-    """The listener for probes and metrics; not for the public.
-
-    Attributes:
-        address: where it binds.
-        allow_raw_recordings: whether `segue record --raw` may show messages as they are. Otherwise
-            recordings have placeholders for all text that is not named.
-    """
-
-    address: ListenAddress = Address("127.0.0.1", 9090)
-    allow_raw_recordings: bool = False
 
 
 class Versions(Section):

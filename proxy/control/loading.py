@@ -17,10 +17,11 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from proxy.configuration import reading
+from proxy.configuration.admin import Admin
 from proxy.configuration.document import Document, parse
 from proxy.configuration.environment import Kind, Override, applied, attributed, from_environment
 from proxy.configuration.reading import Config
-from proxy.configuration.sections import CohortSettings, LimitSettings, Listen, Mappings
+from proxy.configuration.sections import CohortSettings, LimitSettings, Mappings
 from proxy.errors import ConfigError, Diagnostic
 from proxy.http.routing import Routes
 from proxy.mapping.catalog import Catalog, CohortBinding, RouteBinding
@@ -36,8 +37,8 @@ _MISNAMED: Final = ".yml"
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
-_RESTART_SECTIONS: Final = ("admin", "log", "store")
-_LIVE_IN_LISTEN: Final = frozenset({"origins", "tls", "trusted_proxies"})
+_RESTART_SECTIONS: Final = ("log", "store")
+_RESTART_KEYS: Final = frozenset({"listen.address", "admin.address"})
 
 _DECLARED: Final[Mapping[tuple[str, ...], Kind]] = {
     ("cohorts",): Kind.LIST,
@@ -124,22 +125,23 @@ def mapping_files(directory: Path) -> tuple[list[Path], list[Diagnostic]]:
 
 def restart_keys() -> frozenset[str]:
     """The keys and sections whose new values only a restart brings."""
-    listen = set(Listen.model_fields) - _LIVE_IN_LISTEN
-    keys = {f"listen.{key}" for key in listen} | {"sessions.enabled", "timeouts.tls_handshake"}
-    return frozenset(keys | set(_RESTART_SECTIONS))
+    keys = {"sessions.enabled", "timeouts.tls_handshake"}
+    return frozenset(keys | _RESTART_KEYS | set(_RESTART_SECTIONS))
 
 
 def needs_restart(serving: Config, wanted: Config) -> tuple[str, ...]:
     """Return the keys whose new values only a restart brings: sockets that are open, the log."""
-    sections = [(name, getattr(wanted, name), ()) for name in _RESTART_SECTIONS]
     keys = [
         f"{name}.{key}"
-        for name, section, live in [*sections, ("listen", wanted.listen, _LIVE_IN_LISTEN)]
-        for key in type(section).model_fields
-        if key not in live and getattr(section, key) != getattr(getattr(serving, name), key)
+        for name in ("admin", *_RESTART_SECTIONS, "listen")
+        for key in type(getattr(wanted, name)).model_fields
+        if (name in _RESTART_SECTIONS or f"{name}.{key}" in _RESTART_KEYS)
+        and getattr(getattr(wanted, name), key) != getattr(getattr(serving, name), key)
     ]
     if (serving.listen.tls is None) != (wanted.listen.tls is None):
         keys.append("listen.tls")
+    if _kind_of_tls(serving.admin) != _kind_of_tls(wanted.admin):
+        keys.append("admin.tls")
     if serving.sessions.enabled != wanted.sessions.enabled:
         keys.append("sessions.enabled")
     if serving.timeouts.tls_handshake != wanted.timeouts.tls_handshake:
@@ -161,21 +163,26 @@ def retained(serving: Config, snapshot: Snapshot) -> Snapshot:
     if {"listen.address", "admin.address"} & set(keys):
         again = load(source.file, source.env, {**source.flags, **addresses}, dict(snapshot.files))
         snapshot = replace(again, source=source)
-    listen = snapshot.config.listen
-    kept = {
-        key: getattr(serving.listen, key)
-        for key in type(listen).model_fields
-        if key not in _LIVE_IN_LISTEN or (key == "tls" and "listen.tls" in keys)
-    }
     sections = {name: getattr(serving, name) for name in _RESTART_SECTIONS}
+    for name in ("listen", "admin"):
+        kept = {
+            key: getattr(getattr(serving, name), key)
+            for key in ("address", "tls")
+            if f"{name}.{key}" in keys
+        }
+        sections[name] = _updated(getattr(snapshot.config, name), **kept)
     merged = _updated(
         snapshot.config,
-        listen=_updated(listen, **kept),
         sessions=_updated(snapshot.config.sessions, enabled=serving.sessions.enabled),
         timeouts=_updated(snapshot.config.timeouts, tls_handshake=serving.timeouts.tls_handshake),
         **sections,
     )
     return replace(snapshot, config=merged)
+
+
+def _kind_of_tls(admin: Admin) -> tuple[bool, bool]:
+    """Whether the listener speaks TLS, and whether it asks clients for certificates."""
+    return admin.tls is not None, admin.tls is not None and admin.tls.client_ca is not None
 
 
 class _FileReader:
@@ -304,22 +311,29 @@ def _parsed(
 
 def _resolved(config: Config, base: Path) -> Config:
     """Make the names of TLS files relative to the configuration, as that of the mappings is."""
-    listen, upstream, store = config.listen, config.upstream, config.store
+    listen, admin = config.listen, config.admin
+    upstream, store = config.upstream, config.store
     if listen.tls is not None:
         certificate, key = str(base / listen.tls.certificate), str(base / listen.tls.key)
         listen = _updated(listen, tls=_updated(listen.tls, certificate=certificate, key=key))
+    if admin.tls is not None:
+        files = {key: value for key, value in admin.tls.model_dump().items() if value is not None}
+        named = {key: str(base / value) for key, value in files.items()}
+        admin = _updated(admin, tls=_updated(admin.tls, **named))
     if upstream.tls.ca_file is not None:
         ca_file = str(base / upstream.tls.ca_file)
         upstream = _updated(upstream, tls=_updated(upstream.tls, ca_file=ca_file))
     if store.ca_file is not None:
         store = _updated(store, ca_file=str(base / store.ca_file))
-    return _updated(config, listen=listen, upstream=upstream, store=store)
+    return _updated(config, listen=listen, admin=admin, upstream=upstream, store=store)
 
 
 def _tls_files(config: Config) -> list[Path]:
-    tls = config.listen.tls
-    names = () if tls is None else (tls.certificate, tls.key)
-    return [Path(name) for name in (*names, config.upstream.tls.ca_file) if name is not None]
+    names = [config.upstream.tls.ca_file]
+    for tls in (config.listen.tls, config.admin.tls):
+        if tls is not None:
+            names += tls.model_dump().values()
+    return [Path(name) for name in names if name is not None]
 
 
 def _updated(model: _Model, **values: object) -> _Model:

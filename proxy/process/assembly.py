@@ -7,36 +7,52 @@ now configured; what has begun ends with what it began with.
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from proxy.configuration.reading import Config
 from proxy.configuration.upstream import HealthCheck
 from proxy.downstream.limits import ClientLimits
 from proxy.errors import ConfigError, Diagnostic
-from proxy.snapshot import Snapshot
 from proxy.upstream.fleet import Servers
 from proxy.upstream.health import EjectionRules
 from proxy.upstream.probe import Check
 from proxy.upstream.target import Target
 
 
-def connections_of(config: Config) -> tuple[ssl.SSLContext | None, Servers]:
-    """Return what `listener_tls` and `upstream_servers` do.
+class ReloadedConnections(NamedTuple):
+    """What a reload exchanges of the connections on all sides.
+
+    Attributes:
+        tls: of the public listener; None for plain TCP.
+        admin_tls: of the admin listener, the same.
+        servers: where the servers are.
+    """
+
+    tls: ssl.SSLContext | None
+    admin_tls: ssl.SSLContext | None
+    servers: Servers
+
+
+def connections_of(config: Config) -> ReloadedConnections:
+    """Return what `listener_tls`, `admin_tls` and `upstream_servers` do.
 
     Raises:
         ConfigError: with everything that cannot be used.
     """
-    try:
-        tls = listener_tls(config)
-    except ConfigError as error:
+    problems: list[Diagnostic] = []
+    made: list[Any] = []
+    steps: tuple[Callable[[Config], object], ...] = (listener_tls, admin_tls, upstream_servers)
+    for step in steps:
         try:
-            upstream_servers(config)
-        except ConfigError as also:
-            raise ConfigError([*error.problems, *also.problems]) from None
-        raise
-    return tls, upstream_servers(config)
+            made.append(step(config))
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return ReloadedConnections(*made)
 
 
 def upstream_servers(config: Config) -> Servers:
@@ -116,14 +132,41 @@ def listener_tls(config: Config) -> ssl.SSLContext | None:
     tls = config.listen.tls
     if tls is None:
         return None
+    context = _serving("listen.tls", tls.certificate, tls.key)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def admin_tls(config: Config) -> ssl.SSLContext | None:
+    """Return the TLS context of the admin listener, None for plain TCP.
+
+    Raises:
+        ConfigError: the certificate, its key or the clients' authorities cannot be used.
+    """
+    tls = config.admin.tls
+    if tls is None:
+        return None
+    context = _serving("admin.tls", tls.certificate, tls.key)
+    # 1.3 hides the client's certificate from the wire.
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    # A session that goes on with a ticket is not verified again: it would outlive the authority
+    # that a reload takes away.
+    context.num_tickets = 0
+    if tls.client_ca is not None:
+        try:
+            context.load_verify_locations(tls.client_ca)
+        except (OSError, ssl.SSLError):
+            raise _unusable("admin.tls.client_ca", tls.client_ca, "CA certificates") from None
+        context.verify_mode = ssl.CERT_OPTIONAL
+    return context
+
+
+def _serving(path: str, certificate: str, key: str) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        context.load_cert_chain(tls.certificate, tls.key)
+        context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError):
-        raise _unusable(
-            "listen.tls", f"{tls.certificate}, {tls.key}", "a certificate and its key"
-        ) from None
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+        raise _unusable(path, f"{certificate}, {key}", "a certificate and its key") from None
     context.set_alpn_protocols(["http/1.1"])
     return context
 
@@ -136,9 +179,9 @@ _STATE_DIR: Final = ".segue"
 """Where what outlives the process is kept, unless SEGUE_STATE_DIR or --state-dir says otherwise."""
 
 
-def state_directory(snapshot: Snapshot) -> Path:
+def state_directory(env: Mapping[str, str]) -> Path:
     """Return where what outlives the process is kept."""
-    return Path(snapshot.source.env.get("SEGUE_STATE_DIR") or _STATE_DIR)
+    return Path(env.get("SEGUE_STATE_DIR") or _STATE_DIR)
 
 
 def client_limits(config: Config) -> ClientLimits:

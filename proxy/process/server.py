@@ -12,8 +12,10 @@ import signal
 import socket
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Final
 
+from proxy.admin.access import Access
 from proxy.admin.application import AdminListener, ProcessState, application, probes
 from proxy.admin.recording import Recordings
 from proxy.admin.sessions import SessionOrders
@@ -36,13 +38,20 @@ from proxy.observability import log as logs
 from proxy.observability.access_log import AccessLog
 from proxy.observability.log import Log, Writer
 from proxy.observability.metrics import Metrics
-from proxy.process.assembly import client_limits, connections_of, listener_tls, state_directory
+from proxy.process.assembly import (
+    admin_tls,
+    client_limits,
+    connections_of,
+    listener_tls,
+    state_directory,
+)
 from proxy.process.inherited import inherited_socket
 from proxy.recording.recorder import Recorder
 from proxy.relay.dispatch import Dispatcher
 from proxy.sessions.opening import open_sessions
 from proxy.sessions.service import Sessions
 from proxy.snapshot import Live, Snapshot
+from proxy.storage.state_directory import prepare_directory
 from proxy.upstream import metrics as upstream_metrics
 from proxy.upstream.fleet import Fleet
 
@@ -71,6 +80,7 @@ class Server:
         state: what `/readyz` says.
         metrics: what `/metrics` shows.
         address, admin_address: `host:port` of the sockets, once they listen.
+        admin_socket: the Unix socket of the admin listener; None before, and where there is none.
     """
 
     def __init__(self, snapshot: Snapshot, log: Log, writer: Writer | None = None) -> None:
@@ -89,14 +99,16 @@ class Server:
         self.state = ProcessState.STARTING
         self.address = ""
         self.admin_address = ""
+        self.admin_socket: Path | None = None
         self._live = Live(snapshot)
         self._log = log
         self._loop = loop
         self.metrics = Metrics(segue_version())
         self._access_log = AccessLog(self.metrics, log)
-        tls, servers = connections_of(config)
-        self._fleet = Fleet(servers, loop, log)
-        self._certificate = Certificate(tls)
+        made = connections_of(config)
+        self._fleet = Fleet(made.servers, loop, log)
+        self._certificate = Certificate(made.tls)
+        self._admin_certificate = Certificate(made.admin_tls)
         self._connections = Connections()
         self._recorder = Recorder(loop, log)
         self._sessions = self._open_sessions(snapshot) if config.sessions.enabled else None
@@ -154,9 +166,11 @@ class Server:
             *Recordings(self._recorder, self._live).endpoints(),
             *SessionOrders(administration).endpoints(),
         )
-        admin, place = AdminListener(application(endpoints)), config.admin.address
+        access = Access(lambda: self._live.current.config.admin, self._log)
+        admin, place = AdminListener(application(endpoints, access)), config.admin.address
+        tls = self._admin_certificate.behind(admin_tls(config))
         try:
-            self.admin_address = _authority(await admin.start(place.host, place.port))
+            self.admin_address = _authority(await admin.start(place.host, place.port, tls))
         except OSError as error:
             raise _cannot_listen("admin.address", str(place), error) from None
         self._admin = admin
@@ -180,6 +194,8 @@ class Server:
         for listening in server.sockets:
             # Connections inherit it: a client that vanished is noticed some time, however silent.
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        # Last of all: one that cannot start takes it from no other.
+        self.admin_socket = await self._listen_locally(admin)
         self._servers.append(server)
         self.address = _authority(server.sockets[0].getsockname())
         self._tick()
@@ -190,10 +206,24 @@ class Server:
             "listening",
             address=self.address,
             admin=self.admin_address,
+            admin_socket=None if self.admin_socket is None else str(self.admin_socket),
             upstream=", ".join(config.upstream.urls),
             tls=tls is not None,
             inherited=inherited is not None,
         )
+
+    async def _listen_locally(self, admin: AdminListener) -> Path | None:
+        """Listen on the Unix socket; traffic does not depend on it."""
+        directory = state_directory(self._live.current.source.env)
+        try:
+            prepare_directory(directory)
+            return await admin.start_locally(directory)
+        except ConfigError as error:
+            reason = error.problems[0].message
+        except OSError as error:
+            reason = (error.strerror or "not possible").lower()
+        self._log.warning("no admin socket", directory=str(directory), reason=reason)
+        return None
 
     def reload(self) -> None:
         """Read configuration, mappings and TLS files again, soon; what is wrong changes nothing."""
@@ -264,7 +294,7 @@ class Server:
     def _open_sessions(self, snapshot: Snapshot) -> Sessions:
         return open_sessions(
             snapshot.config.store,
-            state_directory(snapshot),
+            state_directory(snapshot.source.env),
             self._fleet.connect,
             lambda: self._live.current.config.sessions,
             self._log,
@@ -280,12 +310,13 @@ class Server:
         Raises:
             ConfigError: a certificate, key or CA file cannot be used.
         """
-        tls, servers = connections_of(snapshot.config)
+        made = connections_of(snapshot.config)
 
         def commit() -> None:
-            self._certificate.current = tls
+            self._certificate.current = made.tls
+            self._admin_certificate.current = made.admin_tls
             self._listener.limits = client_limits(snapshot.config)
-            self._fleet.change(servers)
+            self._fleet.change(made.servers)
 
         return commit
 

@@ -179,12 +179,13 @@ class Recorder:
         """A socket has ended."""
         self._cohorts.pop(socket, None)
 
-    def start(self, wanted: Wanted, *, raw: bool) -> Recording:
+    def start(self, wanted: Wanted, *, raw: bool, author: str) -> Recording:
         """Begin to record.
 
         Args:
             wanted: what to take.
             raw: whether it will be read without placeholders, for the log.
+            author: who wants it, for the log.
 
         Raises:
             Busy: there is another one, which has not been read to its end yet.
@@ -197,6 +198,7 @@ class Recorder:
             self._tap(socket)
         self._log.warning(
             "recording started",
+            author=author,
             mapping=wanted.mapping,
             direction=wanted.direction,
             cohort=wanted.cohort,

@@ -85,12 +85,16 @@ class Administration:
         ]
         return SessionPage(sessions, found.unreadable, found.after)
 
-    async def end(self, session: str) -> bool | None:
+    async def end(self, session: str, author: str) -> bool | None:
         """End a session, as a logout does; the server is not told.
 
         Its tokens are refused from now on, to their own end, and its WebSockets are closed; other
         processes learn it within `registry.TRUST`, and within a minute where only WebSockets use
         it. A refresh that is under way ends in vain.
+
+        Args:
+            session: its name.
+            author: who wants it, for the log.
 
         Returns:
             Whether it was open; None where there is none of this name.
@@ -112,15 +116,16 @@ class Administration:
         ):
             raise Unavailable("the session is being written by too many others; try again")
         repository.counts.ages["ended"].observe(now - cached.record.created)
-        self._log.info("session ended", session=session, reason="operator")
+        self._log.info("session ended", session=session, reason="operator", author=author)
         return True
 
-    async def end_all(self, user: str, after: str) -> tuple[int, str]:
+    async def end_all(self, user: str, after: str, author: str) -> tuple[int, str]:
         """End the next `AT_ONCE` sessions of a user.
 
         Args:
             user: whose; never empty, because that is everybody whose token does not say.
             after: the name of the last session of the step before; empty for the first.
+            author: who wants it, for the log.
 
         Returns:
             How many were ended, and the name to go on after; that is empty where none is left. A
@@ -133,5 +138,5 @@ class Administration:
         found = await self._repository.asked(store.sessions, user=user, after=after, limit=AT_ONCE)
         ended = 0
         for record in found.records:
-            ended += bool(await self.end(record.session))
+            ended += bool(await self.end(record.session, author))
         return ended, found.after

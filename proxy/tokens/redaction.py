@@ -6,6 +6,8 @@ import re
 from typing import Final
 from urllib.parse import unquote
 
+from proxy.tokens.admin_token import ANYWHERE, PREFIX
+
 REDACTED: Final = "[redacted]"
 
 
@@ -32,7 +34,7 @@ _SECRET_NAMES: Final = frozenset(
 )
 
 
-_SUSPECTS: Final = ("%", "eyj", *_SECRET_PARTS, *sorted(_SECRET_NAMES))
+_SUSPECTS: Final = ("%", "eyj", PREFIX, *_SECRET_PARTS, *sorted(_SECRET_NAMES))
 
 
 # Without those that hold another one: `authorization` is found by `auth`.
@@ -61,7 +63,8 @@ def redact(text: str) -> str:
     """The text, a path with or without a query, with every value that may be a token replaced.
 
     Replaced are the values of parameters named like a token (`token`, `access_token`, `refresh`
-    and their like), whatever looks like a JWT, what follows `Bearer`, and values that hold any of
+    and their like), whatever looks like a JWT or a token of the admin
+    listener, what follows `Bearer`, and values that hold any of
     these inside. Percent-encoding hides nothing: servers decode names and values, so this does.
     Where in doubt it replaces too much. Everything else stays as it is.
     """
@@ -93,7 +96,7 @@ def _names_secret(name: str) -> bool:
 def _holds_secret(text: str) -> bool:
     """Whether a value holds a secret: a whole URL, a JSON object or a header can be a parameter."""
     for _ in range(_MAX_DECODINGS):
-        if _JWT.search(text) is not None or _BEARER.search(text) is not None:
+        if any(each.search(text) is not None for each in (_JWT, _BEARER, ANYWHERE)):
             return True
         if ("=" in text or ":" in text) and any(map(_names_secret, _WORD.findall(text))):
             return True

@@ -11,6 +11,7 @@ import re
 import socket
 import ssl
 import struct
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -80,6 +81,22 @@ class Segue:
         async with self.client() as peer:
             await peer.send(request)
             return await peer.read_all()
+
+    @property
+    def state_directory(self) -> str:
+        """Where its Unix socket is: what commands on this machine are told."""
+        assert self.server.admin_socket is not None
+        return str(self.server.admin_socket.parent)
+
+    @asynccontextmanager
+    async def admin(self, **fields: str) -> AsyncIterator[aiohttp.ClientSession]:
+        """A client of the admin API that comes by the Unix socket."""
+        assert self.server.admin_socket is not None
+        connector = aiohttp.UnixConnector(path=str(self.server.admin_socket))
+        async with aiohttp.ClientSession(
+            "http://localhost", connector=connector, headers=fields
+        ) as client:
+            yield client
 
     async def metrics(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         """Scrape the metrics page: (sample name, its labels) to value."""
@@ -258,18 +275,24 @@ async def segue(
         env: the settings.
         config: the file.
     """
-    snapshot = load(
-        config,
-        {"SEGUE_TIMEOUTS__DRAIN": "2s", "SEGUE_SESSIONS__ENABLED": "false", **(env or {})},
-        {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "upstream": upstream},
-    )
-    stream = io.StringIO()
-    writer = Direct(stream)
-    log = logs.build(writer, "debug", "json", is_terminal=False)
-    server = Server(snapshot, log, writer)
-    await server.start()
-    try:
-        yield Segue(server, stream)
-    finally:
-        await server.drain()
-        writer.close()
+    with tempfile.TemporaryDirectory(prefix="segue-state-") as state:
+        snapshot = load(
+            config,
+            {
+                "SEGUE_TIMEOUTS__DRAIN": "2s",
+                "SEGUE_SESSIONS__ENABLED": "false",
+                "SEGUE_STATE_DIR": state,
+                **(env or {}),
+            },
+            {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "upstream": upstream},
+        )
+        stream = io.StringIO()
+        writer = Direct(stream)
+        log = logs.build(writer, "debug", "json", is_terminal=False)
+        server = Server(snapshot, log, writer)
+        await server.start()
+        try:
+            yield Segue(server, stream)
+        finally:
+            await server.drain()
+            writer.close()

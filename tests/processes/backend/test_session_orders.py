@@ -22,7 +22,7 @@ async def listed(proxy: Segue, capsys: pytest.CaptureFixture[str], *also: str) -
 
 
 async def ordered(proxy: Segue, *arguments: str) -> int:
-    command = ["sessions", *arguments, "--admin", proxy.server.admin_address]
+    command = ["sessions", *arguments, "--state-dir", proxy.state_directory]
     return await asyncio.to_thread(main, command)
 
 

@@ -33,8 +33,8 @@ async def record(running: Segue, *arguments: str) -> asyncio.subprocess.Process:
         "-m",
         "proxy",
         "record",
-        "--admin",
-        running.server.admin_address,
+        "--state-dir",
+        running.state_directory,
         *arguments,
         cwd=ROOT,
         # With it, Python itself forgets the rest of what a signal interrupts the writing of.

@@ -19,7 +19,7 @@ from tests.support.storages import SqliteStorage
 
 
 async def segue_sessions(proxy: Segue, *arguments: str) -> int:
-    command = ["sessions", *arguments, "--admin", proxy.server.admin_address]
+    command = ["sessions", *arguments, "--state-dir", proxy.state_directory]
     return await asyncio.to_thread(main, command)
 
 

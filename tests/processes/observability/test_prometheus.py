@@ -17,6 +17,7 @@ import aiohttp
 import pytest
 import yaml
 
+from tests.support.administered import METRICS, TOKENS, administered
 from tests.support.authority import Authority, Client, Received
 from tests.support.checkout import ROOT
 from tests.support.rfc6455 import CLOSE, TEXT
@@ -216,12 +217,16 @@ async def traffic(proxy: Segue, user: Client) -> None:
 
 
 @contextmanager
-def prometheus(directory: Path, target: str) -> Iterator[str]:
-    """Run Prometheus with the example configuration, faster and on this target; its address."""
+def prometheus(directory: Path, target: str, **scrape: object) -> Iterator[str]:
+    """Run Prometheus with the example configuration, faster and on this target; its address.
+
+    `scrape` is what else its job says.
+    """
     config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8"))
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(PROMETHEUS / name) for name in config["rule_files"]]
     config["scrape_configs"][0]["static_configs"][0]["targets"] = [target]
+    config["scrape_configs"][0].update(scrape)
     file = directory / "prometheus.yml"
     file.write_text(yaml.safe_dump(config), encoding="utf-8")
     with socket.socket() as free:
@@ -265,6 +270,26 @@ async def queries(address: str) -> AsyncIterator[Query]:
             return result
 
         yield query
+
+
+@pytest.mark.needs_prometheus
+async def test_prometheus_reads_protected_metrics_with_a_token_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "segue-token").write_text(METRICS, encoding="utf-8")
+    right = {"type": "Bearer", "credentials_file": str(tmp_path / "segue-token")}
+    async with administered(tmp_path, tokens=TOKENS, protect_metrics=True) as running:
+        target = running.proxy.server.admin_address
+        for scrape, up in (({"authorization": right}, "1"), ({}, "0")):
+            directory = tmp_path / up
+            directory.mkdir()
+            with prometheus(directory, target, **scrape) as address:
+                async with queries(address) as query:
+                    deadline = time.monotonic() + PATIENCE
+                    found: list[Any] = []
+                    while not found:
+                        assert time.monotonic() < deadline
+                        await asyncio.sleep(0.2)
+                        with suppress(aiohttp.ClientConnectionError):
+                            found = await query(f"up == {up}")
 
 
 @pytest.mark.needs_prometheus

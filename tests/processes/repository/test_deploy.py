@@ -86,12 +86,15 @@ def test_configuration_of_the_example_is_valid_with_its_mappings() -> None:
         "config": "/etc/segue",
         "mappings": written["mappings"]["directory"],
         "store": "/run/secrets/segue-store",
+        "state": "/run/segue",
     }
 
 
 def test_replicas_of_the_example_share_a_store_and_its_keys(tmp_path: Path) -> None:
     (container,) = manifest("deployment.yaml")["spec"]["template"]["spec"]["containers"]
     env = {each["name"]: each["value"] for each in container["env"]}
+    # Where the Unix socket is, that commands in the pod ask by.
+    assert env.pop("SEGUE_STATE_DIR") == "/run/segue"
     assert set(env) == {"SEGUE_STORE__URL_FILE", "SEGUE_STORE__KEYS_FILE"}
     (tmp_path / "url").write_text("redis://:password@redis:6379/0\n")
     (tmp_path / "keys").write_text(f"{new_key()}\n{new_key()}\n")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import aiohttp
 import pytest
+import structlog
 from aiohttp import web
 from pytest_aiohttp import AiohttpClient
 
+from proxy.admin.access import Access
 from proxy.admin.application import ProcessState, application, probes
+from proxy.configuration.admin import Admin
 from proxy.observability.metrics import Metrics
 from tests.support.rig import RawPeer, answering, raw_server, segue
 
@@ -16,7 +19,8 @@ SECRET = b"eyJhbGciOiJIUzI1NiJ9.c2VjcmV0.c2lnbmF0dXJl"
 
 
 def serving(state: ProcessState = ProcessState.READY, *, store: bool = True) -> web.Application:
-    return application(probes(Metrics("1.2.3"), lambda: state, lambda: store))
+    access = Access(Admin, structlog.get_logger())
+    return application(probes(Metrics("1.2.3"), lambda: state, lambda: store), access)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +18,7 @@ from proxy.mapping.engine.program import Program
 from proxy.recording.recorder import Recorded
 from proxy.types import Direction
 from tests.support.rfc6455 import TEXT
-from tests.support.rig import CONFIG, Segue, answering, raw_server, segue
+from tests.support.rig import CONFIG, answering, raw_server, segue
 from tests.support.sockets import Pair, open_pair, origin, relayed
 from tests.support.waiting import PATIENCE
 
@@ -30,12 +28,6 @@ STATUS = json.dumps(
     {"kind": "jobStatus", "jobId": "j-1", "status": "running", "message": f"Anna {SECRET}"}
 ).encode()
 STEP = json.dumps({"kind": "agentDialogue", "jobId": "j-1", "order": 3}).encode()
-
-
-@asynccontextmanager
-async def admin(running: Segue) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(f"http://{running.server.admin_address}") as client:
-        yield client
 
 
 async def start(client: aiohttp.ClientSession, **order: object) -> str:
@@ -61,7 +53,7 @@ async def exchange(pair: Pair, *messages: bytes) -> list[bytes]:
 
 
 async def test_recording_shows_shapes_and_what_the_mapping_makes_of_them() -> None:
-    async with relayed(None, MODERN) as pair, admin(pair.segue) as client:
+    async with relayed(None, MODERN) as pair, pair.segue.admin() as client:
         name = await start(client, mapping="old-to-new", count=2)
         await exchange(pair, STATUS, STEP)
         first, second, end = await lines(client, name)
@@ -83,7 +75,7 @@ async def test_recording_shows_shapes_and_what_the_mapping_makes_of_them() -> No
 
 
 async def test_invariant_7_nothing_that_was_written_leaves_in_a_recording() -> None:
-    async with relayed(None, MODERN) as pair, admin(pair.segue) as client:
+    async with relayed(None, MODERN) as pair, pair.segue.admin() as client:
         name = await start(client, direction="to_client", count=1, keep=["kind", "message"])
         await exchange(pair, STATUS)
         async with client.get(f"/recordings/{name}") as response:
@@ -94,7 +86,7 @@ async def test_invariant_7_nothing_that_was_written_leaves_in_a_recording() -> N
 
 
 async def test_invariant_1_messages_are_the_same_before_during_and_after_a_recording() -> None:
-    async with relayed(None, MODERN) as pair, admin(pair.segue) as client:
+    async with relayed(None, MODERN) as pair, pair.segue.admin() as client:
         before = await exchange(pair, STATUS, b"no JSON", STEP)
         name = await start(client)
         during = await exchange(pair, STATUS, b"no JSON", STEP)
@@ -119,7 +111,7 @@ async def test_invariant_1_messages_are_the_same_before_during_and_after_a_recor
 
 
 async def test_open_socket_has_the_programs_themselves_before_and_after_a_recording() -> None:
-    async with relayed(None, MODERN) as pair, admin(pair.segue) as client:
+    async with relayed(None, MODERN) as pair, pair.segue.admin() as client:
         (socket,) = cast(list[OpenWebSocket], list(pair.segue.server._connections._open))
         relay = socket.relay
         before = relay.server.frame_filter.handling
@@ -131,7 +123,7 @@ async def test_open_socket_has_the_programs_themselves_before_and_after_a_record
 
 
 async def test_sockets_that_open_later_are_recorded_too() -> None:
-    async with origin() as upstream, segue(upstream.url) as running, admin(running) as client:
+    async with origin() as upstream, segue(upstream.url) as running, running.admin() as client:
         name = await start(client, direction="to_client", cohort="modern", count=1)
         pairs = [
             await open_pair(running, upstream, fields=[b"X-Client-Version: " + version])
@@ -147,7 +139,7 @@ async def test_sockets_that_open_later_are_recorded_too() -> None:
 
 
 async def test_raw_recording_needs_the_setting() -> None:
-    async with segue("http://127.0.0.1:9") as running, admin(running) as client:
+    async with segue("http://127.0.0.1:9") as running, running.admin() as client:
         async with client.post("/recordings", json={"raw": True}) as response:
             assert response.status == 403
             assert "allow_raw_recordings" in (await response.json())["detail"]
@@ -155,7 +147,7 @@ async def test_raw_recording_needs_the_setting() -> None:
 
 async def test_raw_recording_shows_messages_as_they_are() -> None:
     env = {"SEGUE_ADMIN__ALLOW_RAW_RECORDINGS": "true"}
-    async with relayed(env, MODERN) as pair, admin(pair.segue) as client:
+    async with relayed(env, MODERN) as pair, pair.segue.admin() as client:
         name = await start(client, raw=True, count=1)
         (mapped,) = await exchange(pair, STATUS)
         found, _ = await lines(client, name)
@@ -179,21 +171,21 @@ async def test_raw_recording_shows_messages_as_they_are() -> None:
     ],
 )
 async def test_invariant_8_order_beyond_the_bounds_is_refused(order: object) -> None:
-    async with segue("http://127.0.0.1:9") as running, admin(running) as client:
+    async with segue("http://127.0.0.1:9") as running, running.admin() as client:
         async with client.post("/recordings", json=order) as response:
             assert response.status == 400
             assert response.content_type == "application/problem+json"
 
 
 async def test_second_recording_is_refused_while_there_is_one() -> None:
-    async with segue("http://127.0.0.1:9") as running, admin(running) as client:
+    async with segue("http://127.0.0.1:9") as running, running.admin() as client:
         await start(client)
         async with client.post("/recordings", json={}) as response:
             assert response.status == 409
 
 
 async def test_nobody_finds_a_recording_without_its_name() -> None:
-    async with segue("http://127.0.0.1:9") as running, admin(running) as client:
+    async with segue("http://127.0.0.1:9") as running, running.admin() as client:
         await start(client)
         for method in ("GET", "DELETE"):
             async with client.request(method, "/recordings/guess") as response:
@@ -201,13 +193,13 @@ async def test_nobody_finds_a_recording_without_its_name() -> None:
 
 
 async def test_form_of_a_web_page_is_refused() -> None:
-    async with segue("http://127.0.0.1:9") as running, admin(running) as client:
+    async with segue("http://127.0.0.1:9") as running, running.admin() as client:
         async with client.post("/recordings", data="{}") as response:
             assert response.status == 415
 
 
 async def test_reader_that_goes_away_ends_the_recording() -> None:
-    async with relayed(None, MODERN) as pair, admin(pair.segue) as client:
+    async with relayed(None, MODERN) as pair, pair.segue.admin() as client:
         name = await start(client)
         response = await client.get(f"/recordings/{name}")
         response.close()
@@ -252,7 +244,7 @@ async def test_bodies_of_a_mapped_route_are_recorded_and_no_others(tmp_path: Pat
         % len(body)
     ) + body
     async with raw_server(answering(response)) as server:
-        async with segue(server.url, config=config) as running, admin(running) as client:
+        async with segue(server.url, config=config) as running, running.admin() as client:
             name = await start(client, mapping="jobs", count=1)
             async with aiohttp.ClientSession(running.url) as user:
                 for path in ("/api/other/", "/api/jobs/"):

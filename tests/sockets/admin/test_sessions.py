@@ -24,17 +24,11 @@ KEYS = {
 
 
 @asynccontextmanager
-async def admin(proxy: Segue) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(f"http://{proxy.server.admin_address}") as client:
-        yield client
-
-
-@asynccontextmanager
 async def running(state_dir: Path) -> AsyncIterator[tuple[Authority, Segue, aiohttp.ClientSession]]:
     async with (
         authority() as server,
         proxied(server, state_dir) as proxy,
-        admin(proxy) as client,
+        proxy.admin() as client,
     ):
         yield server, proxy, client
 
@@ -188,7 +182,7 @@ async def test_a_store_that_is_away_is_a_503_with_a_reason(tmp_path: Path) -> No
 
 
 async def test_without_sessions_the_answer_says_so() -> None:
-    async with segue("http://127.0.0.1:9") as proxy, admin(proxy) as client:
+    async with segue("http://127.0.0.1:9") as proxy, proxy.admin() as client:
         async with client.get("/sessions") as response:
             status, detail = await refused(response)
     assert status == 404

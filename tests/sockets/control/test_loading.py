@@ -294,6 +294,30 @@ def test_other_files_of_an_open_tls_listener_need_no_restart(config: Path) -> No
     assert retained(old.config, new) is new
 
 
+def test_of_the_admin_listener_only_address_and_kind_of_tls_need_a_restart(config: Path) -> None:
+    def named(*keys: str, **also: str) -> dict[str, str]:
+        tls = {f"SEGUE_ADMIN__TLS__{key.upper()}": f"{key}.pem" for key in keys}
+        return tls | {f"SEGUE_ADMIN__{key.upper()}": value for key, value in also.items()}
+
+    pair = ("certificate", "key")
+    live = {"hosts": "[segue.example]", "protect_metrics": "true", "allow_raw_recordings": "true"}
+    old, new = load(config, named(), {}), load(config, named(*pair, **live, address=":1"), {})
+    assert needs_restart(old.config, new.config) == ("admin.address", "admin.tls")
+    serving = retained(old.config, new).config.admin
+    assert (serving.address, serving.tls) == (old.config.admin.address, None)
+    assert (serving.hosts, serving.protect_metrics) == (("segue.example",), True)
+    assert serving.allow_raw_recordings
+    asking = load(config, named(*pair, "client_ca"), {})
+    assert needs_restart(load(config, named(*pair), {}).config, asking.config) == ("admin.tls",)
+    other = load(config, named(*pair, "client_ca", tls__client_ca="other.pem"), {})
+    assert needs_restart(asking.config, other.config) == ()
+    # Their names are relative to the configuration, and they are looked at with it.
+    assert asking.config.admin.tls is not None
+    files = {config.parent / f"{key}.pem" for key in (*pair, "client_ca")}
+    assert {Path(str(name)) for name in asking.config.admin.tls.model_dump().values()} == files
+    assert files <= set(asking.files)
+
+
 def test_new_upstream_may_not_be_the_listener_that_stays_until_the_restart(config: Path) -> None:
     old = load(config, {}, {})
     env = {

@@ -53,7 +53,7 @@ async def test_an_ended_session_is_refused_with_every_token_that_it_ever_had(
         assert await newer.get() == 200
         assert await client.get() == 200  # Superseded: the server judges it, and thinks well of it.
         (session,) = set(await names(proxy)) - {await session_of(proxy, other)}
-        assert await overseen(proxy).end(session) is True
+        assert await overseen(proxy).end(session, "anna") is True
         asked = len(server.received)
         for each in (client, newer):
             status, _, body = await each.send("GET", JOBS)
@@ -81,7 +81,7 @@ async def test_another_process_that_knows_the_token_learns_of_the_end_when_it_as
         client = await logged_in(one)
         there = Client(two, client.access)
         assert await there.get() == 200
-        assert await overseen(one).end(await session_of(one, client)) is True
+        assert await overseen(one).end(await session_of(one, client), "anna") is True
         # What it has looked up a moment ago, it does not look up again.
         assert await there.get() == 200
         monkeypatch.setattr(service, "TRUST", 0.0)
@@ -102,7 +102,7 @@ async def test_a_refresh_under_way_elsewhere_does_not_bring_an_ended_session_bac
         renewing = asyncio.create_task(client.get())
         await gate.reached.wait()
         (session,) = await names(two)
-        assert await overseen(two).end(session) is True
+        assert await overseen(two).end(session, "anna") is True
         server.access = 3600
         gate.open.set()
         assert await renewing == 401
@@ -130,12 +130,12 @@ async def test_all_sessions_of_a_user_end_in_steps_and_nobody_elses(
         counts: list[int] = []
         after = ""
         while not counts or after:
-            ended, after = await overseen(proxy).end_all("7", after)
+            ended, after = await overseen(proxy).end_all("7", after, "anna")
             counts.append(ended)
         assert counts == [2, 2, 1]
         assert [await client.get() for client in clients] == [401] * 5
         assert await other.get() == 200
-        assert await overseen(proxy).end_all("7", "") == (0, "")
+        assert await overseen(proxy).end_all("7", "", "anna") == (0, "")
         labels = {"event": "ended"}
         assert await proxy.metric("segue_session_age_seconds_count", **labels) == 5
 
@@ -146,8 +146,8 @@ async def test_ending_twice_says_so_and_a_name_that_never_was_is_told_apart(
     async with authority() as server, proxied(server, tmp_path) as proxy:
         await logged_in(proxy)
         (session,) = await names(proxy)
-        assert [await overseen(proxy).end(session) for _ in range(2)] == [True, False]
-        assert await overseen(proxy).end("0" * 32) is None
+        assert [await overseen(proxy).end(session, "anna") for _ in range(2)] == [True, False]
+        assert await overseen(proxy).end("0" * 32, "anna") is None
         assert await proxy.metric("segue_session_age_seconds_count", event="ended") == 1
         lines = [line for line in proxy.log.getvalue().splitlines() if "session ended" in line]
         assert len(lines) == 1
@@ -162,7 +162,7 @@ async def test_with_the_store_away_nothing_ends_and_the_operator_is_told(tmp_pat
         (session,) = await names(proxy)
         with storage.away():
             with pytest.raises(StoreAway):
-                await overseen(proxy).end(session)
+                await overseen(proxy).end(session, "anna")
             assert await client.get() == 200
 
 
@@ -198,7 +198,7 @@ async def test_no_spelling_of_an_ended_sessions_access_token_reaches_the_server(
     async with authority() as server, proxied(server, tmp_path) as proxy:
         client, other = await logged_in(proxy), await logged_in(proxy)
         assert await client.get() == 200
-        assert await overseen(proxy).end(await session_of(proxy, client)) is True
+        assert await overseen(proxy).end(await session_of(proxy, client), "anna") is True
         asked = len(server.received)
         token = client.access
         for line in (f"Bearer\t{token}", f"bearer  {token} ", f"Bearer {respelled(token)}"):
@@ -224,7 +224,7 @@ async def test_no_spelling_of_an_ended_sessions_refresh_token_reaches_the_server
     async with authority() as server, proxied(server, tmp_path) as proxy:
         client = await logged_in(proxy)
         assert await client.get() == 200
-        assert await overseen(proxy).end(await session_of(proxy, client)) is True
+        assert await overseen(proxy).end(await session_of(proxy, client), "anna") is True
         asked = len(server.received)
         plain = json.dumps({"refresh": client.refresh})
         odd = json.dumps({"refresh": respelled(client.refresh)})
@@ -286,7 +286,7 @@ async def test_the_end_of_a_session_closes_its_open_sockets_and_nobody_elses(
     async with authority() as server, proxied(server, tmp_path) as proxy:
         client, other = await logged_in(proxy), await logged_in(proxy)
         async with watching(client) as one, watching(client) as two, watching(other):
-            assert await overseen(proxy).end(await session_of(proxy, client)) is True
+            assert await overseen(proxy).end(await session_of(proxy, client), "anna") is True
             for socket in (one, two):
                 assert await socket.close_frame() == (1008, "session ended")
                 await socket.send(CLOSE, closing(1008))
@@ -310,7 +310,7 @@ async def test_sockets_in_another_process_are_closed_when_it_asks_after_their_se
     ):
         client = await logged_in(one)
         async with watching(Client(two, client.access)) as socket:
-            assert await overseen(one).end(await session_of(one, client)) is True
+            assert await overseen(one).end(await session_of(one, client), "anna") is True
             assert await socket.close_frame() == (1008, "session ended")
 
 
@@ -322,7 +322,7 @@ async def test_a_socket_that_opens_while_its_session_ends_is_closed_too(tmp_path
         async with proxy.client() as peer:
             await peer.send(handshake(f"/ws/1/?token={client.access}".encode()))
             await gate.reached.wait()
-            assert await overseen(proxy).end(await session_of(proxy, client)) is True
+            assert await overseen(proxy).end(await session_of(proxy, client), "anna") is True
             gate.open.set()
             assert status_of(await peer.read_head()) == 101
             assert await Socket(peer, is_client=True).close_frame() == (1008, "session ended")

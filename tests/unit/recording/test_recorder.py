@@ -110,7 +110,7 @@ async def test_open_and_later_sockets_are_recorded_and_get_their_own_treatments_
     recorder.attach(early, "modern")
     recorder.attach(left, None)
     recorder.detach(left)
-    recording = recorder.start(wanted(), raw=False)
+    recording = recorder.start(wanted(), raw=False, author="anna")
     recorder.attach(late, "legacy")
     assert left.is_untouched()
     assert early.server.frame_filter.handling.rewrite(b"one") == (b"ONE",)
@@ -132,7 +132,7 @@ async def test_invariant_2_messages_count_once_and_as_before_while_they_are_reco
 ) -> None:
     socket = FakeSocket()
     recorder.attach(socket, None)
-    recorder.start(wanted(), raw=False)
+    recorder.start(wanted(), raw=False, author="anna")
     handling = socket.server.frame_filter.handling
     for message in (b"a", b"1", b"?"):
         handling.rewrite(message)
@@ -146,7 +146,7 @@ async def test_message_that_began_under_a_recording_ends_as_it_would_have_after_
 ) -> None:
     socket = FakeSocket()
     recorder.attach(socket, None)
-    recording = recorder.start(wanted(), raw=False)
+    recording = recorder.start(wanted(), raw=False, author="anna")
     begun = socket.server.frame_filter.handling
     recorder.stop(recording, "stopped")
     assert begun.rewrite(b"late") == (b"LATE",)
@@ -169,7 +169,7 @@ async def test_only_what_is_wanted_is_recorded(
 ) -> None:
     socket = FakeSocket(to_server=Upper())
     recorder.attach(socket, "modern")
-    recording = recorder.start(order, raw=False)
+    recording = recorder.start(order, raw=False, author="anna")
     socket.server.frame_filter.handling.rewrite(b"client")
     socket.client.frame_filter.handling.rewrite(b"server")
     recorder.stop(recording, "stopped")
@@ -179,7 +179,7 @@ async def test_only_what_is_wanted_is_recorded(
 async def test_invariant_8_a_recording_ends_with_its_count(recorder: Recorder) -> None:
     socket = FakeSocket()
     recorder.attach(socket, None)
-    recording = recorder.start(wanted(count=2), raw=False)
+    recording = recorder.start(wanted(count=2), raw=False, author="anna")
     for message in (b"a", b"b", b"c"):
         socket.server.frame_filter.handling.rewrite(message)
     assert await taken(recording) == [b"a", b"b", b"c"][: len(recording)]
@@ -190,7 +190,7 @@ async def test_invariant_8_a_recording_ends_with_its_count(recorder: Recorder) -
 async def test_invariant_8_a_recording_ends_with_its_time(recorder: Recorder) -> None:
     socket = FakeSocket()
     recorder.attach(socket, None)
-    recording = recorder.start(wanted(seconds=0.02), raw=False)
+    recording = recorder.start(wanted(seconds=0.02), raw=False, author="anna")
     async with asyncio.timeout(PATIENCE):
         assert await taken(recording) == []
     assert recording.ended == "time"
@@ -203,7 +203,7 @@ async def test_invariant_8_messages_beyond_the_bytes_are_skipped(
     monkeypatch.setattr(module, "MAX_BYTES", 10)
     socket = FakeSocket()
     recorder.attach(socket, None)
-    recording = recorder.start(wanted(), raw=False)
+    recording = recorder.start(wanted(), raw=False, author="anna")
     for message in (b"abcd", b"too large", b"1"):
         socket.server.frame_filter.handling.rewrite(message)
     recorder.stop(recording, "stopped")
@@ -212,15 +212,15 @@ async def test_invariant_8_messages_beyond_the_bytes_are_skipped(
 
 
 async def test_one_recording_at_a_time_until_it_is_forgotten(recorder: Recorder) -> None:
-    first = recorder.start(wanted(), raw=False)
+    first = recorder.start(wanted(), raw=False, author="anna")
     with pytest.raises(Busy):
-        recorder.start(wanted(), raw=False)
+        recorder.start(wanted(), raw=False, author="anna")
     recorder.stop(first, "stopped")
     with pytest.raises(Busy):
-        recorder.start(wanted(), raw=False)
+        recorder.start(wanted(), raw=False, author="anna")
     recorder.forget(first)
     assert recorder.find(first.name) is None
-    second = recorder.start(wanted(), raw=False)
+    second = recorder.start(wanted(), raw=False, author="anna")
     assert recorder.find(second.name) is second
     assert recorder.find("something else") is None
     assert recorder.find("naïve") is None
@@ -230,14 +230,14 @@ async def test_recording_that_nobody_reads_is_forgotten(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "LINGER", 0.02)
-    recording = recorder.start(wanted(), raw=False)
+    recording = recorder.start(wanted(), raw=False, author="anna")
     recorder.stop(recording, "stopped")
     await asyncio.sleep(0.1)
     assert recorder.find(recording.name) is None
 
 
 async def test_reader_that_waits_is_asked_whether_it_is_still_there(recorder: Recorder) -> None:
-    recording = recorder.start(wanted(), raw=False)
+    recording = recorder.start(wanted(), raw=False, author="anna")
     messages = recording.messages(pause=0.01)
     assert await anext(messages) is None
     await messages.aclose()
@@ -246,7 +246,9 @@ async def test_reader_that_waits_is_asked_whether_it_is_still_there(recorder: Re
 async def test_log_says_who_was_recorded_and_for_how_long(
     recorder: Recorder, writer: logs.Writer, log: io.StringIO
 ) -> None:
-    recording = recorder.start(wanted(Direction.TO_CLIENT, cohort="modern"), raw=True)
+    recording = recorder.start(
+        wanted(Direction.TO_CLIENT, cohort="modern"), raw=True, author="anna"
+    )
     recorder.stop(recording, "stopped")
     writer.close()
     first, second = log.getvalue().splitlines()

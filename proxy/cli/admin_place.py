@@ -1,0 +1,255 @@
+"""How a command reaches the running Segue, and by what it shows who asks.
+
+Without anything said it is the Unix socket of the state directory, which is its user's own. With a
+token or an address it is the admin listener.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import os
+import socket
+import ssl
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from proxy.admin.unix_socket import SOCKET, short_name
+from proxy.cli.configuration import add_state_directory, read_text
+from proxy.configuration.admin import Admin
+from proxy.configuration.document import parse
+from proxy.configuration.units import Address, address
+from proxy.errors import ConfigError, Diagnostic
+from proxy.process.assembly import state_directory
+from proxy.tokens.admin_token import ANYWHERE
+
+TOKEN_VARIABLE: Final = "SEGUE_ADMIN_TOKEN"  # noqa: S105 (its name)
+
+_MOST_OF_TOKEN_FILE: Final = 4096
+_ADDRESS_VARIABLE: Final = "SEGUE_ADMIN__ADDRESS"
+_TLS_VARIABLE: Final = "SEGUE_ADMIN__TLS__CERTIFICATE"
+_ANYWHERE: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (not bound)
+_LOOPBACKS: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class Unreachable(Exception):
+    """There is nothing to ask there. The text says why and what to do, and is safe to print."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a running Segue is asked.
+
+    Attributes:
+        name: for messages: a URL without a path, or the socket.
+        address: of the admin listener; None for the Unix socket.
+        path: of the Unix socket; None for the listener.
+        tls: None for plain HTTP.
+        token: None without one.
+    """
+
+    name: str
+    address: Address | None = None
+    path: Path | None = None
+    tls: ssl.SSLContext | None = None
+    token: str | None = field(default=None, repr=False)
+
+    def connection(self, timeout: float) -> http.client.HTTPConnection:
+        """A connection, which is opened by its first request."""
+        if self.path is not None:
+            return _UnixConnection(self.path, timeout)
+        assert self.address is not None
+        host, port = self.address.host, self.address.port
+        if self.tls is not None:
+            return http.client.HTTPSConnection(host, port, timeout=timeout, context=self.tls)
+        return http.client.HTTPConnection(host, port, timeout=timeout)
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The fields of every request."""
+        return {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        """Open it.
+
+        Raises:
+            Unreachable: nobody listens there, or not for this user.
+        """
+        directory = self._path.parent
+        try:
+            status = self._path.lstat()
+            if os.geteuid() not in (0, status.st_uid):
+                raise Unreachable(
+                    f"{self._path} is another user's (uid {status.st_uid}): ask as that user, or"
+                    f" with a token ({TOKEN_VARIABLE} or --token-file)"
+                )
+            if not stat.S_ISSOCK(status.st_mode):
+                raise Unreachable(f"{self._path} is no socket: remove it, and restart segue")
+            self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.sock.settimeout(self.timeout)
+            with short_name(self._path) as name:
+                self.sock.connect(name)
+        except FileNotFoundError:
+            raise Unreachable(
+                f"{self._path} is not there: no segue runs with the state directory {directory};"
+                " name the right one with --state-dir, or ask by address with --admin and a token"
+            ) from None
+        except ConnectionRefusedError:
+            raise Unreachable(
+                f"{self._path} was left by a segue that has ended; is another one running with a"
+                " state directory of its own (--state-dir)?"
+            ) from None
+        except PermissionError:
+            raise Unreachable(
+                f"{self._path}: this user may not open it: ask as the user that runs segue, or with"
+                f" a token ({TOKEN_VARIABLE} or --token-file)"
+            ) from None
+
+
+def add_address(command: argparse.ArgumentParser) -> None:
+    """Give a command the flag that says where the admin listener is."""
+    command.add_argument(
+        "--admin",
+        metavar="HOST:PORT",
+        help="its admin listener, also as https://HOST:PORT (default:"
+        f" ${_ADDRESS_VARIABLE}, or admin.address of the configuration)",
+    )
+
+
+def add_admin(command: argparse.ArgumentParser) -> None:
+    """Give a command the flags that say how the running Segue is reached, and who asks."""
+    add_state_directory(command)
+    add_address(command)
+    command.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help=f"a file with a token, to ask the admin listener with (or ${TOKEN_VARIABLE}); without"
+        " a token and --admin, the Unix socket in the state directory is asked",
+    )
+    command.add_argument(
+        "--ca-file", metavar="FILE", help="who signed the admin listener's certificate (PEM)"
+    )
+    command.add_argument(
+        "--client-certificate", metavar="FILE", help="to show it: certificate and key (PEM)"
+    )
+
+
+def place(options: argparse.Namespace) -> Place:
+    """Where a command with `add_admin` asks.
+
+    Raises:
+        ConfigError: what names the address is none, or leaves the port open; a file cannot be read.
+    """
+    token = _token(options)
+    if token is None and options.admin is None and options.client_certificate is None:
+        named = getattr(options, "state_dir", None)
+        env = os.environ if named is None else {"SEGUE_STATE_DIR": named}
+        path = state_directory(env) / SOCKET
+        return Place(f"unix:{path}", path=path)
+    found, is_tls = admin_address(options)
+    name = f"{'https' if is_tls else 'http'}://{found}"
+    if not is_tls and token is not None and found.host not in _LOOPBACKS:
+        message = f"{name}: a token would cross the network in clear text; set admin.tls there"
+        raise ConfigError([Diagnostic("--admin", 0, 0, "", message)])
+    return Place(name, found, tls=_tls(options) if is_tls else None, token=token)
+
+
+def probed(options: argparse.Namespace) -> Place:
+    """Where the probes of this machine's Segue are; what answers them is not verified.
+
+    Raises:
+        ConfigError: as `place`.
+    """
+    found, is_tls = admin_address(options)
+    if not is_tls:
+        return Place(f"http://{found}", found)
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return Place(f"https://{found}", found, tls=context)
+
+
+def admin_address(options: argparse.Namespace) -> tuple[Address, bool]:
+    """Where the admin listener of the Segue on this machine can be reached, and whether by TLS.
+
+    Only these keys of the configuration are looked at: while a faulty change of the file waits to
+    be mended, the process that goes on with the last good one is as healthy as before.
+
+    Raises:
+        ConfigError: what names the address is none, or leaves the port open.
+    """
+    section = _section(options.config)
+    is_tls = bool(os.environ.get(_TLS_VARIABLE)) or section.get("tls") is not None
+    source, written = _written(options, section)
+    try:
+        if isinstance(written, str) and "://" in written:
+            is_tls, written = _url(written)
+        found = Admin().address if written is None else address(written)
+    except ValueError as error:
+        raise ConfigError([Diagnostic(source, 0, 0, "admin.address", str(error))]) from None
+    if not found.port:
+        message = "port 0 stands for any; name the port with --admin"
+        raise ConfigError([Diagnostic(source, 0, 0, "admin.address", message)])
+    return Address(_ANYWHERE.get(found.host, found.host), found.port), is_tls
+
+
+def _url(written: str) -> tuple[bool, str]:
+    parts = urlsplit(written)
+    if parts.scheme not in ("http", "https") or parts.path not in ("", "/") or "@" in parts.netloc:
+        raise ValueError('expected an address such as "127.0.0.1:9090" or "https://segue:9090"')
+    return parts.scheme == "https", parts.netloc
+
+
+def _written(options: argparse.Namespace, section: Mapping[str, Any]) -> tuple[str, object]:
+    if options.admin is not None:
+        return "--admin", options.admin
+    if os.environ.get(_ADDRESS_VARIABLE):
+        return _ADDRESS_VARIABLE, os.environ[_ADDRESS_VARIABLE]
+    return options.config, section.get("address")
+
+
+def _section(config: str) -> Mapping[str, Any]:
+    """The section `admin` as it is written, as far as it can be read."""
+    try:
+        data = parse(read_text(Path(config)), config).data
+    except ConfigError:
+        return {}
+    section = data.get("admin") if isinstance(data, dict) else None
+    return section if isinstance(section, dict) else {}
+
+
+def _token(options: argparse.Namespace) -> str | None:
+    source, text = TOKEN_VARIABLE, os.environ.get(TOKEN_VARIABLE, "")
+    if options.token_file is not None:
+        source, text = options.token_file, read_text(Path(options.token_file), _MOST_OF_TOKEN_FILE)
+    text = text.strip()
+    if not text and options.token_file is None:
+        return None
+    if ANYWHERE.fullmatch(text) is None:
+        message = "expected a token as `segue token new` prints it, and nothing else"
+        raise ConfigError([Diagnostic(source, 0, 0, "", message)])
+    return text
+
+
+def _tls(options: argparse.Namespace) -> ssl.SSLContext:
+    file = options.ca_file
+    try:
+        context = ssl.create_default_context(cafile=file)
+        file = options.client_certificate
+        if file is not None:
+            # An encrypted key is refused rather than asked about.
+            context.load_cert_chain(file, password=lambda: b"")
+    except (OSError, ssl.SSLError):
+        message = "cannot be read as certificates (and a key without a password) in PEM"
+        raise ConfigError([Diagnostic(str(file), 0, 0, "", message)]) from None
+    return context

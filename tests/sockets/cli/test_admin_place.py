@@ -1,0 +1,169 @@
+"""How commands reach a running Segue: by its Unix socket, by address and token, by certificate."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+import trustme
+
+from proxy.cli.main import main
+from tests.support.administered import OPERATOR, TOKENS, UNKNOWN, VIEWER, administered
+from tests.support.rig import segue
+
+OFF = "sessions are off: sessions.enabled is false"
+"""What somebody is told who was let in."""
+
+
+async def listed(*arguments: str) -> int:
+    return await asyncio.to_thread(main, ["sessions", "list", *arguments])
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return captured.err
+
+
+async def test_the_socket_of_the_state_directory_is_the_default(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with segue("http://127.0.0.1:9", {"SEGUE_STATE_DIR": str(tmp_path)}):
+        assert await listed("--state-dir", str(tmp_path)) == 1
+        assert (
+            said(capsys)
+            == f"segue: unix:{tmp_path}/admin.sock/sessions?limit=100&after=: 404: {OFF}\n"
+        )
+        monkeypatch.setenv("SEGUE_STATE_DIR", str(tmp_path))
+        assert await listed() == 1
+        assert OFF in said(capsys)
+
+
+async def test_token_of_variable_or_file_is_shown_to_the_address(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "token"
+    async with administered(tmp_path) as running:
+        address = running.proxy.server.admin_address
+        for token, expected in ((VIEWER, OFF), (UNKNOWN, "401: this token is not known")):
+            file.write_text(f"{token}\n")
+            assert await listed("--admin", address, "--token-file", str(file)) == 1
+            assert expected in said(capsys)
+            monkeypatch.setenv("SEGUE_ADMIN_TOKEN", token)
+            for place in (address, f"http://{address}"):
+                assert await listed("--admin", place) == 1
+                assert expected in said(capsys)
+            monkeypatch.delenv("SEGUE_ADMIN_TOKEN")
+        assert await listed("--admin", address) == 1
+        assert "401: this needs a credential" in said(capsys)
+        file.write_text(VIEWER)
+        command = ["sessions", "end", "0" * 32, "--admin", address, "--token-file", str(file)]
+        assert await asyncio.to_thread(main, command) == 1
+        assert "403: this needs the role operator" in said(capsys)
+        # With a token and no address, the configuration says where.
+        monkeypatch.setenv("SEGUE_ADMIN__ADDRESS", address)
+        assert await listed("--token-file", str(file)) == 1
+        assert OFF in said(capsys)
+
+
+def test_variable_with_the_token_is_no_setting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SEGUE_ADMIN_TOKEN", OPERATOR)
+    assert main(["config", "--upstream", "http://h"]) == 0
+    assert OPERATOR not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["", "secret", f"{VIEWER} {VIEWER}", f"Bearer {VIEWER}"])
+def test_what_is_no_token_is_sent_nowhere_and_not_repeated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    file = tmp_path / "token"
+    file.write_text(text)
+    assert main(["sessions", "list", "--admin", "127.0.0.1:9", "--token-file", str(file)]) == 1
+    err = said(capsys)
+    assert "segue token new" in err
+    assert text == "" or text not in err
+
+
+def test_token_crosses_no_network_in_clear_text(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGUE_ADMIN_TOKEN", VIEWER)
+    assert main(["sessions", "list", "--admin", "192.0.2.7:9090"]) == 1
+    assert "in clear text" in said(capsys)
+
+
+@pytest.mark.parametrize(
+    ("left", "expected"),
+    [
+        ("nothing", "no segue runs with the state directory"),
+        ("no directory", "no segue runs with the state directory"),
+        ("old socket", "was left by a segue that has ended"),
+        ("file", "is no socket"),
+        ("somebody else's", "is another user's (uid 12345)"),
+    ],
+)
+def test_no_socket_is_told_with_what_to_do(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    left: str,
+    expected: str,
+) -> None:
+    path = tmp_path / "admin.sock"
+    directory = tmp_path / "none" if left == "no directory" else tmp_path
+    match left:
+        case "old socket":
+            with socket.socket(socket.AF_UNIX) as dead:
+                dead.bind(str(path))
+        case "file":
+            path.write_text("")
+        case "somebody else's":
+            path.write_text("")
+            uid = path.lstat().st_uid
+            monkeypatch.setattr("proxy.cli.admin_place.os.geteuid", lambda: uid + 12345)
+            expected = f"is another user's (uid {uid})"
+    assert main(["sessions", "list", "--state-dir", str(directory)]) == 1
+    err = said(capsys)
+    assert expected in err
+    assert str(directory) in err
+
+
+async def test_tls_is_verified_and_a_certificate_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    authority = trustme.CA()
+    issued, client = authority.issue_cert("localhost", "127.0.0.1"), authority.issue_cert("a@b.c")
+    issued.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "listener.pem"))
+    client.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "client.pem"))
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    tls = {"certificate": "listener.pem", "key": "listener.pem", "client_ca": "ca.pem"}
+    async with administered(tmp_path, tls=tls, clients={"a@b.c": "viewer"}) as running:
+        place = ["--admin", f"https://{running.proxy.server.admin_address}"]
+        ca, shown = ["--ca-file", str(tmp_path / "ca.pem")], str(tmp_path / "client.pem")
+        assert await listed(*place, *ca, "--client-certificate", shown) == 1
+        assert OFF in said(capsys)
+        assert await listed(*place, *ca) == 1
+        assert "401: this needs a credential" in said(capsys)
+        assert await listed(*place, "--client-certificate", shown) == 1
+        assert "--ca-file" in said(capsys)
+        assert await listed(*place, "--ca-file", str(tmp_path / "none")) == 1
+        assert "in PEM" in said(capsys)
+        # The configuration says that it is TLS; who probes needs no trust.
+        command = ["health", "--config", str(running.config), "--ready"]
+        place[1] = place[1].removeprefix("https://")
+        assert await asyncio.to_thread(main, [*command, *place]) == 0
+        assert capsys.readouterr().out.startswith("https://")
+
+
+@pytest.mark.parametrize("place", ["https://h", "ftp://h:1", "https://h:1/x", "https://u@h:1", "h"])
+def test_address_that_is_none_is_told(capsys: pytest.CaptureFixture[str], place: str) -> None:
+    assert main(["sessions", "list", "--admin", place]) == 1
+    assert said(capsys).startswith("--admin: admin.address: expected an address")
+
+
+def test_tokens_of_the_tests_are_apart() -> None:
+    assert len({each["hash"] for each in TOKENS}) == 4
