@@ -42,7 +42,8 @@ def read_head(request: Request) -> ReceivedHead:
     """Read the head of a request.
 
     Raises:
-        ClientError: the target is of no form that a reverse proxy serves.
+        ClientError: the target is of no form that a reverse proxy serves, or it is a handshake with
+            a body, or without one key.
     """
     target, authority = headers.origin_form(request.target)
     fields, shape = request.fields, request.shape
@@ -51,6 +52,7 @@ def read_head(request: Request) -> ReceivedHead:
     upgrade = may_upgrade and handshake.is_upgrade(request.method, fields)
     offered: list[bytes] = []
     if upgrade:
+        handshake.check_request(fields)
         offered = handshake.offered_subprotocols(shape.values(fields, handshake.PROTOCOL))
     preflight = cors.is_preflight(request.method, fields)
     token = bearer(shape.values(fields, b"authorization"))

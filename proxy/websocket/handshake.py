@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Collection, Container, Iterable, Sequence
 from typing import Final
 
-from proxy.errors import UpstreamError
+from proxy.errors import ClientError, UpstreamError
 from proxy.http.headers import (
     RawFields,
     end_to_end,
@@ -21,6 +21,7 @@ from proxy.http.headers import (
     tokens,
     values_of,
 )
+from proxy.http.representation import has_length
 
 PROTOCOL: Final = b"sec-websocket-protocol"
 EXTENSIONS: Final = b"sec-websocket-extensions"
@@ -38,6 +39,25 @@ def is_upgrade(method: str, fields: RawFields) -> bool:
         and b"websocket" in tokens(shape.values(fields, b"upgrade"))
         and b"upgrade" in tokens(shape.values(fields, b"connection"))
     )
+
+
+def check_request(fields: RawFields) -> None:
+    """Refuse a handshake that a server could read in another way than Segue does.
+
+    A server that does not expect a body here takes it for the first frames, which nobody would have
+    looked at (RFC 6455 section 4.1 has none in a handshake).
+
+    Args:
+        fields: of a request for which `is_upgrade` holds.
+
+    Raises:
+        ClientError: it announces a body, or has not exactly one key (section 4.1, item 7).
+    """
+    shape = shape_of(fields)
+    if b"transfer-encoding" in shape or has_length(fields):
+        raise ClientError("a WebSocket handshake has no body")
+    if len(shape.values(fields, b"sec-websocket-key")) != 1:
+        raise ClientError("a WebSocket handshake has one Sec-WebSocket-Key header")
 
 
 def may_open(fields: RawFields, origins: Collection[str]) -> bool:

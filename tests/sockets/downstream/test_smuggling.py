@@ -11,7 +11,9 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from tests.support.rfc6455 import TEXT, wire
 from tests.support.rig import RawPeer, Segue, compiled_only, raw_server, segue, status_of
+from tests.support.sockets import KEY, MASK, handshake, open_pair, origin
 from tests.support.waiting import PATIENCE
 
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -33,7 +35,7 @@ async def proxy(seen: bytearray) -> AsyncIterator[Segue]:
         while data := await peer.reader.read(65536):
             seen.extend(data)
 
-    async with raw_server(swallow) as origin, segue(origin.url) as running:
+    async with raw_server(swallow) as server, segue(server.url) as running:
         yield running
 
 
@@ -242,7 +244,7 @@ async def test_connection_inside_an_unfinished_body_carries_no_other_request(res
             await peer.send(OK)
 
     env = {"SEGUE_LIMITS__REQUEST_BODY": "8B"}
-    async with raw_server(origin_script) as origin, segue(origin.url, env) as proxy:
+    async with raw_server(origin_script) as listening, segue(listening.url, env) as proxy:
         async with proxy.client() as peer, asyncio.timeout(PATIENCE):
             await peer.send(CHUNKED + b"5\r\nhello\r\n")
             server = await servers.get()
@@ -252,6 +254,45 @@ async def test_connection_inside_an_unfinished_body_carries_no_other_request(res
         assert (await proxy.ask(b"GET /other HTTP/1.0\r\n\r\n")).endswith(b"ok")
         assert await proxy.metric("segue_upstream_reuses_total") == 0
     assert received == [b""]
+
+
+HIDDEN = wire(TEXT, b'{"kind": "hidden"}', key=MASK)
+"""A frame that a server reads which takes no body with a handshake."""
+
+BODIES = {
+    "length": (b"Content-Length: %d" % len(HIDDEN), HIDDEN),
+    "length, and more behind": (b"Content-Length: 1", HIDDEN),
+    "chunked": (b"Transfer-Encoding: chunked", b"%x\r\n%b\r\n" % (len(HIDDEN), HIDDEN) + LAST),
+    "chunked and empty": (b"Transfer-Encoding: chunked", LAST + HIDDEN),
+    "expected": (b"Expect: 100-continue\r\nContent-Length: %d" % len(HIDDEN), HIDDEN),
+    "second key": (b"Sec-WebSocket-Key: " + KEY, b""),
+}
+
+
+@pytest.mark.parametrize("in_pieces", [False, True], ids=["at once", "in pieces"])
+async def test_handshake_with_a_body_is_refused(
+    proxy: Segue, seen: bytearray, in_pieces: bool
+) -> None:
+    for name, (field, body) in BODIES.items():
+        async with proxy.client() as peer:
+            await peer.send(handshake(b"/ws/jobs/1/", field))
+            if in_pieces:
+                await asyncio.sleep(0)
+            await peer.send(body)
+            response = await peer.read_all()
+        assert status_of(response) == 400, name
+        assert b"\r\nConnection: close\r\n" in response, name
+        assert response.count(b"\r\nX-Request-Id: ") == 1, name
+        assert seen == b"", name
+
+
+async def test_handshake_that_says_that_it_has_no_body_is_one() -> None:
+    async with origin() as upstream, segue(upstream.url) as proxy:
+        pair = await open_pair(proxy, upstream, fields=[b"Content-Length: 0"])
+        await pair.client.send(TEXT, b"hello")
+        assert (await pair.server.receive()).payload == b"hello"
+        await pair.client.peer.close()
+        await pair.server.peer.close()
 
 
 def write_now(peer: RawPeer, data: bytes) -> None:

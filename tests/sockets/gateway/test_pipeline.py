@@ -380,32 +380,6 @@ async def test_a_client_that_leaves_inside_the_handshake_leaves_nothing_behind(
         assert "internal error" not in proxy.log.getvalue()
 
 
-@pytest.mark.parametrize(
-    "framing", [b"Content-Length: 5", b"Transfer-Encoding: chunked"], ids=["length", "chunked"]
-)
-@pytest.mark.parametrize(
-    ("answer", "status"),
-    [(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", 403), (switch(), 502)],
-    ids=["refused", "accepted"],
-)
-async def test_a_handshake_that_announces_a_body_cannot_spoil_a_kept_connection(
-    framing: bytes, answer: bytes, status: int
-) -> None:
-    # Were the refused handshake's connection kept with a part of its body missing, the server
-    # would read the next client's request as that part.
-    async with origin() as upstream, segue(upstream.url) as proxy:
-        client = await proxy.connect()
-        await client.send(handshake(b"/ws/", framing))
-        server = await upstream.connection()
-        await server.read_head()
-        await server.send(answer)
-        assert status_of(await client.read_head()) == status
-        await client.read_all()
-        assert await server.read_all() == b""
-        await client.close()
-        await server.close()
-
-
 async def test_a_refusing_servers_connection_is_used_again() -> None:
     served = 0
 

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from proxy.errors import UpstreamError
+from proxy.errors import ClientError, UpstreamError
 from proxy.websocket.handshake import (
     accept,
+    check_request,
     check_switch,
     is_upgrade,
     may_open,
@@ -60,6 +61,31 @@ def test_only_a_get_that_names_websocket_in_both_fields_is_an_upgrade(
     fields = [(b"UPGRADE", value) for value in upgrade]
     fields += [(b"connection", value) for value in connection]
     assert is_upgrade(method, fields) is asked
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        [(b"content-length", b"12")],
+        [(b"Content-Length", b"00")],
+        [(b"Transfer-Encoding", b"chunked")],
+        [(b"Content-Length", b"0"), (b"Content-Length", b"12")],
+        [(b"sec-websocket-key", KEY)],
+    ],
+)
+def test_a_handshake_with_a_body_or_a_second_key_is_refused(added: Fields) -> None:
+    with pytest.raises(ClientError):
+        check_request([*REQUEST, *added])
+
+
+def test_a_handshake_without_a_key_is_refused() -> None:
+    with pytest.raises(ClientError):
+        check_request(REQUEST[:2])
+
+
+@pytest.mark.parametrize("length", [[], [(b"Content-Length", b"0")]])
+def test_a_handshake_without_a_body_is_let_through(length: Fields) -> None:
+    check_request([*REQUEST, *length])
 
 
 APP = b"https://app.example.com"
