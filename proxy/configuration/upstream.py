@@ -80,6 +80,9 @@ class Upstream(Section):
         tls: for `https://`.
         preserve_host: whether the server gets the client's `Host`; otherwise that of its URL.
         connections: how many idle connections to each server are kept for the next requests.
+        keepalive: how long they are kept, where the server does not say how long it does
+            (`Keep-Alive: timeout=`). Set it below the time for which the server keeps them, or a
+            request meets with one that is just being closed; gunicorn's is 2 s.
         retries: on how many more servers a request is tried, where no connection could be opened,
             or it is safe to repeat and was not answered. 0: nothing is ever sent twice.
         ejection: when a server that fails is left alone.
@@ -95,6 +98,7 @@ class Upstream(Section):
     tls: UpstreamTls = UpstreamTls()
     preserve_host: bool = True
     connections: Annotated[Count, Field(ge=1, le=100_000)] = 256
+    keepalive: Duration = 1.5
     retries: Annotated[Count, Field(ge=0, le=10)] = 1
     ejection: Ejection = Ejection()
     health: HealthCheck | None = None

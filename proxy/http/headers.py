@@ -297,6 +297,35 @@ def origin_form(target: bytes) -> tuple[bytes, bytes | None]:
     return (path if path.startswith(b"/") else b"/" + path), authority
 
 
+_KEEP_ALIVE: Final = re.compile(
+    rb"(?:^|[,;\s])(timeout|max)\s*=\s*\"?([0-9]{1,9})(?![0-9])", re.IGNORECASE
+)
+
+
+@lru_cache(maxsize=256)
+def kept_for(value: bytes) -> float | None:
+    """Return for how long a connection may wait for its next request, as a `Keep-Alive` field says.
+
+    That is less than the server says: it may have begun to close the connection when the request
+    gets there, and then it is not answered.
+
+    Args:
+        value: as `timeout=5, max=100` (RFC 2068 section 19.7.1.1, which servers still send).
+
+    Returns:
+        Seconds; 0 where no other request may follow, None where it does not say.
+    """
+    said = {name.lower(): int(number) for name, number in _KEEP_ALIVE.findall(value)}
+    if said.get(b"max") == 0:
+        return 0.0
+    timeout = said.get(b"timeout")
+    return None if timeout is None else max(timeout - _ON_ITS_WAY, timeout / 2)
+
+
+_ON_ITS_WAY: Final = 1.0
+"""Seconds that an answer and the next request may be on their way together."""
+
+
 def serialize(start_line: bytes, fields: RawFields) -> bytes:
     """Return the bytes of a message's head, from the start line to the empty line.
 

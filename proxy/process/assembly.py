@@ -98,6 +98,7 @@ def _target(url: str, config: Config, context: ssl.SSLContext | None) -> Target:
         idle_timeout=config.timeouts.idle,
         max_head=config.limits.response_headers,
         max_idle=config.upstream.connections,
+        keepalive=config.upstream.keepalive,
         write_buffer=config.limits.buffer,
     )
 

@@ -73,13 +73,14 @@ class Dispatcher:
             UpstreamError: there is no connection to any server that was tried.
         """
         tries = _Tries(self._fleet)
+        look = not (self._fleet.retries and _is_repeatable(request))
         fresh = False  # A kept connection was stale: the next one must not be.
         while True:
             pool = tries.pool
             pool.in_flight += 1
             exchange: Exchange | None = None
             try:
-                connection = None if fresh else pool.take()
+                connection = None if fresh else pool.take(look=look)
                 fresh = False
                 if connection is None:
                     connection = await self._connect(info, pool)
@@ -189,6 +190,11 @@ class _Tries:
         failed.counters.retries[reason] += 1
         self.pool = other
         return True
+
+
+def _is_repeatable(request: Request) -> bool:
+    """Whether a request may be sent twice: it has no effect on the server, and no body."""
+    return request.method in _SAFE_TO_REPEAT and not (request.chunked or request.shape.has_length)
 
 
 def _may_repeat(request: Request, exchange: Exchange) -> bool:

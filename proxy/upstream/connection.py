@@ -14,6 +14,7 @@ make a connection unusable.
 from __future__ import annotations
 
 import asyncio
+import select
 from time import perf_counter
 from typing import Final, Protocol, cast
 
@@ -21,7 +22,7 @@ import httptools
 
 from proxy.errors import UpstreamError, UpstreamTimeout
 from proxy.http.framing import LONGEST_BODY
-from proxy.http.headers import RawFields, tokens
+from proxy.http.headers import RawFields, kept_for, tokens
 from proxy.upstream.response import Head, Sink
 from proxy.upstream.target import Counters, Target
 
@@ -75,7 +76,8 @@ class Connection(asyncio.Protocol):
         used: whether an earlier exchange was completed on it: it can then be stale.
         answered: whether a byte of an answer has arrived for the current exchange.
         writable: False while the write buffer is above its high-water mark.
-        deadline: the loop's time after which the server has taken too long.
+        deadline: the loop's time after which the server has taken too long; of a connection that is
+            not in use, after which the server may close it.
         ended: when the last byte of the response had arrived, or the server had failed, on the
             clock of `time.perf_counter`; 0 before.
     """
@@ -88,6 +90,7 @@ class Connection(asyncio.Protocol):
         "_head_done",
         "_informational",
         "_is_head_request",
+        "_kept_for",
         "_owner",
         "_parser",
         "_reason",
@@ -114,6 +117,7 @@ class Connection(asyncio.Protocol):
         self._sink: Sink | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self._is_head_request = False
+        self._kept_for = target.keepalive
         self._reusable = False
         self._tail = b""
         self._eof = False
@@ -140,6 +144,18 @@ class Connection(asyncio.Protocol):
         """Whether a failure of the current exchange says no more than that it was kept too long."""
         return self.used and not self.answered
 
+    def may_carry_another(self, now: float, *, look: bool) -> bool:
+        """Whether an unused connection can be expected to be open at the other end.
+
+        Args:
+            now: the loop's time.
+            look: whether to ask the kernel too. Nothing is to come on an unused connection: what
+                has come is its end, and the loop has only not got to it yet.
+        """
+        if self.transport.is_closing() or now >= self.deadline:
+            return False
+        return not (look and _has_news(self.transport))
+
     # One exchange.
 
     def begin(self, sink: Sink, *, is_head: bool) -> None:
@@ -152,6 +168,7 @@ class Connection(asyncio.Protocol):
         self._waiting = False
         self._epoch = self._owner.epoch
         self.answered = False
+        self.deadline = NEVER
         self.ended = 0.0
 
     def hand_over(self, sink: Sink) -> None:
@@ -175,6 +192,7 @@ class Connection(asyncio.Protocol):
         self._sink = None
         if self._reusable and not self.transport.is_closing() and self.writable:
             self.used = True
+            self.deadline = self._owner.loop.time() + self._kept_for
             self._owner.put_back(self)
         else:
             self.transport.close()
@@ -210,8 +228,12 @@ class Connection(asyncio.Protocol):
         self.transport.resume_reading()
 
     def check(self, now: float) -> None:
-        """Give up an exchange whose deadline has passed."""
-        if now > self.deadline:
+        """Give up an exchange whose deadline has passed, or close a connection without one."""
+        if now <= self.deadline:
+            return
+        if self._sink is None:
+            self.transport.close()
+        else:
             what = "the body of its response" if self._head_done else "its response"
             self._fault(UpstreamTimeout(f"the server took too long with {what}"))
 
@@ -312,7 +334,17 @@ class Connection(asyncio.Protocol):
             raise UpstreamError("the head of the server's response is too large")
         self._head_done = True
         self._owner.answered(status, self._epoch)
-        lengths = 0
+        has_length = self._read_framing(head, parser)
+        head.bodiless = self._is_head_request or status in (101, 204, 304)
+        head.until_close = not (head.bodiless or head.chunked or has_length)
+        sink.on_head(head)
+        if head.bodiless:
+            self._reusable = self._may_persist(parser)
+            self._complete()
+
+    def _read_framing(self, head: Head, parser: httptools.HttpResponseParser) -> bool:
+        """Read the fields about body and connection; return whether there is a length."""
+        has_length = False
         for name, value in self._fields:
             lower = name.lower()
             if lower == b"transfer-encoding":
@@ -323,15 +355,13 @@ class Connection(asyncio.Protocol):
                     raise UpstreamError("the server's response has an unknown transfer coding")
                 head.chunked = True
             elif lower == b"content-length":
-                lengths += 1
+                has_length = True
                 if int(value) > LONGEST_BODY:
                     raise UpstreamError("the length of the server's response cannot be")
-        head.bodiless = self._is_head_request or status in (101, 204, 304)
-        head.until_close = not (head.bodiless or head.chunked or lengths)
-        sink.on_head(head)
-        if head.bodiless:
-            self._reusable = self._may_persist(parser)
-            self._complete()
+            elif lower == b"keep-alive":
+                told = kept_for(value)
+                self._kept_for = self.target.keepalive if told is None else told
+        return has_length
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body."""
@@ -391,6 +421,14 @@ class Connection(asyncio.Protocol):
         self.abort()
         if sink is not None:
             sink.on_fault(error)
+
+
+def _has_news(transport: asyncio.Transport) -> bool:
+    """Whether there is something to be read, or the end of the stream."""
+    sock = transport.get_extra_info("socket")
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _size_of(fields: RawFields) -> int:

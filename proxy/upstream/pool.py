@@ -94,13 +94,20 @@ class Pool:
         """What the server has to do: requests and WebSockets."""
         return self.in_flight + self.sockets
 
-    def take(self) -> Connection | None:
-        """Return an unused connection, or None: then `connect` makes one."""
+    def take(self, *, look: bool) -> Connection | None:
+        """Return an unused connection, or None: then `connect` makes one.
+
+        Args:
+            look: whether to ask the kernel if the server has closed it: for a request that cannot
+                be sent again.
+        """
+        now = self.loop.time()
         while self._idle:
             connection = self._idle.pop()
-            if not connection.transport.is_closing():
+            if connection.may_carry_another(now, look=look):
                 self.counters.reuses += 1
                 return connection
+            connection.transport.close()
         return None
 
     async def connect(self) -> Connection:
@@ -145,7 +152,7 @@ class Pool:
             self._idle.pop().transport.close()
 
     def check(self, now: float) -> None:
-        """Give up exchanges that are past their deadline; called about once a second."""
+        """Give up what is past its deadline, unused or not; called about once a second."""
         for connection in tuple(self._open):
             connection.check(now)
 

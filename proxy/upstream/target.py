@@ -23,6 +23,7 @@ class Target:
         idle_timeout: between two pieces of a response's body.
         max_head: the largest head of a response, those of 1xx included.
         max_idle: how many unused connections are kept.
+        keepalive: how long one is kept, where the server does not say how long it does.
         write_buffer: the high-water mark of a connection's write buffer.
     """
 
@@ -36,6 +37,7 @@ class Target:
     idle_timeout: float
     max_head: int
     max_idle: int
+    keepalive: float
     write_buffer: int
 
     @property

@@ -360,3 +360,75 @@ async def test_response_without_length_ends_over_tls_only_where_the_server_says_
         answer = await proxy.ask(LAST)
     assert answer.endswith(b"\r\n4\r\nhalf\r\n0\r\n\r\n") is orderly
     assert ('"error": "upstream_broken"' in proxy.log.getvalue()) is not orderly
+
+
+# How long an unused connection is kept.
+
+
+def keeping(field: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\n" + field + b"Content-Length: 2\r\n\r\nok"
+
+
+@pytest.mark.parametrize(
+    ("field", "setting"),
+    [
+        (b"", "0.2s"),
+        (b"Keep-Alive: max=5\r\n", "0.2s"),
+        (b"Keep-Alive: timeout=0\r\n", "60s"),
+        (b"Keep-Alive: timeout=60, max=0\r\n", "60s"),
+    ],
+)
+async def test_unused_connection_is_closed_when_its_time_is_up(field: bytes, setting: str) -> None:
+    closed = asyncio.Event()
+
+    async def script(peer: RawPeer) -> None:
+        await peer.read_head()
+        await peer.send(keeping(field))
+        assert await peer.read_all() == b""
+        closed.set()
+
+    env = {"SEGUE_UPSTREAM__KEEPALIVE": setting}
+    async with raw_server(script) as origin, segue(origin.url, env) as proxy:
+        assert (await proxy.ask(LAST)).endswith(b"ok")
+        async with asyncio.timeout(PATIENCE):
+            await closed.wait()
+        assert (await proxy.ask(LAST)).endswith(b"ok")
+        assert origin.connections == 2
+        assert await proxy.metric("segue_upstream_failures_total") == 0
+
+
+async def test_connection_whose_time_is_up_is_not_used_though_it_is_still_open() -> None:
+    env = {"SEGUE_UPSTREAM__KEEPALIVE": "1ms"}
+    async with raw_server(answering(OK)) as origin, segue(origin.url, env) as proxy:
+        async with proxy.client() as peer:
+            for _ in range(3):
+                await peer.send(GET)
+                await peer.read_response()
+                await asyncio.sleep(0.002)
+        assert origin.connections == 3
+
+
+async def test_end_that_the_loop_has_not_seen_yet_is_seen_before_an_unsafe_request() -> None:
+    servers: asyncio.Queue[RawPeer] = asyncio.Queue()
+
+    async def script(peer: RawPeer) -> None:
+        await peer.read_head()
+        await peer.send(OK)
+        servers.put_nowait(peer)
+        await peer.read_all()
+
+    async with raw_server(script) as origin, segue(origin.url) as proxy:
+        assert (await proxy.ask(LAST)).endswith(b"ok")
+        server = await servers.get()
+        [pool] = proxy.server._fleet.pools
+        async with asyncio.timeout(PATIENCE):
+            while not pool.idle:  # noqa: ASYNC110 (a gauge is read, not awaited)
+                await asyncio.sleep(0)
+        # Nothing is awaited from here on: only the kernel knows.
+        with socket.socket(fileno=os.dup(server.writer.get_extra_info("socket").fileno())) as sock:
+            sock.shutdown(socket.SHUT_WR)
+        connection = pool.take(look=False)
+        assert connection is not None
+        pool.put_back(connection)
+        assert pool.take(look=True) is None
+        assert connection.transport.is_closing()

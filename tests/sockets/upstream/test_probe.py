@@ -43,6 +43,7 @@ def target(url: str) -> Target:
         idle_timeout=PATIENCE,
         max_head=1024,
         max_idle=1,
+        keepalive=PATIENCE,
         write_buffer=1024,
     )
 

@@ -17,6 +17,7 @@ from proxy.http.headers import (
     forwarding_fields,
     is_authority,
     is_forwarding,
+    kept_for,
     origin_form,
     reason_of,
     serialize,
@@ -375,3 +376,24 @@ def test_shapes_are_remembered_for_names_of_bounded_length_only() -> None:
     assert shape_of(short) is shape_of([(b"X-Short", b"other"), (b"B", b"")])
     assert shape_of(long) is not shape_of(long)
     assert end_to_end(long) == long
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (b"timeout=5", 4.0),
+        (b"timeout=5, max=100", 4.0),
+        (b'max=100, Timeout = "75"', 74.0),
+        (b"timeout=1", 0.5),
+        (b"timeout=0", 0.0),
+        (b"timeout=60, max=0", 0.0),
+        (b"max=100", None),
+        (b"", None),
+        (b"timeout=-5", None),
+        (b"timeout=1e9", 0.5),
+        (b"timeout=12345678901234567890", None),
+        (b"xtimeout=5", None),
+    ],
+)
+def test_a_server_says_how_long_it_keeps_a_connection(value: bytes, seconds: float | None) -> None:
+    assert kept_for(value) == seconds

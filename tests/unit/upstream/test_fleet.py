@@ -30,6 +30,7 @@ def target(name: str) -> Target:
         idle_timeout=1.0,
         max_head=1024,
         max_idle=1,
+        keepalive=1.0,
         write_buffer=1024,
     )
 
