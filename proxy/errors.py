@@ -160,6 +160,12 @@ class Unavailable(SegueError):
     title = "Service unavailable"
 
 
+class OutOfResources(Unavailable):
+    """This process or machine lacks what a connection takes; the server has no part in it."""
+
+    label = "out_of_resources"
+
+
 class AddressFull(Unavailable):
     """One address has as many connections as it may; nobody else is affected."""
 

@@ -18,7 +18,7 @@ from proxy.upstream.connection import Connection
 from proxy.upstream.response import Head
 
 Connect = Callable[[], Awaitable[Connection]]
-"""Opens a connection to the server; raises UpstreamError."""
+"""Opens a connection to the server; raises UpstreamError or OutOfResources."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,7 @@ async def present(
 
     Raises:
         UpstreamError: there was no connection; nothing has been sent.
+        OutOfResources: none could be made; nothing has been sent.
     """
     body = with_refresh(b"", token)
     connection = await connect()

@@ -18,7 +18,7 @@ from typing import Any, Final
 from structlog.typing import FilteringBoundLogger
 
 from proxy.configuration.sessions import SessionSettings
-from proxy.errors import SessionUnavailable, StoreAway, UpstreamError
+from proxy.errors import OutOfResources, SessionUnavailable, StoreAway, UpstreamError
 from proxy.http.headers import RawFields
 from proxy.sessions import rules
 from proxy.sessions.cache import CachedSession, Refusal, RenewalOutcome
@@ -194,7 +194,7 @@ class Renewals:
             answer = await present(
                 self._connect, settings.paths.refresh, token, context, settings.timeout
             )
-        except UpstreamError:
+        except (UpstreamError, OutOfResources):
             # Nothing was sent: the token is as it was before.
             await self._write(cached, lambda current: replace(current, attempt=before), fence)
             return self._failed(cached, trigger, "unavailable")

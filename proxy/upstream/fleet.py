@@ -13,7 +13,7 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
-from proxy.errors import UpstreamError
+from proxy.errors import OutOfResources, UpstreamError
 from proxy.upstream.connection import Connection
 from proxy.upstream.health import EjectionRules, Health
 from proxy.upstream.pool import Pool
@@ -22,6 +22,10 @@ from proxy.upstream.target import Target
 
 _REMEMBERED: Final = 32
 """Servers that are no longer configured whose counts are still shown, so that none is lost."""
+
+
+_BETWEEN_WARNINGS: Final = 10.0
+"""Seconds between two lines about the same trouble of Segue's own, which every request meets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class Fleet:
         self._log = log
         self._check = servers.check
         self._turn = 0
+        self._next_warning = 0.0
         self._left: dict[str, Pool] = {}
         self._prober: Prober | None = None
         self.pools = tuple(self._pool(target, servers.rules) for target in servers.targets)
@@ -68,7 +73,7 @@ class Fleet:
 
     def start(self) -> None:
         """Begin to probe, where the configuration says so."""
-        self._prober = Prober(self.changed, self._loop)
+        self._prober = Prober(self.changed, self.exhausted, self._loop)
         self._prober.change(self.pools, self._check)
 
     def choose(self) -> Pool:
@@ -85,6 +90,7 @@ class Fleet:
 
         Raises:
             UpstreamError: none of those that were tried does.
+            OutOfResources: no connection can be made to any.
         """
         tried: list[Pool] = []
         pool = self.choose()
@@ -158,6 +164,13 @@ class Fleet:
         else:
             by_probes = pool.health.unhealthy
             self._log.warning("upstream ejected", upstream=pool.name, unhealthy=by_probes)
+
+    def exhausted(self, error: OutOfResources) -> None:
+        """No connection could be made, and that is not because of a server."""
+        now = self._loop.time()
+        if now >= self._next_warning:
+            self._next_warning = now + _BETWEEN_WARNINGS
+            self._log.warning("out of resources", detail=error.detail)
 
     def _pool(self, target: Target, rules: EjectionRules) -> Pool:
         return Pool(target, rules, self, self._loop)

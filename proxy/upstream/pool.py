@@ -7,12 +7,14 @@ change meanwhile. Connections that began under other expectations end with their
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 import ssl
 from collections import deque
 from time import perf_counter
 from typing import Final, Protocol
 
-from proxy.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from proxy.errors import OutOfResources, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from proxy.upstream.connection import Connection, Owner
 from proxy.upstream.deadline import Deadline
 from proxy.upstream.health import EjectionRules, Health
@@ -40,6 +42,9 @@ class Neighbours(Protocol):
 
     def changed(self, pool: Pool) -> None:
         """The server was put out, or is back in."""
+
+    def exhausted(self, error: OutOfResources) -> None:
+        """No connection could be made, and that is not because of a server."""
 
 
 class Pool:
@@ -116,6 +121,7 @@ class Pool:
         Raises:
             UpstreamUnreachable: refused, unknown host, or TLS failed.
             UpstreamTimeout: not open in time.
+            OutOfResources: no connection can be made here; the server has no part in it.
         """
         epoch = self.health.epoch
         begun = perf_counter()
@@ -125,6 +131,10 @@ class Pool:
             self.counters.up = False
             self.counters.fail(error.label)
             self.failed(epoch)
+            raise
+        except OutOfResources as error:
+            self.health.abandoned(epoch)
+            self._neighbours.exhausted(error)
             raise
         except asyncio.CancelledError:
             self.health.abandoned(epoch)
@@ -212,6 +222,7 @@ async def open_connection(owner: Owner, target: Target) -> Connection:
     Raises:
         UpstreamUnreachable: refused, unknown host, or TLS failed.
         UpstreamTimeout: not open in time.
+        OutOfResources: no connection can be made here; the server has no part in it.
     """
     connection = Connection(owner, target)
     opened = False
@@ -232,8 +243,8 @@ async def open_connection(owner: Owner, target: Target) -> Connection:
         raise UpstreamUnreachable(f"the server's certificate {reason}") from None
     except ssl.SSLError:
         raise UpstreamUnreachable("the server does not speak TLS as it is spoken here") from None
-    except OSError:
-        raise UpstreamUnreachable("no connection to the server") from None
+    except OSError as error:
+        raise own_trouble(error) or UpstreamUnreachable("no connection to the server") from None
     finally:
         if not opened:
             # uvloop closes what is given up on the way, and does not say so to the protocol.
@@ -242,3 +253,29 @@ async def open_connection(owner: Owner, target: Target) -> Connection:
         # Its end has been reported already, and to nobody: no exchange had begun.
         raise UpstreamUnreachable("the server closed the connection at once")
     return connection
+
+
+_OWN: Final = {
+    errno.EMFILE: "this process may open no more files: raise LimitNOFILE (ulimit -n) above twice"
+    " limits.connections, or start more replicas",
+    errno.ENFILE: "this machine may open no more files: raise fs.file-max",
+    errno.ENOBUFS: "this machine has no buffers left for sockets: give it more memory, or raise"
+    " net.ipv4.tcp_mem",
+    errno.ENOMEM: "this machine has no memory left for sockets: give it more, or raise"
+    " net.ipv4.tcp_mem",
+    errno.EADDRNOTAVAIL: "this machine has no free port for a connection to the server: widen"
+    " net.ipv4.ip_local_port_range, or name more servers in upstream.targets",
+}
+"""Why no connection can be made, where that is not because of the server, and what to do."""
+
+
+def own_trouble(error: OSError) -> OutOfResources | None:
+    """Return what a failure to connect says of this machine; None where it is about the server."""
+    if isinstance(error, socket.gaierror):
+        # A resolver that cannot open its files says that it does not know the name.
+        try:
+            socket.socket().close()
+        except OSError as cause:
+            error = cause
+    detail = _OWN.get(error.errno or 0)
+    return None if detail is None else OutOfResources(detail)

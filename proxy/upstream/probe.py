@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from proxy.errors import UpstreamError
+from proxy.errors import OutOfResources, UpstreamError
 from proxy.http.headers import serialize
 from proxy.upstream.connection import Connection
 from proxy.upstream.pool import Pool, open_connection
@@ -43,14 +43,21 @@ class Check:
 class Prober:
     """Probes the servers of a fleet, each in a task of its own."""
 
-    def __init__(self, report: Callable[[Pool], None], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        report: Callable[[Pool], None],
+        exhausted: Callable[[OutOfResources], None],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
         """Begin with nothing to do.
 
         Args:
             report: called where probes have changed what is thought of a server.
+            exhausted: called where a server could not be asked, for want of something here.
             loop: to run on.
         """
         self._report = report
+        self._exhausted = exhausted
         self._loop = loop
         self._check: Check | None = None
         self._tasks: dict[Pool, asyncio.Task[None]] = {}
@@ -84,16 +91,27 @@ class Prober:
     async def _watch(self, pool: Pool, check: Check, delay: float) -> None:
         await asyncio.sleep(delay)
         while True:
-            passed = await probe(pool.target, check, self._loop)
-            if passed:
-                pool.counters.up = True
-            if pool.health.probed(passed=passed, healthy=check.healthy, unhealthy=check.unhealthy):
-                self._report(pool)
+            try:
+                passed = await probe(pool.target, check, self._loop)
+            except OutOfResources as error:
+                self._exhausted(error)
+            else:
+                self._conclude(pool, check, passed=passed)
             await asyncio.sleep(check.interval)
+
+    def _conclude(self, pool: Pool, check: Check, *, passed: bool) -> None:
+        if passed:
+            pool.counters.up = True
+        if pool.health.probed(passed=passed, healthy=check.healthy, unhealthy=check.unhealthy):
+            self._report(pool)
 
 
 async def probe(target: Target, check: Check, loop: asyncio.AbstractEventLoop) -> bool:
-    """Ask a server once; return whether it answered in time that it is well."""
+    """Ask a server once; return whether it answered in time that it is well.
+
+    Raises:
+        OutOfResources: it could not be asked, which says nothing of it.
+    """
     answer = _Answer(loop)
     connection: Connection | None = None
     try:

@@ -40,6 +40,7 @@ KINDS: list[type[SegueError]] = [
         ("UpstreamUnreachable", 502, 1014, "upstream_unreachable", UpstreamError),
         ("UpstreamTimeout", 504, 1014, "upstream_timeout", UpstreamError),
         ("Unavailable", 503, 1012, "unavailable", SegueError),
+        ("OutOfResources", 503, 1012, "out_of_resources", Unavailable),
         ("StoreAway", 503, 1012, "store_away", Unavailable),
         ("SessionUnavailable", 503, 1012, "session_unavailable", Unavailable),
         ("SessionEnded", 401, 1008, "session_ended", ClientError),
