@@ -13,6 +13,7 @@ breaks the assumption:
   behind a request to upgrade is not parsed: such a request is the last of its connection (`start`).
 - It bounds the lines of a head and their number, not their sum, and no chunk extension; its parser
   in Python takes heads and chunk sizes that the one in C refuses (`data_received`).
+- It forgets the requests that came in one piece with what is none (`_whole_before`).
 - A body whose chunks turn out to be broken just never ends (`data_received`).
 - A connection that became a WebSocket is not its own any more: `take_transport`.
 """
@@ -26,11 +27,20 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, cast
 
 from aiohttp import StreamReader
+from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web import RequestHandler, Server
 from aiohttp.web_protocol import RequestPayloadError, _ErrInfo
 
-from proxy.downstream.intake import IS_PYTHON, Intake, check_chunk, check_first, refusal
+from proxy.downstream.intake import (
+    IS_PYTHON,
+    Intake,
+    Recent,
+    check_chunk,
+    check_first,
+    check_protocol,
+    refusal,
+)
 from proxy.downstream.limits import ClientLimits, client_bucket
 from proxy.downstream.request import Request
 from proxy.errors import ClientError, HeadersTooLarge, RequestTimeout, SegueError
@@ -109,6 +119,7 @@ class ClientConnection(RequestHandler):
         "_listener",
         "_partial",
         "_payload",
+        "_recent",
         "address",
         "bucket",
         "deadline",
@@ -134,6 +145,7 @@ class ClientConnection(RequestHandler):
         self._discarding = False
         self._half_closed = False
         self._intake = Intake()
+        self._recent = Recent()
         self._partial = False
         self._payload: StreamReader | None = None
         self.persistent = True
@@ -230,11 +242,12 @@ class ClientConnection(RequestHandler):
             return
         waiting = len(self._messages)
         payload = self._newest_payload()
+        before = 0 if payload is None else payload.total_bytes
         try:
-            if IS_PYTHON and payload is None and not (self._upgraded or self._intake.pending):
+            if IS_PYTHON and payload is None and self._recent.at_start and not self._upgraded:
                 check_first(data)
             super().data_received(data)
-            self._count(data, waiting, payload)
+            self._count(data, waiting, payload, before)
         except ClientError as error:
             self._break(error)
         # Empty lines in front of a request are none of it (RFC 9112 section 2.2).
@@ -248,13 +261,14 @@ class ClientConnection(RequestHandler):
         payload = self._messages[-1][1] if self._messages else self._payload
         return None if payload is None or payload.is_eof() else payload
 
-    def _count(self, data: bytes, waiting: int, payload: StreamReader | None) -> None:
+    def _count(self, data: bytes, waiting: int, payload: StreamReader | None, before: int) -> None:
         """Hold against the limits what has just been parsed.
 
         Args:
             data: as it came.
             waiting: the number of requests that waited before.
             payload: the body that was arriving before.
+            before: how many bytes of it had come.
 
         Raises:
             ClientError: it goes beyond them, or is no request.
@@ -262,23 +276,52 @@ class ClientConnection(RequestHandler):
         limits = self._listener.limits
         if self._upgraded:
             return
+        rest = data
+        if payload is not None:
+            size = payload.total_bytes - before
+            rest = self._recent.body(data, size, is_whole=payload.is_eof())
         count = len(self._messages) - waiting
         if count:
             message, newest = self._messages.pop()
             if isinstance(message, _ErrInfo):
+                check_protocol(rest, 0)
+                self._messages.extend(self._whole_before(rest))
                 if self._intake.has_too_many_lines(data, limits):
                     raise HeadersTooLarge("the request has too many fields")
                 raise refusal(message.exc)
+            check_protocol(rest, count)
             self._intake.begin()
             if count == 1 and message.chunked and payload is None:
                 self._count_body(len(data) - data.find(b"\r\n\r\n"), newest)
             self._messages.append((message, newest))
+            if self._buffer_paused:
+                self._recent.add(rest, count)  # The parser holds something back.
+            else:
+                self._recent.heads(rest, count, newest, is_chunked=message.chunked)
         elif payload is None:
             self._intake.head(data, limits)
+            self._recent.add(data, 0)
         elif payload.is_eof():
             self._intake.begin()
+            self._recent.add(rest, 0)
         else:
             self._count_body(len(data), payload)
+
+    def _whole_before(self, data: bytes) -> list[tuple[RawRequestMessage, StreamReader]]:
+        """The requests in front of what is none (RFC 9112 section 9.3.2: answered in order)."""
+        parser = HttpRequestParser(
+            self,
+            self._loop,
+            self._read_bufsize,
+            max_line_size=self.max_line_size,
+            max_field_size=self.max_field_size,
+            max_headers=self.max_headers,
+            payload_exception=RequestPayloadError,
+            auto_decompress=False,
+            max_msg_queue_size=1,
+        )
+        self._broken = True  # Readers of bodies would have the parser go on.
+        return self._recent.whole_before(data, parser)
 
     def _count_body(self, size: int, payload: StreamReader) -> None:
         self._intake.body(size, payload, self._listener.limits)
@@ -356,7 +399,9 @@ class ClientConnection(RequestHandler):
             finally:
                 self._payload = None
             if not (self.persistent and payload.is_eof()):
-                orderly = payload.is_eof() and (message.should_close or self._half_closed)
+                # What comes behind the last request is ignored (RFC 9112 section 9.6), but read.
+                ends_here = message.should_close or self._half_closed
+                orderly = payload.is_eof() and ends_here and not self._broken
                 break
             if self.writing_paused:
                 await self._drain_helper()  # A client that pipelines and does not read waits here.

@@ -6,11 +6,12 @@ number of bytes for the extensions of chunks, which it reads and forgets.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from aiohttp import StreamReader
-from aiohttp.http_exceptions import LineTooLong
-from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy, RawRequestMessage
 
 from proxy.downstream.limits import ClientLimits
 from proxy.errors import ClientError, HeadersTooLarge
@@ -23,6 +24,109 @@ _LARGEST_CHUNK: Final = 2**63
 _PER_BYTE: Final = 16
 """Bytes of chunk framing allowed for each byte of the body: chunks of one byte take 5 or 6, those
 of writers that pad the size with zeros up to 13."""
+
+
+_REMEMBERED: Final = 256 * 1024
+"""Bytes since a request was last known to be whole that are kept: more than a head and what is read
+at once."""
+
+_HEAD_END: Final = b"\r\n\r\n"
+
+
+class Recent:
+    """The bytes since a point at which a request began, while it is not known where the next does.
+
+    Nearly always requests come alone and nothing is kept. Where a parser meets with something that
+    is no request, it forgets those that came with it and were whole: `whole_before` finds them in
+    these bytes. The point is known for sure, or nothing is found: what stands in a body must not be
+    taken for a request.
+    """
+
+    __slots__ = ("_data", "_given", "_is_known")
+
+    def __init__(self) -> None:
+        self._is_known = True
+        self._data = bytearray()
+        self._given = 0
+
+    @property
+    def at_start(self) -> bool:
+        """Whether the next byte is known to begin a request."""
+        return self._is_known and not self._data
+
+    def add(self, data: bytes, given: int) -> None:
+        """A piece has come, of which it is not known where its last request ends.
+
+        Args:
+            data: the piece, from where a request begins or goes on.
+            given: how many requests the parser has made of it.
+        """
+        if self._is_known:
+            self._data += data
+            self._given += given
+            if len(self._data) > _REMEMBERED:
+                self._forget(is_known=False)
+
+    def heads(self, data: bytes, given: int, payload: StreamReader, *, is_chunked: bool) -> None:
+        """A piece has come in which heads end.
+
+        Args:
+            data, given: as for `add`.
+            payload: the body of the last of them.
+            is_chunked: whether that comes in chunks.
+        """
+        if payload.total_bytes:
+            size = data.find(_HEAD_END) + len(_HEAD_END) + payload.total_bytes
+            is_taken = given == 1 and size == len(data)
+        else:
+            is_taken = data.endswith(_HEAD_END)
+        if is_taken and (payload.is_eof() or not is_chunked):
+            self._forget(is_known=True)  # The next request begins where its body ends.
+        elif payload.is_eof():
+            self.add(data, given)
+        else:
+            self._forget(is_known=False)
+
+    def body(self, data: bytes, size: int, *, is_whole: bool) -> bytes:
+        """A piece has come that begins inside a body; return what stands behind that.
+
+        Args:
+            data: the piece.
+            size: bytes that the parser has added to the body.
+            is_whole: whether the body ends in it.
+        """
+        if size > len(data) or (size < len(data) and not is_whole):
+            self._forget(is_known=False)  # The parser holds something back.
+        return data[size:]
+
+    def whole_before(
+        self, data: bytes, parser: HttpRequestParser
+    ) -> list[tuple[RawRequestMessage, StreamReader]]:
+        """Return the requests in front of what is none, without those that were there before.
+
+        Args:
+            data: the piece in which it came, as for `add`.
+            parser: a new one, which stops behind each request.
+        """
+        found: list[tuple[RawRequestMessage, StreamReader]] = []
+        rest = bytes(self._data) + data
+        while self._is_known:
+            try:
+                messages, is_upgraded, _ = parser.feed_data(rest)
+            except HttpProcessingError:
+                break
+            found += messages
+            if is_upgraded or not messages:
+                break
+            parser.message_consumed()
+            rest = b""
+        return found[self._given :]
+
+    def _forget(self, *, is_known: bool) -> None:
+        self._is_known = is_known
+        self._given = 0
+        if self._data:
+            self._data.clear()
 
 
 class Intake:
@@ -88,6 +192,25 @@ def check_first(data: bytes) -> None:
     first = data.lstrip(b"\r\n")[:1]
     if first and not first.isupper():
         raise ClientError("the request is not valid HTTP/1.1")
+
+
+_OTHER_PROTOCOL: Final = re.compile(rb"(?:\A|\r\n)[A-Z]+ +[^ \r\n]+ +RTSP/")
+
+
+def check_protocol(data: bytes, count: int) -> None:
+    """Refuse requests of RTSP (RFC 7826), which llhttp takes for those of HTTP.
+
+    Args:
+        data: the piece in which their heads end.
+        count: their number; 0 where it is not known.
+
+    Raises:
+        ClientError: there is one.
+    """
+    if b" RTSP/" in data:
+        head = data[: data.find(_HEAD_END)] if count == 1 else data
+        if _OTHER_PROTOCOL.search(head):
+            raise ClientError("the request is not valid HTTP/1.1")
 
 
 def check_chunk(parser: object) -> None:

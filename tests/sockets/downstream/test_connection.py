@@ -272,6 +272,84 @@ async def test_garbage_behind_a_request_costs_that_request_nothing(proxy: Segue)
         assert status_of(await peer.read_all()) == 400
 
 
+POST = b"POST /%d HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello"
+CLOSING = b"GET /%d HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+
+NO_REQUESTS = {
+    "garbage": b"\0garbage\r\n\r\n",
+    "field without a colon": b"GET / HTTP/1.1\r\nHost\r\n\r\n",
+    "line that is too long": b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
+    "two lengths": b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+}
+BEFORE = {
+    "one": GET % 1,
+    "three": GET % 1 + GET % 2 + GET % 3,
+    "with bodies": POST % 1 + GET % 2 + POST % 3,
+    "more than are parsed at once": b"".join(GET % number for number in range(100)),
+}
+
+
+@pytest.fixture
+async def tolerant(heads: list[bytes]) -> AsyncIterator[Segue]:
+    """In front of a server that reads the bodies of requests."""
+
+    async def script(peer: RawPeer) -> None:
+        while True:
+            heads.append(await peer.read_head())
+            if heads[-1].startswith(b"POST"):
+                assert await peer.read(5) == b"hello"
+            await peer.send(OK)
+
+    async with raw_server(script) as origin, segue(origin.url) as running:
+        yield running
+
+
+@pytest.mark.parametrize("before", BEFORE.values(), ids=BEFORE.keys())
+@pytest.mark.parametrize("bad", NO_REQUESTS.values(), ids=NO_REQUESTS.keys())
+async def test_what_is_no_request_is_refused_when_those_before_it_are_answered(
+    tolerant: Segue, heads: list[bytes], before: bytes, bad: bytes
+) -> None:
+    number = before.count(b"HTTP/1.1")
+    response = await tolerant.ask(before + bad + GET % 9)
+    assert response.count(b"HTTP/1.1 200 ") == len(heads) == number
+    assert response.rpartition(b"HTTP/1.1 ")[2][:3] in (b"400", b"431")
+    assert response.count(b"HTTP/1.1 ") == number + 1
+
+
+async def test_each_cut_of_requests_and_garbage_gives_the_same_answers(
+    tolerant: Segue, heads: list[bytes]
+) -> None:
+    sent = GET % 1 + POST % 2 + GET % 3 + b"\0\r\n\r\n"
+    for cut in range(1, len(sent)):
+        heads.clear()
+        async with tolerant.client() as peer:
+            await peer.send(sent[:cut])
+            await turn()
+            await peer.send(sent[cut:])
+            response = await peer.read_all()
+        known = [int(part[:3]) for part in response.split(b"HTTP/1.1 ")[1:]]
+        assert known == [200] * len(heads) + [400], cut
+        # Where a head with a part of its body comes behind another request, it cannot be told
+        # where that body ends.
+        inside = len(GET % 1 + POST % 2) - 5 < cut < len(GET % 1 + POST % 2)
+        assert len(heads) == 3 or (inside and len(heads) == 2), cut
+
+
+@pytest.mark.parametrize("behind", [b"\0garbage\r\n\r\n", GET % 2, CLOSING % 2])
+@pytest.mark.parametrize("together", [True, False], ids=["one segment", "two segments"])
+async def test_what_follows_the_last_request_is_ignored(
+    tolerant: Segue, heads: list[bytes], behind: bytes, together: bool
+) -> None:
+    async with tolerant.client() as peer:
+        await peer.send(CLOSING % 1 + (behind if together else b""))
+        if not together:
+            await turn()
+            await peer.send(behind)
+        response = await peer.read_all()
+    assert response.count(b"HTTP/1.1 ") == response.count(b"HTTP/1.1 200 ") == len(heads) == 1
+    assert b"\r\nConnection: close\r\n" in response
+
+
 async def test_chunked_request_behind_a_body_with_empty_lines_is_one() -> None:
     bodies: list[bytes] = []
 

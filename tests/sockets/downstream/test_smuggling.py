@@ -133,6 +133,8 @@ VERSIONS = [
 
 async def test_wrong_version_is_refused(proxy: Segue, seen: bytearray) -> None:
     for version in VERSIONS:
+        response = await proxy.ask(b"GET / " + version + b"\r\nHost: h\r\n\r\n")
+        assert status_of(response) in (400, 505), version
         await refused(proxy, seen, repr(version), b"GET / " + version + b"\r\nHost: h\r\n\r\n")
 
 
