@@ -51,6 +51,22 @@ class HeadersTooLarge(ClientError):
     title = "Request header fields too large"
 
 
+class TargetTooLong(ClientError):
+    """The request target is longer than the limits allow (RFC 9110 section 15.5.15)."""
+
+    status = 414
+    label = "target_too_long"
+    title = "URI too long"
+
+
+class CodingNotImplemented(ClientError):
+    """The body comes in a transfer coding that is not taken off here (RFC 9112 section 6.1)."""
+
+    status = 501
+    label = "coding_not_implemented"
+    title = "Transfer coding not implemented"
+
+
 class RequestTimeout(ClientError):
     """The request, or the next piece of its body, did not arrive in time."""
 

@@ -113,7 +113,7 @@ class RouteMappings(Section):
     Attributes:
         path: as in the request line, without the query: `{}` is one segment, `/**` at the end any
             rest.
-        methods: which of them; all where empty.
+        methods: which of them; all where empty. GET stands for HEAD too.
         to_client: for response bodies.
         to_server: for request bodies.
     """

@@ -285,10 +285,12 @@ class ClientConnection(RequestHandler):
             message, newest = self._messages.pop()
             if isinstance(message, _ErrInfo):
                 check_protocol(rest, 0)
-                self._messages.extend(self._whole_before(rest))
+                earlier = self._whole_before(rest)
+                self._messages.extend(earlier)
                 if self._intake.has_too_many_lines(data, limits):
                     raise HeadersTooLarge("the request has too many fields")
-                raise refusal(message.exc)
+                line = b"" if earlier else self._recent.line(rest)
+                raise refusal(message.exc, line, limits)
             check_protocol(rest, count)
             self._intake.begin()
             if count == 1 and message.chunked and payload is None:

@@ -14,7 +14,7 @@ from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy, RawRequestMessage
 
 from proxy.downstream.limits import ClientLimits
-from proxy.errors import ClientError, HeadersTooLarge
+from proxy.errors import ClientError, HeadersTooLarge, TargetTooLong, UnsupportedVersion
 
 IS_PYTHON: Final = HttpRequestParser is HttpRequestParserPy
 """Whether aiohttp parses in Python: uncompiled, or `AIOHTTP_NO_EXTENSIONS` is set."""
@@ -122,6 +122,16 @@ class Recent:
             rest = b""
         return found[self._given :]
 
+    def line(self, data: bytes) -> bytes:
+        """The request line of the only request that has begun; empty where there are others.
+
+        Args:
+            data: the piece that has come, as for `add`.
+        """
+        if self._given or not self._is_known:
+            return b""
+        return (bytes(self._data) + data).lstrip(b"\r\n").partition(b"\r\n")[0]
+
     def _forget(self, *, is_known: bool) -> None:
         self._is_known = is_known
         self._given = 0
@@ -225,8 +235,21 @@ def check_chunk(parser: object) -> None:
         raise ClientError("invalid chunk size")
 
 
-def refusal(error: BaseException) -> ClientError:
-    """Translate a parser's error; its text, which quotes the request, goes nowhere."""
+_OTHER_VERSION: Final = re.compile(rb"[!-~]+ +[^ ]+ +HTTP/(?!1\.[01]\Z)[0-9]\.[0-9]\Z")
+
+
+def refusal(error: BaseException, line: bytes, limits: ClientLimits) -> ClientError:
+    """Translate a parser's error; its text, which quotes the request, goes nowhere.
+
+    Args:
+        error: what the parser raised.
+        line: the request line, as far as it has come; empty where it is not known.
+        limits: those of the connection.
+    """
     if isinstance(error, LineTooLong):
+        if len(line) > limits.header_line:
+            return TargetTooLong("the request target is too long")
         return HeadersTooLarge("a line of the head is too long")
+    if _OTHER_VERSION.match(line):
+        return UnsupportedVersion("HTTP/1.0 and HTTP/1.1 are spoken here")
     return ClientError("the request is not valid HTTP/1.1")

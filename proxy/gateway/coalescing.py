@@ -62,7 +62,7 @@ class Coalescer:
         """
         request, snapshot = context.request, context.snapshot
         route = None
-        if snapshot.coalescing is not None:
+        if snapshot.coalescing is not None and request.method == "GET":
             route = snapshot.coalescing.find(request.method, context.path)
         if route is None:
             return await self._sender.carry(context)

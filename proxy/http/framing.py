@@ -8,8 +8,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from proxy.errors import ClientError, HeadersTooLarge, MethodNotAllowed, UnsupportedVersion
-from proxy.http.headers import RawFields, Shape, is_authority
+from proxy.errors import (
+    ClientError,
+    CodingNotImplemented,
+    HeadersTooLarge,
+    MethodNotAllowed,
+    UnsupportedVersion,
+)
+from proxy.http.headers import RawFields, Shape, is_authority, tokens
 
 METHODS: Final = frozenset(
     {
@@ -27,6 +33,9 @@ METHODS: Final = frozenset(
 
 LONGEST_BODY: Final = 2**63 - 1
 """The largest body that every parser can count; a server may read a larger length modulo 2**64."""
+
+_KNOWN_CODINGS: Final = frozenset({b"compress", b"deflate", b"gzip", b"x-compress", b"x-gzip"})
+"""Transfer codings that are registered, beside `chunked` (RFC 9112 section 7.2)."""
 
 _OVERHEAD: Final = 4
 """Bytes of a field beside its name and value: colon, space, line break."""
@@ -56,8 +65,10 @@ def check_head(
         MethodNotAllowed: CONNECT, which is for forward proxies (RFC 9110 section 9.3.6).
         HeadersTooLarge: beyond `max_size` or `max_fields`.
         ClientError: a method that nobody knows; no host, several, or one that is no host (RFC 9112
-            section 3.2); a length that is not one number, or stands beside a transfer coding
-            (section 6.3); a transfer coding that is not `chunked`, once, in HTTP/1.1 (section 6.1).
+            section 3.2); a length that is not one number without a leading zero, or stands beside
+            a transfer coding (section 6.3); a transfer coding that is not `chunked`, once, in
+            HTTP/1.1 (section 6.1).
+        CodingNotImplemented: a known coding in front of `chunked`.
     """
     _check_line(method, version)
     if len(fields) > max_fields:
@@ -95,6 +106,11 @@ def _check_hosts(version: tuple[int, int], hosts: list[bytes]) -> None:
 
 
 def _check_codings(version: tuple[int, int], codings: list[bytes]) -> None:
+    if version >= (1, 1) and len(codings) == 1:
+        known = tokens(codings)
+        inner = known[:-1]
+        if inner and known[-1] == b"chunked" and _KNOWN_CODINGS.issuperset(inner):
+            raise CodingNotImplemented("no transfer coding but chunked is taken off here")
     # What Segue does not take off must not be forwarded without its name, and a chunked HTTP/1.0
     # message is framed by nobody's rules.
     if version < (1, 1) or len(codings) > 1 or codings[0].lower() != b"chunked":
@@ -104,6 +120,8 @@ def _check_codings(version: tuple[int, int], codings: list[bytes]) -> None:
 def _check_lengths(lengths: list[bytes]) -> None:
     # `isdigit` of bytes knows ASCII only: no sign, no underscore, no other script.
     digits = lengths[0]
+    # Some servers read one that begins with a zero as octal.
     plain = len(lengths) == 1 and digits.isdigit() and len(digits) <= 20
+    plain = plain and (digits == b"0" or not digits.startswith(b"0"))
     if not plain or int(digits) > LONGEST_BODY:
         raise ClientError("the length of the request is not one number")

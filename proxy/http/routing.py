@@ -41,7 +41,7 @@ class Route(Protocol):
 
     @property
     def methods(self) -> frozenset[str]:
-        """In upper case; empty for all."""
+        """In upper case; empty for all. GET stands for HEAD too."""
 
 
 _Route = TypeVar("_Route", bound=Route)
@@ -82,7 +82,9 @@ class Routes(Generic[_Route]):
 
 
 def _takes(route: Route, method: str) -> bool:
-    return not route.methods or method in route.methods
+    methods = route.methods
+    # The answer to a HEAD is that to a GET, without its body (RFC 9110 section 9.3.2).
+    return not methods or method in methods or (method == "HEAD" and "GET" in methods)
 
 
 def _compile(pattern: str) -> re.Pattern[bytes]:

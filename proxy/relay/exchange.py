@@ -243,6 +243,10 @@ class Exchange:
             return
         client, request = self._client, self._request
         fields = end_to_end(head.fields, _OF_A_BODY if head.status == 204 else frozenset())
+        if head.status == 426:
+            # It says to what (RFC 9110 section 15.5.22).
+            told = [field for field in head.fields if field[0].lower() == b"upgrade"]
+            fields += [*told, (b"Connection", b"Upgrade")] if told else []
         if self._amend is not None:
             fields = self._amend(head.status, fields)
         if not request.payload.is_eof():

@@ -345,7 +345,7 @@ class Connection(asyncio.Protocol):
     def _read_framing(self, head: Head, parser: httptools.HttpResponseParser) -> bool:
         """Read the fields about body and connection; return whether there is a length."""
         has_length = False
-        for name, value in self._fields:
+        for place, (name, value) in enumerate(self._fields):
             lower = name.lower()
             if lower == b"transfer-encoding":
                 # llhttp takes `chunked,` for another coding, and so a body to the end of the stream
@@ -358,6 +358,8 @@ class Connection(asyncio.Protocol):
                 has_length = True
                 if int(value) > LONGEST_BODY:
                     raise UpstreamError("the length of the server's response cannot be")
+                if value.startswith(b"0"):  # Some clients read it as octal.
+                    self._fields[place] = (name, b"%d" % int(value))
             elif lower == b"keep-alive":
                 told = kept_for(value)
                 self._kept_for = self.target.keepalive if told is None else told

@@ -33,6 +33,7 @@ class Fault:
     limit: str | None = None
 
 
+RESERVED_OPCODE: Final = Fault(1002, "reserved opcode")
 FRAME_TOO_BIG: Final = Fault(1009, "frame too big", limit="frame")
 MESSAGE_TOO_BIG: Final = Fault(1009, "message too big", limit="message")
 TOO_MANY_FRAGMENTS: Final = Fault(1009, "too many fragments", limit="fragments")

@@ -28,6 +28,7 @@ from proxy.rewriting import MessageHandling
 from proxy.websocket.failures import (
     FRAME_TOO_BIG,
     MESSAGE_TOO_BIG,
+    RESERVED_OPCODE,
     TOO_MANY_CONTROL_FRAMES,
     TOO_MANY_FRAGMENTS,
     Blame,
@@ -286,6 +287,9 @@ class FrameFilter:
                 if extended < (0x10000 if length == LENGTH_64 else LENGTH_16):
                     self.fault = Fault(1002, "length not in its shortest form")
                     break
+                if extended >> 63:
+                    self.fault = Fault(1002, "length beyond 63 bits")
+                    break
                 length = extended
             if first & RESERVED_BITS:
                 self.fault = Fault(1002, "reserved bits set without an extension")
@@ -299,7 +303,10 @@ class FrameFilter:
             opcode = first & 0x0F
 
             if opcode >= CLOSE:
-                if opcode > PONG or not first & FIN or length > MAX_CONTROL_PAYLOAD:
+                if opcode > PONG:
+                    self.fault = RESERVED_OPCODE
+                    break
+                if not first & FIN or length > MAX_CONTROL_PAYLOAD:
                     self.fault = Fault(1002, "invalid control frame")
                     break
                 if stop > end:
@@ -322,7 +329,10 @@ class FrameFilter:
 
             # A data frame: the first of its message, or the next fragment.
             if opcode:
-                if opcode > BINARY or self._opcode:
+                if opcode > BINARY:
+                    self.fault = RESERVED_OPCODE
+                    break
+                if self._opcode:
                     self.fault = Fault(1002, "unexpected data frame")
                     break
                 size = length

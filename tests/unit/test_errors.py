@@ -32,6 +32,8 @@ KINDS: list[type[SegueError]] = [
     [
         ("ClientError", 400, 1002, "bad_request", SegueError),
         ("HeadersTooLarge", 431, 1002, "headers_too_large", ClientError),
+        ("TargetTooLong", 414, 1002, "target_too_long", ClientError),
+        ("CodingNotImplemented", 501, 1002, "coding_not_implemented", ClientError),
         ("RequestTimeout", 408, 1002, "request_timeout", ClientError),
         ("MethodNotAllowed", 405, 1002, "method_not_allowed", ClientError),
         ("UnsupportedVersion", 505, 1002, "http_version", ClientError),

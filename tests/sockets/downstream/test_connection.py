@@ -109,7 +109,7 @@ async def test_invariant_7_malformed_request_gets_400_and_its_token_shows_nowher
     problem = json.loads(body)
     assert status_of(response) == problem["status"]
     # aiohttp's two parsers differ in what they leave to Segue of a version that is not spoken.
-    assert problem["status"] in (400, 505)
+    assert problem["status"] in (400, 501, 505)
     assert b"\r\nContent-Type: application/problem+json\r\n" in head
     assert b"\r\nConnection: close" in head
     assert b"\r\nX-Request-Id: " + problem["request_id"].encode() in head
@@ -125,21 +125,34 @@ async def test_invariant_7_malformed_request_gets_400_and_its_token_shows_nowher
     ("request_bytes", "status"),
     [
         (b"GET / HTTP/2.0\r\nHost: h\r\n\r\n", 505),
+        (b"GET / HTTP/1.2\r\nHost: h\r\n\r\n", 505),
+        (b"GET  /  HTTP/3.0\r\nHost: h\r\n\r\n", 505),
+        (b"\r\nGET / HTTP/1.2\r\nHost: h\r\n\r\n", 505),
+        (b"GET / HTTP/1.10\r\nHost: h\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
+        (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 010\r\n\r\n0123456789", 400),
         (b"GET / HTTP/0.9\r\nHost: h\r\n\r\n", 505),
         (b"GET /\r\n\r\n", 505),
         (b"CONNECT h:443 HTTP/1.1\r\nHost: h\r\n\r\n", 405),
-        (b"GET /" + b"a" * 16384 + b" HTTP/1.1\r\nHost: h\r\n\r\n", 431),
+        (b"GET /" + b"a" * 16384 + b" HTTP/1.1\r\nHost: h\r\n\r\n", 414),
+        (b"GET /" + b"a" * 40_000, 414),
         (b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"a" * 16385 + b"\r\n\r\n", 431),
         (b"GET / HTTP/1.1\r\nHost: h\r\n" + b"a" * 16385 + b": 1\r\n\r\n", 431),
         (b"GET / HTTP/1.1\r\nHost: h\r\n" + b"X: 1\r\n" * 128 + b"\r\n", 431),
     ],
-    ids=["HTTP/2.0", "HTTP/0.9", "no version", "CONNECT", "target", "value", "name", "fields"],
+    ids=[
+        *("HTTP/2.0", "HTTP/1.2", "HTTP/3.0, spaces", "HTTP/1.2 behind an empty line", "HTTP/1.10"),
+        *("gzip", "leading zero"),
+        *("HTTP/0.9", "no version", "CONNECT", "target", "target without end"),
+        *("value", "name", "fields"),
+    ],
 )
 async def test_request_beyond_what_is_spoken_or_allowed_is_refused_by_its_status(
     proxy: Segue, heads: list[bytes], request_bytes: bytes, status: int
 ) -> None:
     response = await proxy.ask(request_bytes)
-    assert status_of(response) in ((400, 505) if status == 505 else (status,))
+    both = request_bytes.startswith(b"GET /\r\n")  # The two parsers differ.
+    assert status_of(response) in ((400, 505) if both else (status,))
     assert not heads
     if status == 405:
         assert b"\r\nAllow: GET, " in response

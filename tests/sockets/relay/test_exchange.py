@@ -723,3 +723,30 @@ async def test_server_that_does_not_read_the_body_in_time_is_504() -> None:
             assert status_of(head) == 504
             peer.abort()
         go.set()
+
+
+@pytest.mark.parametrize("close", [b"", b"Connection: close\r\n"], ids=["kept", "last"])
+async def test_426_says_to_what(close: bytes) -> None:
+    needed = (
+        b"HTTP/1.1 426 Upgrade Required\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Content-Length: 0\r\n\r\n"
+    )
+    async with raw_server(answering(needed)) as origin, segue(origin.url) as proxy:
+        async with proxy.client() as peer:
+            await peer.send(GET.replace(b"\r\n\r\n", b"\r\n" + close + b"\r\n"))
+            head = await peer.read_head()
+    assert status_of(head) == 426
+    assert b"\r\nUpgrade: websocket\r\n" in head
+    assert b"\r\nConnection: Upgrade\r\n" in head
+    assert (b"\r\nConnection: close\r\n" in head) is bool(close)
+
+
+async def test_length_of_the_server_loses_its_leading_zeros() -> None:
+    zeros = b"HTTP/1.1 200 OK\r\nX: 1\r\nContent-Length: 010\r\n\r\n0123456789"
+    async with raw_server(answering(zeros)) as origin, segue(origin.url) as proxy:
+        async with proxy.client() as peer:
+            await peer.send(GET)
+            assert await peer.read_head() == (
+                b"HTTP/1.1 200 OK\r\nX: 1\r\nContent-Length: 10\r\n\r\n"
+            )
+            assert await peer.read(10) == b"0123456789"

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.errors import ClientError, HeadersTooLarge, MethodNotAllowed, UnsupportedVersion
+from proxy.errors import (
+    ClientError,
+    CodingNotImplemented,
+    HeadersTooLarge,
+    MethodNotAllowed,
+    UnsupportedVersion,
+)
 from proxy.http.framing import LONGEST_BODY, METHODS, check_head
 from proxy.http.headers import shape_of
 
@@ -72,7 +78,7 @@ def test_two_hosts_are_refused_in_http_1_0_too() -> None:
         check([HOST, HOST], version=V10)
 
 
-@pytest.mark.parametrize("length", [b"0", b"5", b"05", b"%d" % LONGEST_BODY])
+@pytest.mark.parametrize("length", [b"0", b"5", b"10", b"%d" % LONGEST_BODY])
 @pytest.mark.parametrize("version", [V10, V11])
 def test_a_length_of_digits_goes_on(length: bytes, version: tuple[int, int]) -> None:
     check([HOST, (b"Content-Length", length)], version=version)
@@ -83,6 +89,7 @@ def test_a_length_of_digits_goes_on(length: bytes, version: tuple[int, int]) -> 
     [
         *(b"", b"+5", b"-5", b"5, 5", b"5,5", b"0x5", b"5.0", b"1_0", b"5 5", b"five"),
         *("\u0665".encode(), b"%d" % (LONGEST_BODY + 1), b"9" * 20, b"0" * 4000 + b"5"),
+        *(b"05", b"00", b"010"),
     ],
 )
 def test_a_length_that_is_not_one_number_does_not(length: bytes) -> None:
@@ -104,7 +111,7 @@ def test_chunked_goes_on_in_http_1_1(coding: bytes) -> None:
 @pytest.mark.parametrize(
     "coding",
     [
-        *(b"", b"identity", b"gzip", b"gzip, chunked", b"chunked, gzip", b"chunked, chunked"),
+        *(b"", b"identity", b"gzip", b"foo, chunked", b"chunked, gzip", b"chunked, chunked"),
         *(b"chunked,", b",chunked", b"xchunked", b"chunkedx", b"chunked;q=1", b'"chunked"'),
         *(b"\x0bchunked", b"chun\xe2\x84\xaaed"),
     ],
@@ -112,6 +119,15 @@ def test_chunked_goes_on_in_http_1_1(coding: bytes) -> None:
 def test_any_other_coding_does_not(coding: bytes) -> None:
     with pytest.raises(ClientError, match="chunked"):
         check([HOST, (b"Transfer-Encoding", coding)])
+
+
+@pytest.mark.parametrize("coding", [b"gzip, chunked", b"deflate,X-Gzip , Chunked"])
+def test_a_known_coding_is_not_implemented(coding: bytes) -> None:
+    with pytest.raises(CodingNotImplemented):
+        check([HOST, (b"Transfer-Encoding", coding)])
+    with pytest.raises(ClientError) as refused:
+        check([HOST, (b"Transfer-Encoding", coding)], version=V10)
+    assert refused.value.status == 400
 
 
 def test_a_coding_named_twice_does_not() -> None:

@@ -68,6 +68,8 @@ def test_methods_are_compared_as_they_are_and_none_means_all() -> None:
     routes = programs(("GET PATCH", "/a"))
     assert found(routes, "PATCH", b"/a") == "/a"
     assert found(routes, "get", b"/a") is None
+    assert found(routes, "HEAD", b"/a") == "/a"
+    assert found(programs(("PATCH", "/a")), "HEAD", b"/a") is None
     assert found(programs(("", "/a")), "BREW", b"/a") == "/a"
 
 

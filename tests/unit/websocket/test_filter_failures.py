@@ -30,6 +30,8 @@ _NOT_SHORTEST = Fault(1002, "length not in its shortest form")
 _BAD_CONTROL = Fault(1002, "invalid control frame")
 _UNEXPECTED = Fault(1002, "unexpected data frame")
 _RESERVED = Fault(1002, "reserved bits set without an extension")
+_OPCODE = Fault(1002, "reserved opcode")
+_TOO_LONG = Fault(1002, "length beyond 63 bits")
 _TOO_BIG = Fault(1009, "message too big", limit="message")
 _FRAME_TOO_BIG = Fault(1009, "frame too big", limit="frame")
 _TOO_MANY = Fault(1009, "too many fragments", limit="fragments")
@@ -44,16 +46,18 @@ _rewriters = pytest.mark.parametrize(
         pytest.param(b"\xc1\x00", _RESERVED, id="RSV1"),
         pytest.param(b"\xa1\x00", _RESERVED, id="RSV2"),
         pytest.param(b"\x99\x00", _RESERVED, id="RSV3, control frame"),
-        *[pytest.param(bytes([0x80 | n, 0]), _UNEXPECTED, id=f"opcode {n}") for n in range(3, 8)],
-        *[
-            pytest.param(bytes([0x80 | n, 0]), _BAD_CONTROL, id=f"opcode {n}")
-            for n in range(11, 16)
-        ],
+        *[pytest.param(bytes([0x80 | n, 0]), _OPCODE, id=f"opcode {n}") for n in range(3, 8)],
+        *[pytest.param(bytes([0x80 | n, 0]), _OPCODE, id=f"opcode {n}") for n in range(11, 16)],
         pytest.param(b"\x09\x00", _BAD_CONTROL, id="fragmented ping"),
         pytest.param(b"\x89\x7e\x00\x7e", _BAD_CONTROL, id="ping of 126 bytes"),
         pytest.param(b"\x81\x7e\x00\x7d", _NOT_SHORTEST, id="125 in 16 bits"),
         pytest.param(b"\x81\x7f" + (0xFFFF).to_bytes(8, "big"), _NOT_SHORTEST, id="65535 in 64"),
-        pytest.param(b"\x81\x7f" + (1 << 63).to_bytes(8, "big"), _TOO_BIG, id="top bit of 64"),
+        pytest.param(b"\x81\x7f" + (1 << 63).to_bytes(8, "big"), _TOO_LONG, id="top bit of 64"),
+        pytest.param(
+            b"\x81\x7f" + ((1 << 64) - 1).to_bytes(8, "big"), _TOO_LONG, id="all bits of 64"
+        ),
+        pytest.param(b"\x81\x7f" + ((1 << 63) - 1).to_bytes(8, "big"), _TOO_BIG, id="63 bits"),
+        pytest.param(b"\x01\x00\x83\x00", _OPCODE, id="opcode 3 inside a message"),
         pytest.param(b"\x81\x7f" + (70_001).to_bytes(8, "big"), _TOO_BIG, id="one byte too many"),
         pytest.param(b"\x81\x80", Fault(1002, "masked frame"), id="masked frame of a server"),
         pytest.param(b"\x80\x00", Fault(1002, "continuation of nothing"), id="continuation"),
