@@ -32,6 +32,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web import RequestHandler, Server
 from aiohttp.web_protocol import RequestPayloadError, _ErrInfo
 
+from proxy.backlog import unacknowledged
 from proxy.downstream.intake import (
     IS_PYTHON,
     Intake,
@@ -112,6 +113,7 @@ class ClientConnection(RequestHandler):
     """
 
     __slots__ = (
+        "_backlog",
         "_broken",
         "_discarding",
         "_half_closed",
@@ -141,6 +143,7 @@ class ClientConnection(RequestHandler):
             auto_decompress=False,
         )
         self._listener = listener
+        self._backlog = 0
         self._broken = False
         self._discarding = False
         self._half_closed = False
@@ -186,8 +189,11 @@ class ClientConnection(RequestHandler):
             self._finish()
 
     def check(self, now: float) -> None:
-        """Close the connection if its time is up."""
+        """Close the connection if its time is up, and its client takes nothing of what is sent."""
         if now <= self.deadline:
+            return
+        if self._takes_some():
+            self.deadline = now + self._listener.limits.keepalive_timeout
             return
         self.deadline = NEVER
         if self._partial and not self._discarding:
@@ -200,6 +206,14 @@ class ClientConnection(RequestHandler):
             self.abort()
         else:
             self._finish()
+
+    def _takes_some(self) -> bool:
+        """Whether the client has taken some of what waits for it, since the last call."""
+        transport = self.transport
+        if transport is None or not (self.writing_paused or transport.is_closing()):
+            return False
+        before, self._backlog = self._backlog, unacknowledged(transport)
+        return self._backlog < before
 
     def take_transport(self, protocol: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
         """Hand the transport to another protocol, for good.
@@ -354,6 +368,8 @@ class ClientConnection(RequestHandler):
         if not self._discarding:
             self._listener.on_limit("buffer")
         self.deadline = self._loop.time() + self._listener.limits.keepalive_timeout
+        if self.transport is not None:
+            self._backlog = unacknowledged(self.transport)
         if self.flow is not None:
             self.flow.on_client_full()
 
@@ -438,6 +454,7 @@ class ClientConnection(RequestHandler):
         """Close when all is sent; a client that does not take it is cut off by `check`."""
         if self.transport is not None:
             self.deadline = self._loop.time() + self._listener.limits.keepalive_timeout
+            self._backlog = unacknowledged(self.transport)
             self.transport.close()
 
     def _discard(self) -> None:

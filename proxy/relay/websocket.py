@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from proxy.backlog import unacknowledged
 from proxy.relay.leg import Leg, LegState
 from proxy.rewriting import MessageHandling
 from proxy.websocket.closing import (
@@ -282,8 +283,7 @@ class Relay:
         self._timer = self._loop.call_later(self._timeout, self._expire)
 
     def _expire(self) -> None:
-        # A peer that takes what it was sent, however slowly, is not given up. (What the kernel
-        # holds when the rest is dropped is still delivered.)
+        # A peer that takes what it was sent, however slowly, is not given up.
         closing = self._closing_now()
         if closing.culprit is not None:
             self._carry_out(closing.late())  # The other side did not answer in time.
@@ -296,7 +296,7 @@ class Relay:
 
     def _unsent(self) -> int:
         legs = (self.client, self.server)
-        return sum(leg.transport.get_write_buffer_size() for leg in legs if not leg.lost)
+        return sum(unacknowledged(leg.transport) for leg in legs if not leg.lost)
 
 
 def _withhold(leg: Leg) -> None:

@@ -20,6 +20,7 @@ from typing import Final, Protocol, cast
 
 import httptools
 
+from proxy.backlog import unacknowledged
 from proxy.errors import UpstreamError, UpstreamTimeout
 from proxy.http.framing import LONGEST_BODY
 from proxy.http.headers import RawFields, kept_for, tokens
@@ -83,6 +84,7 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_backlog",
         "_eof",
         "_epoch",
         "_fields",
@@ -120,6 +122,7 @@ class Connection(asyncio.Protocol):
         self._kept_for = target.keepalive
         self._reusable = False
         self._tail = b""
+        self._backlog = 0
         self._eof = False
         self._waiting = False
         self.used = False
@@ -231,11 +234,18 @@ class Connection(asyncio.Protocol):
         """Give up an exchange whose deadline has passed, or close a connection without one."""
         if now <= self.deadline:
             return
-        if self._sink is None:
+        if not self.writable and self._takes_some():
+            self.deadline = now + self.target.response_timeout
+        elif self._sink is None:
             self.transport.close()
         else:
             what = "the body of its response" if self._head_done else "its response"
             self._fault(UpstreamTimeout(f"the server took too long with {what}"))
+
+    def _takes_some(self) -> bool:
+        """Whether the server has taken some of the request, since the last call."""
+        before, self._backlog = self._backlog, unacknowledged(self.transport)
+        return self._backlog < before
 
     # asyncio.Protocol
 
@@ -246,6 +256,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.writable = False
+        self._backlog = unacknowledged(self.transport)
 
     def resume_writing(self) -> None:
         self.writable = True

@@ -68,3 +68,61 @@ async def test_connection_that_ends_with_its_answer_waits_until_it_is_taken(
         assert await peer.read(len(body)) == body
         assert await peer.read_all() == b""
         await peer.close()
+
+
+SLOW: Final = 64
+"""Pieces that are taken slowly: for several times as long as nothing may be taken."""
+
+
+async def read_slowly(reader: asyncio.StreamReader, size: int) -> bytes:
+    """Read that many bytes, the first of them in small pieces with pauses."""
+    received = bytearray()
+    async with asyncio.timeout(PATIENCE):
+        for _ in range(SLOW):
+            received += await reader.readexactly(PIECE)
+            await asyncio.sleep(0.08)
+        received += await reader.readexactly(size - len(received))
+    return bytes(received)
+
+
+async def test_response_of_which_only_the_kernel_sends_is_not_cut() -> None:
+    body = bytes(range(256)) * (LARGE // 256)
+
+    async def script(peer: RawPeer) -> None:
+        await peer.read_head()
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        await peer.read_all()
+
+    env = {"SEGUE_TIMEOUTS__KEEPALIVE": "1500ms"}
+    async with raw_server(script) as server, segue(server.url, env) as proxy:
+        peer = await slow_client(proxy)
+        await peer.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        await peer.read_head()
+        assert await read_slowly(peer.reader, len(body)) == body
+        await peer.close()
+
+
+async def test_request_of_which_only_the_kernel_sends_is_not_cut() -> None:
+    body = bytes(range(256)) * (LARGE // 256)
+    received: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        received.append(await read_slowly(reader, len(body)))
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
+        listening.bind(("127.0.0.1", 0))
+        server = await asyncio.start_server(serve, sock=listening, limit=PIECE)
+        env = {"SEGUE_TIMEOUTS__RESPONSE": "1500ms"}
+        async with segue(f"http://127.0.0.1:{listening.getsockname()[1]}", env) as proxy:
+            async with proxy.client() as peer:
+                await peer.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n" % len(body))
+                await peer.send(b"\r\n" + body)
+                head = await peer.read_head()
+        server.close()
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert received == [body]
