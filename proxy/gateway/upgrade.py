@@ -64,7 +64,8 @@ class Upgrades:
             chosen = handshake.check_switch(request.fields, answer, forwarded)
             subprotocol = answered_subprotocol(offered, forwarded, chosen)
             response = handshake.switch_response(answer, subprotocol)
-            if connection.transport.is_closing():
+            # What came with the answer is relayed, as if the end had come a moment later.
+            if connection.transport.is_closing() and not connection.has_tail:
                 raise UpstreamError("the server closed the connection after its handshake")
         except UpstreamError:
             connection.abort()

@@ -139,8 +139,7 @@ class Relay:
         self.server.transport, from_server = server
         # First, because what follows may fill a buffer and pause one of them again.
         for leg in (self.client, self.server):
-            if not leg.transport.is_reading():
-                leg.transport.resume_reading()
+            _resume(leg)
         self.client.transport.write(response)
         if from_client:
             self.client.data_received(from_client)

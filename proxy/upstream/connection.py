@@ -93,11 +93,13 @@ class Connection(asyncio.Protocol):
         "_informational",
         "_is_head_request",
         "_kept_for",
+        "_lost",
         "_owner",
         "_parser",
         "_reason",
         "_reusable",
         "_sink",
+        "_successor",
         "_tail",
         "_unseen",
         "_waiting",
@@ -123,6 +125,8 @@ class Connection(asyncio.Protocol):
         self._reusable = False
         self._tail = b""
         self._backlog = 0
+        self._lost = False
+        self._successor: asyncio.Protocol | None = None
         self._eof = False
         self._waiting = False
         self.used = False
@@ -211,14 +215,23 @@ class Connection(asyncio.Protocol):
     def take_transport(self, protocol: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
         """Hand the transport to another protocol after a 101.
 
-        Returns the transport, with reading paused, and the bytes that came behind the response.
+        Returns the transport, with reading paused, and the bytes that came behind the response. An
+        end that this connection was told of, or still will be, is passed on.
         """
         tail, self._tail = self._tail, b""
         self._sink = None
         self._parser = None
+        self._successor = protocol
         self.transport.set_protocol(protocol)
         self._owner.forget(self)
+        if self._lost:
+            self._owner.loop.call_soon(protocol.connection_lost, None)
         return self.transport, tail
+
+    @property
+    def has_tail(self) -> bool:
+        """Whether bytes came behind a 101."""
+        return bool(self._tail)
 
     def pause_reading(self) -> None:
         """Read no further; the clock of the body stands still."""
@@ -299,7 +312,10 @@ class Connection(asyncio.Protocol):
         self._eof = True
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
         self._owner.forget(self)
+        if self._successor is not None:
+            self._successor.connection_lost(exc)  # TLS had settled whom to tell before.
         if self._sink is None or self._parser is None:
             return
         if self._head is not None and self._head.until_close and self._eof and exc is None:

@@ -23,6 +23,7 @@ from tests.support.sockets import (
     LONGEST,
     MASK,
     Origin,
+    accept_of,
     closing,
     fields_of,
     gone,
@@ -31,6 +32,7 @@ from tests.support.sockets import (
     origin,
     shake_hands_in_pieces,
     status_of,
+    switch,
 )
 from tests.support.waiting import PATIENCE
 
@@ -139,6 +141,36 @@ async def test_large_messages_and_a_close_go_both_ways_over_tls(
         await pair.client.ended()
         await pair.client.peer.close()
         await gone(proxy)
+
+
+LAST_WORDS = (
+    wire(TEXT, b"one"),
+    wire(BINARY, bytes(range(256)) * 40),
+    wire(CLOSE, closing(4003, "not yours")),
+)
+
+
+@SIDES
+@pytest.mark.parametrize("number", range(1, 4))
+async def test_what_a_server_says_at_once_is_relayed_whole_though_it_hangs_up(
+    pki: Pki, downstream: bool, upstream: bool, number: int
+) -> None:
+    # 101, frames and the end of the connection, TLS's own included, come in one piece.
+    said = b"".join(LAST_WORDS[-number:])
+    async with chain(pki, downstream=downstream, upstream=upstream) as (proxy, server, tls):
+        client = await proxy.connect(tls)
+        await client.send(handshake())
+        peer = await server.connection()
+        (key,) = fields_of(await peer.read_head(), b"sec-websocket-key")
+        peer.writer.write(switch(accept=accept_of(key)) + said)
+        peer.writer.close()
+        assert status_of(await client.read_head()) == 101
+        assert await client.read(len(said)) == said
+        await client.send(wire(CLOSE, closing(4003), key=MASK))
+        assert await client.read_all() == b""
+        await client.close()
+        await gone(proxy)
+        assert await proxy.metric("segue_websocket_closes_total", side="server", code="4003") == 1
 
 
 @SIDES
