@@ -206,7 +206,8 @@ class Timeouts(Section):
         body: for the next piece of a request's body.
         keepalive: for the next request on a connection.
         connect: for a connection to the server, its TLS handshake included.
-        response: for the first byte of the server's answer, once the request is sent.
+        response: for the first byte of the server's answer, once the request is sent; for a 100
+            (Continue), once its head is.
         idle: for the next piece of the server's answer.
         websocket_handshake: for the server's answer to a WebSocket handshake.
         websocket_close: for the other side's close frame after one was sent.

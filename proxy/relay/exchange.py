@@ -17,7 +17,7 @@ from typing import Protocol
 from proxy.downstream.connection import Flow
 from proxy.downstream.request import Request
 from proxy.errors import ClientError, ContentTooLarge, RequestTimeout, SegueError, UpstreamError
-from proxy.http.headers import Fields, RawFields, end_to_end, serialize
+from proxy.http.headers import Fields, RawFields, end_to_end, serialize, tokens
 from proxy.relay.hold import Hold
 from proxy.upstream.connection import Connection
 from proxy.upstream.response import Head
@@ -57,6 +57,7 @@ class Exchange:
 
     __slots__ = (
         "_amend",
+        "_body_clock",
         "_body_timeout",
         "_chunking",
         "_client",
@@ -95,6 +96,7 @@ class Exchange:
         self._connection = connection
         self._amend = amend
         self._body_timeout = body_timeout
+        self._body_clock: asyncio.Timeout | None = None
         self._may_switch = may_switch
         self._done: asyncio.Future[None] = loop.create_future()
         self._writable: asyncio.Future[None] | None = None
@@ -177,13 +179,10 @@ class Exchange:
     async def _pump(self) -> None:
         """Send the body of the request as it arrives."""
         connection, request = self._connection, self._request
-        payload, chunked = request.payload, request.chunked
+        chunked = request.chunked
         try:
-            while True:
-                async with asyncio.timeout(self._body_timeout):
-                    data = await payload.readany()
-                if not data:
-                    break
+            data = await self._first_piece()
+            while data:
                 request.check_size(self.request_size + len(data))
                 self.request_size += len(data)
                 connection.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
@@ -192,6 +191,7 @@ class Exchange:
                     self._writable = asyncio.get_running_loop().create_future()
                     await self._writable
                     connection.stop_clock()
+                data = await self._next_piece()
         except TimeoutError:
             self._fail(RequestTimeout("the body of the request took too long"))
         except ContentTooLarge as error:
@@ -205,6 +205,25 @@ class Exchange:
                 connection.transport.write(_LAST_CHUNK)
             self._sent = True
             connection.expect_answer()
+
+    async def _first_piece(self) -> bytes:
+        """Wait for the beginning of the body.
+
+        A client may send it only when the server says that it wants it (RFC 9110 section 10.1.1).
+        Until then it is the server's turn; `on_informational` starts the client's clock.
+        """
+        if not _waits_for_continue(self._request):
+            return await self._next_piece()
+        self._connection.expect_answer()
+        async with asyncio.timeout(None) as self._body_clock:
+            data = await self._request.payload.readany()
+        self._body_clock = None
+        self._connection.stop_clock()
+        return data
+
+    async def _next_piece(self) -> bytes:
+        async with asyncio.timeout(self._body_timeout):
+            return await self._request.payload.readany()
 
     def _fail(self, error: SegueError) -> None:
         if not self._done.done():
@@ -231,6 +250,9 @@ class Exchange:
         if self._request.version >= (1, 1):
             fields = end_to_end(head.fields, _OF_A_BODY)
             self._out.append(_serialize(head.status, head.reason, fields))
+        if head.status == 100 and self._body_clock is not None:
+            self._body_clock.reschedule(asyncio.get_running_loop().time() + self._body_timeout)
+            self._connection.stop_clock()
 
     def on_head(self, head: Head) -> None:
         """Send the head, framed for this client."""
@@ -319,6 +341,12 @@ _LAST_CHUNK = b"0\r\n\r\n"
 
 _OF_A_BODY = frozenset({b"content-length"})
 """Not in a 1xx or 204 (RFC 9110 section 8.6): a client that believes it waits for a body."""
+
+
+def _waits_for_continue(request: Request) -> bool:
+    """Whether the client sends its body only when it is told to, or has waited long enough."""
+    expected = request.shape.values(request.fields, b"expect")
+    return request.version >= (1, 1) and b"100-continue" in tokens(expected)
 
 
 def _serialize(status: int, reason: bytes, fields: RawFields) -> bytes:

@@ -325,6 +325,47 @@ async def test_expectation_and_its_100_go_through_before_the_body() -> None:
             assert await peer.read_response() == (OK[:-2], b"ok")
 
 
+async def test_a_100_is_waited_for_as_long_as_for_an_answer() -> None:
+    async def origin_script(peer: RawPeer) -> None:
+        await peer.read_head()
+        await asyncio.sleep(1.1)  # Longer than a client may take with its body.
+        await peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert await peer.read(5) == b"hello"
+        await peer.send(OK)
+
+    env = {"SEGUE_TIMEOUTS__BODY": "200ms"}
+    async with raw_server(origin_script) as origin, segue(origin.url, env) as proxy:
+        async with proxy.client() as peer:
+            await peer.send(UPLOAD)
+            assert await peer.read_head() == b"HTTP/1.1 100 Continue\r\n\r\n"
+            await peer.send(b"hello")
+            assert await peer.read_response() == (OK[:-2], b"ok")
+
+
+@pytest.mark.parametrize(
+    ("said", "late", "status"),
+    [
+        (b"", "RESPONSE", 504),
+        (b"HTTP/1.1 102 Processing\r\n\r\n", "RESPONSE", 504),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", "BODY", 408),
+    ],
+    ids=["no 100", "another 1xx", "no body"],
+)
+async def test_who_is_late_with_a_100_or_the_body_behind_it_is_told_apart(
+    said: bytes, late: str, status: int
+) -> None:
+    async def origin_script(peer: RawPeer) -> None:
+        await peer.read_head()
+        await peer.send(said)
+        await peer.read_all()
+
+    async with raw_server(origin_script) as origin:
+        async with segue(origin.url, {f"SEGUE_TIMEOUTS__{late}": "200ms"}) as proxy:
+            response = await proxy.ask(UPLOAD)
+    assert response.startswith(said)
+    assert status_of(response.removeprefix(said)) == status
+
+
 async def test_clock_of_the_answer_stands_while_the_client_uploads_after_a_100() -> None:
     async def origin_script(peer: RawPeer) -> None:
         await peer.read_head()
