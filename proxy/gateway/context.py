@@ -28,6 +28,7 @@ class ReceivedHead(NamedTuple):
         offered: the subprotocols of a handshake.
         preflight: whether it is one of CORS.
         bearer: the token in `Authorization`; None where there is not exactly one.
+        hops: how often it may be forwarded; None where it does not say.
     """
 
     target: bytes
@@ -36,6 +37,7 @@ class ReceivedHead(NamedTuple):
     offered: list[bytes]
     preflight: bool
     bearer: str | None
+    hops: int | None = None
 
 
 def read_head(request: Request) -> ReceivedHead:
@@ -45,7 +47,7 @@ def read_head(request: Request) -> ReceivedHead:
         ClientError: the target is of no form that a reverse proxy serves, or it is a handshake with
             a body, or without one key.
     """
-    target, authority = headers.origin_form(request.target)
+    target, authority = headers.origin_form(request.target, request.method)
     fields, shape = request.fields, request.shape
     # HTTP/1.0 cannot upgrade (RFC 9110 section 7.8).
     may_upgrade = b"upgrade" in shape and request.version >= (1, 1)
@@ -56,7 +58,8 @@ def read_head(request: Request) -> ReceivedHead:
         offered = handshake.offered_subprotocols(shape.values(fields, handshake.PROTOCOL))
     preflight = cors.is_preflight(request.method, fields)
     token = bearer(shape.values(fields, b"authorization"))
-    return ReceivedHead(target, authority, upgrade, offered, preflight, token)
+    hops = headers.hops_left(request.method, fields) if b"max-forwards" in shape else None
+    return ReceivedHead(target, authority, upgrade, offered, preflight, token, hops)
 
 
 # Until the first step has read it.

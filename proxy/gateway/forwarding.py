@@ -6,12 +6,14 @@ from typing import Final
 
 from proxy.downstream.limits import is_in
 from proxy.downstream.request import Request
+from proxy.errors import MethodNotAllowed
 from proxy.gateway.context import ReceivedHead, RequestContext, read_head
 from proxy.http import headers, traceparent
 from proxy.http.cookies import without_cookie
 from proxy.http.framing import check_head
 from proxy.http.headers import SERVERS_OWN, Fields
 from proxy.http.request_head import RequestHead
+from proxy.http.responses import ALLOWED, Reply
 from proxy.websocket import handshake
 
 _NOT_IN_HANDSHAKE: Final = frozenset({handshake.PROTOCOL, handshake.EXTENSIONS})
@@ -54,6 +56,9 @@ def forwarded_fields(context: RequestContext) -> Fields:
     elif request.version < (1, 1) and b"expect" in shape:
         # It waits for no 100 (RFC 9110 section 10.1.1).
         fields = [field for field in fields if field[0].lower() != b"expect"]
+    if head.hops is not None:
+        fields = [field for field in fields if field[0].lower() != b"max-forwards"]
+        fields.append((b"Max-Forwards", b"%d" % (head.hops - 1)))
     sessions = config.sessions
     if sessions.enabled and sessions.binding == "cookie":
         fields = without_cookie(fields, sessions.cookie.encode())  # It is Segue's own.
@@ -67,9 +72,23 @@ def forwarded_fields(context: RequestContext) -> Fields:
         info.peer,
         "http" if config.listen.tls is None else "https",
         is_in(config.listen.trusted_proxies, info.peer),
+        b"%d.%d" % request.version,
     )
     fields += headers.forwarding_fields(received, downstream, info.request_id, named)
     return traceparent.carried(fields, info.trace)
+
+
+def last_answer(context: RequestContext) -> Reply:
+    """Answer a request that may go no further (RFC 9110 section 7.6.2).
+
+    Raises:
+        MethodNotAllowed: it is a TRACE, which would show the fields that others have added.
+    """
+    if context.request.method == "TRACE":
+        raise MethodNotAllowed("TRACE goes through, and is not answered here")
+    if not context.request.payload.is_eof():
+        context.client.persistent = False
+    return Reply(200, [(b"Allow", ALLOWED)], b"")
 
 
 def request_head(request: Request, target: bytes, fields: Fields) -> RequestHead:

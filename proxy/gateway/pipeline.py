@@ -20,7 +20,7 @@ from proxy.downstream.request import Request
 from proxy.errors import ClientError, ClientGone, SegueError
 from proxy.gateway.coalescing import Coalescer
 from proxy.gateway.context import RequestContext
-from proxy.gateway.forwarding import checked_head, forwarded_fields
+from proxy.gateway.forwarding import checked_head, forwarded_fields, last_answer
 from proxy.gateway.rewriting import Rewriting
 from proxy.gateway.sessions import SessionFilter
 from proxy.gateway.token_endpoints import TokenEndpoints
@@ -103,6 +103,8 @@ class Gateway:
         head = context.head = checked_head(context)
         context.target = head.target
         context.info.protocol = "websocket" if head.upgrade else "http"
+        if head.hops == 0:
+            return last_answer(context)
         # session; the routes of tokens find theirs themselves
         endpoints = steps.token_endpoints
         answer = None if endpoints is None else endpoints.find(context)

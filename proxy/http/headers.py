@@ -212,11 +212,13 @@ class Downstream(NamedTuple):
         address: the IP address of the peer, as text; empty where there is none.
         scheme: `http` or `https`.
         trusted: whether the peer is a proxy whose forwarding fields are taken over.
+        version: of HTTP in which it asked, as `Via` has it.
     """
 
     address: str
     scheme: str
     trusted: bool
+    version: bytes = b"1.1"
 
 
 def forwarding_fields(
@@ -234,7 +236,7 @@ def forwarding_fields(
         host: whom the client asked for; empty where it named nobody.
     """
     chain, scheme = downstream.address.encode(), downstream.scheme.encode()
-    identifier, via = request_id.encode(), b"1.1 segue"
+    identifier, via = request_id.encode(), downstream.version + b" segue"
     further: Iterable[tuple[bytes, bytes]] = ()
     if downstream.trusted:
         earlier: dict[bytes, bytes] = {}
@@ -274,10 +276,11 @@ def _is_authority(value: bytes) -> bool:
     return match is not None and int(match[1] or 0) <= 65535
 
 
-def origin_form(target: bytes) -> tuple[bytes, bytes | None]:
+def origin_form(target: bytes, method: str = "GET") -> tuple[bytes, bytes | None]:
     """Return a request target in origin form, and the authority that an absolute form named.
 
-    The bytes of path and query stay as they are: what Segue sees is what the server sees.
+    The bytes of path and query stay as they are: what Segue sees is what the server sees. An
+    `OPTIONS` for a URL that has neither is about the server as a whole: `*` (RFC 9112, 3.2.4).
 
     Raises:
         ClientError: neither a path, nor `*`, nor an absolute `http` URL (RFC 9112 section 3.2), or
@@ -294,7 +297,31 @@ def origin_form(target: bytes) -> tuple[bytes, bytes | None]:
     authority, path = rest[:cut], rest[cut:]
     if not is_authority(authority):
         raise ClientError("the request target names no host, or more than a host")
+    if not path and method == "OPTIONS":
+        return b"*", authority
     return (path if path.startswith(b"/") else b"/" + path), authority
+
+
+def hops_left(method: str, fields: RawFields) -> int | None:
+    """Return how often a request may be forwarded, as `Max-Forwards` says (RFC 9110 section 7.6.2).
+
+    Returns:
+        None where it says nothing, or is of a method for which it means nothing.
+
+    Raises:
+        ClientError: it is not one number.
+    """
+    if method not in ("OPTIONS", "TRACE"):
+        return None
+    told = values_of(fields, b"max-forwards")
+    if not told:
+        return None
+    if len(told) > 1 or not told[0].isdigit() or len(told[0]) > _LONGEST_COUNT:
+        raise ClientError("Max-Forwards is not one number")
+    return int(told[0])
+
+
+_LONGEST_COUNT: Final = 9
 
 
 _KEEP_ALIVE: Final = re.compile(

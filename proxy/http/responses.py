@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 import msgspec
 
 from proxy.errors import TOKEN_ERROR, MethodNotAllowed, SegueError, SessionEnded, Unavailable
 from proxy.http.headers import RawFields, reason_of, serialize
+
+ALLOWED: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+"""What `Allow` says where it is Segue's to say."""
 
 
 def problem(
@@ -41,7 +45,7 @@ def problem(
         *also,
     ]
     if isinstance(error, MethodNotAllowed):
-        fields.append((b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))
+        fields.append((b"Allow", ALLOWED))
     if isinstance(error, SessionEnded):
         fields.append((b"WWW-Authenticate", b'Bearer realm="api"'))
     if isinstance(error, Unavailable):

@@ -181,6 +181,53 @@ async def test_options_of_the_server_as_a_whole_go_through() -> None:
     assert head.startswith(b"OPTIONS * HTTP/1.1\r\n")
 
 
+async def test_options_of_a_url_without_a_path_is_about_the_server_as_a_whole() -> None:
+    status, (head,) = await served(b"OPTIONS http://elsewhere.example HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert status == 200
+    assert head.startswith(b"OPTIONS * HTTP/1.1\r\n")
+    assert fields_of(head, b"host") == [b"elsewhere.example"]
+
+
+async def test_via_tells_the_server_that_the_client_speaks_http_1_0() -> None:
+    status, (head,) = await served(b"GET / HTTP/1.0\r\n\r\n")
+    assert status == 200
+    assert fields_of(head, b"via") == [b"1.0 segue"]
+
+
+@pytest.mark.parametrize(
+    ("method", "told", "status", "forwarded"),
+    [
+        (b"OPTIONS", b"2", 200, [[b"1"]]),
+        (b"TRACE", b"1", 200, [[b"0"]]),
+        (b"OPTIONS", b"0", 200, []),
+        (b"TRACE", b"0", 405, []),
+        (b"OPTIONS", b"x", 400, []),
+        (b"GET", b"0", 200, [[b"0"]]),
+    ],
+)
+async def test_forwards_are_counted(
+    method: bytes, told: bytes, status: int, forwarded: list[list[bytes]]
+) -> None:
+    request = method + b" /x HTTP/1.1\r\nHost: h\r\nMax-Forwards: " + told + b"\r\n\r\n"
+    answered, heads = await served(request)
+    assert answered == status
+    assert [fields_of(head, b"max-forwards") for head in heads] == forwarded
+
+
+async def test_options_that_goes_no_further_is_answered_with_what_is_allowed() -> None:
+    request = b"OPTIONS * HTTP/1.1\r\nHost: h\r\nMax-Forwards: 0\r\n"
+    async with raw_server(answering(OK)) as server, segue(server.url) as proxy:
+        async with proxy.client() as peer:
+            await peer.send(request + b"\r\n")
+            head, body = await peer.read_response()
+            assert b"GET" in fields_of(head, b"allow")[0]
+            assert body == b""
+            await peer.send(request + b"Content-Length: 5\r\n\r\n")
+            head, _ = await peer.read_response()
+            assert fields_of(head, b"connection") == [b"close"]
+        assert server.connections == 0
+
+
 async def test_connect_is_405_and_opens_no_tunnel() -> None:
     for target in (b"elsewhere.example:443", b"/"):
         heads: list[bytes] = []

@@ -15,6 +15,7 @@ from proxy.http.headers import (
     end_to_end,
     forwardable,
     forwarding_fields,
+    hops_left,
     is_authority,
     is_forwarding,
     kept_for,
@@ -397,3 +398,46 @@ def test_shapes_are_remembered_for_names_of_bounded_length_only() -> None:
 )
 def test_a_server_says_how_long_it_keeps_a_connection(value: bytes, seconds: float | None) -> None:
     assert kept_for(value) == seconds
+
+
+@pytest.mark.parametrize(
+    ("method", "told", "hops"),
+    [
+        ("OPTIONS", [], None),
+        ("OPTIONS", [b"0"], 0),
+        ("TRACE", [b"10"], 10),
+        ("TRACE", [b"007"], 7),
+        ("GET", [b"0"], None),
+        ("GET", [b"x"], None),
+    ],
+)
+def test_forwards_are_counted_where_they_mean_something(
+    method: str, told: list[bytes], hops: int | None
+) -> None:
+    assert hops_left(method, [(b"MAX-FORWARDS", value) for value in told]) == hops
+
+
+@pytest.mark.parametrize("told", [[b""], [b"-1"], [b"1.0"], [b"1", b"1"], [b"1" * 10]])
+def test_a_count_that_is_no_number_is_refused(told: list[bytes]) -> None:
+    with pytest.raises(ClientError):
+        hops_left("OPTIONS", [(b"Max-Forwards", value) for value in told])
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "origin"),
+    [
+        ("OPTIONS", b"http://h:81", b"*"),
+        ("OPTIONS", b"http://h/", b"/"),
+        ("OPTIONS", b"http://h?q", b"/?q"),
+        ("GET", b"http://h", b"/"),
+    ],
+)
+def test_options_of_a_url_without_a_path_is_about_the_whole_server(
+    method: str, target: bytes, origin: bytes
+) -> None:
+    assert origin_form(target, method)[0] == origin
+
+
+def test_via_names_the_version_that_the_client_speaks() -> None:
+    old = Downstream("192.0.2.1", "http", trusted=False, version=b"1.0")
+    assert (b"Via", b"1.0 segue") in forwarding_fields([], old, "i", b"h")
