@@ -137,6 +137,9 @@ Origin = Annotated[str, PlainValidator(units.origin, json_schema_input_type=str)
 RequestTarget = Annotated[WrittenText, AfterValidator(_request_target)]
 Authority = Annotated[WrittenText, AfterValidator(_authority)]
 Status = Annotated[Count, Field(ge=200, le=599)]
+LostServerCode = Annotated[
+    Literal[1001, 1011, 1012, 1013, 1014], BeforeValidator(units.whole_number)
+]
 Token = Annotated[WrittenText, AfterValidator(_token)]
 Parameter = Annotated[WrittenText, AfterValidator(_parameter)]
 Method = Annotated[str, AfterValidator(_method)]

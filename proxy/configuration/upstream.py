@@ -11,6 +11,7 @@ from proxy.configuration.fields import (
     Count,
     Duration,
     FileName,
+    LostServerCode,
     RequestTarget,
     Seconds,
     Section,
@@ -85,6 +86,9 @@ class Upstream(Section):
             request meets with one that is just being closed; gunicorn's is 2 s.
         retries: on how many more servers a request is tried, where no connection could be opened,
             or it is safe to repeat and was not answered. 0: nothing is ever sent twice.
+        close_code: what the client of a WebSocket is told when the server has gone without a Close
+            frame, or broke the protocol. Every client takes 1001 (going away); 1012 (service
+            restart) and 1014 (bad gateway) say more, and some clients refuse them.
         ejection: when a server that fails is left alone.
         health: how servers are asked whether they are well; null for not at all.
     """
@@ -100,6 +104,7 @@ class Upstream(Section):
     connections: Annotated[Count, Field(ge=1, le=100_000)] = 256
     keepalive: Duration = 1.5
     retries: Annotated[Count, Field(ge=0, le=10)] = 1
+    close_code: LostServerCode = 1001
     ejection: Ejection = Ejection()
     health: HealthCheck | None = None
 

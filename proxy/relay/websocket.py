@@ -18,6 +18,7 @@ from proxy.backlog import unacknowledged
 from proxy.relay.leg import Leg, LegState
 from proxy.rewriting import MessageHandling
 from proxy.websocket.closing import (
+    GOING_AWAY,
     POLICY_VIOLATION,
     SERVICE_RESTART,
     Act,
@@ -46,6 +47,7 @@ class SocketLimits:
             `BURST` seconds of that make may come at once.
         close_timeout: how long a peer may take to answer a Close frame and to end the connection,
             counted from when it last took some of what it is still to be sent.
+        server_gone: the close code for a client whose server has gone without a Close frame.
     """
 
     frame: int
@@ -53,6 +55,7 @@ class SocketLimits:
     fragments: int
     control_frames: float
     close_timeout: float
+    server_gone: int = GOING_AWAY
 
 
 class Relay:
@@ -71,6 +74,7 @@ class Relay:
         "_closing",
         "_loop",
         "_on_end",
+        "_server_gone",
         "_timeout",
         "_timer",
         "client",
@@ -97,6 +101,7 @@ class Relay:
         self.clock = loop.time
         self.control_rate = limits.control_frames
         self._timeout = limits.close_timeout
+        self._server_gone = limits.server_gone
         self._timer: asyncio.TimerHandle | None = None
         self._backlog = 0
         self._closing: Closing | None = None
@@ -184,7 +189,8 @@ class Relay:
     def closes(self) -> tuple[tuple[str, int], ...]:
         """Once it has ended: who sent a Close frame (Segue: to the client), and its code.
 
-        Where nobody did, 1006 (RFC 6455 section 7.1.5) of the side that ended first.
+        Where neither side did, 1006 (RFC 6455 section 7.1.5) of the one that ended first, unless
+        Segue had told it to end.
         """
         closing = self._closing_now()
         own = closing.own.get(Side.CLIENT) if self.client.pending_close is None else None
@@ -194,11 +200,15 @@ class Relay:
             ("segue", own),
         )
         sent = tuple([(side, code) for side, code in frames if code is not None])
-        return sent or (((closing.ended_first or Side.CLIENT).value, ABNORMAL),)
+        first = closing.ended_first or Side.CLIENT
+        peers_said = len(sent) - (own is not None)
+        if sent and (peers_said or first in closing.own):
+            return sent
+        return ((first.value, ABNORMAL), *sent)
 
     def state(self, side: Side) -> LegState:
         """What a side is now, in plain values."""
-        leg, closing = self._leg(side), self._closing or Closing(self._at_boundary)
+        leg, closing = self._leg(side), self._closing or self._open_closing()
         return LegState(
             received=leg.received,
             unsent=0 if leg.lost else leg.transport.get_write_buffer_size(),
@@ -236,8 +246,11 @@ class Relay:
 
     def _closing_now(self) -> Closing:
         if self._closing is None:
-            self._closing = Closing(self._at_boundary)
+            self._closing = self._open_closing()
         return self._closing
+
+    def _open_closing(self) -> Closing:
+        return Closing(self._at_boundary, self._server_gone)
 
     def _leave(self, code: int, reason: str, servers_reason: str) -> None:
         self._carry_out(self._closing_now().leave(code, reason, servers_reason))

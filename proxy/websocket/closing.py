@@ -19,6 +19,7 @@ The rules, in prose:
   behind what the other side says up to its answer, as if the two spoke to each other. Then it is
   shut: nothing that it says is read any more.
 - A side whose transport is closed takes the other with it: at once, if that has said its last word.
+  A client whose server has gone without a word is told so, unless a frame is half sent to it.
 - No side is told a second Close frame, or anything behind the first (section 5.5.1).
 - Whatever ends is given a time to end in.
 
@@ -38,8 +39,6 @@ GOING_AWAY: Final = 1001
 POLICY_VIOLATION: Final = 1008
 TOO_BIG: Final = 1009
 SERVICE_RESTART: Final = 1012
-BAD_GATEWAY: Final = 1014
-"""The server broke the protocol (registered with IANA; RFC 6455 section 11.7)."""
 
 
 class Side(Enum):
@@ -141,6 +140,7 @@ class Closing:
 
     __slots__ = (
         "_at_boundary",
+        "_server_gone",
         "culprit",
         "ended_first",
         "fault",
@@ -151,12 +151,15 @@ class Closing:
         "told",
     )
 
-    def __init__(self, at_boundary: Callable[[Side], bool]) -> None:
+    def __init__(self, at_boundary: Callable[[Side], bool], server_gone: int = GOING_AWAY) -> None:
         """Begin with both sides open.
 
         Args:
             at_boundary: whether no frame is half sent to a side.
+            server_gone: the code for a client whose server has gone without a word, or broke the
+                protocol.
         """
+        self._server_gone = server_gone
         self._at_boundary = at_boundary
         self.said = {Side.CLIENT: Said.OPEN, Side.SERVER: Said.OPEN}
         self.told = {Side.CLIENT: Told.OPEN, Side.SERVER: Told.OPEN}
@@ -207,7 +210,7 @@ class Closing:
             commands.append(Command(Act.LIMIT, side, text=fault.limit))
         onward = fault.code
         if fault.blame is Blame.SENDER and fault.code != TOO_BIG:
-            onward = BAD_GATEWAY if side is Side.SERVER else GOING_AWAY
+            onward = self._server_gone if side is Side.SERVER else GOING_AWAY
         commands += self._say(other, onward, fault.reason)
         has_ended = self.said[other] is not Said.OPEN
         if has_ended or self.told[side] is Told.SHUT or side in self.own:
@@ -251,7 +254,11 @@ class Closing:
         if other in self.lost:
             return [Command(Act.END, side)]
         self.ended_first = side
-        commands = [*self._dismiss(), Command(Act.DISCARD, other)]
+        commands = self._dismiss()
+        is_silent = self.said[side] is self.said[other] is Said.OPEN
+        if side is Side.SERVER and is_silent and self._at_boundary(other):
+            commands += self._say(other, self._server_gone, "server has gone")
+        commands.append(Command(Act.DISCARD, other))
         if self.said[other] in _LAST_WORD:
             commands += self._close(other)
         elif other not in self.own or self.told[other] is Told.OWED:

@@ -182,6 +182,9 @@ async def test_an_abnormal_end_stays_abnormal_over_tls(
         pair = await open_pair(proxy, server, tls=tls)
         one, other = (pair.client, pair.server) if who == "client" else (pair.server, pair.client)
         one.peer.abort()
+        if who == "server":
+            assert (await other.close_frame())[0] == 1001
+            await other.send(CLOSE, closing(1001))
         await other.ended()
         await other.peer.close()
         await gone(proxy)

@@ -197,7 +197,7 @@ async def test_close_code_and_reason_reach_the_other_side_and_so_does_the_answer
 
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("how", ["reset", "end of stream"])
-async def test_a_side_that_vanishes_without_a_close_frame_ends_the_other_without_one(
+async def test_a_side_that_vanishes_without_a_close_frame_ends_the_other(
     side: str, how: str
 ) -> None:
     async with relayed() as pair:
@@ -208,11 +208,38 @@ async def test_a_side_that_vanishes_without_a_close_frame_ends_the_other_without
             one.peer.abort()
         else:
             await one.peer.close()
+        if side == "server":
+            assert await other.close_frame() == (1001, "server has gone")
+            await other.send(CLOSE, closing(1001))
         await other.ended()
         await other.peer.close()
         await gone(pair.segue)
         entry = await line(pair.segue)
-        assert (entry["client_close"], entry["server_close"]) == (None, None)
+        answered = 1001 if side == "server" else None
+        assert (entry["client_close"], entry["server_close"]) == (answered, None)
+
+
+@pytest.mark.parametrize("code", [1012, 1014])
+async def test_what_a_client_is_told_of_a_vanished_server_can_be_set(code: int) -> None:
+    async with relayed({"SEGUE_UPSTREAM__CLOSE_CODE": str(code)}) as pair:
+        pair.server.peer.abort()
+        assert (await pair.client.close_frame())[0] == code
+        await pair.client.peer.close()
+        await gone(pair.segue)
+        closes = "segue_websocket_closes_total"
+        assert await pair.segue.metric(closes, side="server", code="1006") == 1
+        assert await pair.segue.metric(closes, side="segue", code=str(code)) == 1
+
+
+async def test_a_client_is_told_nothing_within_a_frame_of_a_vanished_server() -> None:
+    async with relayed() as pair:
+        frame = wire(BINARY, bytes(100_000))
+        await pair.server.peer.send(frame[:50_000])
+        assert await pair.client.peer.read(50_000) == frame[:50_000]
+        pair.server.peer.abort()
+        await pair.client.ended()
+        await pair.client.peer.close()
+        await gone(pair.segue)
 
 
 @pytest.mark.parametrize("side", SIDES)
@@ -287,6 +314,8 @@ async def test_a_side_that_never_hangs_up_after_the_other_vanished_is_given_up(s
     async with relayed(SHORT) as pair:
         one, other = ends(pair, side)
         one.peer.abort()
+        if side == "server":
+            assert (await other.close_frame())[0] == 1001
         await other.ended()
         # `other` leaves its end open: the relay must end all the same.
         await gone(pair.segue)
@@ -363,13 +392,13 @@ async def test_a_client_that_breaks_the_protocol_is_told_1002_and_the_server_100
 
 
 @pytest.mark.parametrize("wrong", FROM_SERVER.values(), ids=FROM_SERVER)
-async def test_a_server_that_breaks_the_protocol_is_told_1002_and_the_client_1014(
+async def test_a_server_that_breaks_the_protocol_is_told_1002_and_the_client_1001(
     wrong: bytes,
 ) -> None:
     async with relayed() as pair:
         await pair.server.peer.send(wrong)
-        assert (await pair.client.close_frame())[0] == 1014
-        await pair.client.send(CLOSE, closing(1014))
+        assert (await pair.client.close_frame())[0] == 1001
+        await pair.client.send(CLOSE, closing(1001))
         assert (await pair.server.close_frame())[0] == 1002
         await pair.server.ended()
         await pair.client.ended()
@@ -383,7 +412,7 @@ async def test_a_close_reason_that_is_not_utf8_is_refused_with_1007(side: str) -
     async with relayed() as pair:
         one, other = ends(pair, side)
         await one.send(CLOSE, closing(1000) + b"\xff")
-        assert (await other.close_frame())[0] == (1014 if side == "server" else 1001)
+        assert (await other.close_frame())[0] == 1001
         await other.send(CLOSE)
         assert (await one.close_frame())[0] == 1007
 
@@ -487,7 +516,7 @@ async def test_a_flood_of_pings_ends_its_sender_with_1008_and_the_other_side_see
             pings += 1
         # Ten seconds' worth at once, and what the time in between allowed.
         assert 30 <= pings < 1000
-        assert frame.payload[:2] == closing(1014 if side == "server" else 1001)
+        assert frame.payload[:2] == closing(1001)
         await other.send(CLOSE, frame.payload)
         assert (await one.close_frame())[0] == 1008
         assert await pair.segue.metric("segue_limits_hit_total", limit="control_frames") == 1
@@ -619,7 +648,7 @@ async def test_a_drain_adds_nothing_to_a_connection_that_is_closing_already() ->
 async def test_a_drain_while_a_vanished_server_is_being_cleared_up_ends_well() -> None:
     async with relayed({"SEGUE_TIMEOUTS__DRAIN": "500ms"}) as pair:
         await pair.server.peer.close()
-        await pair.client.ended()  # Its sending is over; this side has not hung up.
+        assert (await pair.client.close_frame())[0] == 1001  # Which this side does not answer.
 
         async def rest() -> None:
             await pair.client.peer.close()

@@ -39,7 +39,8 @@ def settings() -> dict[str, float | None]:
         f"{section}.{key}": None if field.default is None else float(field.default)
         for section, model in sections.items()
         for key, field in model.model_fields.items()
-        if type(field.default) in (int, float) or (section == "limits" and field.default is None)
+        if (type(field.default) in (int, float) and key != "close_code")
+        or (section == "limits" and field.default is None)
     }
 
 

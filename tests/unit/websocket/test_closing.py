@@ -319,7 +319,7 @@ def test_what_a_side_was_told_changes_by_the_table_alone(told: Told, event: Even
     ("side", "fault", "onward"),
     [
         (C, BROKEN, 1001),
-        (S, BROKEN, 1014),
+        (S, BROKEN, 1001),
         (C, FRAME_TOO_BIG, 1009),
         (S, FRAME_TOO_BIG, 1009),
         (C, UNMAPPED, 1011),
@@ -334,3 +334,34 @@ def test_each_side_is_told_what_concerns_it(side: Side, fault: Fault, onward: in
     world.happen(f"close {side.other.name}")
     assert world.sent[side] == [str(fault.code)]
     assert world.over == {C: True, S: True}
+
+
+def test_a_client_whose_server_has_gone_without_a_word_is_told_so() -> None:
+    world = World()
+    world.happen("gone SERVER")
+    assert world.sent == {C: ["1001"], S: []}
+    assert world.over[C] is False  # It answers, or is late.
+    world.happen("close CLIENT")
+    assert world.over[C] is True
+
+
+def test_what_it_is_told_can_be_chosen() -> None:
+    closing = Closing(lambda _: True, 1012)
+    assert [command.code for command in closing.gone(S) if command.act is Act.SAY] == [1012]
+
+
+@pytest.mark.parametrize("before", ["half SERVER", "close SERVER", "close CLIENT"])
+def test_it_is_not_told_within_a_frame_or_behind_a_last_word(before: str) -> None:
+    world = World()
+    world.happen(before)
+    sent = [*world.sent[C]]
+    world.happen("gone SERVER")
+    assert world.sent[C] == sent
+    assert world.over[C] is True
+
+
+def test_a_server_whose_client_has_gone_is_told_nothing() -> None:
+    world = World()
+    world.happen("gone CLIENT")
+    assert world.sent == {C: [], S: []}
+    assert world.over[S] is True
