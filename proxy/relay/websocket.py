@@ -24,12 +24,16 @@ from proxy.websocket.closing import (
     Act,
     Closing,
     Command,
+    Said,
     Side,
 )
 from proxy.websocket.failures import Fault, FilterLimits
 from proxy.websocket.filter import FrameFilter
 
 ABNORMAL = 1006
+
+LONGEST_CLOSE: Final = 12
+"""For how many times its time a side is listened to that speaks on when the other has finished."""
 
 BURST = 10.0
 """Seconds of control frames that may come at once: a side that was paused has some waiting."""
@@ -46,7 +50,8 @@ class SocketLimits:
         control_frames: how many control frames a second each side may send in the long run; what
             `BURST` seconds of that make may come at once.
         close_timeout: how long a peer may take to answer a Close frame and to end the connection,
-            counted from when it last took some of what it is still to be sent.
+            counted from when it last took some of what it is still to be sent, or said something
+            more; for the latter `LONGEST_CLOSE` times that in all.
         server_gone: the close code for a client whose server has gone without a Close frame.
     """
 
@@ -72,6 +77,8 @@ class Relay:
     __slots__ = (
         "_backlog",
         "_closing",
+        "_heard",
+        "_latest",
         "_loop",
         "_on_end",
         "_server_gone",
@@ -104,6 +111,8 @@ class Relay:
         self._server_gone = limits.server_gone
         self._timer: asyncio.TimerHandle | None = None
         self._backlog = 0
+        self._heard = 0
+        self._latest = 0.0
         self._closing: Closing | None = None
         self.draining = False
 
@@ -288,16 +297,20 @@ class Relay:
 
     def _set_timer(self) -> None:
         if self._timer is None:
+            self._latest = self.clock() + self._timeout * LONGEST_CLOSE
             self._wait()
 
     def _wait(self) -> None:
         self._backlog = self._unsent()
+        self._heard = self._last_words()
         self._timer = self._loop.call_later(self._timeout, self._expire)
 
     def _expire(self) -> None:
         # A peer that takes what it was sent, however slowly, is not given up.
         closing = self._closing_now()
-        if closing.culprit is not None:
+        if self._last_words() > self._heard and self.clock() < self._latest:
+            self._wait()  # What was on its way when the other side had its last word.
+        elif closing.culprit is not None:
             self._carry_out(closing.late())  # The other side did not answer in time.
             self._wait()
         elif self._unsent() < self._backlog:
@@ -305,6 +318,12 @@ class Relay:
         else:
             self.on_limit("websocket_close")
             self.abort()
+
+    def _last_words(self) -> int:
+        """The bytes that came from sides which may still say something."""
+        said = self._closing_now().said
+        legs = (self.client, self.server)
+        return sum(leg.received for leg in legs if not leg.lost and said[leg.side] is Said.OPEN)
 
     def _unsent(self) -> int:
         legs = (self.client, self.server)

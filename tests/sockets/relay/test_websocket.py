@@ -7,7 +7,7 @@ import gc
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import cast
 
 import pytest
@@ -319,6 +319,44 @@ async def test_a_side_that_never_hangs_up_after_the_other_vanished_is_given_up(s
         await other.ended()
         # `other` leaves its end open: the relay must end all the same.
         await gone(pair.segue)
+
+
+@pytest.mark.parametrize("side", SIDES)
+async def test_what_is_on_its_way_to_a_side_that_closes_arrives_as_long_as_it_comes(
+    side: str,
+) -> None:
+    async with relayed({"SEGUE_TIMEOUTS__WEBSOCKET_CLOSE": "2s"}) as pair:
+        one, other = ends(pair, side)
+        await one.send(CLOSE, closing(1000))
+        assert (await other.close_frame())[0] == 1000
+        for number in range(16):  # For longer than one that says nothing would be waited for.
+            await other.send(TEXT, b"%d" % number)
+            assert await one.message() == b"%d" % number
+            await asyncio.sleep(0.3)
+        await other.send(CLOSE, closing(1000))
+        assert (await one.close_frame())[0] == 1000
+        await one.peer.close()
+        await other.peer.close()
+        await gone(pair.segue)
+
+
+async def test_a_server_that_never_stops_sending_is_given_up_in_the_end() -> None:
+    async with relayed({"SEGUE_TIMEOUTS__WEBSOCKET_CLOSE": "50ms"}) as pair:
+        await pair.client.send(CLOSE, closing(1000))
+        assert (await pair.server.close_frame())[0] == 1000
+
+        async def speak() -> None:
+            with suppress(ConnectionError):
+                while True:
+                    await pair.server.send(TEXT, b"and another thing")
+                    await asyncio.sleep(0.002)
+
+        speaking = asyncio.create_task(speak())
+        await pair.client.peer.read_all()
+        await gone(pair.segue)
+        speaking.cancel()
+        await asyncio.wait((speaking,))
+        assert await pair.segue.metric("segue_limits_hit_total", limit="websocket_close") == 1
 
 
 async def test_a_slow_reader_gets_all_of_a_large_message_after_the_server_has_left() -> None:
