@@ -20,7 +20,7 @@ TARGET: Final = ROOT / "docs" / "configuration.md"
 
 RESTART: Final = "a restart"
 _NEXT: Final = "the next request, on open connections too"
-_BEGINS: Final = "requests and WebSockets that begin after it"
+_BEGINS: Final = "the next request, on open connections too, and WebSockets that begin after it"
 _NEW: Final = "new connections and WebSockets"
 
 EFFECTS: Final[Mapping[str, str]] = {
@@ -60,7 +60,8 @@ from, and `segue schema config` prints a JSON Schema for editors.
 
 Durations are written `500ms`, `15s`, `2m`, `1h`, or as a number of seconds; sizes `64KiB`, `16MiB`,
 or as a number of bytes. The fourth column says from when a change counts after a reload; what an
-open connection or WebSocket began with, it keeps, unless it says otherwise. What a restart is
+open WebSocket began with, it keeps to its end, and so does an open connection, unless it says
+otherwise. What a restart is
 needed for keeps its old value until then, and the log names it.
 """
 
