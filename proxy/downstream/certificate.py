@@ -19,8 +19,9 @@ class Certificate:
         self.succeeded = 0
         self.failed = 0
 
-    def behind(self, outer: ssl.SSLContext | None) -> ssl.SSLContext | None:
-        """Let every handshake that begins with `outer` go on with the newest context."""
+    def for_listener(self) -> ssl.SSLContext | None:
+        """A context that a listener can keep: its handshakes go on with the newest one."""
+        outer = self.current
         if outer is not None:
             # Called for clients that name no host too (SSL_CTX_set_tlsext_servername_callback(3)).
             outer.sni_callback = self._choose

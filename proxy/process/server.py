@@ -38,13 +38,7 @@ from proxy.observability import log as logs
 from proxy.observability.access_log import AccessLog
 from proxy.observability.log import Log, Writer
 from proxy.observability.metrics import Metrics
-from proxy.process.assembly import (
-    admin_tls,
-    client_limits,
-    connections_of,
-    listener_tls,
-    state_directory,
-)
+from proxy.process.assembly import client_limits, connections_of, state_directory
 from proxy.process.inherited import inherited_socket
 from proxy.recording.recorder import Recorder
 from proxy.relay.dispatch import Dispatcher
@@ -168,7 +162,7 @@ class Server:
         )
         access = Access(lambda: self._live.current.config.admin, self._log)
         admin, place = AdminListener(application(endpoints, access)), config.admin.address
-        tls = self._admin_certificate.behind(admin_tls(config))
+        tls = self._admin_certificate.for_listener()
         try:
             self.admin_address = _authority(await admin.start(place.host, place.port, tls))
         except OSError as error:
@@ -176,7 +170,7 @@ class Server:
         self._admin = admin
         try:
             inherited = inherited_socket(self._live.current.source.env)
-            tls = self._certificate.behind(listener_tls(config))
+            tls = self._certificate.for_listener()
             place = config.listen.address
             create = partial(
                 self._loop.create_server,
