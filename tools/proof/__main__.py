@@ -21,13 +21,12 @@ from threading import Timer
 from typing import Final
 
 from tools.proof import results
+from tools.proof.by_hand import by_hand
 from tools.proof.parts import MINUTE, PARTS, Part
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 _CLOSING: Final = 6
 """Lines of the end of the output that are kept."""
-_OF_MAKE: Final = {"MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS", "ARGS", "PYTHON"}
-"""Variables by which `make proof ARGS=...` would hand its own arguments down to the parts."""
 
 
 def run(name: str, part: Part) -> bool:
@@ -43,7 +42,7 @@ def run(name: str, part: Part) -> bool:
     process = subprocess.Popen(
         part.command,
         cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if name not in _OF_MAKE},
+        env=by_hand(os.environ),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

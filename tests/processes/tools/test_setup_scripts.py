@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import system_components
 from tests.support.checkout import ROOT
+from tools.proof.by_hand import by_hand
 
 # What every Debian has, and the scripts use.
 ESSENTIAL = ["cat", "dirname", "env", "grep", "mktemp", "rm", "sh"]
@@ -135,19 +136,13 @@ def test_an_environment_without_pip_is_to_be_removed(machine: Machine, tmp_path:
     assert f"rm -rf {tmp_path.parent}" in errors
 
 
-def _as_by_hand() -> dict[str, str]:
-    """The environment without what `make test PYTHON=...` hands down to a make within it."""
-    own = {"MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS", "PYTHON", "ARGS"}
-    return {name: value for name, value in os.environ.items() if name not in own}
-
-
 @pytest.mark.needs_make
 @pytest.mark.parametrize("python", ["", "/", "nonesuch", "/usr/bin/env"])
 def test_make_names_the_pythons_where_the_named_one_does_not_run(python: str) -> None:
     done = subprocess.run(
         ["make", "-s", "help", f"PYTHON={python}"],
         cwd=ROOT,
-        env=_as_by_hand(),
+        env=by_hand(os.environ),
         capture_output=True,
         text=True,
         check=False,
@@ -170,7 +165,7 @@ def test_an_environment_whose_python_is_gone_is_made_anew(tmp_path: Path) -> Non
     done = subprocess.run(
         ["make", "-n", "install"],
         cwd=tmp_path,
-        env=_as_by_hand(),
+        env=by_hand(os.environ),
         capture_output=True,
         text=True,
         check=False,
