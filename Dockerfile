@@ -1,5 +1,11 @@
+# What both stages start from. Pin it by its digest, and renew the pin with each release of yours, so that it
+# takes up what the distribution has mended:
+#   docker buildx imagetools inspect python:3.11-slim --format '{{.Manifest.Digest}}'
+#   docker build --build-arg BASE=python:3.11-slim@sha256:... .
+ARG BASE=python:3.11-slim
+
 # The builder has the compilers and the build backend; the image gets neither.
-FROM python:3.11-slim AS builder
+FROM ${BASE} AS builder
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1 \
@@ -30,7 +36,7 @@ RUN HATCH_BUILD_HOOK_ENABLE_MYPYC=1 /opt/build/bin/pip wheel --no-deps --no-buil
     && /opt/segue/bin/pip install --no-deps --no-index /dist/*.whl
 
 
-FROM python:3.11-slim
+FROM ${BASE}
 
 RUN useradd --system --no-create-home --shell /usr/sbin/nologin --uid 10001 segue \
     && install --directory --owner=segue --mode=0700 /var/lib/segue

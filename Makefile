@@ -67,12 +67,12 @@ setup: $(VENV)/.segue $(VENV)/.demo $(VENV)/.dev ## the virtual environment with
 wheel: $(BUILT)/.done ## the package as it is shipped, its frame path compiled: build/wheel/*.whl
 
 # What was built is the same for as long as no source has changed.
-$(BUILT)/.done: $(VENV)/.dev pyproject.toml tools/compile $(shell find proxy -name '*.py')
+$(BUILT)/.done: $(VENV)/.compile pyproject.toml README.md LICENSE tools/compile $(shell find proxy -name '*.py')
 	@tools/compile $(BIN)/python $(BUILT)
 	@touch $@
 
 .PHONY: test-compiled
-test-compiled: wheel ## the tests of the frame path against what is compiled of it
+test-compiled: wheel setup ## the tests of the frame path against what is compiled of it
 	@TESTS_COMPILED=1 PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(BUILT)/package $(BIN)/python -m pytest \
 		--override-ini pythonpath="$(BUILT)/package ." --numprocesses auto --dist loadfile \
 		tests/unit/test_compiled.py tests/unit/websocket tests/unit/test_rewriting.py \
@@ -146,6 +146,12 @@ $(VENV)/.segue: pyproject.toml requirements/build.txt requirements/runtime.txt |
 		--no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
+# What builds the package and what compiles it, and no tool for development.
+$(VENV)/.compile: requirements/build.txt requirements/compile.txt | $(BIN)/python
+	@echo "Installing the compiler of the frame path"
+	$(INSTALL) build compile
+	@touch $@
+
 $(VENV)/.demo: requirements/demo.txt | $(BIN)/python
 	@echo "Installing the demo backend's packages"
 	$(INSTALL) demo
@@ -187,7 +193,7 @@ $(VENV)/.autobahn: requirements/autobahn.txt requirements/autobahn-pip.txt tools
 	@touch $@
 
 .PHONY: bench
-bench: wheel ## measure Segue beside its peers: bench/results/ (ARGS=--help lists the options)
+bench: wheel setup ## measure Segue beside its peers: bench/results/ (ARGS=--help lists the options)
 	@$(BIN)/python -m bench install
 	@$(BIN)/python -m bench $(ARGS)
 

@@ -69,5 +69,15 @@ PARTS: Final = {
         ("proxy", "demo", "tests", "tools", "Makefile", "pyproject.toml", "requirements"),
         45,
     ),
+    "image": Part(
+        "every step of the Dockerfile, replayed in an empty Debian, and Segue serving from there",
+        ("python3", "-m", "tools.replay_image"),
+        (
+            *("proxy", "mappings", "config.yaml", "Dockerfile", ".dockerignore", "pyproject.toml"),
+            *("requirements/build.txt", "requirements/compile.txt", "requirements/redis.txt"),
+            *("tools/replay_image.py", "tools/dockerfile.py", "tools/smoke.py"),
+        ),
+        20,
+    ),
 }
 """Name to part, in the order in which `make proof` runs them."""

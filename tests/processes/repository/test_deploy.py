@@ -207,12 +207,3 @@ def test_image_runs_without_root_and_is_checked_by_the_command_itself() -> None:
     assert variables == {**paths, **addresses}
     # All of them are variables that Segue knows.
     load(ROOT / "config.yaml", variables, {})
-
-
-def test_everything_that_the_image_copies_is_sent_to_its_builder() -> None:
-    text = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
-    copied = re.findall(r"^COPY ((?!--from).*) \S+$", text, re.MULTILINE)
-    wanted = {source for line in copied for source in line.split()}
-    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split("\n")
-    assert wanted == {line[1:] for line in ignored if line.startswith("!")}
-    assert all((ROOT / source).exists() for source in wanted)
