@@ -215,6 +215,13 @@ class RecordUnreadable(StoreAway):
     title = "Session cannot be read"
 
 
+class StoreReadOnly(StoreAway):
+    """The store answers, and cannot write: its disk or its memory is full. Nothing was changed."""
+
+    label = "store_read_only"
+    title = "Session store cannot be written"
+
+
 class StoreFull(Unavailable):
     """The store holds as many sessions as it may; nothing was changed."""
 

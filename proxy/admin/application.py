@@ -25,7 +25,7 @@ class ProcessState(StrEnum):
 
 
 def probes(
-    metrics: Metrics, state: Callable[[], ProcessState], store_is_up: Callable[[], bool]
+    metrics: Metrics, state: Callable[[], ProcessState], store: Callable[[], str]
 ) -> tuple[Served, ...]:
     """Return `/healthz`, `/readyz` and `/metrics`.
 
@@ -33,7 +33,7 @@ def probes(
     traffic is welcome and 503 while the process starts or drains, so that a load balancer sends
     it elsewhere. The server's own health is not part of either: taking every replica of a proxy
     away because the server is down would only turn its 502 into a refused connection. The same goes
-    for the session store; `/readyz` says that it is away, and stays ready.
+    for the session store; `/readyz` says that it is away or read-only, and stays ready.
     """
 
     async def healthz(_: web.Request) -> web.Response:
@@ -42,7 +42,7 @@ def probes(
     async def readyz(_: web.Request) -> web.Response:
         now = state()
         status = 200 if now is ProcessState.READY else 503
-        body = {"status": now.value} | ({} if store_is_up() else {"store": "away"})
+        body = {"status": now.value} | ({"store": store()} if store() else {})
         return web.json_response(body, status=status)
 
     async def page(_: web.Request) -> web.Response:

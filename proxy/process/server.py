@@ -156,7 +156,7 @@ class Server:
         config = self._live.current.config
         administration = None if self._sessions is None else self._sessions.administration
         endpoints = (
-            *probes(self.metrics, lambda: self.state, self._store_is_up),
+            *probes(self.metrics, lambda: self.state, self._store_state),
             *Recordings(self._recorder, self._live).endpoints(),
             *SessionOrders(administration).endpoints(),
         )
@@ -282,8 +282,9 @@ class Server:
             self._sessions.tick()
         self._ticker = self._loop.call_later(_TICK, self._tick)
 
-    def _store_is_up(self) -> bool:
-        return self._sessions is None or self._sessions.counts.up
+    def _store_state(self) -> str:
+        """What is wrong with the session store, for `/readyz`; empty where nothing is."""
+        return "" if self._sessions is None else self._sessions.counts.trouble
 
     def _open_sessions(self, snapshot: Snapshot) -> Sessions:
         return open_sessions(

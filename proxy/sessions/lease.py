@@ -52,7 +52,7 @@ async def held(
 
 async def _acquired(repository: SessionRepository, cached: CachedSession, owner: str) -> int:
     store, session = repository.store, cached.record.session
-    fence = await repository.asked(store.acquire, session, owner, TTL)
+    fence = await repository.told(store.acquire, session, owner, TTL)
     if fence is not None:
         return fence
     repository.counts.lease_waits += 1
@@ -64,7 +64,7 @@ async def _acquired(repository: SessionRepository, cached: CachedSession, owner:
         await repository.reread(cached)
         await asyncio.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
-        fence = await repository.asked(store.acquire, session, owner, TTL)
+        fence = await repository.told(store.acquire, session, owner, TTL)
         if fence is not None:
             return fence
     raise StoreAway("another process holds the session's lease for too long")
@@ -74,7 +74,7 @@ async def _extend(repository: SessionRepository, cached: CachedSession, owner: s
     while True:
         await asyncio.sleep(TTL / 3)
         with suppress(StoreAway):
-            if not await repository.asked(
+            if not await repository.told(
                 repository.store.extend, cached.record.session, owner, TTL
             ):
                 return  # Too late. Whoever has it now has a higher fencing number.

@@ -8,7 +8,7 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
-from proxy.errors import RecordUnreadable, StoreAway
+from proxy.errors import RecordUnreadable, StoreAway, StoreReadOnly
 from proxy.sessions import rules
 from proxy.sessions.cache import CachedSession
 from proxy.sessions.metrics import Trigger
@@ -17,6 +17,12 @@ from proxy.sessions.repository import SessionRepository
 
 _ASK: Final = 5.0
 """Seconds between two questions whether the store is there, and how much it holds."""
+
+_TRY: Final = 5.0
+"""Seconds between two tries whether a store that is read-only can be written again."""
+
+_TRIES: Final = 2
+"""Of them in a row have to succeed: a disk on which there is room for a moment is a full one."""
 
 _USED: Final = 60.0
 """Seconds between two notes that a session with an open WebSocket is in use."""
@@ -43,6 +49,9 @@ class Maintenance:
         self._ask_at = 0.0
         self._purge_at = 0.0
         self._was_up = True
+        self._was_read_only = False
+        self._try_at = 0.0
+        self._succeeded = 0
 
     def tick(self) -> None:
         """Begin a round, unless one is under way."""
@@ -51,8 +60,12 @@ class Maintenance:
 
     async def finish(self) -> bool:
         """Write what is unsaved, as far as the store lets us; whether nothing is left."""
+        repository = self._repository
         with suppress(StoreAway):
-            await self._put_back(list(self._repository.cache.unsaved.values()))
+            if repository.counts.read_only:
+                await repository.asked(repository.store.writable)
+                repository.written_again()
+            await self._put_back(list(repository.cache.unsaved.values()))
         return not self._repository.cache.unsaved
 
     async def close(self) -> None:
@@ -64,6 +77,7 @@ class Maintenance:
     async def _look_after(self) -> None:
         try:
             await self._ask()
+            await self._try_to_write()
             await self._put_back(list(self._repository.cache.unsaved.values()))
             await self._keep_sockets()
             await self._remove()
@@ -90,8 +104,34 @@ class Maintenance:
             else:
                 self._log.warning("the session store is away")
 
+    async def _try_to_write(self) -> None:
+        """Notice that the store cannot be written, and that it can be again."""
+        repository = self._repository
+        now = repository.clock.steady()
+        if not repository.counts.read_only:
+            return
+        if not self._was_read_only:
+            self._was_read_only = True
+            self._succeeded, self._try_at = 0, now + _TRY
+            self._log.warning("the session store is read-only", reason=repository.unwritable)
+        elif now >= self._try_at:
+            self._try_at = now + _TRY
+            try:
+                await repository.asked(repository.store.writable)
+            except StoreAway:
+                self._succeeded = 0
+                return
+            self._succeeded += 1
+            if self._succeeded >= _TRIES:
+                self._was_read_only = False
+                repository.written_again()
+                self._log.info("the session store can be written again")
+                await self._put_back(repository.cache.all())
+
     async def _put_back(self, sessions: list[CachedSession]) -> None:
         for cached in sessions:
+            if self._repository.counts.read_only:
+                return
             with suppress(RecordUnreadable):  # The next one may be in order.
                 if await self._repository.reread(cached):
                     self._repository.saved(cached)
@@ -107,9 +147,11 @@ class Maintenance:
                 cached.pace.note_at = steady() + min(_USED, max(cached.over - now, 0) / 2)
                 record = cached.record
                 with suppress(RecordUnreadable):
-                    await repository.asked(
-                        repository.store.touch, record.session, now, record.version, record.cohort
-                    )
+                    with suppress(StoreReadOnly):
+                        touch = repository.store.touch
+                        await repository.told(
+                            touch, record.session, now, record.version, record.cohort
+                        )
                     await repository.reread(cached)
             if now >= rules.socket_due(cached.record) and steady() >= cached.pace.resume:
                 due.append(cached)
@@ -126,6 +168,6 @@ class Maintenance:
     async def _remove(self) -> None:
         repository = self._repository
         now = repository.clock.steady()
-        if now >= self._purge_at:
+        if now >= self._purge_at and not repository.counts.read_only:
             self._purge_at = now + self._purge
-            await repository.asked(repository.store.purge, repository.clock.now())
+            await repository.told(repository.store.purge, repository.clock.now())

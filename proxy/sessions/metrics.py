@@ -44,6 +44,7 @@ class Counts:
         open: sessions in the store, of all processes, when it was asked last.
         unsaved: sessions whose newest tokens are in memory only.
         up: whether the store answered when it was asked last.
+        read_only: whether it answers, and cannot be written.
         unreadable: answers of the store with a record that is damaged, or of a later version.
     """
 
@@ -58,7 +59,15 @@ class Counts:
         self.open = 0
         self.unsaved = 0
         self.up = True
+        self.read_only = False
         self.unreadable = 0
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the store, in a word; empty where nothing is."""
+        if not self.up:
+            return "away"
+        return "read-only" if self.read_only else ""
 
     def families(self) -> Families:
         """What is shown of sessions."""
@@ -119,7 +128,7 @@ class Counts:
             gauge(
                 "segue_sessions_unsaved",
                 "Sessions whose newest tokens are in the memory of this process only, because the"
-                " store is away.",
+                " store is away or read-only.",
                 (),
                 lambda: [((), self.unsaved)],
                 over_processes=Combined.SUM,
@@ -129,6 +138,15 @@ class Counts:
                 "1 if the session store answered when it was asked last, else 0.",
                 (),
                 lambda: [((), self.up)],
+                over_processes=Combined.EACH,
+            ),
+            gauge(
+                "segue_store_read_only",
+                "1 where the session store answers and cannot be written, because its disk or"
+                " memory is full, else 0. It is 0 again when two tries to write, five seconds"
+                " apart, had room.",
+                (),
+                lambda: [((), self.read_only)],
                 over_processes=Combined.EACH,
             ),
             counter(

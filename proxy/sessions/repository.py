@@ -10,7 +10,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final, NamedTuple, ParamSpec, TypeVar
 
-from proxy.errors import RecordUnreadable, SessionUnavailable, StoreAway, StoreFull
+from proxy.errors import (
+    RecordUnreadable,
+    SessionUnavailable,
+    StoreAway,
+    StoreFull,
+    StoreReadOnly,
+)
 from proxy.sessions import rules as session_rules
 from proxy.sessions.cache import CachedSession, SessionCache
 from proxy.sessions.clock import Clock
@@ -67,6 +73,7 @@ class SessionRepository:
         counts: where it is counted.
         clock: the time.
         rules: those of the configuration that serves.
+        unwritable: why the store is read-only; empty where it is not.
     """
 
     def __init__(
@@ -85,10 +92,14 @@ class SessionRepository:
         self.rules = rules
         self._not_before = 0.0
         self._doubted_until = 0.0
+        self.unwritable = ""
 
     @property
     def in_doubt(self) -> bool:
-        """Whether the store was away a moment ago: it may have lost what it was told last."""
+        """Whether the store was away, or read-only, a moment ago.
+
+        It may have lost what it was told last, or not have been told it yet.
+        """
         return self.clock.steady() < self._doubted_until
 
     def presented(self, token: str) -> PresentedToken | None:
@@ -193,7 +204,7 @@ class SessionRepository:
                 return False
             if wanted is cached.record:
                 return True
-            saved = await self.asked(self.store.save, wanted, fence=fence)
+            saved = await self.told(self.store.save, wanted, fence=fence)
             if saved is not None:
                 self.adopt(cached, saved)
                 return True
@@ -241,6 +252,11 @@ class SessionRepository:
         except RecordUnreadable:
             self.counts.unreadable += 1
             raise
+        except StoreReadOnly as error:
+            self.counts.up, self.counts.read_only = True, True
+            self.unwritable = error.detail
+            self._doubted_until = self.clock.steady() + _DOUBT
+            raise
         except StoreAway:
             self.counts.up = False
             now = self.clock.steady()
@@ -248,6 +264,25 @@ class SessionRepository:
             raise
         self.counts.up = True
         return reply
+
+    async def told(
+        self, tell: Callable[_P, Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """What the store answers to what changes it; not asked while it is read-only.
+
+        Raises:
+            RecordUnreadable, StoreAway: as `asked`.
+            StoreReadOnly: it is read only, whether or not it can be written by now.
+        """
+        if self.unwritable:
+            raise StoreReadOnly(self.unwritable)
+        return await self.asked(tell, *args, **kwargs)
+
+    def written_again(self) -> None:
+        """The store is not read-only any more."""
+        self.unwritable = ""
+        self.counts.read_only = False
+        self._doubted_until = self.clock.steady() + _DOUBT
 
     async def _reconcile(self, cached: CachedSession, stored: Record | None) -> bool:
         cached.pace.checked = self.clock.steady()
@@ -264,9 +299,11 @@ class SessionRepository:
             self.adopt(cached, wanted)
             return True
         try:
-            saved = await self.asked(self.store.save, wanted)
+            saved = await self.told(self.store.save, wanted)
         except StoreFull:
             return True  # Of that, a later try would change nothing.
+        except StoreReadOnly:
+            return False  # It has been read; what is newer here is told when it can be.
         if saved is None or cached.record is not ours:
             return False
         self.adopt(cached, saved)

@@ -316,6 +316,6 @@ class Sessions:
 
     async def _write_use(self, session: str, used: float, version: str, cohort: str) -> None:
         with suppress(StoreAway):
-            await self._repository.asked(
+            await self._repository.told(
                 self._repository.store.touch, session, used, version, cohort
             )

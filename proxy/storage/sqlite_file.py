@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import struct
@@ -42,10 +43,23 @@ INSERT INTO total VALUES (0);
 CREATE TRIGGER kept_one_more AFTER INSERT ON sessions BEGIN UPDATE total SET kept = kept + 1; END;
 CREATE TRIGGER kept_one_less AFTER DELETE ON sessions BEGIN UPDATE total SET kept = kept - 1; END;
 """
+_CHECKPOINT: Final = 200
+"""Pages of the write-ahead log, 800 KiB, with which it is brought into the file."""
+
 _HEADER: Final = 100
 _MAGIC: Final = b"SQLite format 3\0"
 _DAMAGED: Final = "is damaged, or not a file of sessions"
 _PASSING: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_UNWRITABLE: Final = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR_WRITE,
+    sqlite3.SQLITE_IOERR_TRUNCATE,
+    sqlite3.SQLITE_IOERR_SHMSIZE,
+)
+"""Whole codes: a quota, and a limit on the size of files, are told as failures to write."""
+
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _REASONS: Final = {
     sqlite3.SQLITE_BUSY: "is locked by another process",
     sqlite3.SQLITE_LOCKED: "is locked by another process",
@@ -61,13 +75,34 @@ _REASONS: Final = {
 def reason_of(error: sqlite3.Error | OSError) -> str:
     """What is wrong with the file, in words of our own."""
     if isinstance(error, OSError):
-        return f"cannot be used: {(error.strerror or 'no reason given').lower()}"
+        verb = "written" if is_unwritable(error) else "used"
+        return f"cannot be {verb}: {(error.strerror or 'no reason given').lower()}"
+    if is_unwritable(error) and _code(error) == sqlite3.SQLITE_IOERR:
+        return _REASONS[sqlite3.SQLITE_READONLY]
     return _REASONS.get(_code(error), "cannot be used")
 
 
 def is_passing(error: sqlite3.Error | OSError) -> bool:
     """Whether the connection is as good as before: another one had the lock."""
     return isinstance(error, sqlite3.Error) and _code(error) in _PASSING
+
+
+def is_unwritable(error: sqlite3.Error | OSError) -> bool:
+    """Whether only writing fails: what is in the file can be read as before."""
+    if isinstance(error, OSError):
+        return error.errno in _NO_ROOM
+    return getattr(error, "sqlite_errorcode", 0) in _UNWRITABLE
+
+
+def empty_log(connection: sqlite3.Connection) -> None:
+    """Bring what is in the write-ahead log into the file, and give the log's room back.
+
+    Where another process is in the way, that is left to it.
+
+    Raises:
+        sqlite3.Error: there is no room for it.
+    """
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
 
 def _code(error: sqlite3.Error) -> int:
@@ -132,6 +167,7 @@ def connected(path: Path, timeout: float) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, timeout=timeout, isolation_level=None)
     try:
         _write_ahead(connection, timeout)
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT}")
         _check_version(connection)
     except BaseException:
         connection.close()

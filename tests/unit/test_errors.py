@@ -44,6 +44,7 @@ KINDS: list[type[SegueError]] = [
         ("Unavailable", 503, 1012, "unavailable", SegueError),
         ("OutOfResources", 503, 1012, "out_of_resources", Unavailable),
         ("StoreAway", 503, 1012, "store_away", Unavailable),
+        ("StoreReadOnly", 503, 1012, "store_read_only", errors.StoreAway),
         ("SessionUnavailable", 503, 1012, "session_unavailable", Unavailable),
         ("SessionEnded", 401, 1008, "session_ended", ClientError),
         ("OriginRefused", 403, 1008, "origin_refused", ClientError),

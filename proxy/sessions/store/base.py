@@ -43,7 +43,10 @@ class RecordPage(NamedTuple):
 
 
 class Store(Protocol):
-    """Where records are kept. Every operation raises `StoreAway` where the store does not answer.
+    """Where records are kept.
+
+    Every operation raises `StoreAway` where the store does not answer, and `StoreReadOnly` where it
+    does, and cannot write what it would have to.
 
     A store may be shared by any number of processes. It gives up after a time limit, and finds its
     storage again by itself.
@@ -110,6 +113,13 @@ class Store(Protocol):
 
     async def purge(self, now: float) -> int:
         """Remove the records whose `purge_after` is not later than `now`; how many there were."""
+
+    async def writable(self) -> None:
+        """Return if what is written has room, and some to spare.
+
+        Raises:
+            StoreReadOnly: it has not.
+        """
 
     async def ping(self) -> None:
         """Return if the store answers."""

@@ -20,7 +20,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from proxy.errors import ConfigError, Diagnostic, StoreAway, StoreFull
+from proxy.errors import ConfigError, Diagnostic, StoreAway, StoreFull, StoreReadOnly
 from proxy.sessions.record import Record, check_texts, decode, encode
 from proxy.sessions.store import scripts
 from proxy.sessions.store.base import MAX_BATCH, RecordPage, page_of
@@ -35,6 +35,12 @@ _REASONS: Final = (
     (exceptions.OutOfMemoryError, "has no memory left"),
     (exceptions.NoPermissionError, "does not permit this user what is needed"),
 )
+
+
+_UNWRITABLE: Final = (exceptions.ReadOnlyError, exceptions.OutOfMemoryError)
+_DISK_FULL: Final = "MISCONF"
+"""The code of the error of a server that cannot write to its disk, and therefore refuses to change
+anything; the client knows no class of it."""
 
 
 class RedisStore:
@@ -98,6 +104,7 @@ class RedisStore:
                 scripts.SAVE,
                 scripts.SESSIONS,
                 scripts.TOUCH,
+                scripts.WRITABLE,
             )
         }
 
@@ -158,6 +165,9 @@ class RedisStore:
             total += removed
         return total
 
+    async def writable(self) -> None:
+        await self._run(scripts.WRITABLE)
+
     async def ping(self) -> None:
         await self._run(scripts.COUNT)
 
@@ -184,10 +194,19 @@ class RedisStore:
                     await self._pool.disconnect(inuse_connections=False)
                     return await script(args=arguments)
         except (exceptions.RedisError, OSError) as error:
-            raise StoreAway(f"the session store {_reason(error)}") from None
+            read_only = isinstance(error, _UNWRITABLE) or _is_misconfigured(error)
+            kind = StoreReadOnly if read_only else StoreAway
+            raise kind(f"the session store {_reason(error)}") from None
+
+
+def _is_misconfigured(error: Exception) -> bool:
+    # A script's own error has it after its beginning, `ERR` or not, by the version of the server.
+    return isinstance(error, exceptions.ResponseError) and _DISK_FULL in str(error)
 
 
 def _reason(error: Exception) -> str:
+    if _is_misconfigured(error):
+        return "cannot write to its disk"
     if isinstance(error, TimeoutError):
         return "did not answer in time"
     for kind, reason in _REASONS:

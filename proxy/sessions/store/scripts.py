@@ -192,3 +192,10 @@ return #over
 """
 )
 """The number of sessions that were removed: one batch of those that are over."""
+
+WRITABLE: Final = """
+redis.call('HSET', 'segue:writable', 'tried', 1)
+redis.call('DEL', 'segue:writable')
+return 1
+"""
+"""Nothing; fails where nothing can be written."""

@@ -6,6 +6,9 @@ transaction, which has the write lock from its first statement on. A save is on 
 returns; uses and leases are written without waiting for the disk, because a crash of the machine
 ends every holder of a lease too.
 
+A file that cannot be written, because the disk is full, is still read. Beside it is a reserve,
+which is given up where the write-ahead log is what fills the disk.
+
 Leases end by the machine's clock. Where it was set back behind the beginning of a lease, that lease
 counts as ended: the fence keeps its holder from writing.
 """
@@ -15,19 +18,23 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
-from proxy.errors import ConfigError, Diagnostic, StoreAway, StoreFull
+from proxy.errors import ConfigError, Diagnostic, StoreAway, StoreFull, StoreReadOnly
 from proxy.sessions.record import Record, check_texts, decode, encode, next_fence, succeeding
 from proxy.sessions.store.base import MAX_BATCH, RecordPage, page_of
+from proxy.storage.reserve import Reserve
 from proxy.storage.sqlite_file import (
     check,
     connected,
+    empty_log,
     identity_of,
     is_passing,
+    is_unwritable,
     make,
     reason_of,
     transaction,
@@ -37,6 +44,9 @@ from proxy.storage.worker import Worker
 
 _T = TypeVar("_T")
 _Row = tuple[bytes, float, str, str, int]
+
+_SPARE: Final = 1 << 18
+"""Bytes beside the reserve without which a file that was full still counts as full."""
 
 _SELECT: Final = "SELECT body, used, version, cohort, fence FROM sessions"
 _LIST: Final = (
@@ -83,6 +93,7 @@ class SqliteStore:
         self._timeout = timeout
         self._connection: sqlite3.Connection | None = None
         self._identity = (0, 0)
+        self._reserve = Reserve(path)
         self._worker = Worker("segue-store")
         try:
             self._worker.submit(self._opened).result()
@@ -222,6 +233,15 @@ class SqliteStore:
             total += removed
         return total
 
+    async def writable(self) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            empty_log(connection)
+            self._reserve.keep(_SPARE)
+            with transaction(connection, durable=True):
+                connection.execute("UPDATE total SET kept = kept")
+
+        await self._call(work)
+
     async def ping(self) -> None:
         await self._call(lambda connection: connection.execute("SELECT kept FROM total").fetchone())
 
@@ -235,10 +255,27 @@ class SqliteStore:
         return await self._worker.call(lambda: self._work(work), self._timeout)
 
     def _work(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        connection = self._opened()
         try:
-            return work(self._opened())
+            try:
+                return work(connection)
+            except (sqlite3.Error, OSError) as error:
+                if not is_unwritable(error):
+                    raise
+                self._make_room(connection)
+            return work(connection)  # Nothing of it was done: it is one transaction.
         except (sqlite3.Error, OSError) as error:
             self._fail(error)
+
+    def _make_room(self, connection: sqlite3.Connection) -> None:
+        """Empty a write-ahead log that has filled the disk, with the help of the reserve.
+
+        Raises:
+            sqlite3.Error, OSError: the disk is full of something else.
+        """
+        self._reserve.give_up()
+        empty_log(connection)
+        self._reserve.keep()
 
     def _opened(self) -> sqlite3.Connection:
         """The connection, to the file that has the name now: it may be another than before.
@@ -255,12 +292,27 @@ class SqliteStore:
                 make(self._path)
             self._identity = identity_of(self._path)
             # The loop gives up after the whole timeout: an answer after half of it is still heard.
-            self._connection = connected(self._path, self._timeout / 2)
+            self._connection = self._connected()
         except (sqlite3.Error, OSError) as error:
-            self._fail(error)
+            self._drop()
+            raise StoreAway(f"the file of sessions {reason_of(error)}") from None
         return self._connection
 
+    def _connected(self) -> sqlite3.Connection:
+        try:
+            connection = connected(self._path, self._timeout / 2)
+        except sqlite3.Error as error:
+            if not is_unwritable(error):
+                raise
+            self._reserve.give_up()  # To be read, it needs a little room beside it.
+            connection = connected(self._path, self._timeout / 2)
+        with suppress(OSError):
+            self._reserve.keep()
+        return connection
+
     def _fail(self, error: sqlite3.Error | OSError) -> NoReturn:
+        if is_unwritable(error):
+            raise StoreReadOnly(f"the file of sessions {reason_of(error)}") from None
         if not is_passing(error):
             self._drop()
         raise StoreAway(f"the file of sessions {reason_of(error)}") from None

@@ -14,7 +14,7 @@ import pytest
 import redis
 import trustme
 
-from proxy.errors import RecordUnreadable, StoreAway
+from proxy.errors import RecordUnreadable, StoreAway, StoreReadOnly
 from proxy.sessions.store.base import Store
 from proxy.sessions.store.redis import RedisStore
 from tests.conftest import LOOPS
@@ -252,11 +252,15 @@ async def test_a_replica_and_a_full_server_are_told(
             first = await store.save(record())
             with connected(server) as client:
                 client.config_set("maxmemory", "1")
-                with pytest.raises(StoreAway, match="has no memory left"):
+                with pytest.raises(StoreReadOnly, match="has no memory left"):
                     await store.save(record(2))
+                with pytest.raises(StoreReadOnly):
+                    await store.writable()
+                assert await store.load(session_of(1)) == first
                 client.config_set("maxmemory", "0")
+                await store.writable()
                 client.slaveof("127.0.0.1", 1)
-                with pytest.raises(StoreAway, match="is a replica"):
+                with pytest.raises(StoreReadOnly, match="is a replica"):
                     await store.touch(session_of(1), NOW + 1, "", "")
                 client.slaveof()
             assert await store.load(session_of(1)) == first

@@ -20,6 +20,7 @@ async def test_its_files_are_for_this_user_alone(sqlite: SqliteStorage) -> None:
         files = sorted(sqlite.path.parent.iterdir())
         assert [file.name.removeprefix("sessions.sqlite3") for file in files] == [
             "",
+            "-reserve",
             "-shm",
             "-wal",
         ]

@@ -18,7 +18,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 SECRET = b"eyJhbGciOiJIUzI1NiJ9.c2VjcmV0.c2lnbmF0dXJl"
 
 
-def serving(state: ProcessState = ProcessState.READY, *, store: bool = True) -> web.Application:
+def serving(state: ProcessState = ProcessState.READY, *, store: str = "") -> web.Application:
     access = Access(Admin, structlog.get_logger())
     return application(probes(Metrics("1.2.3"), lambda: state, lambda: store), access)
 
@@ -39,13 +39,14 @@ async def test_process_is_alive_in_every_state_and_ready_in_one(
         assert await response.json() == {"status": state.value}
 
 
-async def test_a_store_that_is_away_is_told_and_takes_no_process_out_of_service(
-    aiohttp_client: AiohttpClient,
+@pytest.mark.parametrize("trouble", ["away", "read-only"])
+async def test_a_store_in_trouble_is_told_and_takes_no_process_out_of_service(
+    aiohttp_client: AiohttpClient, trouble: str
 ) -> None:
-    client = await aiohttp_client(serving(store=False))
+    client = await aiohttp_client(serving(store=trouble))
     async with client.get("/readyz") as response:
         assert response.status == 200
-        assert await response.json() == {"status": "ready", "store": "away"}
+        assert await response.json() == {"status": "ready", "store": trouble}
 
 
 async def test_metrics_are_in_the_text_format_and_say_which_build_runs(
