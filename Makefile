@@ -119,6 +119,11 @@ lock-check: $(VENV)/.lock ## do the lock files say what pyproject.toml asks for,
 lock: $(VENV)/.lock ## compile the lock files anew (ARGS=--upgrade for newer versions)
 	@$(BIN)/python tools/locks.py make $(ARGS)
 
+.PHONY: docs
+docs: setup ## the documents as a site, every link checked: build/site/index.html
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "build/site/index.html"
+
 .PHONY: collection
 collection: setup ## are the same tests collected each time?
 	@tools/system_packages

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.checkout import ROOT
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 FOLDERS = ("bench", "demo", "deploy", "docs", "examples", "mappings", "proxy", "requirements")
 PATH = re.compile(rf"`((?:{'|'.join((*FOLDERS, 'schemas', 'tests', 'tools'))})/[\w./*{{}}-]*)[`:(]")
 MADE_BY_A_COMMAND = ("bench/results/",)
