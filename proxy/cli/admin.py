@@ -77,7 +77,8 @@ def answer(
             raise Refused(f"{where.name}: {_tls_reason(error)}") from None
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or "no answer"
-            raise Refused(f"{where.name}: {reason.lower()}; is segue running?") from None
+            how = f" ({where.how})" if where.how else ""
+            raise Refused(f"{where.name}{how}: {reason.lower()}; is segue running?") from None
         yield response
     finally:
         connection.close()

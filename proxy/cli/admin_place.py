@@ -1,7 +1,8 @@
 """How a command reaches the running Segue, and by what it shows who asks.
 
 Without anything said it is the Unix socket of the state directory, which is its user's own. With a
-token or an address it is the admin listener.
+token or an address it is the admin listener; where that is, the processes that run with the state
+directory have written down there.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import os
 import socket
 import ssl
 import stat
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -20,11 +22,13 @@ from urllib.parse import urlsplit
 
 from proxy.admin.unix_socket import SOCKET, short_name
 from proxy.cli.configuration import add_state_directory, read_text
+from proxy.cli.terminal import printable
 from proxy.configuration.admin import Admin
 from proxy.configuration.document import parse
 from proxy.configuration.units import Address, address
 from proxy.errors import ConfigError, Diagnostic
 from proxy.process.assembly import state_directory
+from proxy.storage.processes import RunningProcess, running
 from proxy.tokens.admin_token import ANYWHERE
 
 TOKEN_VARIABLE: Final = "SEGUE_ADMIN_TOKEN"  # noqa: S105 (its name)
@@ -46,6 +50,7 @@ class Place:
 
     Attributes:
         name: for messages: a URL without a path, or the socket.
+        how: how it was found, where somebody may wonder; empty where it was named.
         address: of the admin listener; None for the Unix socket.
         path: of the Unix socket; None for the listener.
         tls: None for plain HTTP.
@@ -53,6 +58,7 @@ class Place:
     """
 
     name: str
+    how: str = ""
     address: Address | None = None
     path: Path | None = None
     tls: ssl.SSLContext | None = None
@@ -86,6 +92,7 @@ class _UnixConnection(http.client.HTTPConnection):
             Unreachable: nobody listens there, or not for this user.
         """
         directory = self._path.parent
+        elsewhere = _elsewhere(running(directory))
         try:
             status = self._path.lstat()
             if os.geteuid() not in (0, status.st_uid):
@@ -101,13 +108,19 @@ class _UnixConnection(http.client.HTTPConnection):
                 self.sock.connect(name)
         except FileNotFoundError:
             raise Unreachable(
-                f"{self._path} is not there: no segue runs with the state directory {directory};"
-                " name the right one with --state-dir, or ask by address with --admin and a token"
+                f"{self._path} is not there: {elsewhere}"
+                if elsewhere
+                else f"{self._path} is not there: no segue runs with the state directory"
+                f" {directory.absolute()}; name the right one with --state-dir, or ask"
+                " by address with --admin and a token"
             ) from None
         except ConnectionRefusedError:
             raise Unreachable(
-                f"{self._path} was left by a segue that has ended; is another one running with a"
-                " state directory of its own (--state-dir)?"
+                f"{self._path} was left by a segue that has ended; "
+                + (
+                    elsewhere
+                    or "is another one running with a state directory of its own (--state-dir)?"
+                )
             ) from None
         except PermissionError:
             raise Unreachable(
@@ -122,7 +135,8 @@ def add_address(command: argparse.ArgumentParser) -> None:
         "--admin",
         metavar="HOST:PORT",
         help="its admin listener, also as https://HOST:PORT (default:"
-        f" ${_ADDRESS_VARIABLE}, or admin.address of the configuration)",
+        f" ${_ADDRESS_VARIABLE}, or where the one that runs with the state directory listens, or"
+        " admin.address of the configuration)",
     )
 
 
@@ -152,16 +166,15 @@ def place(options: argparse.Namespace) -> Place:
     """
     token = _token(options)
     if token is None and options.admin is None and options.client_certificate is None:
-        named = getattr(options, "state_dir", None)
-        env = os.environ if named is None else {"SEGUE_STATE_DIR": named}
-        path = state_directory(env) / SOCKET
+        path = _directory(options) / SOCKET
+        _tell_of_others(path.parent)
         return Place(f"unix:{path}", path=path)
-    found, is_tls = admin_address(options)
+    found, is_tls, how = admin_address(options)
     name = f"{'https' if is_tls else 'http'}://{found}"
     if not is_tls and token is not None and found.host not in _LOOPBACKS:
         message = f"{name}: a token would cross the network in clear text; set admin.tls there"
         raise ConfigError([Diagnostic("--admin", 0, 0, "", message)])
-    return Place(name, found, tls=_tls(options) if is_tls else None, token=token)
+    return Place(name, how, found, tls=_tls(options) if is_tls else None, token=token)
 
 
 def probed(options: argparse.Namespace) -> Place:
@@ -170,17 +183,17 @@ def probed(options: argparse.Namespace) -> Place:
     Raises:
         ConfigError: as `place`.
     """
-    found, is_tls = admin_address(options)
+    found, is_tls, how = admin_address(options)
     if not is_tls:
-        return Place(f"http://{found}", found)
+        return Place(f"http://{found}", how, found)
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    return Place(f"https://{found}", found, tls=context)
+    return Place(f"https://{found}", how, found, tls=context)
 
 
-def admin_address(options: argparse.Namespace) -> tuple[Address, bool]:
-    """Where the admin listener of the Segue on this machine can be reached, and whether by TLS.
+def admin_address(options: argparse.Namespace) -> tuple[Address, bool, str]:
+    """Where the admin listener of this machine's Segue is; whether by TLS; how that was found.
 
     Only these keys of the configuration are looked at: while a faulty change of the file waits to
     be mended, the process that goes on with the last good one is as healthy as before.
@@ -189,8 +202,8 @@ def admin_address(options: argparse.Namespace) -> tuple[Address, bool]:
         ConfigError: what names the address is none, or leaves the port open.
     """
     section = _section(options.config)
-    is_tls = bool(os.environ.get(_TLS_VARIABLE)) or section.get("tls") is not None
-    source, written = _written(options, section)
+    is_tls = bool(os.environ.get(_TLS_VARIABLE)) or (section or {}).get("tls") is not None
+    source, written, how = _written(options, section)
     try:
         if isinstance(written, str) and "://" in written:
             is_tls, written = _url(written)
@@ -200,7 +213,7 @@ def admin_address(options: argparse.Namespace) -> tuple[Address, bool]:
     if not found.port:
         message = "port 0 stands for any; name the port with --admin"
         raise ConfigError([Diagnostic(source, 0, 0, "admin.address", message)])
-    return Address(_ANYWHERE.get(found.host, found.host), found.port), is_tls
+    return Address(_ANYWHERE.get(found.host, found.host), found.port), is_tls, how
 
 
 def _url(written: str) -> tuple[bool, str]:
@@ -210,22 +223,82 @@ def _url(written: str) -> tuple[bool, str]:
     return parts.scheme == "https", parts.netloc
 
 
-def _written(options: argparse.Namespace, section: Mapping[str, Any]) -> tuple[str, object]:
+def _written(
+    options: argparse.Namespace, section: Mapping[str, Any] | None
+) -> tuple[str, object, str]:
+    """What names the address, the address as it says it, and how that was found."""
     if options.admin is not None:
-        return "--admin", options.admin
+        return "--admin", options.admin, ""
     if os.environ.get(_ADDRESS_VARIABLE):
-        return _ADDRESS_VARIABLE, os.environ[_ADDRESS_VARIABLE]
-    return options.config, section.get("address")
+        return _ADDRESS_VARIABLE, os.environ[_ADDRESS_VARIABLE], f"by ${_ADDRESS_VARIABLE}"
+    directory = _directory(options)
+    process = _process_of(running(directory), options.config)
+    if process is not None:
+        how = f"where the segue that runs with the state directory {directory} listens"
+        return str(directory), process.admin, f"{how} (pid {process.pid})"
+    nobody = f"no segue runs with the state directory {directory} and {options.config}"
+    if section is None:
+        return options.config, None, f"the default: {nobody}, and that file cannot be read"
+    if "address" not in section:
+        return options.config, None, f"the default: {nobody}, which sets no admin.address"
+    return options.config, section["address"], f"by {options.config}: {nobody}"
 
 
-def _section(config: str) -> Mapping[str, Any]:
-    """The section `admin` as it is written, as far as it can be read."""
+def _process_of(found: Sequence[RunningProcess], config: str) -> RunningProcess | None:
+    """The newest process of a configuration; where there is no such file, the newest of all."""
+    named = Path(config)
+    if not named.exists():
+        return found[0] if found else None
+    return next((each for each in found if _is_same(named, Path(each.config))), None)
+
+
+def _is_same(named: Path, other: Path) -> bool:
+    try:
+        return named.absolute() == other or named.samefile(other)
+    except OSError:
+        return False
+
+
+def _section(config: str) -> Mapping[str, Any] | None:
+    """The section `admin` as it is written; None where the file cannot be read."""
     try:
         data = parse(read_text(Path(config)), config).data
     except ConfigError:
-        return {}
+        return None
     section = data.get("admin") if isinstance(data, dict) else None
     return section if isinstance(section, dict) else {}
+
+
+def _directory(options: argparse.Namespace) -> Path:
+    named = getattr(options, "state_dir", None)
+    return state_directory(os.environ if named is None else {"SEGUE_STATE_DIR": named})
+
+
+def _tell_of_others(directory: Path) -> None:
+    """The newest has the socket; that there are others is news to whoever asks one of them."""
+    newest, *others = running(directory) or (None,)
+    if newest is None or not others:
+        return
+    print(
+        f"segue: {len(others) + 1} processes run with the state directory {directory}; this asks"
+        f" the newest, {_named(newest)}; ask the other by --admin and a token:"
+        f" {'; '.join(map(_named, others))}",
+        file=sys.stderr,
+    )
+
+
+def _elsewhere(found: Sequence[RunningProcess]) -> str:
+    """Where processes are that run with the state directory and are not at its socket."""
+    if not found:
+        return ""
+    return (
+        f"a segue runs with this state directory, but not at its socket ({_named(found[0])}): ask"
+        " it by --admin and a token, or restart it"
+    )
+
+
+def _named(process: RunningProcess) -> str:
+    return printable(f"pid {process.pid} with {process.config} at {process.admin}")
 
 
 def _token(options: argparse.Namespace) -> str | None:

@@ -8,7 +8,7 @@ import sys
 from typing import Final
 
 from proxy.cli.admin_place import add_address, probed
-from proxy.cli.configuration import Subparsers, add_config
+from proxy.cli.configuration import Subparsers, add_config, add_state_directory
 
 _MAX_TIMEOUT: Final = 60.0
 
@@ -19,6 +19,7 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     command = commands.add_parser("health", help=text, description=text.capitalize() + ".")
     add_config(command)
     add_address(command)
+    add_state_directory(command)
     command.add_argument(
         "--ready", action="store_true", help="ask whether it takes traffic (/readyz)"
     )
@@ -43,7 +44,8 @@ def run(options: argparse.Namespace) -> int:
     except (OSError, http.client.HTTPException) as error:
         # The text of the second kind quotes what was received.
         reason = error.strerror or "no answer in time" if isinstance(error, OSError) else "no HTTP"
-        print(f"segue: {where.name}{path}: {reason.lower()}", file=sys.stderr)
+        how = f" ({where.how})" if where.how else ""
+        print(f"segue: {where.name}{path}{how}: {reason.lower()}", file=sys.stderr)
         return 1
     finally:
         connection.close()

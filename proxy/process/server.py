@@ -40,12 +40,12 @@ from proxy.observability.log import Log, Writer
 from proxy.observability.metrics import Metrics
 from proxy.process.assembly import client_limits, connections_of, state_directory
 from proxy.process.inherited import inherited_socket
+from proxy.process.local import LocalAccess
 from proxy.recording.recorder import Recorder
 from proxy.relay.dispatch import Dispatcher
 from proxy.sessions.opening import open_sessions
 from proxy.sessions.service import Sessions
 from proxy.snapshot import Live, Snapshot
-from proxy.storage.state_directory import prepare_directory
 from proxy.upstream import metrics as upstream_metrics
 from proxy.upstream.fleet import Fleet
 
@@ -133,6 +133,7 @@ class Server:
         )
         self._servers: list[asyncio.Server] = []
         self._admin: AdminListener | None = None
+        self._local: LocalAccess | None = None
         self._ticker: asyncio.TimerHandle | None = None
         self._reloads = Reloads(self._live, self._prepare, self._watch_interval, log)
         self._reloading: asyncio.Task[None] | None = None
@@ -189,7 +190,10 @@ class Server:
             # Connections inherit it: a client that vanished is noticed some time, however silent.
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         # Last of all: one that cannot start takes it from no other.
-        self.admin_socket = await self._listen_locally(admin)
+        scheme = "http" if self._admin_certificate.current is None else "https"
+        source = self._live.current.source
+        self._local = LocalAccess(state_directory(source.env), source.file, self._log)
+        self.admin_socket = await self._local.open(admin, f"{scheme}://{self.admin_address}")
         self._servers.append(server)
         self.address = _authority(server.sockets[0].getsockname())
         self._tick()
@@ -205,19 +209,6 @@ class Server:
             tls=tls is not None,
             inherited=inherited is not None,
         )
-
-    async def _listen_locally(self, admin: AdminListener) -> Path | None:
-        """Listen on the Unix socket; traffic does not depend on it."""
-        directory = state_directory(self._live.current.source.env)
-        try:
-            prepare_directory(directory)
-            return await admin.start_locally(directory)
-        except ConfigError as error:
-            reason = error.problems[0].message
-        except OSError as error:
-            reason = (error.strerror or "not possible").lower()
-        self._log.warning("no admin socket", directory=str(directory), reason=reason)
-        return None
 
     def reload(self) -> None:
         """Read configuration, mappings and TLS files again, soon; what is wrong changes nothing."""
@@ -271,6 +262,8 @@ class Server:
             await self._sessions.close()
         self._fleet.close()
         self._recorder.close()
+        if self._local is not None:
+            self._local.close()
         if self._admin is not None:
             await self._admin.close()
 

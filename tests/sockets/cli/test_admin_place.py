@@ -10,6 +10,7 @@ import pytest
 import trustme
 
 from proxy.cli.main import main
+from proxy.configuration.admin import Admin
 from tests.support.administered import OPERATOR, TOKENS, UNKNOWN, VIEWER, administered
 from tests.support.rig import segue
 
@@ -66,6 +67,85 @@ async def test_token_of_variable_or_file_is_shown_to_the_address(
         monkeypatch.setenv("SEGUE_ADMIN__ADDRESS", address)
         assert await listed("--token-file", str(file)) == 1
         assert OFF in said(capsys)
+
+
+async def test_token_finds_the_listener_by_the_state_directory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The port was chosen on the command line, and stands nowhere else."""
+    monkeypatch.setenv("SEGUE_ADMIN_TOKEN", VIEWER)
+    async with administered(tmp_path) as running:
+        state = ["--state-dir", running.proxy.state_directory]
+        for config in (running.config, tmp_path / "none.yaml"):
+            assert await listed(*state, "--config", str(config)) == 1
+            assert OFF in said(capsys)
+        other = tmp_path / "other.yaml"
+        other.write_text("admin: {address: '127.0.0.1:1'}\n")
+        assert await listed(*state, "--config", str(other)) == 1
+        assert f"127.0.0.1:1 (by {other}: no segue runs with the state directory" in said(capsys)
+        # What cannot be read while it is mended hides nothing.
+        running.config.write_text("{")
+        assert await listed(*state, "--config", str(running.config)) == 1
+        assert OFF in said(capsys)
+
+
+async def test_health_finds_the_listener_by_the_state_directory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with administered(tmp_path) as running:
+        command = ["health", "--ready", "--config", str(running.config)]
+        state = ["--state-dir", running.proxy.state_directory]
+        assert await asyncio.to_thread(main, [*command, *state]) == 0
+        address = running.proxy.server.admin_address
+        assert capsys.readouterr().out == f"http://{address}/readyz: 200\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, "which sets no admin.address"),
+        ("", "which sets no admin.address"),
+        ("[", "and that file cannot be read"),
+        ("admin: {address: '127.0.0.1:1'}", "127.0.0.1:1 (by "),
+    ],
+)
+def test_default_address_is_told_as_one(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    text: str | None,
+    expected: str,
+) -> None:
+    monkeypatch.setenv("SEGUE_ADMIN_TOKEN", VIEWER)
+    nobody = Admin.model_validate({"address": "127.0.0.1:1"})
+    monkeypatch.setattr("proxy.cli.admin_place.Admin", lambda: nobody)
+    config = tmp_path / "config.yaml"
+    if text is None:
+        expected = "and that file cannot be read"
+    else:
+        config.write_text(text)
+    assert main(["sessions", "list", "--config", str(config), "--state-dir", str(tmp_path)]) == 1
+    err = said(capsys)
+    assert f"no segue runs with the state directory {tmp_path} and {config}" in err
+    assert expected in err
+
+
+async def test_several_processes_are_told_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env = {"SEGUE_STATE_DIR": str(tmp_path)}
+    async with segue("http://127.0.0.1:9", env) as old:
+        async with segue("http://127.0.0.1:9", env) as new:
+            assert await listed("--state-dir", str(tmp_path)) == 1
+            err = said(capsys)
+            assert err.startswith("segue: 2 processes run with the state directory")
+            assert err.index(new.server.admin_address) < err.index(old.server.admin_address)
+            assert OFF in err
+        # The newest had the socket, and took it with it.
+        assert await listed("--state-dir", str(tmp_path)) == 1
+        err = said(capsys)
+        assert "a segue runs with this state directory, but not at its socket" in err
+        assert old.server.admin_address in err
 
 
 def test_variable_with_the_token_is_no_setting(
