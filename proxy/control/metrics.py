@@ -18,6 +18,14 @@ def families(live: Live, reloads: Reloads) -> Families:
             lambda: [(("success",), reloads.succeeded), (("failure",), reloads.failed)],
         ),
         gauge(
+            "segue_config_last_reload_successful",
+            "1 if the newest attempt to read the configuration succeeded, or there was none since"
+            " the start; 0 from a refused one until the mended files are read.",
+            (),
+            lambda: [((), reloads.last_succeeded)],
+            over_processes=Combined.EACH,
+        ),
+        gauge(
             "segue_config_last_reload_success_timestamp_seconds",
             "When the configuration that serves was read, in Unix time.",
             (),

@@ -53,6 +53,7 @@ class Reloads:
 
     Attributes:
         succeeded, failed: how often, since the start.
+        last_succeeded: whether the newest one did; the start counts.
         succeeded_at: the Unix time of the newest success; the start counts.
     """
 
@@ -79,6 +80,7 @@ class Reloads:
         self._known = dict(live.current.files)
         self.succeeded = 0
         self.failed = 0
+        self.last_succeeded = True
         self.succeeded_at = time.time()
 
     def ask(self) -> None:
@@ -92,7 +94,7 @@ class Reloads:
             try:
                 await self._reload(reason)
             except Exception as error:  # noqa: BLE001 (a fault here must not end what serves)
-                self.failed += 1
+                self._count_failure()
                 self._log.error("reload failed", reason=reason, fault=type(error).__name__)
 
     async def _due(self) -> str:
@@ -119,7 +121,7 @@ class Reloads:
         # What an attempt that failed has read is watched too: that is where it will be mended.
         self._known = {**self._live.current.files, **reading.files}
         if reading.commit is None or reading.serving is None or reading.wanted is None:
-            self.failed += 1
+            self._count_failure()
             for problem in reading.problems:
                 self._log.error("configuration problem", problem=str(problem))
             self._log.error(
@@ -134,6 +136,7 @@ class Reloads:
         self._live.current = reading.serving
         self._known = dict(reading.files)
         self.succeeded += 1
+        self.last_succeeded = True
         self.succeeded_at = time.time()
         if keys:
             self._log.warning("a restart is needed for some changes", keys=list(keys))
@@ -143,6 +146,10 @@ class Reloads:
             serving=reading.serving.digest,
             mappings=list(reading.serving.catalog.names),
         )
+
+    def _count_failure(self) -> None:
+        self.failed += 1
+        self.last_succeeded = False
 
     def _read(self) -> _Reading:
         """Read all files as they were at one moment: again, if one was exchanged meanwhile."""

@@ -10,14 +10,20 @@ class Certificate:
 
     Attributes:
         current: the newest; None where the listener speaks plain TCP.
+        not_after: the Unix time at which it ends; None where that is not known.
         succeeded, failed: handshakes of clients that were completed, and all others that have
             ended: refused, given up, or late.
     """
 
-    def __init__(self, current: ssl.SSLContext | None) -> None:
+    def __init__(self, current: ssl.SSLContext | None, not_after: float | None = None) -> None:
         self.current = current
+        self.not_after = not_after
         self.succeeded = 0
         self.failed = 0
+
+    def change(self, current: ssl.SSLContext | None, not_after: float | None) -> None:
+        """Have new handshakes go on with another one."""
+        self.current, self.not_after = current, not_after
 
     def for_listener(self) -> ssl.SSLContext | None:
         """A context that a listener can keep: its handshakes go on with the newest one."""

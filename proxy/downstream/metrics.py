@@ -8,14 +8,24 @@ from proxy.downstream.certificate import Certificate
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import Listener
 from proxy.downstream.websockets import Connections
-from proxy.observability.families import Combined, Families, counter, gauge
+from proxy.observability.families import Combined, Families, Samples, counter, gauge
 
 
-def families(listener: Listener, connections: Connections, certificate: Certificate) -> Families:
+def families(
+    listener: Listener,
+    connections: Connections,
+    certificate: Certificate,
+    admin_certificate: Certificate,
+) -> Families:
     """What is shown of clients' connections."""
 
     def in_flight() -> int:
         return sum(cast(ClientConnection, each).is_busy for each in listener.connections)
+
+    def expiries() -> Samples:
+        for name, each in (("listen", certificate), ("admin", admin_certificate)):
+            if each.not_after is not None:
+                yield (name,), each.not_after
 
     return (
         gauge(
@@ -44,5 +54,13 @@ def families(listener: Listener, connections: Connections, certificate: Certific
                 (("success",), certificate.succeeded),
                 (("failure",), certificate.failed),
             ],
+        ),
+        gauge(
+            "segue_certificate_expiry_timestamp_seconds",
+            "When the certificate that the listener serves ends, in Unix time, by listener:"
+            " `listen`, `admin`.",
+            ("listener",),
+            expiries,
+            over_processes=Combined.EACH,
         ),
     )

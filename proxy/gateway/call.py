@@ -131,6 +131,11 @@ class InFlightCall:
         for waiter in self.waiters:
             waiter.settle(outcome)
 
+    @property
+    def held(self) -> int:
+        """The bytes of the answer that are in memory."""
+        return 0 if self._alone is not None else self._size
+
     # Recipient
 
     @property

@@ -48,6 +48,7 @@ class Coalescer:
         self._queues: dict[Hashable, _Queue] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting = 0
+        self._calls: set[InFlightCall] = set()
         self.received: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()
 
@@ -76,6 +77,11 @@ class Coalescer:
                 return exchange
         self.sent[route.name] += 1
         return await self._sender.carry(context)
+
+    @property
+    def held(self) -> int:
+        """The bytes of answers that are in memory for those who wait, or still take them."""
+        return sum(call.held for call in self._calls)
 
     async def close(self) -> None:
         """Give up what is still asked of the server."""
@@ -125,6 +131,7 @@ class Coalescer:
                 has_credentials=has_credentials(context.fields),
             )
         call.waiters[waiter] = None
+        self._calls.add(call)
         if queue is None:
             self._queues[key] = _Queue(call)
             self._launch(call)
@@ -176,6 +183,8 @@ class Coalescer:
     def _leave(self, call: InFlightCall, waiter: Waiter) -> None:
         """Let go of who has the answer, or has gone; give up what nobody waits for."""
         del call.waiters[waiter]
+        if not call.waiters:
+            self._calls.discard(call)
         if call.waiters or call.landed:
             return
         queue = self._queues.get(call.key)

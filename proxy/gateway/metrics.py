@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from proxy.gateway.coalescing import Coalescer
-from proxy.observability.families import Families, counter
+from proxy.gateway.rewriting import Rewriting
+from proxy.gateway.upgrade import Upgrades
+from proxy.mapping.engine.program import Program
+from proxy.observability.families import Combined, Families, Samples, counter, gauge
+from proxy.snapshot import Live
+from proxy.types import NONE
 
 
-def families(coalescer: Coalescer) -> Families:
-    """What request coalescing was asked, and asks."""
+def families(
+    coalescer: Coalescer, rewriting: Rewriting, upgrades: Upgrades, live: Live
+) -> Families:
+    """What request coalescing asks, what is open, and what is kept in memory for it."""
     return (
         counter(
             "segue_coalescing_requests",
@@ -22,4 +31,51 @@ def families(coalescer: Coalescer) -> Families:
             ("route",),
             lambda: [((route,), count) for route, count in coalescer.sent.items()],
         ),
+        gauge(
+            "segue_open_websockets",
+            "WebSockets open now, by the client's cohort, what is done to their messages (`none`"
+            " where nothing is), and the configuration under which they were opened: `current`, the"
+            " one that serves, or `older`. A roll-over has ended when none is `older`.",
+            ("cohort", "to_client", "to_server", "configuration"),
+            lambda: _open(upgrades, live.current.digest),
+            over_processes=Combined.SUM,
+        ),
+        gauge(
+            "segue_held_bytes",
+            "Bytes in memory: `message`, of WebSocket messages that are not whole yet; `body`, of"
+            " bodies on routes that have a mapping; `shared_answer`, of answers that several"
+            " requests share; `unsent`, written to the two sides of WebSockets and not yet taken by"
+            " their kernel buffers.",
+            ("kind",),
+            lambda: _held(coalescer, rewriting, upgrades),
+            over_processes=Combined.SUM,
+        ),
+    )
+
+
+def _open(upgrades: Upgrades, digest: str) -> Samples:
+    counts: Counter[tuple[str, ...]] = Counter()
+    for socket in upgrades.sockets:
+        programs = socket.programs
+        configuration = "current" if socket.revision == digest else "older"
+        names = _name(programs.to_client), _name(programs.to_server)
+        counts[socket.info.cohort, *names, configuration] += 1
+    return counts.items()
+
+
+def _name(program: Program | None) -> str:
+    return NONE if program is None else program.name
+
+
+def _held(coalescer: Coalescer, rewriting: Rewriting, upgrades: Upgrades) -> Samples:
+    messages = unsent = 0
+    for socket in upgrades.sockets:
+        waiting, written = socket.relay.held
+        messages += waiting
+        unsent += written
+    return (
+        (("message",), messages),
+        (("body",), rewriting.held),
+        (("shared_answer",), coalescer.held),
+        (("unsent",), unsent),
     )

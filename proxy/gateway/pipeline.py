@@ -83,6 +83,8 @@ class Gateway:
             self._access_log.internal_error(error)
             self._refuse(context, SegueError())
         finally:
+            if context.bodies is not None:
+                self._steps.rewriting.forget(context.bodies)
             if info.status != 101:
                 self._access_log.close(info, perf_counter())
 

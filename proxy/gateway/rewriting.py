@@ -22,6 +22,16 @@ class Rewriting:
     def __init__(self, metrics: Metrics, recorder: Recorder) -> None:
         self._metrics = metrics
         self.recorder = recorder
+        self._mapped: set[BodyMapping] = set()
+
+    @property
+    def held(self) -> int:
+        """The bytes of bodies that are in memory, to be rewritten or sent."""
+        return sum(bodies.held for bodies in self._mapped)
+
+    def forget(self, bodies: BodyMapping) -> None:
+        """A request is over."""
+        self._mapped.discard(bodies)
 
     def programs(self, context: RequestContext) -> Programs:
         """What is bound to the cohort of a client."""
@@ -44,10 +54,12 @@ class Rewriting:
         info.to_server = "" if to_server is None else to_server.name
         info.to_client = "" if to_client is None else to_client.name
         cohort = info.cohort
-        return BodyMapping(
+        bodies = BodyMapping(
             None if to_server is None else self.handling(cohort, to_server, Direction.TO_SERVER),
             None if to_client is None else self.handling(cohort, to_client, Direction.TO_CLIENT),
             limit=config.limits.body,
             timeout=config.timeouts.body,
             vary=context.snapshot.versions.header,
         )
+        self._mapped.add(bodies)
+        return bodies

@@ -75,7 +75,7 @@ class Sender:
                 body_timeout=timeout,
                 loop=self._loop,
             )
-        return MappedExchange(
+        bodies.exchange = MappedExchange(
             recipient,
             context.request,
             connection,
@@ -85,6 +85,7 @@ class Sender:
             handling=bodies.to_client,
             limit=bodies.limit,
         )
+        return bodies.exchange
 
     def handshake(self, context: RequestContext) -> Awaitable[HandshakeResult]:
         """Shake hands with the server, with a token that is good.

@@ -20,7 +20,11 @@ from proxy.websocket import handshake
 
 
 class Upgrades:
-    """Opens WebSockets, and says what became of them when they end."""
+    """Opens WebSockets, and says what became of them when they end.
+
+    Attributes:
+        sockets: those that are open.
+    """
 
     def __init__(
         self,
@@ -39,6 +43,7 @@ class Upgrades:
         self._access_log = access_log
         self._on_limit = on_limit
         self._loop = loop
+        self.sockets: set[OpenWebSocket] = set()
 
     async def open(self, context: RequestContext) -> Exchange | None:
         """Shake hands with the server for the client; then relay.
@@ -82,6 +87,7 @@ class Upgrades:
         relay = socket.relay
         self._access_log.switch(context.info, perf_counter(), relay)
         self._connections.add(socket, client.bucket)
+        self.sockets.add(socket)
         pool.sockets += 1
         self._rewriting.recorder.attach(relay, context.info.selected)
         relay.start(
@@ -92,6 +98,7 @@ class Upgrades:
 
     def _end(self, socket: OpenWebSocket) -> None:
         self._connections.discard(socket)
+        self.sockets.discard(socket)
         socket.pool.sockets -= 1
         self._sessions.closed(socket.session, socket)
         self._rewriting.recorder.detach(socket.relay)

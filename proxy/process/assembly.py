@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from proxy.configuration.reading import Config
 from proxy.configuration.upstream import HealthCheck
+from proxy.downstream.expiry import not_after
 from proxy.downstream.limits import ClientLimits
 from proxy.errors import ConfigError, Diagnostic
 from proxy.upstream.fleet import Servers
@@ -29,11 +30,15 @@ class ReloadedConnections(NamedTuple):
         tls: of the public listener; None for plain TCP.
         admin_tls: of the admin listener, the same.
         servers: where the servers are.
+        not_after, admin_not_after: the Unix time at which the certificate of each ends; None where
+            there is none, or that cannot be told.
     """
 
     tls: ssl.SSLContext | None
     admin_tls: ssl.SSLContext | None
     servers: Servers
+    not_after: float | None = None
+    admin_not_after: float | None = None
 
 
 def connections_of(config: Config) -> ReloadedConnections:
@@ -52,7 +57,11 @@ def connections_of(config: Config) -> ReloadedConnections:
             problems += error.problems
     if problems:
         raise ConfigError(problems)
-    return ReloadedConnections(*made)
+    ends = [
+        None if tls is None else not_after(tls.certificate)
+        for tls in (config.listen.tls, config.admin.tls)
+    ]
+    return ReloadedConnections(*made, *ends)
 
 
 def upstream_servers(config: Config) -> Servers:

@@ -101,8 +101,8 @@ class Server:
         self._access_log = AccessLog(self.metrics, log)
         made = connections_of(config)
         self._fleet = Fleet(made.servers, loop, log)
-        self._certificate = Certificate(made.tls)
-        self._admin_certificate = Certificate(made.admin_tls)
+        self._certificate = Certificate(made.tls, made.not_after)
+        self._admin_certificate = Certificate(made.admin_tls, made.admin_not_after)
         self._connections = Connections()
         self._recorder = Recorder(loop, log)
         self._sessions = self._open_sessions(snapshot) if config.sessions.enabled else None
@@ -139,9 +139,11 @@ class Server:
         self._reloading: asyncio.Task[None] | None = None
         for families in (
             self._access_log.families(),
-            gateway_metrics.families(self._coalescer),
+            gateway_metrics.families(self._coalescer, rewriting, upgrades, self._live),
             () if self._sessions is None else self._sessions.counts.families(),
-            downstream_metrics.families(self._listener, self._connections, self._certificate),
+            downstream_metrics.families(
+                self._listener, self._connections, self._certificate, self._admin_certificate
+            ),
             upstream_metrics.families(self._fleet),
             logs.families(lambda: 0 if writer is None else writer.dropped),
             control_metrics.families(self._live, self._reloads),
@@ -301,8 +303,8 @@ class Server:
         made = connections_of(snapshot.config)
 
         def commit() -> None:
-            self._certificate.current = made.tls
-            self._admin_certificate.current = made.admin_tls
+            self._certificate.change(made.tls, made.not_after)
+            self._admin_certificate.change(made.admin_tls, made.admin_not_after)
             self._listener.limits = client_limits(snapshot.config)
             self._fleet.change(made.servers)
 

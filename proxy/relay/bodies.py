@@ -9,6 +9,7 @@ for a part of it nor whether it has changed. Preconditions of writes (`If-Match`
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from proxy.downstream.connection import ClientConnection
@@ -29,12 +30,22 @@ from proxy.upstream.connection import Connection
 from proxy.upstream.response import Head
 
 
-async def read_body(request: Request, limit: int, timeout: float) -> bytes:
+def _unnoticed(_: int) -> None:
+    """Nobody asks how much is held."""
+
+
+async def read_body(
+    request: Request,
+    limit: int,
+    timeout: float,
+    on_held: Callable[[int], None] = _unnoticed,
+) -> bytes:
     """Return the whole body of a request.
 
     Args:
         limit: bytes that are held at most.
         timeout: seconds until the next piece must have come.
+        on_held: told how many bytes are held, each time that there are more.
 
     Raises:
         ContentTooLarge: there is more.
@@ -49,6 +60,7 @@ async def read_body(request: Request, limit: int, timeout: float) -> bytes:
             if not data:
                 return bytes(body)
             body += data
+            on_held(len(body))
             request.check_size(len(body))
             if len(body) > limit:
                 raise ContentTooLarge("the body is larger than a mapping may hold")
@@ -61,7 +73,12 @@ async def read_body(request: Request, limit: int, timeout: float) -> bytes:
 
 
 async def take_body(
-    client: ClientConnection, request: Request, fields: Fields, limit: int, timeout: float
+    client: ClientConnection,
+    request: Request,
+    fields: Fields,
+    limit: int,
+    timeout: float,
+    on_held: Callable[[int], None] = _unnoticed,
 ) -> Fields:
     """Read the whole body of a request before the server is asked; `Request.body` has it then.
 
@@ -71,7 +88,7 @@ async def take_body(
     Args:
         client: who sends it.
         fields: of the request, as the server is to see them.
-        limit, timeout: as for `read_body`.
+        limit, timeout, on_held: as for `read_body`.
 
     Returns:
         The fields, without an expectation that has been met.
@@ -82,7 +99,7 @@ async def take_body(
     if [value.lower() for value in values_of(fields, b"expect")] == [b"100-continue"]:
         client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         fields = [field for field in fields if field[0].lower() != b"expect"]
-    request.body = await read_body(request, limit, timeout)
+    request.body = await read_body(request, limit, timeout, on_held)
     return fields
 
 
@@ -96,9 +113,9 @@ def rewrite(handling: MessageHandling, body: bytes) -> bytes:
     return body if bodies is None else b"".join(bodies)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class BodyMapping:
-    """What is done to the bodies of one route.
+    """What is done to the bodies of one request, on a route that has a mapping.
 
     Attributes:
         to_server, to_client: how request and response bodies are treated; None leaves them alone.
@@ -106,6 +123,8 @@ class BodyMapping:
         timeout: seconds until the next piece of a request's body must have come.
         vary: the name of the version header, which responses depend on; empty where it is no
             source of versions.
+        request_held: the bytes of the request's body that are in memory.
+        exchange: the newest one, which holds the response's; None where it holds none.
     """
 
     to_server: MessageHandling | None
@@ -113,6 +132,16 @@ class BodyMapping:
     limit: int
     timeout: float
     vary: bytes
+    request_held: int = 0
+    exchange: MappedExchange | None = None
+
+    @property
+    def held(self) -> int:
+        """The bytes of both bodies that are in memory."""
+        return self.request_held + (0 if self.exchange is None else self.exchange.body_size)
+
+    def _note(self, size: int) -> None:
+        self.request_held = size
 
     async def prepare(self, client: ClientConnection, request: Request, fields: Fields) -> Fields:
         """Rewrite the request's body; return the fields of the request for the server.
@@ -128,9 +157,10 @@ class BodyMapping:
         if handling is not None and has_body and is_json(request.fields):
             if any(int(size) > self.limit for size in values_of(fields, b"content-length")):
                 raise ContentTooLarge("the body is larger than a mapping may hold")
-            fields = await take_body(client, request, fields, self.limit, self.timeout)
+            fields = await take_body(client, request, fields, self.limit, self.timeout, self._note)
             request.body = rewrite(handling, request.body or b"")
             request.chunked = False
+            self.request_held = len(request.body)
             fields = with_length(fields, len(request.body))
         return fields if self.to_client is None else ask_for_identity(fields)
 
@@ -174,6 +204,11 @@ class MappedExchange(Exchange):
         self._limit = limit
         self._held_head: Head | None = None
         self._body = bytearray()
+
+    @property
+    def body_size(self) -> int:
+        """The bytes of the body that are in memory."""
+        return len(self._body)
 
     def on_head(self, head: Head) -> None:
         """Keep the head of what may be rewritten: its length is not known yet."""

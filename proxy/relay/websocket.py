@@ -185,6 +185,14 @@ class Relay:
         return self.client.received, self.server.received
 
     @property
+    def held(self) -> tuple[int, int]:
+        """The bytes in memory: of what is not whole yet, and written and not yet taken."""
+        client, server = self.client, self.server
+        return client.frame_filter.waiting + server.frame_filter.waiting, sum(
+            leg.transport.get_write_buffer_size() for leg in (client, server) if not leg.lost
+        )
+
+    @property
     def fault(self) -> Fault | None:
         """Why Segue ended the connection because of what a side sent."""
         return None if self._closing is None else self._closing.fault

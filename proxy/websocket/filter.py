@@ -157,6 +157,11 @@ class FrameFilter:
         """Whether nothing more is read: a Close frame was passed on, or there is a fault."""
         return self.fault is not None or self.close_code is not None
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that are kept: of a frame that cannot be decided on yet, of a held message."""
+        return len(self._held) + len(self._raw) + len(self._payload)
+
     def finish(self) -> bool:
         """Deliver nothing beyond the frame that is half sent; count the rest as undelivered.
 

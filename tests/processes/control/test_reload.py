@@ -197,6 +197,27 @@ async def test_success_shows_in_the_metrics(tmp_path: Path) -> None:
         assert len(digests) == 2 == len(set(digests))
 
 
+async def test_refused_files_show_in_the_metrics_until_mended_ones_are_loaded(
+    tmp_path: Path,
+) -> None:
+    gauge = "segue_config_last_reload_successful"
+    async with (
+        raw_server(answering(b"")) as server,
+        running(write(tmp_path, server.url)) as process,
+    ):
+        assert await process.total(gauge) == 1
+        for _ in range(2):
+            cut_short(tmp_path)
+            process.hang_up()
+            await process.event("reload failed")
+            assert await process.total(gauge) == 0
+        write(tmp_path, server.url)
+        process.hang_up()
+        await process.event("reloaded")
+        assert await process.total(gauge) == 1
+        assert await process.total("segue_reloads_total", result="failure") == 2
+
+
 async def test_what_needs_a_restart_is_named_and_keeps_its_old_value(tmp_path: Path) -> None:
     ok = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
     async with raw_server(answering(ok)) as server:

@@ -15,6 +15,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import trustme
 import yaml
 
 from tests.support.administered import METRICS, TOKENS, administered
@@ -29,6 +30,7 @@ from tools.metrics_doc import TARGET, families, main, render
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 RECORDING = PROMETHEUS / "segue-recording.yml"
 ALERTS = PROMETHEUS / "segue-alerts.yml"
+TESTS = (PROMETHEUS / "segue-alerts.test.yml", PROMETHEUS / "segue-recording-absent.test.yml")
 DASHBOARD = ROOT / "deploy" / "grafana" / "segue.json"
 RUNBOOKS = ROOT / "docs" / "runbooks.md"
 
@@ -72,10 +74,31 @@ def recording_rules() -> list[dict[str, str]]:
     return rules
 
 
-def alerts() -> list[dict[str, Any]]:
+def alerting_group() -> list[dict[str, Any]]:
     (group,) = yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"]
     rules: list[dict[str, Any]] = group["rules"]
     return rules
+
+
+def alerts() -> list[dict[str, Any]]:
+    return [rule for rule in alerting_group() if "alert" in rule]
+
+
+def setting() -> dict[str, Any]:
+    """The rule that says where the runbooks are."""
+    (rule,) = [rule for rule in alerting_group() if "record" in rule]
+    return rule
+
+
+def compared(expression: str) -> list[str]:
+    """What has data while an alert does not fire: what it compares, or says is absent."""
+    if absent := re.fullmatch(r"absent\((.+)\)", expression):
+        return [absent[1]]
+    if len(sides := expression.split(" unless on ")) == 2:
+        return [sides[0], sides[1].partition(") ")[2]]
+    threshold = re.fullmatch(r"(.+) (?:==|>|<) [\d.]+", expression)
+    assert threshold is not None, expression
+    return [threshold[1]]
 
 
 def panels() -> list[dict[str, Any]]:
@@ -91,10 +114,8 @@ def expressions() -> list[str]:
     """
     found = [rule["record"] for rule in recording_rules()]
     found += [rule["expr"] for rule in recording_rules()]
-    for alert in alerts():
-        threshold = re.fullmatch(r"(.+) (?:==|>|<) [\d.]+", alert["expr"])
-        assert threshold is not None, alert["expr"]
-        found.append(threshold[1])
+    found += [expression for alert in alerts() for expression in compared(alert["expr"])]
+    found.append(setting()["record"])
     for panel in panels():
         for target in panel.get("targets", ()):
             filled = target["expr"].replace("$__rate_interval", "1m")
@@ -118,17 +139,30 @@ def test_promtool_finds_nothing_wrong_with_the_rules_and_the_example() -> None:
 
 @pytest.mark.needs_prometheus
 def test_each_alert_fires_for_what_it_is_about_and_none_for_a_proxy_that_works() -> None:
-    promtool("test", "rules", "segue-alerts.test.yml")
+    promtool("test", "rules", *(file.name for file in TESTS))
 
 
-def test_each_alert_is_tested_and_has_its_section_in_the_runbooks() -> None:
-    tested = (PROMETHEUS / "segue-alerts.test.yml").read_text(encoding="utf-8")
+def test_each_alert_is_shown_to_fire_and_to_stop() -> None:
+    shown: dict[str, list[bool]] = {}
+    for file in TESTS:
+        for test in yaml.safe_load(file.read_text(encoding="utf-8"))["tests"]:
+            for case in test["alert_rule_test"]:
+                if case["alertname"] == test["name"]:
+                    shown.setdefault(test["name"], []).append(bool(case["exp_alerts"]))
+    assert shown == {alert["alert"]: [True, False] for alert in alerts()}
+
+
+def test_each_alert_has_its_section_in_the_runbooks_and_its_absolute_address() -> None:
     sections = re.findall(r"^## (\w+)\n\n\*\*Means:\*\*", RUNBOOKS.read_text("utf-8"), re.MULTILINE)
     assert sections == [alert["alert"] for alert in alerts()]
+    base = setting()
+    assert base["record"] == "segue:runbooks:info"
+    assert re.fullmatch(r"https://[^#\s]+", base["labels"]["url"])
+    # Rules of one group are evaluated in their order.
+    assert alerting_group()[0] == base
+    prefix = '{{ with query "segue:runbooks:info" }}{{ . | first | label "url" }}{{ end }}'
     for alert in alerts():
-        name = alert["alert"]
-        assert alert["annotations"]["runbook_url"] == f"docs/runbooks.md#{name.lower()}"
-        assert tested.count(f"- alertname: {name}\n") == 1
+        assert alert["annotations"]["runbook_url"] == f"{prefix}#{alert['alert'].lower()}"
 
 
 def test_the_panels_of_the_dashboard_do_not_overlap() -> None:
@@ -299,11 +333,19 @@ async def test_every_expression_of_rules_and_dashboard_has_data(tmp_path: Path) 
     config = tmp_path / "config.yaml"
     config.write_text(CONFIGURATION, encoding="utf-8")
     missing = set(expressions())
-    sessions = {"SEGUE_SESSIONS__ENABLED": "true", "SEGUE_STATE_DIR": str(tmp_path / "state")}
-    async with raw_server(serve) as server, segue(server.url, sessions, config) as proxy:
+    issued = trustme.CA().issue_cert("127.0.0.1")
+    issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / "admin.pem")
+    everything = {
+        "SEGUE_SESSIONS__ENABLED": "true",
+        "SEGUE_STATE_DIR": str(tmp_path / "state"),
+        "SEGUE_ADMIN__TLS__CERTIFICATE": str(tmp_path / "admin.pem"),
+        "SEGUE_ADMIN__TLS__KEY": str(tmp_path / "admin.pem"),
+    }
+    tls = {"scheme": "https", "tls_config": {"insecure_skip_verify": True}}
+    async with raw_server(serve) as server, segue(server.url, everything, config) as proxy:
         user = Client(proxy)
         await user.log_in()
-        with prometheus(tmp_path, proxy.server.admin_address) as address:
+        with prometheus(tmp_path, proxy.server.admin_address, **tls) as address:
             async with queries(address) as query:
                 deadline = time.monotonic() + PATIENCE
                 while missing:

@@ -422,3 +422,47 @@ async def test_a_file_that_is_no_certificate_stops_the_start(
         async with segue("https://localhost:1", settings):
             pass
     assert [problem.path for problem in caught.value.problems] == [setting]
+
+
+EXPIRY = "segue_certificate_expiry_timestamp_seconds"
+
+
+async def test_the_end_of_each_listeners_certificate_is_shown_and_changes_with_a_reload(
+    tmp_path: Path,
+) -> None:
+    authority = trustme.CA()
+    ends = [dt.datetime(2090 + year, 1, 1, tzinfo=dt.UTC) for year in range(3)]
+
+    def issue(name: str, end: dt.datetime) -> None:
+        issued = authority.issue_cert("localhost", not_after=end)
+        issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / name)
+
+    issue("public.pem", ends[0])
+    issue("admin.pem", ends[1])
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "upstream: {url: 'http://127.0.0.1:1'}\n"
+        "listen: {tls: {certificate: public.pem, key: public.pem}}\n"
+        "admin: {tls: {certificate: admin.pem, key: admin.pem}}\n"
+    )
+    async with raw_server(answering(b"")) as server, segue(server.url, config=config) as proxy:
+
+        async def shown() -> dict[str, float]:
+            async with proxy.admin() as client, client.get("/metrics") as page:
+                lines = (await page.text()).splitlines()
+            found = [line.split() for line in lines if line.startswith(EXPIRY)]
+            return {name.split('"')[1]: float(value) for name, value in found}
+
+        expected = {"listen": ends[0].timestamp(), "admin": ends[1].timestamp()}
+        assert await shown() == expected
+        issue("public.pem", ends[2])
+        proxy.server.reload()
+        async with asyncio.timeout(PATIENCE):
+            while await shown() == expected:  # noqa: ASYNC110 (it tells nobody)
+                await asyncio.sleep(0.02)
+        assert await shown() == {**expected, "listen": ends[2].timestamp()}
+
+
+async def test_a_listener_without_tls_shows_no_certificate() -> None:
+    async with raw_server(answering(b"")) as server, segue(server.url) as proxy:
+        assert not [name for name, _ in await proxy.metrics() if name == EXPIRY]
