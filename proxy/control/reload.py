@@ -117,6 +117,11 @@ class Reloads:
                 return "asked"
 
     async def _reload(self, reason: str) -> None:
+        """Read everything in a thread; then, in one step of the loop, swap it in or keep the old.
+
+        What is built from the configuration comes first (`commit`), because requests that see the
+        new snapshot are to meet it.
+        """
         reading = await asyncio.to_thread(self._read)
         # What an attempt that failed has read is watched too: that is where it will be mended.
         self._known = {**self._live.current.files, **reading.files}

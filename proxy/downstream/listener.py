@@ -67,7 +67,7 @@ class Listener(Server):
         return AddressFull("too many connections from one address")
 
     def check(self, now: float) -> None:
-        """Close the connections whose time is up; called about once a second."""
+        """Close the connections whose time is up; called about twice a second."""
         for connection in self.connections:
             cast(ClientConnection, connection).check(now)
 

@@ -1,4 +1,4 @@
-"""The step `mapping`: what is done to the messages and bodies of a client, and where they count."""
+"""What is done to the messages and bodies of a client, and where they count (step `bodies`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is exchanged while clients go on: certificate, servers, the process.
+"""What is exchanged while clients go on: certificate, servers, limits.
 
 After a reload new handshakes get the new certificate, and new requests go to the servers that are
 now configured; what has begun ends with what it began with.

@@ -87,7 +87,7 @@ class Leg(asyncio.Protocol):
         "transport",
     )
 
-    # Compiled by mypyc, a class says which of its attributes may be deleted; see `Relay.on_lost`.
+    # Compiled by mypyc, a class says which of its attributes may be deleted; see `Relay._end`.
     __deletable__ = ("peer", "relay")
 
     peer: Leg

@@ -140,7 +140,7 @@ class Fleet:
             self._prober.change(self.pools, servers.check)
 
     def check(self, now: float) -> None:
-        """Give up exchanges that are past their deadline; called about once a second."""
+        """Give up exchanges that are past their deadline; called about twice a second."""
         for pool in self.known:
             pool.check(now)
 

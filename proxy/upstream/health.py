@@ -8,7 +8,8 @@ What requests meet with decides (passive health, a circuit breaker):
       └─────────────────── an answer, from whichever state ─────────────────────┘
 
 A server that is EJECTED gets nothing until its back-off is over, then one request: the trial. None
-is ejected while it is the only one that is HEALTHY: a failing server is better than none.
+is ejected while it is the only one that is HEALTHY: a failing server is better than none. Where
+none is left that may be asked, all of them are (`Fleet`).
 
 Beside it, a probe may say that the server is unhealthy (active health); then it gets nothing until
 enough probes in a row say otherwise. Both have to agree, except that a server that was unhealthy

@@ -162,7 +162,7 @@ class Pool:
             self._idle.pop().transport.close()
 
     def check(self, now: float) -> None:
-        """Give up what is past its deadline, unused or not; called about once a second."""
+        """Give up what is past its deadline, unused or not; called about twice a second."""
         for connection in tuple(self._open):
             connection.check(now)
 

@@ -95,8 +95,8 @@ class VersionRules:
         asked, stripping = outlined(
             shape.names,
             b"?" in request.target,
-            not request.subprotocols,
-            request.session is None,
+            bool(request.subprotocols),
+            request.session is not None,
         )
         for source in asked:
             told = source.read(request)
@@ -110,8 +110,7 @@ class VersionRules:
 
     def _outlined(self, names: frozenset[bytes], *parts: bool) -> tuple[Sources, Sources]:
         """The sources to ask about a request with these parts, and those of them that strip."""
-        has_query, no_subprotocols, no_session = parts
-        outline = Outline(names, has_query, not no_subprotocols, not no_session)
+        outline = Outline(names, *parts)
         asked = tuple(source for source in self.sources if source.may_read(outline))
         # Most go on as they came; then nothing is put together for `strip` to look at.
         stripping = [source for source in asked if type(source).strip is not Source.strip]

@@ -79,8 +79,8 @@ class FrameFilter:
         "_head",
         "_held",
         "_holding",
-        "_key",
         "_mask_bit",
+        "_mask_key",
         "_max_controls",
         "_max_fragments",
         "_max_frame",
@@ -122,7 +122,7 @@ class FrameFilter:
         self.undisturbed = True
         self._mask_bit = MASKED if masked else 0
         self._head = 6 if masked else 2
-        self._key = random if masked else None
+        self._mask_key = random if masked else None
         # A frame cannot be larger than its message: one comparison for a message of one frame.
         self._max_frame = min(limits.frame, limits.message)
         self._max_message = limits.message
@@ -458,8 +458,8 @@ class FrameFilter:
             return []
         if messages is None:
             return None
-        if self._key is None:
+        if self._mask_key is None:
             if len(messages) == 1:
                 return [encode(TEXT, messages[0])]
             return [encode(TEXT, message) for message in messages]
-        return [encode(TEXT, message, self._key(4)) for message in messages]
+        return [encode(TEXT, message, self._mask_key(4)) for message in messages]
