@@ -236,6 +236,8 @@ class MappingFailure(SegueError):
         mapping: the name of the mapping.
         rule: the name of the rule.
         on_error: what the mapping says is to be sent now.
+        operation: the key of the operation, such as `set`; empty where it was none.
+        field: the field of the rule at which it failed; empty where that is not known.
     """
 
     close_code = 1011
@@ -243,11 +245,21 @@ class MappingFailure(SegueError):
     label = "mapping_failed"
     title = "The message could not be mapped"
 
-    def __init__(self, mapping: str, rule: str, detail: str, on_error: OnError) -> None:
+    def __init__(
+        self,
+        mapping: str,
+        rule: str,
+        detail: str,
+        on_error: OnError,
+        operation: str = "",
+        field: str = "",
+    ) -> None:
         super().__init__(detail)
         self.mapping = mapping
         self.rule = rule
         self.on_error = on_error
+        self.operation = operation
+        self.field = field
 
 
 @dataclass(frozen=True, slots=True, order=True)

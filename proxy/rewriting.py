@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from proxy.errors import MappingFailure
 from proxy.types import OnError
+
+OUTCOMES: Final = ("mapped", "passed", "dropped", "failed", "undelivered")
+"""What can become of a message."""
 
 
 class MessageCounts:
@@ -17,14 +20,23 @@ class MessageCounts:
     Each message that was received whole has exactly one of the five outcomes, so that
     `mapped + passed + dropped + failed + undelivered` is the number of messages received.
     `added` counts the messages that a rule made beyond one for one, and stands apart.
+
+    A part of an account is that of one WebSocket or body: what it counts is added to the whole
+    when it is settled.
+
+    Attributes:
+        on_failure: told of each message that could not be mapped; None where nobody asks.
     """
 
     __slots__ = (
+        "_settled",
+        "_whole",
         "added",
         "dropped",
         "failed",
         "failures",
         "mapped",
+        "on_failure",
         "passed",
         "undelivered",
         "unmapped",
@@ -39,10 +51,54 @@ class MessageCounts:
         self.added = 0
         self.failures: dict[str, int] = {}
         self.unmapped: dict[str, int] = {}
+        self.on_failure: Callable[[MappingFailure], None] | None = None
+        self._whole: MessageCounts | None = None
+        self._settled = (0, 0, 0, 0, 0, 0)
 
-    def count_failure(self, rule: str) -> None:
+    def part(self, on_failure: Callable[[MappingFailure], None] | None = None) -> MessageCounts:
+        """Return an account of its own that is added to this one whenever it is settled.
+
+        Failures and kinds are counted here at once.
+        """
+        part = MessageCounts()
+        part.failures, part.unmapped = self.failures, self.unmapped
+        part.on_failure = on_failure
+        part._whole = self
+        return part
+
+    def settle(self) -> None:
+        """Add to the whole what was counted since the last time; one that is no part has none."""
+        whole, before, now = self._whole, self._settled, self._totals()
+        if whole is None or now == before:
+            return
+        self._settled = now
+        whole.mapped += now[0] - before[0]
+        whole.passed += now[1] - before[1]
+        whole.dropped += now[2] - before[2]
+        whole.failed += now[3] - before[3]
+        whole.undelivered += now[4] - before[4]
+        whole.added += now[5] - before[5]
+
+    def _totals(self) -> tuple[int, int, int, int, int, int]:
+        return (
+            self.mapped,
+            self.passed,
+            self.dropped,
+            self.failed,
+            self.undelivered,
+            self.added,
+        )
+
+    def outcomes(self) -> dict[str, int]:
+        """What became of the messages: how many, by outcome."""
+        return dict(zip(OUTCOMES, self._totals()[:5], strict=True))
+
+    def count_failure(self, failure: MappingFailure) -> None:
         """Count a failed message under the rule that failed; the names come from the mappings."""
+        rule = failure.rule
         self.failures[rule] = self.failures.get(rule, 0) + 1
+        if self.on_failure is not None:
+            self.on_failure(failure)
 
     def count_unmapped(self, kind: str) -> None:
         """Count a message that passed, by its kind; the names come from the mappings."""
@@ -79,6 +135,12 @@ class MessageHandling(NamedTuple):
     counts: MessageCounts
     kind_of: Callable[[bytes], str] | None = None
 
+    def refuse(self, failure: MappingFailure) -> None:
+        """Count a message that could not be offered to the rewriter; it is sent as it came."""
+        self.counts.failed += 1
+        if self.counts.on_failure is not None:
+            self.counts.on_failure(failure)
+
     def rewrite(self, message: bytes) -> tuple[bytes, ...] | None:
         """Offer a message to the rewriter, which there must be, and count what becomes of it.
 
@@ -96,7 +158,7 @@ class MessageHandling(NamedTuple):
             messages = rewriter.apply(message)
         except MappingFailure as failure:
             counts.failed += 1
-            counts.count_failure(failure.rule)
+            counts.count_failure(failure)
             if failure.on_error is OnError.CLOSE:
                 raise
             return None if failure.on_error is OnError.PASS else ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from proxy.gateway.context import RequestContext
 from proxy.gateway.rewriting import Rewriting
@@ -15,6 +16,9 @@ from proxy.relay.websocket import Relay, SocketLimits
 from proxy.types import Direction
 from proxy.upstream.pool import Pool
 from proxy.websocket.closing import Side
+
+_SHOWN: Final = 64
+"""Characters of a subprotocol that are logged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class OpenWebSocket:
         programs: what is done to its messages.
         subprotocol: what the two sides agreed on; None for none.
         relay: carries its bytes.
+        to_client, to_server: the accounts of its messages.
     """
 
     __slots__ = (
@@ -70,6 +75,8 @@ class OpenWebSocket:
         "revision",
         "session",
         "subprotocol",
+        "to_client",
+        "to_server",
     )
 
     def __init__(
@@ -99,11 +106,14 @@ class OpenWebSocket:
         self.subprotocol = subprotocol
         self.programs: Programs = rewriting.programs(context)
         self._on_end = on_end
-        cohort, config = context.info.cohort, context.snapshot.config
+        info, config = context.info, context.snapshot.config
         to_client, to_server = self.programs.to_client, self.programs.to_server
+        from_server = rewriting.handling(info, to_client, Direction.TO_CLIENT)
+        from_client = rewriting.handling(info, to_server, Direction.TO_SERVER)
+        self.to_client, self.to_server = from_server.counts, from_client.counts
         self.relay = Relay(
-            to_client=rewriting.handling(cohort, to_client, Direction.TO_CLIENT),
-            to_server=rewriting.handling(cohort, to_server, Direction.TO_SERVER),
+            to_client=from_server,
+            to_server=from_client,
             limits=SocketLimits(
                 frame=config.limits.frame,
                 message=config.limits.message,
@@ -129,13 +139,24 @@ class OpenWebSocket:
         """Close it at once."""
         self.relay.abort()
 
+    def bound(self) -> dict[str, object]:
+        """What the log says of it when it opens."""
+        subprotocol = self.subprotocol
+        return {
+            "to_client": _name(self.programs.to_client),
+            "to_server": _name(self.programs.to_server),
+            "subprotocol": None if subprotocol is None else subprotocol.decode("latin-1")[:_SHOWN],
+        }
+
     def facts(self) -> dict[str, object]:
         """What the log says of it when it has ended."""
-        relay, programs = self.relay, self.programs
+        relay = self.relay
         fault, side = relay.fault, relay.fault_side
         return {
-            "to_client": _name(programs.to_client),
-            "to_server": _name(programs.to_server),
+            "to_client": _name(self.programs.to_client),
+            "to_server": _name(self.programs.to_server),
+            "to_client_messages": self.to_client.outcomes(),
+            "to_server_messages": self.to_server.outcomes(),
             "client_close": relay.client.frame_filter.close_code,
             "server_close": relay.server.frame_filter.close_code,
             "fault": None if fault is None else fault.reason,

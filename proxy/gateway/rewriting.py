@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from proxy.errors import MappingFailure
 from proxy.gateway.context import RequestContext
 from proxy.mapping.engine.program import Program
 from proxy.mapping.programs import Programs
+from proxy.observability.access_log import RequestInfo
+from proxy.observability.limited import LimitedWarnings
 from proxy.observability.metrics import Metrics
 from proxy.recording.recorder import Recorder
 from proxy.relay.bodies import BodyMapping
@@ -19,8 +24,9 @@ class Rewriting:
         recorder: may look at messages on their way.
     """
 
-    def __init__(self, metrics: Metrics, recorder: Recorder) -> None:
+    def __init__(self, metrics: Metrics, recorder: Recorder, warnings: LimitedWarnings) -> None:
         self._metrics = metrics
+        self._warnings = warnings
         self.recorder = recorder
         self._mapped: set[BodyMapping] = set()
 
@@ -37,11 +43,20 @@ class Rewriting:
         """What is bound to the cohort of a client."""
         return context.snapshot.catalog.for_cohort(context.info.selected)
 
-    def handling(self, cohort: str, program: Program | None, way: Direction) -> MessageHandling:
-        """What is done to the messages of one direction, counted and open to recordings."""
-        name = NONE if program is None else program.name
-        counts = self._metrics.messages(name, way, cohort)
-        handling = MessageHandling(program, counts, None if program is None else program.kind_of)
+    def handling(
+        self, info: RequestInfo, program: Program | None, way: Direction
+    ) -> MessageHandling:
+        """What is done to the messages of one direction, counted and open to recordings.
+
+        The account is a part of that of the cohort: somebody has to settle it.
+        """
+        cohort = info.cohort
+        if program is None:
+            handling = MessageHandling(None, self._metrics.messages(NONE, way, cohort).part())
+        else:
+            whole = self._metrics.messages(program.name, way, cohort)
+            counts = whole.part(partial(self._failed, info, program.name, way))
+            handling = MessageHandling(program, counts, program.kind_of)
         return self.recorder.tapped(handling, way, cohort)
 
     def bodies(self, context: RequestContext) -> BodyMapping | None:
@@ -53,13 +68,33 @@ class Rewriting:
         to_server, to_client = route.to_server, route.to_client
         info.to_server = "" if to_server is None else to_server.name
         info.to_client = "" if to_client is None else to_client.name
-        cohort = info.cohort
+        server = None if to_server is None else self.handling(info, to_server, Direction.TO_SERVER)
+        client = None if to_client is None else self.handling(info, to_client, Direction.TO_CLIENT)
+        info.to_server_counts = None if server is None else server.counts
+        info.to_client_counts = None if client is None else client.counts
         bodies = BodyMapping(
-            None if to_server is None else self.handling(cohort, to_server, Direction.TO_SERVER),
-            None if to_client is None else self.handling(cohort, to_client, Direction.TO_CLIENT),
+            server,
+            client,
             limit=config.limits.body,
             timeout=config.timeouts.body,
             vary=context.snapshot.versions.header,
         )
         self._mapped.add(bodies)
         return bodies
+
+    def _failed(
+        self, info: RequestInfo, program: str, way: Direction, failure: MappingFailure
+    ) -> None:
+        """Warn of a message that could not be mapped; nothing of what it says is told."""
+        kind = {"mapping": failure.mapping or program, "rule": failure.rule}
+        where = {"operation": failure.operation, "field": failure.field}
+        self._warnings.write(
+            "mapping failed",
+            kind,
+            **{name: value for name, value in where.items() if value},
+            reason=failure.detail,
+            on_error=failure.on_error.value,
+            direction=way.value,
+            cohort=info.cohort,
+            request_id=info.request_id,
+        )

@@ -85,7 +85,13 @@ class Upgrades:
             loop=self._loop,
         )
         relay = socket.relay
-        self._access_log.switch(context.info, perf_counter(), relay)
+        self._access_log.switch(
+            context.info,
+            perf_counter(),
+            relay,
+            (socket.to_client, socket.to_server),
+            **socket.bound(),
+        )
         self._connections.add(socket, client.bucket)
         self.sockets.add(socket)
         pool.sockets += 1
@@ -102,4 +108,10 @@ class Upgrades:
         socket.pool.sockets -= 1
         self._sessions.closed(socket.session, socket)
         self._rewriting.recorder.detach(socket.relay)
-        self._access_log.close_socket(socket.info, perf_counter(), socket.relay, **socket.facts())
+        self._access_log.close_socket(
+            socket.info,
+            perf_counter(),
+            socket.relay,
+            (socket.to_client, socket.to_server),
+            **socket.facts(),
+        )

@@ -8,7 +8,7 @@ import os
 import random
 import re
 import string
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import quote
@@ -19,6 +19,7 @@ from proxy.http.traceparent import TraceContext, trace_of
 from proxy.observability.families import Families, Samples, counter
 from proxy.observability.log import Log
 from proxy.observability.metrics import Metrics, close_code_label, code_label
+from proxy.rewriting import MessageCounts
 from proxy.tokens.redaction import redact
 from proxy.types import NONE, Direction
 from proxy.versions.selection import Selection
@@ -53,6 +54,7 @@ class RequestInfo:
         error: the label of what went wrong.
         protocol: `http` or `websocket`; the label of a handshake is the latter.
         to_client, to_server: the mappings of the bodies; empty for none.
+        to_client_counts, to_server_counts: what became of them; None for none.
         upstream: the address of the server, once it was asked.
         waited: seconds that were spent waiting for the server.
         shared_from: the request id under which the server was asked, where that was another's.
@@ -73,6 +75,8 @@ class RequestInfo:
     protocol: str = _HTTP
     to_client: str = ""
     to_server: str = ""
+    to_client_counts: MessageCounts | None = None
+    to_server_counts: MessageCounts | None = None
     upstream: str = ""
     waited: float = 0.0
     shared_from: str = ""
@@ -173,8 +177,20 @@ class AccessLog:
         if self._log.is_enabled_for(logging.INFO):
             self._log.line("request", _line(info, cohort, now))
 
-    def switch(self, info: RequestInfo, now: float, socket: SocketTotals) -> None:
-        """A handshake has succeeded."""
+    def switch(
+        self,
+        info: RequestInfo,
+        now: float,
+        socket: SocketTotals,
+        accounts: Iterable[MessageCounts] = (),
+        **facts: object,
+    ) -> None:
+        """A handshake has succeeded.
+
+        Args:
+            accounts: of its messages.
+            facts: what else its line says.
+        """
         metrics, cohort = self._metrics, info.cohort
         info.status = 101
         metrics.requests[cohort, "101"] += 1
@@ -182,17 +198,31 @@ class AccessLog:
         metrics.handshakes[cohort, "accepted"] += 1
         metrics.timings(cohort, _WEBSOCKET).observe(now - info.started, info.waited)
         self._sockets[info.request_id] = socket
+        for counts in accounts:
+            metrics.open_account(counts)
+        if self._log.is_enabled_for(logging.INFO):
+            line = _line(info, cohort, now)
+            line.update(facts)
+            self._log.line("websocket opened", line)
 
     def close_socket(
-        self, info: RequestInfo, now: float, socket: SocketTotals, **facts: object
+        self,
+        info: RequestInfo,
+        now: float,
+        socket: SocketTotals,
+        accounts: Iterable[MessageCounts] = (),
+        **facts: object,
     ) -> None:
         """End with a WebSocket.
 
         Args:
+            accounts: of its messages.
             facts: what else its line says.
         """
         metrics = self._metrics
         self._sockets.pop(info.request_id, None)
+        for counts in accounts:
+            metrics.close_account(counts)
         from_client, from_server = socket.received
         metrics.bytes[_TO_SERVER, _WEBSOCKET] += from_client
         metrics.bytes[_TO_CLIENT, _WEBSOCKET] += from_server
@@ -245,6 +275,14 @@ def _microseconds(seconds: float) -> float:
     return int(seconds * 1e6 + 0.5) / 1e6
 
 
+def _outcome(info: RequestInfo, counts: MessageCounts | None) -> str:
+    """What became of a body; `none` where nothing was offered to the mapping."""
+    if info.shared_from:
+        return "shared"
+    outcomes = {} if counts is None else counts.outcomes()
+    return next((name for name, count in outcomes.items() if count), NONE)
+
+
 def _line(info: RequestInfo, cohort: str, now: float) -> dict[str, object]:
     selection = info.selection
     line: dict[str, object] = {
@@ -260,8 +298,10 @@ def _line(info: RequestInfo, cohort: str, now: float) -> dict[str, object]:
     }
     if info.to_client:
         line["to_client"] = info.to_client
+        line["to_client_outcome"] = _outcome(info, info.to_client_counts)
     if info.to_server:
         line["to_server"] = info.to_server
+        line["to_server_outcome"] = _outcome(info, info.to_server_counts)
     if info.upstream:
         line["upstream"] = info.upstream
         line["upstream_duration"] = _microseconds(info.waited)

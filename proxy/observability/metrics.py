@@ -140,6 +140,7 @@ class Metrics(Collector):
         self.bytes: Counter[tuple[str, str]] = Counter()
         self._timings: dict[tuple[str, str], Timings] = {}
         self._messages: dict[tuple[str, str, Direction], MessageCounts] = {}
+        self._open: set[MessageCounts] = set()
         self._families: list[Family | Distribution] = []
         self._registry = CollectorRegistry(auto_describe=False)
         self._add_own_families(version)
@@ -154,6 +155,15 @@ class Metrics(Collector):
         if counts is None:
             counts = self._messages[cohort, mapping, direction] = MessageCounts()
         return counts
+
+    def open_account(self, counts: MessageCounts) -> None:
+        """Settle a part of an account with each scrape, from now on."""
+        self._open.add(counts)
+
+    def close_account(self, counts: MessageCounts) -> None:
+        """Settle a part of an account for the last time."""
+        self._open.discard(counts)
+        counts.settle()
 
     def count_limit(self, limit: str) -> None:
         """Count that a limit of connections was reached: one of the attribute `limits`."""
@@ -181,6 +191,8 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families with their samples (the interface of `prometheus_client`)."""
+        for counts in tuple(self._open):
+            counts.settle()
         for family in self._families:
             if family.kind == "histogram":
                 yield _histograms(family)

@@ -36,6 +36,7 @@ from proxy.gateway.token_endpoints import TokenEndpoints
 from proxy.gateway.upgrade import Upgrades
 from proxy.observability import log as logs
 from proxy.observability.access_log import AccessLog
+from proxy.observability.limited import LimitedWarnings
 from proxy.observability.log import Log, Writer
 from proxy.observability.metrics import Metrics
 from proxy.process.assembly import client_limits, connections_of, state_directory
@@ -99,6 +100,7 @@ class Server:
         self._loop = loop
         self.metrics = Metrics(segue_version())
         self._access_log = AccessLog(self.metrics, log)
+        self._warnings = LimitedWarnings(log, loop.time)
         made = connections_of(config)
         self._fleet = Fleet(made.servers, loop, log)
         self._certificate = Certificate(made.tls, made.not_after)
@@ -109,7 +111,7 @@ class Server:
         renewal = None if self._sessions is None else TokenRenewal(self._sessions)
         session_filter = renewal or SessionFilter()
         sender = Sender(Dispatcher(self._fleet), session_filter, loop)
-        rewriting = Rewriting(self.metrics, self._recorder)
+        rewriting = Rewriting(self.metrics, self._recorder, self._warnings)
         self._coalescer = Coalescer(sender, loop)
         upgrades = Upgrades(
             sender,
@@ -266,6 +268,7 @@ class Server:
         self._recorder.close()
         if self._local is not None:
             self._local.close()
+        self._warnings.close()
         if self._admin is not None:
             await self._admin.close()
 
@@ -273,6 +276,7 @@ class Server:
         now = self._loop.time()
         self._listener.check(now)
         self._fleet.check(now)
+        self._warnings.check(now)
         if self._sessions is not None:
             self._sessions.tick()
         self._ticker = self._loop.call_later(_TICK, self._tick)

@@ -26,6 +26,7 @@ from proxy.http.representation import (
 )
 from proxy.relay.exchange import Amend, Exchange, Recipient
 from proxy.rewriting import MessageHandling
+from proxy.types import NONE, OnError
 from proxy.upstream.connection import Connection
 from proxy.upstream.response import Head
 
@@ -109,7 +110,10 @@ def rewrite(handling: MessageHandling, body: bytes) -> bytes:
     Raises:
         MappingFailure: the mapping says that a failure is answered with an error.
     """
-    bodies = handling.rewrite(body)
+    try:
+        bodies = handling.rewrite(body)
+    finally:
+        handling.counts.settle()
     return body if bodies is None else b"".join(bodies)
 
 
@@ -229,7 +233,10 @@ class MappedExchange(Exchange):
             return
         self._body += data
         if len(self._body) > self._limit:
-            self._handling.counts.failed += 1
+            self._handling.refuse(
+                MappingFailure("", NONE, "the body is larger than `limits.body`", OnError.PASS)
+            )
+            self._handling.counts.settle()
             self._let_go(self._held_head)
 
     def on_end(self) -> None:

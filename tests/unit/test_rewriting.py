@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pytest
@@ -79,3 +80,53 @@ def test_kinds_are_named_only_of_what_was_left_alone() -> None:
         MessageHandling(Mapping(answer), counts, kind_of).rewrite(b"old")
     assert named == [b"old"]
     assert counts.unmapped == {"other": 1}
+
+
+@pytest.mark.parametrize("on_error", list(OnError))
+def test_each_failure_is_told_once_and_nothing_else_is(on_error: OnError) -> None:
+    told: list[MappingFailure] = []
+    counts = MessageCounts().part(told.append)
+    for answer in (None, (b"new",), ()):
+        MessageHandling(Mapping(answer), counts).rewrite(b"old")
+    assert not told
+    failed = failure(on_error)
+    with suppress(MappingFailure):
+        MessageHandling(Mapping(failed), counts).rewrite(b"old")
+    assert told == [failed]
+
+
+def test_what_is_refused_before_it_is_offered_counts_and_is_told() -> None:
+    told: list[MappingFailure] = []
+    refused = failure(OnError.PASS)
+    for counts in (MessageCounts(), MessageCounts().part(told.append)):
+        MessageHandling(Mapping(None), counts).refuse(refused)
+        assert account(counts) == {"failed": 1}
+    assert told == [refused]
+
+
+def test_a_part_of_an_account_is_added_to_the_whole_once() -> None:
+    whole = MessageCounts()
+    parts = [whole.part(), whole.part()]
+    answers = [(b"new", b"newer"), (), None, failure(OnError.PASS)]
+    for part in parts:
+        for answer in answers:
+            MessageHandling(Mapping(answer), part, lambda _: "kind").rewrite(b"old")
+    parts[0].undelivered += 1
+    assert account(whole) == {}
+    assert whole.unmapped == {"kind": 2}
+    assert whole.failures == {"a rule": 2}
+    for part in (*parts, *parts, whole):
+        part.settle()
+    once = {"mapped": 2, "dropped": 2, "passed": 2, "failed": 2, "undelivered": 1, "added": 2}
+    assert account(whole) == once
+    parts[1].passed += 1
+    parts[1].settle()
+    assert account(whole) == {**once, "passed": 3}
+    assert parts[1].outcomes() == {
+        "mapped": 1,
+        "passed": 2,
+        "dropped": 1,
+        "failed": 1,
+        "undelivered": 0,
+    }
+    assert parts[1].received == 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.errors import MappingFailure
 from proxy.rewriting import MessageCounts
 from proxy.types import NONE, Channel, Direction, OnError
 from proxy.versions.sources import VersionSource
@@ -30,7 +31,7 @@ def test_a_new_account_is_empty() -> None:
 def test_failures_are_counted_by_rule_and_apart_from_the_outcomes() -> None:
     counts = MessageCounts()
     for rule in ("status", "step", "status"):
-        counts.count_failure(rule)
+        counts.count_failure(MappingFailure("m", rule, "cannot", OnError.PASS))
     assert counts.failures == {"status": 2, "step": 1}
     assert counts.received == 0
     assert MessageCounts().failures == {}

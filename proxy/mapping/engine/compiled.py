@@ -37,7 +37,17 @@ Reason = Callable[[Object], str | None]
 
 
 class Unable(Exception):
-    """An operation cannot be carried out. Its text names fields of the rule, never values."""
+    """An operation cannot be carried out. Its text names fields of the rule, never values.
+
+    Attributes:
+        operation: its key in the file, such as `set`; empty where it is none of them.
+        path: the field of the rule at which it failed, as far in as is known; may be empty.
+    """
+
+    def __init__(self, why: str, operation: str = "", path: tuple[str, ...] = ()) -> None:
+        super().__init__(why)
+        self.operation = operation
+        self.path = path
 
 
 class OutputBudget:
@@ -177,4 +187,11 @@ class CompiledMapping:
         try:
             return rule.run(message, budget)
         except Unable as unable:
-            raise MappingFailure(self.mapping, rule.name, str(unable), self.on_error) from None
+            raise MappingFailure(
+                self.mapping,
+                rule.name,
+                str(unable),
+                self.on_error,
+                unable.operation,
+                ".".join(unable.path),
+            ) from None

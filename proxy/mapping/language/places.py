@@ -35,17 +35,20 @@ def finder(path: FieldPath) -> Callable[[Object], Raw | None]:
     return find
 
 
-def below(path: FieldPath, change: Change, *, create: bool = False) -> Change:
+def below(path: FieldPath, change: Change, *, create: str = "") -> Change:
     """Carry a change out in the object that holds the path's last key.
 
     Where there is no such object, it is made, or there is nothing to do.
+
+    Args:
+        create: the operation that has it made; empty where none does.
     """
     for depth in range(len(path) - 2, -1, -1):
         change = inside(path[: depth + 1], change, create=create)
     return change
 
 
-def inside(path: FieldPath, change: Change, *, create: bool) -> Change:
+def inside(path: FieldPath, change: Change, *, create: str) -> Change:
     """Carry a change out in the object that is the value of the path's last key.
 
     The closure raises `Unable` where it is something else and should be made.
@@ -59,7 +62,7 @@ def inside(path: FieldPath, change: Change, *, create: bool) -> Change:
         child = {} if value is None else open_object(bytes(value))
         if child is None:
             if create:
-                raise Unable(f"`{render(path)}` is not an object")
+                raise Unable(f"`{render(path)}` is not an object", create, path)
             return False
         if not change(child):
             return False
@@ -78,11 +81,11 @@ def put(message: Object, path: FieldPath, value: Raw, operation: str) -> None:
 
     def add(parent: Object) -> bool:
         if path[-1] in parent:
-            raise Unable(f"{operation}: `{render(path)}` is taken")
+            raise Unable(f"{operation}: `{render(path)}` is taken", operation, path)
         parent[path[-1]] = value
         return True
 
-    below(path, add, create=True)(message)
+    below(path, add, create=operation)(message)
 
 
 def take(message: Object, path: FieldPath) -> None:

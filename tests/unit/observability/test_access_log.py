@@ -124,11 +124,14 @@ def test_a_websocket_counts_when_it_opens_and_is_written_when_it_ends(desk: Desk
     info = desk.access_log.open(1.0, "192.0.2.7", "GET", b"/ws/jobs/1/?token=" + TOKEN.encode())
     desk.access_log.choose(info, MODERN)
     socket = Ended()
-    desk.access_log.switch(info, 1.5, socket)
+    desk.access_log.switch(info, 1.5, socket, subprotocol="chat")
     assert desk.metrics.requests == {("modern", "101"): 1}
     assert desk.metrics.sockets == {"modern": 1}
     desk.access_log.close_socket(info, 61.0, socket, client_close=1000, drained=False)
-    (line,) = desk.lines()
+    opened, line = desk.lines()
+    assert opened["event"] == "websocket opened"
+    assert (opened["status"], opened["duration"], opened["subprotocol"]) == (101, 0.5, "chat")
+    assert opened["request_id"] == line["request_id"]
     assert (line["event"], line["status"], line["duration"]) == ("websocket", 101, 60.0)
     assert (line["client_close"], line["drained"]) == (1000, False)
     assert line["path"] == "/ws/jobs/1/"
@@ -152,7 +155,7 @@ def test_bytes_of_open_websockets_are_shown_and_counted_once_when_they_end(desk:
     assert bytes_shown(desk) == expected
     sockets[1].received = (2, 20)
     assert bytes_shown(desk) == {("to_server", "websocket"): 9, ("to_client", "websocket"): 120}
-    (line,) = desk.lines()
+    line = desk.lines()[-1]
     assert (line["client_bytes"], line["server_bytes"]) == (7, 100)
 
 

@@ -8,10 +8,18 @@ from http import HTTPStatus
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.errors import AddressFull, HeadersTooLarge, RequestTimeout, Unavailable
+from proxy.errors import (
+    AddressFull,
+    HeadersTooLarge,
+    MappingFailure,
+    RequestTimeout,
+    Unavailable,
+)
 from proxy.observability.families import Combined, gauge
 from proxy.observability.metrics import CONTENT_TYPE, Metrics, close_code_label, code_label
-from proxy.types import Direction
+from proxy.types import Direction, OnError
+
+FAILURE = MappingFailure("m", "status", "cannot", OnError.PASS)
 
 
 @pytest.fixture
@@ -91,8 +99,8 @@ def test_one_mapping_and_direction_has_one_account_for_good(metrics: Metrics) ->
 def test_what_a_mapping_does_is_shown_by_cohort_too(metrics: Metrics) -> None:
     metrics.messages("m", Direction.TO_CLIENT, "modern").mapped += 3
     metrics.messages("m", Direction.TO_CLIENT, "newest").mapped += 4
-    metrics.messages("m", Direction.TO_CLIENT, "newest").count_failure("status")
-    metrics.messages("m", Direction.TO_CLIENT, "modern").count_failure("status")
+    metrics.messages("m", Direction.TO_CLIENT, "newest").count_failure(FAILURE)
+    metrics.messages("m", Direction.TO_CLIENT, "modern").count_failure(FAILURE)
     key = ("m", "to_client")
     assert samples(metrics, "segue_messages_total")[*key, "mapped"] == 7
     assert samples(metrics, "segue_messages_added_total") == {key: 0}
@@ -105,7 +113,7 @@ def test_what_a_mapping_does_is_shown_by_cohort_too(metrics: Metrics) -> None:
 def test_failures_are_shown_by_rule(metrics: Metrics) -> None:
     counts = metrics.messages("m", Direction.TO_SERVER)
     for rule in ("status", "chat", "status"):
-        counts.count_failure(rule)
+        counts.count_failure(MappingFailure("m", rule, "cannot", OnError.PASS))
     assert samples(metrics, "segue_mapping_failures_total") == {
         ("m", "to_server", "status"): 2,
         ("m", "to_server", "chat"): 1,
@@ -240,3 +248,18 @@ def test_counts_and_durations_are_summed_over_processes_and_a_gauge_says_how() -
     assert combined["segue_requests"] is Combined.SUM
     assert combined["segue_request_duration_seconds"] is Combined.SUM
     assert combined["segue_build_info"] is Combined.MAX
+
+
+def test_the_accounts_of_open_sockets_are_shown_with_the_rest(metrics: Metrics) -> None:
+    whole = metrics.messages("m", Direction.TO_CLIENT)
+    part = whole.part()
+    metrics.open_account(part)
+    key = ("m", "to_client")
+    for mapped in (1, 2):
+        part.mapped += 1
+        assert samples(metrics, "segue_messages_total")[*key, "mapped"] == mapped
+    part.dropped += 1
+    metrics.close_account(part)
+    assert samples(metrics, "segue_messages_total")[*key, "dropped"] == 1
+    part.dropped += 1
+    assert samples(metrics, "segue_messages_total")[*key, "dropped"] == 1

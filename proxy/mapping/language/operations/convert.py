@@ -144,9 +144,11 @@ def _convert(path: FieldPath, asked: Conversion) -> Change:
         try:
             after = converter(before.decode()).encode()
         except Untimely as untimely:
-            raise Unable(f"convert: `{render(path)}`: {untimely}") from None
+            raise Unable(f"convert: `{render(path)}`: {untimely}", "convert", path) from None
         except ValueError:
-            raise Unable(f"convert: `{render(path)}` is no {asked.from_} for {asked.to}") from None
+            raise Unable(
+                f"convert: `{render(path)}` is no {asked.from_} for {asked.to}", "convert", path
+            ) from None
         if after == before:
             return False
         parent[key] = Raw(after)

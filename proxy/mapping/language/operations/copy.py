@@ -52,7 +52,9 @@ def _copy(source: FieldPath, target: FieldPath) -> Change:
             return False
         # Copies of what holds copies double each time.
         if len(value) > MAX_BYTES:
-            raise Unable(f"copy: `{render(source)}` has more than {MAX_BYTES} bytes")
+            raise Unable(
+                f"copy: `{render(source)}` has more than {MAX_BYTES} bytes", "copy", source
+            )
         put(message, target, value, "copy")
         return True
 

@@ -78,17 +78,25 @@ def _for_each(path: FieldPath, operations: Sequence[Transform]) -> Change:
             return False
         elements = open_list(bytes(value))
         if elements is None:
-            raise Unable(f"for_each: `{render(path)}` is not a list")
+            raise Unable(f"for_each: `{render(path)}` is not a list", "for_each", path)
         written: list[bytes | Raw] = []
         changed, size = False, 0
         for element in elements:
-            made = _carry_out(operations, bytes(element))
+            try:
+                made = _carry_out(operations, bytes(element))
+            except Unable as unable:
+                unable.path = (*path[:-1], f"{key}[]", *unable.path)
+                raise
             changed |= made is not None
             for one in (element,) if made is None else made:
                 written.append(one)
                 size += len(one) + 1
             if size > MAX_BYTES:
-                raise Unable(f"for_each: `{render(path)}` would have more than {MAX_BYTES} bytes")
+                raise Unable(
+                    f"for_each: `{render(path)}` would have more than {MAX_BYTES} bytes",
+                    "for_each",
+                    path,
+                )
         if changed:
             parent[key] = Raw(close_list(written))
         return changed

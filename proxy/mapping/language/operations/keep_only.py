@@ -36,7 +36,7 @@ def _keep_only(paths: Iterable[FieldPath]) -> Change:
     for first, *rest in paths:
         inner.setdefault(first, []).append(tuple(rest))
     parts = {
-        key: inside((key,), _keep_only(deeper), create=False)
+        key: inside((key,), _keep_only(deeper), create="")
         for key, deeper in inner.items()
         if all(deeper)
     }

@@ -39,7 +39,9 @@ def _rename(path: FieldPath, new: str) -> Change:
         if old not in parent or old == new:
             return False
         if new in parent:
-            raise Unable(f"rename: `{render(path)}` cannot become `{new}`, which is taken")
+            raise Unable(
+                f"rename: `{render(path)}` cannot become `{new}`, which is taken", "rename", path
+            )
         members = [(new if key == old else key, value) for key, value in parent.items()]
         parent.clear()
         parent.update(members)

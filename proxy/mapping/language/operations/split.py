@@ -50,12 +50,16 @@ def _split(asked: Splitting) -> Transform:
             return None
         elements = open_list(bytes(value))
         if elements is None:
-            raise Unable(f"split: `{render(path)}` is not a list")
+            raise Unable(f"split: `{render(path)}` is not a list", "split", path)
         if len(elements) > MAX_MESSAGES:
-            raise Unable(f"split: `{render(path)}` has more than {MAX_MESSAGES} elements")
+            raise Unable(
+                f"split: `{render(path)}` has more than {MAX_MESSAGES} elements", "split", path
+            )
         take(message)
         if weight(message) * len(elements) > MAX_BYTES:
-            raise Unable(f"split: more than {MAX_BYTES} bytes would come of `{render(path)}`")
+            raise Unable(
+                f"split: more than {MAX_BYTES} bytes would come of `{render(path)}`", "split", path
+            )
         made = []
         for element in elements:
             copy = copy_object(message)

@@ -128,7 +128,9 @@ def _translate(asked: Translation) -> Change:
         if after is None:
             if asked.otherwise == "keep":
                 return False
-            raise Unable(f"translate: the value of `{render(path)}` is not in the table")
+            raise Unable(
+                f"translate: the value of `{render(path)}` is not in the table", "translate", path
+            )
         if after == value:
             return False
         parent[key] = after

@@ -54,7 +54,7 @@ def _unwrap(asked: Unwrapping) -> Change:
             return False
         child = open_object(bytes(value))
         if child is None:
-            raise Unable(f"unwrap: `{render(path)}` is not an object")
+            raise Unable(f"unwrap: `{render(path)}` is not an object", "unwrap", path)
         keys = [key for key in asked.fields or child if key in child]
         if asked.fields and not keys:
             return False
@@ -65,7 +65,9 @@ def _unwrap(asked: Unwrapping) -> Change:
             del parent[outer]
         for key, member in taken.items():
             if key in parent:
-                raise Unable(f"unwrap: `{key}` is taken beside `{render(path)}`")
+                # Where the rule names no fields, the key is the message's own.
+                named = f"`{key}`" if asked.fields else "one of its fields"
+                raise Unable(f"unwrap: {named} is taken beside `{render(path)}`", "unwrap", path)
             parent[key] = member
         return True
 

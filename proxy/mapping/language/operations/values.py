@@ -79,7 +79,7 @@ def _set(path: FieldPath, value: object) -> Change:
         parent[key] = literal
         return True
 
-    return below(path, change, create=True)
+    return below(path, change, create="set")
 
 
 def _default(path: FieldPath, value: object) -> Change:
@@ -92,4 +92,4 @@ def _default(path: FieldPath, value: object) -> Change:
         parent[key] = literal
         return True
 
-    return below(path, change, create=True)
+    return below(path, change, create="default")

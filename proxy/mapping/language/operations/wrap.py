@@ -56,10 +56,10 @@ def _wrap(asked: Wrapping) -> Change:
         value = parent.get(into)
         child = {} if value is None else open_object(bytes(value))
         if child is None:
-            raise Unable(f"wrap: `{render(path)}` is not an object")
+            raise Unable(f"wrap: `{render(path)}` is not an object", "wrap", path)
         for key, member in taken.items():
             if key in child:
-                raise Unable(f"wrap: `{key}` is taken in `{render(path)}`")
+                raise Unable(f"wrap: `{key}` is taken in `{render(path)}`", "wrap", (*path, key))
             child[key] = member
         parent[into] = Raw(close_object(child))
         return True

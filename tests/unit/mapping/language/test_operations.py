@@ -266,7 +266,16 @@ def test_split_gives_a_message_for_each_element() -> None:
         ("[{wrap: {into: m, fields: [a]}}]", b'{"a":1,"m":"secret"}', "wrap: `m` is not an object"),
         ("[{wrap: {into: m, fields: [a]}}]", b'{"a":1,"m":{"a":2}}', "wrap: `a` is taken in `m`"),
         ("[{unwrap: {field: m}}]", b'{"m":"secret"}', "unwrap: `m` is not an object"),
-        ("[{unwrap: {field: m}}]", b'{"m":{"a":1},"a":2}', "unwrap: `a` is taken beside `m`"),
+        (
+            "[{unwrap: {field: m, fields: [a]}}]",
+            b'{"m":{"a":1},"a":2}',
+            "unwrap: `a` is taken beside `m`",
+        ),
+        (
+            "[{unwrap: {field: m}}]",
+            b'{"m":{"secret":1},"secret":2}',
+            "unwrap: one of its fields is taken beside `m`",
+        ),
         (
             "[{translate: {field: s, table: {a: x}}}]",
             b'{"s":"secret"}',
@@ -303,6 +312,38 @@ def test_what_cannot_be_carried_out_fails(do: str, message: bytes, detail: str) 
     assert caught.value.detail.startswith(detail)
     assert "secret" not in caught.value.detail
     assert (caught.value.mapping, caught.value.rule) == ("tested", "only")
+
+
+@pytest.mark.parametrize(
+    ("do", "message", "where"),
+    [
+        ("[{set: {n: 1}}, {rename: {m.a: b}}]", b'{"m":{"a":1,"b":2}}', ("rename", "m.a")),
+        ("[{set: {m.a.b: 1}}]", b'{"m":{"a":null}}', ("set", "m.a")),
+        ("[{default: {m.a: 1}}]", b'{"m":[]}', ("default", "m")),
+        ("[{move: {a: m.b}}]", b'{"a":1,"m":null}', ("move", "m")),
+        ("[{move: {a: m.b}}]", b'{"a":1,"m":{"b":1}}', ("move", "m.b")),
+        ("[{copy: {a: b}}]", b'{"a":1,"b":2}', ("copy", "b")),
+        ("[{wrap: {into: m, fields: [a]}}]", b'{"a":1,"m":{"a":2}}', ("wrap", "m.a")),
+        ("[{unwrap: {field: m}}]", b'{"m":1}', ("unwrap", "m")),
+        ("[{split: {field: l}}]", b'{"l":1}', ("split", "l")),
+        ("[{translate: {field: m.s, table: {a: x}}}]", b'{"m":{"s":1}}', ("translate", "m.s")),
+        ("[{convert: {v: {from: integer, to: string}}}]", b'{"v":1.5}', ("convert", "v")),
+        ("[{convert: {v: {from: iso_8601, to: epoch_seconds}}}]", b'{"v":"x"}', ("convert", "v")),
+        ("[{for_each: {field: m.l, do: [{drop: true}]}}]", b'{"m":{"l":1}}', ("for_each", "m.l")),
+        (
+            "[{for_each: {field: m.l, do: [{for_each: {field: k, do: [{rename: {a.b: c}}]}}]}}]",
+            b'{"m":{"l":[{"k":[{},{"a":{"b":1,"c":2}}]}]}}',
+            ("rename", "m.l[].k[].a.b"),
+        ),
+    ],
+)
+def test_a_failure_names_its_operation_and_the_path_of_the_field(
+    do: str, message: bytes, where: tuple[str, str]
+) -> None:
+    rewriting = program(RULE + do)
+    with pytest.raises(MappingFailure) as caught:
+        rewriting.apply(b'{"kind":1,' + message[1:])
+    assert (caught.value.operation, caught.value.field) == where
 
 
 MEBIBYTE = b'"' + b"x" * (1024 * 1024) + b'"'
