@@ -28,7 +28,7 @@ class Role(StrEnum):
     VIEWER = "viewer"
     """Look: who is logged in, for example."""
     OPERATOR = "operator"
-    """Change what is in progress: end sessions, record messages with placeholders."""
+    """Change what is in progress: reload, end sessions, record messages with placeholders."""
     ADMIN = "admin"
     """Everything: messages as they are, too."""
 

@@ -28,6 +28,8 @@ def ask(
     where: Place,
     endpoint: Endpoint,
     asked: Mapping[str, object] | None = None,
+    *,
+    timeout: float = TIMEOUT,
     **segments: str,
 ) -> dict[str, Any]:
     """Ask an endpoint; return the answer's object, empty without any.
@@ -36,6 +38,7 @@ def ask(
         where: the running Segue.
         endpoint: what is asked.
         asked: what for: goes into the body, or the query.
+        timeout: seconds to wait for the answer.
         segments: of its path, by their names.
 
     Raises:
@@ -43,7 +46,7 @@ def ask(
     """
     path = endpoint.target(asked, **segments)
     body = json.dumps(asked) if endpoint.has_body else None
-    with answer(where, endpoint.method, path, body, TIMEOUT) as response:
+    with answer(where, endpoint.method, path, body, timeout) as response:
         try:
             found = json.loads(response.read(MAX_ANSWER) or b"{}")
         except (OSError, http.client.HTTPException, ValueError):

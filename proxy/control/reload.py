@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,6 +27,10 @@ _PAUSE: Final = 0.05
 
 Commit = Callable[[], None]
 """Puts to work what was prepared; it cannot fail, and runs between two steps of the loop."""
+
+
+class Stopping(Exception):
+    """The process ends; nothing is read any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +52,35 @@ class _Reading:
     problems: tuple[Diagnostic, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ReloadOutcome:
+    """What came of an attempt.
+
+    Attributes:
+        reason: `asked`, or `files`.
+        ended: when, in seconds since 1970.
+        problems: what was wrong; empty where it succeeded.
+        needs_restart: the keys whose new values only a restart brings.
+        serving: the digest of what serves since.
+    """
+
+    reason: str
+    ended: float
+    problems: tuple[Diagnostic, ...]
+    needs_restart: tuple[str, ...]
+    serving: str
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether what was read serves."""
+        return not self.problems
+
+
 class Reloads:
     """Reads everything again when it is due, and swaps it in if all of it is right.
 
     Attributes:
+        last: what came of the newest attempt; None before the first.
         succeeded, failed: how often, since the start.
         last_succeeded: whether the newest one did; the start counts.
         succeeded_at: the Unix time of the newest success; the start counts.
@@ -77,6 +106,10 @@ class Reloads:
         self._interval = interval
         self._log = log
         self._asked = asyncio.Event()
+        # Of the attempt that begins next; everybody who asks before that waits for the same one.
+        self._next: asyncio.Future[ReloadOutcome] | None = None
+        self._stopped = False
+        self.last: ReloadOutcome | None = None
         self._known = dict(live.current.files)
         self.succeeded = 0
         self.failed = 0
@@ -87,15 +120,56 @@ class Reloads:
         """Have everything read again, soon; asking twice meanwhile is asking once."""
         self._asked.set()
 
+    async def carried_out(self) -> ReloadOutcome:
+        """Have everything read again, from now on, and wait for what comes of it.
+
+        Raises:
+            Stopping: the process ends before that.
+        """
+        if self._stopped:
+            raise Stopping
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_future()
+        waited = self._next
+        self.ask()
+        try:
+            return await asyncio.shield(waited)
+        except asyncio.CancelledError:
+            if waited.cancelled():
+                raise Stopping from None
+            raise
+
     async def run(self) -> None:
         """Reload whenever it is due, until cancelled."""
-        while True:
-            reason = await self._due()
-            try:
-                await self._reload(reason)
-            except Exception as error:  # noqa: BLE001 (a fault here must not end what serves)
-                self._count_failure()
-                self._log.error("reload failed", reason=reason, fault=type(error).__name__)
+        waited: asyncio.Future[ReloadOutcome] | None = None
+        try:
+            while True:
+                reason = await self._due()
+                waited, self._next = self._next, None
+                self.last = await self._attempt(reason)
+                if waited is not None and not waited.done():
+                    waited.set_result(self.last)
+        finally:
+            self._stopped = True
+            for future in (waited, self._next):
+                if future is not None:
+                    future.cancel()
+
+    async def _attempt(self, reason: str) -> ReloadOutcome:
+        try:
+            return await self._reload(reason)
+        except Exception as error:  # noqa: BLE001 (a fault here must not end what serves)
+            self._count_failure()
+            fault = type(error).__name__
+            self._log.error("reload failed", reason=reason, fault=fault)
+            name = str(self._live.current.source.file)
+            return self._failed(
+                reason, [Diagnostic(name, 0, 0, "", f"a fault of Segue's: {fault}")]
+            )
+
+    def _failed(self, reason: str, problems: Iterable[Diagnostic]) -> ReloadOutcome:
+        serving = self._live.current.digest
+        return ReloadOutcome(reason, time.time(), tuple(problems), (), serving)
 
     async def _due(self) -> str:
         """Wait until somebody asks, or the files have changed and stayed so for two looks.
@@ -116,7 +190,7 @@ class Reloads:
                 self._asked.clear()
                 return "asked"
 
-    async def _reload(self, reason: str) -> None:
+    async def _reload(self, reason: str) -> ReloadOutcome:
         """Read everything in a thread; then, in one step of the loop, swap it in or keep the old.
 
         What is built from the configuration comes first (`commit`), because requests that see the
@@ -135,7 +209,7 @@ class Reloads:
                 problems=len(reading.problems),
                 serving=self._live.current.digest,
             )
-            return
+            return self._failed(reason, reading.problems)
         keys = needs_restart(self._live.current.config, reading.wanted.config)
         reading.commit()
         self._live.current = reading.serving
@@ -151,6 +225,7 @@ class Reloads:
             serving=reading.serving.digest,
             mappings=list(reading.serving.catalog.names),
         )
+        return ReloadOutcome(reason, self.succeeded_at, (), keys, reading.serving.digest)
 
     def _count_failure(self) -> None:
         self.failed += 1

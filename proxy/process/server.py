@@ -18,6 +18,7 @@ from typing import Final
 from proxy.admin.access import Access
 from proxy.admin.application import AdminListener, ProcessState, application, probes
 from proxy.admin.recording import Recordings
+from proxy.admin.reload import ReloadOrders
 from proxy.admin.sessions import SessionOrders
 from proxy.control import metrics as control_metrics
 from proxy.control.reload import Commit, Reloads
@@ -164,6 +165,7 @@ class Server:
             *probes(self.metrics, lambda: self.state, self._store_state),
             *Recordings(self._recorder, self._live).endpoints(),
             *SessionOrders(administration).endpoints(),
+            *ReloadOrders(self._reloads).endpoints(),
         )
         access = Access(lambda: self._live.current.config.admin, self._log)
         admin, place = AdminListener(application(endpoints, access)), config.admin.address

@@ -64,7 +64,13 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
 def test_unit_leaves_more_time_to_stop_than_a_drain_takes() -> None:
     service = unit("segue.service")["Service"]
     assert duration(service["TimeoutStopSec"]) > DRAIN
-    assert service["ExecReload"] == "/bin/kill -HUP $MAINPID"
+    text = (SYSTEMD / "segue.service").read_text(encoding="utf-8")
+    reloads = [line for line in text.splitlines() if line.startswith("ExecReload=")]
+    segue, config = "/opt/segue/bin/segue", "--config /etc/segue/config.yaml"
+    assert reloads == [
+        f"ExecReload={segue} validate {config}",
+        f"ExecReload={segue} reload {config}",
+    ]
     assert service["RestartForceExitStatus"] == "SIGHUP"
     assert service["DynamicUser"] == service["NoNewPrivileges"] == "yes"
     assert service["ProtectSystem"] == "strict"

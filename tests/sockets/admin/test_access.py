@@ -29,10 +29,14 @@ NEEDED = {
     ("GET", "/sessions"): "viewer",
     ("DELETE", "/sessions/{session}"): "operator",
     ("POST", "/sessions/end"): "operator",
+    ("POST", "/reload"): "operator",
     ("POST", "/recordings"): "operator",
     ("GET", "/recordings/{name}"): "operator",
     ("DELETE", "/recordings/{name}"): "operator",
 }
+ANSWERS = {"/recordings": 201, "/sessions/end": 400, "/reload": 200}
+"""What somebody gets who may ask; 404 where there is nothing of that name, or sessions are off."""
+
 RANKS = ["metrics", "viewer", "operator", "admin"]
 OPEN = {"/healthz", "/readyz", "/metrics"}
 
@@ -97,7 +101,7 @@ async def test_each_role_gets_what_it_covers_and_is_told_what_else_would_take(
         target = path.replace("{", "").replace("}", "")
         answer = await running.ask(target, bearer(token), method=method, body=body)
         if RANKS.index(role) >= RANKS.index(needed):
-            assert answer.status == {"/recordings": 201, "/sessions/end": 400}.get(path, 404)
+            assert answer.status == ANSWERS.get(path, 404)
         else:
             assert answer.status == 403
             assert answer.detail == (

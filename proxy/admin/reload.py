@@ -1,0 +1,103 @@
+"""The part of the admin API that has everything read again, and says what came of it.
+
+`POST /reload` waits until configuration, mappings and TLS files have been read and either serve or
+were refused. The answer is 200 in both cases: the order was carried out.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pydantic
+from aiohttp import web
+
+from proxy.admin.endpoints import Endpoint, Served
+from proxy.admin.orders import AdminRequest, refusal
+from proxy.control.reload import ReloadOutcome, Reloads, Stopping
+from proxy.errors import Diagnostic
+from proxy.types import Role
+
+
+class ReloadRequest(AdminRequest):
+    """There is nothing to say: what is read is what the process was started with."""
+
+
+class Problem(pydantic.BaseModel):
+    """One thing that is wrong.
+
+    Attributes:
+        file, line, column, path, reason: see `proxy.errors.Diagnostic`; line and column are 0 where
+            there is none.
+        text: all of it in one line.
+    """
+
+    file: str
+    line: int
+    column: int
+    path: str
+    reason: str
+    text: str
+
+
+class Reloaded(pydantic.BaseModel):
+    """What came of it.
+
+    Attributes:
+        succeeded: whether what was read serves. If not, what served before goes on.
+        reason: `asked`, or `files` where they had changed.
+        ended: when, in seconds since 1970.
+        serving: the digest of what serves.
+        needs_restart: the keys whose new values only a restart brings.
+        problems: what was wrong.
+    """
+
+    succeeded: bool
+    reason: str
+    ended: float
+    serving: str
+    needs_restart: list[str]
+    problems: list[Problem]
+
+
+RELOAD: Final = Endpoint("POST", "/reload", Role.OPERATOR, ReloadRequest, Reloaded)
+
+
+class ReloadOrders:
+    """Answers the request."""
+
+    def __init__(self, reloads: Reloads) -> None:
+        self._reloads = reloads
+
+    def endpoints(self) -> tuple[Served, ...]:
+        """What operators may ask, and what carries it out."""
+        return ((RELOAD, self.reload),)
+
+    async def reload(self, _: web.Request, __: ReloadRequest) -> web.Response | Reloaded:
+        """Read everything again, and wait for what comes of it."""
+        try:
+            return described(await self._reloads.carried_out())
+        except Stopping:
+            return refusal(503, "this process is stopping")
+
+
+def described(outcome: ReloadOutcome) -> Reloaded:
+    """An outcome as it is told."""
+    return Reloaded(
+        succeeded=outcome.succeeded,
+        reason=outcome.reason,
+        ended=outcome.ended,
+        serving=outcome.serving,
+        needs_restart=list(outcome.needs_restart),
+        problems=[_problem(each) for each in outcome.problems],
+    )
+
+
+def _problem(found: Diagnostic) -> Problem:
+    return Problem(
+        file=found.file,
+        line=found.line,
+        column=found.column,
+        path=found.path,
+        reason=found.message,
+        text=str(found),
+    )

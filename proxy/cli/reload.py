@@ -1,0 +1,67 @@
+"""`segue reload`: have a running Segue read its files again; wait, and say what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any, Final
+
+from proxy.admin.reload import RELOAD
+from proxy.cli.admin import Refused, ask
+from proxy.cli.admin_place import add_admin, place
+from proxy.cli.configuration import Subparsers, add_config
+from proxy.cli.terminal import printable
+
+_TIMEOUT: Final = 120.0
+"""Seconds to wait: mappings with many examples take a while to check."""
+
+
+def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    """Put the command into place."""
+    text = "have a running segue read configuration, mappings and TLS files again, and wait for it"
+    command = commands.add_parser("reload", help=text, description=text.capitalize() + ".")
+    add_config(command)
+    add_admin(command)
+    command.add_argument("--json", action="store_true", help="for machines")
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Reload; 0 if what was read serves.
+
+    Raises:
+        ConfigError: there is no address to ask.
+    """
+    try:
+        answer = ask(place(options), RELOAD, {}, timeout=_TIMEOUT)
+    except Refused as refusal:
+        print(f"segue: {refusal}", file=sys.stderr)
+        return 1
+    succeeded = answer.get("succeeded") is True
+    if options.json:
+        print(json.dumps(answer))
+    else:
+        tell(answer)
+    return 0 if succeeded else 1
+
+
+def tell(answer: dict[str, Any]) -> None:
+    """Print the outcome for people: what is wrong to standard error."""
+    serving = printable(str(answer.get("serving")))
+    problems = answer.get("problems") or []
+    if answer.get("succeeded") is True:
+        print(f"reloaded: {serving} serves")
+        keys = ", ".join(map(str, answer.get("needs_restart") or ()))
+        if keys:
+            print(f"a restart is needed for some changes: {printable(keys)}")
+        return
+    for each in problems:
+        text = each.get("text") if isinstance(each, dict) else each
+        print(printable(str(text)), file=sys.stderr)
+    count = len(problems)
+    print(
+        f"segue: not reloaded: {count} problem{'' if count == 1 else 's'} found; {serving} goes on"
+        " serving",
+        file=sys.stderr,
+    )
