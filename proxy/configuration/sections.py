@@ -204,6 +204,7 @@ class Timeouts(Section):
         tls_handshake: for a client's TLS handshake.
         header: for a request's header section to be complete.
         body: for the next piece of a request's body.
+        message: for a WebSocket message, or an HTTP body, that is held for a mapping to be whole.
         keepalive: for the next request on a connection.
         connect: for a connection to the server, its TLS handshake included.
         response: for the first byte of the server's answer, once the request is sent; for a 100
@@ -217,6 +218,7 @@ class Timeouts(Section):
     tls_handshake: Duration = 10.0
     header: Duration = 15.0
     body: Duration = 30.0
+    message: Duration = 120.0
     keepalive: Duration = 75.0
     connect: Duration = 5.0
     response: Duration = 60.0

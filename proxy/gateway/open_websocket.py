@@ -120,6 +120,7 @@ class OpenWebSocket:
                 fragments=config.limits.fragments,
                 control_frames=config.limits.control_frames,
                 close_timeout=config.timeouts.websocket_close,
+                message_timeout=config.timeouts.message,
                 server_gone=config.upstream.close_code,
             ),
             on_end=self._ended,

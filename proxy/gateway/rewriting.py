@@ -12,7 +12,7 @@ from proxy.observability.access_log import RequestInfo
 from proxy.observability.limited import LimitedWarnings
 from proxy.observability.metrics import Metrics
 from proxy.recording.recorder import Recorder
-from proxy.relay.bodies import BodyMapping
+from proxy.relay.bodies import BodyMapping, HoldLimits
 from proxy.rewriting import MessageHandling
 from proxy.types import NONE, Direction
 
@@ -75,8 +75,7 @@ class Rewriting:
         bodies = BodyMapping(
             server,
             client,
-            limit=config.limits.body,
-            timeout=config.timeouts.body,
+            limits=HoldLimits(config.limits.body, config.timeouts.body, config.timeouts.message),
             vary=context.snapshot.versions.header,
         )
         self._mapped.add(bodies)

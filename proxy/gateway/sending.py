@@ -83,7 +83,7 @@ class Sender:
             body_timeout=timeout,
             loop=self._loop,
             handling=bodies.to_client,
-            limit=bodies.limit,
+            limits=bodies.limits,
         )
         return bodies.exchange
 

@@ -17,7 +17,7 @@ from proxy.gateway.context import RequestContext
 from proxy.http.cookies import cookie_of
 from proxy.http.headers import Fields, RawFields, values_of
 from proxy.http.representation import has_length
-from proxy.relay.bodies import read_body
+from proxy.relay.bodies import HoldLimits, read_body
 from proxy.relay.dispatch import HandshakeResult
 from proxy.relay.exchange import Exchange
 from proxy.sessions.cache import SessionSocket, SessionToken
@@ -143,8 +143,10 @@ class TokenRenewal(SessionFilter):
         token = sessions.current(session) or await sessions.fresh(session, fields)
         if token is None:
             return await send(fields)
+        timeouts = context.snapshot.config.timeouts
         again = not has_body(request) or await _keep_body(
-            request, session.settings.retry_body, context.snapshot.config.timeouts.body
+            request,
+            HoldLimits(session.settings.retry_body, timeouts.body, timeouts.message),
         )
         if token != session.token:
             fields = with_bearer(fields, token)
@@ -231,13 +233,13 @@ def _carrying(context: RequestContext, session: SessionToken, token: str) -> tup
     return with_query_token(target, session.token, token), fields
 
 
-async def _keep_body(request: Request, limit: int, timeout: float) -> bool:
+async def _keep_body(request: Request, limits: HoldLimits) -> bool:
     """Whether a request can be sent a second time; a small body is kept for that.
 
     Raises:
         ClientError: the body is broken, or too slow.
     """
-    payload = request.payload
+    payload, limit = request.payload, limits.size
     if request.body is not None:
         return len(request.body) <= limit
     if payload.is_eof():
@@ -250,5 +252,5 @@ async def _keep_body(request: Request, limit: int, timeout: float) -> bool:
     # A client that waits for a 100 is told by the server whether to send it.
     if announced > limit or values_of(request.fields, b"expect"):
         return False
-    request.body = await read_body(request, limit, timeout)
+    request.body = await read_body(request, limits)
     return True

@@ -21,7 +21,7 @@ from proxy.gateway.sending import Sender
 from proxy.gateway.sessions import TokenRenewal, cookie_from, has_body
 from proxy.http.headers import Fields
 from proxy.http.responses import Reply
-from proxy.relay.bodies import take_body
+from proxy.relay.bodies import HoldLimits, take_body
 from proxy.relay.exchange import Exchange
 from proxy.sessions.cache import CachedSession
 from proxy.tokens.credentials import (
@@ -86,7 +86,10 @@ class TokenEndpoints:
         request, config = context.request, context.snapshot.config
         if request.body is None and has_body(request):
             context.fields = await take_body(
-                context.client, request, context.fields, MAX_BODY, config.timeouts.body
+                context.client,
+                request,
+                context.fields,
+                HoldLimits(MAX_BODY, config.timeouts.body, config.timeouts.message),
             )
         body = request.body or b""
         refresh = read_refresh(body, request.shape.values(request.fields, b"content-type"))

@@ -76,8 +76,8 @@ _LIMITS: Final = {
 """The limit that an error of Segue's own says was reached, by the error's label."""
 
 _CONNECTION_LIMITS: Final = (
-    *("frame", "message", "fragments", "control_frames", "websocket_close"),
-    *("keepalive", "buffer"),
+    *("frame", "message", "fragments", "control_frames", "message_time"),
+    *("websocket_close", "keepalive", "buffer"),
 )
 """Those that no error tells of."""
 
@@ -280,10 +280,10 @@ class Metrics(Collector):
                 "How often a limit of the configuration was reached: `headers` (431), `body` (413),"
                 " `client_time` (408), `upstream_time` (504), `connections` (503; also while"
                 " draining), `connections_per_address` (503), `origin` (403); of WebSockets"
-                " `frame`, `message`, `fragments` (1009), `control_frames` (1008),"
-                " `websocket_close` (cut, as it did not end in time); `keepalive` (closed, as no"
-                " request came, or cut, as a response was not taken); and `buffer` (a side was not"
-                " read until the other took what waited).",
+                " `frame`, `message`, `fragments` (1009), `control_frames` and `message_time`"
+                " (1008), `websocket_close` (cut, as it did not end in time); `keepalive` (closed,"
+                " as no request came, or cut, as a response was not taken); and `buffer` (a side"
+                " was not read until the other took what waited).",
                 ("limit",),
                 self._limits_hit,
             ),

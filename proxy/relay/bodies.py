@@ -35,17 +35,28 @@ def _unnoticed(_: int) -> None:
     """Nobody asks how much is held."""
 
 
+@dataclass(frozen=True, slots=True)
+class HoldLimits:
+    """The bounds of a body that is held until it is whole.
+
+    Attributes:
+        size: bytes of the largest one.
+        piece: seconds until the next piece of a request's body must have come.
+        whole: seconds until all of it must have.
+    """
+
+    size: int
+    piece: float
+    whole: float
+
+
 async def read_body(
-    request: Request,
-    limit: int,
-    timeout: float,
-    on_held: Callable[[int], None] = _unnoticed,
+    request: Request, limits: HoldLimits, on_held: Callable[[int], None] = _unnoticed
 ) -> bytes:
     """Return the whole body of a request.
 
     Args:
-        limit: bytes that are held at most.
-        timeout: seconds until the next piece must have come.
+        limits: of what is held.
         on_held: told how many bytes are held, each time that there are more.
 
     Raises:
@@ -54,16 +65,18 @@ async def read_body(
         ClientError: its framing is broken.
     """
     body = bytearray()
+    clock = asyncio.get_running_loop().time
+    latest = clock() + limits.whole
     try:
         while True:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout_at(min(clock() + limits.piece, latest)):
                 data = await request.payload.readany()
             if not data:
                 return bytes(body)
             body += data
             on_held(len(body))
             request.check_size(len(body))
-            if len(body) > limit:
+            if len(body) > limits.size:
                 raise ContentTooLarge("the body is larger than a mapping may hold")
     except TimeoutError:
         raise RequestTimeout("the body of the request took too long") from None
@@ -77,8 +90,7 @@ async def take_body(
     client: ClientConnection,
     request: Request,
     fields: Fields,
-    limit: int,
-    timeout: float,
+    limits: HoldLimits,
     on_held: Callable[[int], None] = _unnoticed,
 ) -> Fields:
     """Read the whole body of a request before the server is asked; `Request.body` has it then.
@@ -89,7 +101,7 @@ async def take_body(
     Args:
         client: who sends it.
         fields: of the request, as the server is to see them.
-        limit, timeout, on_held: as for `read_body`.
+        limits, on_held: as for `read_body`.
 
     Returns:
         The fields, without an expectation that has been met.
@@ -100,7 +112,7 @@ async def take_body(
     if [value.lower() for value in values_of(fields, b"expect")] == [b"100-continue"]:
         client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         fields = [field for field in fields if field[0].lower() != b"expect"]
-    request.body = await read_body(request, limit, timeout, on_held)
+    request.body = await read_body(request, limits, on_held)
     return fields
 
 
@@ -123,8 +135,7 @@ class BodyMapping:
 
     Attributes:
         to_server, to_client: how request and response bodies are treated; None leaves them alone.
-        limit: bytes of the largest body that is held.
-        timeout: seconds until the next piece of a request's body must have come.
+        limits: of a body that is held.
         vary: the name of the version header, which responses depend on; empty where it is no
             source of versions.
         request_held: the bytes of the request's body that are in memory.
@@ -133,8 +144,7 @@ class BodyMapping:
 
     to_server: MessageHandling | None
     to_client: MessageHandling | None
-    limit: int
-    timeout: float
+    limits: HoldLimits
     vary: bytes
     request_held: int = 0
     exchange: MappedExchange | None = None
@@ -159,9 +169,9 @@ class BodyMapping:
         handling = self.to_server
         has_body = request.chunked or not request.payload.is_eof() or has_length(request.fields)
         if handling is not None and has_body and is_json(request.fields):
-            if any(int(size) > self.limit for size in values_of(fields, b"content-length")):
+            if any(int(size) > self.limits.size for size in values_of(fields, b"content-length")):
                 raise ContentTooLarge("the body is larger than a mapping may hold")
-            fields = await take_body(client, request, fields, self.limit, self.timeout, self._note)
+            fields = await take_body(client, request, fields, self.limits, self._note)
             request.body = rewrite(handling, request.body or b"")
             request.chunked = False
             self.request_held = len(request.body)
@@ -176,11 +186,11 @@ class BodyMapping:
 class MappedExchange(Exchange):
     """An exchange whose JSON response is rewritten.
 
-    A response that is no JSON, has no body, or is larger than `limit` passes as it came; the
-    last is counted as failed.
+    A response that is no JSON, or has no body, passes as it came. So does one that is larger, or
+    takes longer, than what is held may; that is counted as failed.
     """
 
-    __slots__ = ("_body", "_handling", "_held_head", "_limit")
+    __slots__ = ("_body", "_clock", "_handling", "_held_head", "_latest", "_limits")
 
     def __init__(
         self,
@@ -192,20 +202,22 @@ class MappedExchange(Exchange):
         body_timeout: float,
         loop: asyncio.AbstractEventLoop,
         handling: MessageHandling,
-        limit: int,
+        limits: HoldLimits,
     ) -> None:
         """Begin as an `Exchange` does.
 
         Args:
             client, request, connection, amend, body_timeout, loop: as there.
             handling: what rewrites the body of the response, and where it counts.
-            limit: bytes of the largest body that is held.
+            limits: of a body that is held.
         """
         super().__init__(
             client, request, connection, amend=amend, body_timeout=body_timeout, loop=loop
         )
         self._handling = handling
-        self._limit = limit
+        self._limits = limits
+        self._clock = loop.time
+        self._latest = 0.0
         self._held_head: Head | None = None
         self._body = bytearray()
 
@@ -225,6 +237,7 @@ class MappedExchange(Exchange):
             super().on_head(head)
         else:
             self._held_head = head
+            self._latest = self._clock() + self._limits.whole
 
     def on_body(self, data: bytes) -> None:
         """Collect a piece."""
@@ -232,10 +245,14 @@ class MappedExchange(Exchange):
             super().on_body(data)
             return
         self._body += data
-        if len(self._body) > self._limit:
-            self._handling.refuse(
-                MappingFailure("", NONE, "the body is larger than `limits.body`", OnError.PASS)
-            )
+        reason = ""
+        if len(self._body) > self._limits.size:
+            reason = "the body is larger than `limits.body`"
+        elif self._clock() > self._latest:
+            # Where no piece comes any more, `timeouts.idle` ends it.
+            reason = "the body took longer than `timeouts.message`"
+        if reason:
+            self._handling.refuse(MappingFailure("", NONE, reason, OnError.PASS))
             self._handling.counts.settle()
             self._let_go(self._held_head)
 

@@ -55,6 +55,9 @@ class Keeper(Protocol):
     def on_boundary(self, leg: Leg) -> None:
         """No frame is half sent to a leg for which a Close frame is held."""
 
+    def on_held(self) -> None:
+        """A part of a message is held that was not before."""
+
     def on_eof(self, leg: Leg) -> bool:
         """A leg has shut its sending; whether its transport stays open."""
 
@@ -73,11 +76,16 @@ class Leg(asyncio.Protocol):
         pending_close: a Close frame of Segue's own for this side, while it waits for the end of
             another frame.
         forgot: when control frames that this side sent were last forgotten, on the loop's clock.
+        holds, held_from: the message of this side of which a part is held, or was last, by its
+            name; and since when, on the loop's clock, without the time before its other side was
+            last slow.
     """
 
     __slots__ = (
         "forgot",
         "frame_filter",
+        "held_from",
+        "holds",
         "lost",
         "peer",
         "pending_close",
@@ -101,6 +109,8 @@ class Leg(asyncio.Protocol):
         self.lost = False
         self.pending_close: bytes | None = None
         self.forgot = 0.0
+        self.holds = 0
+        self.held_from = 0.0
 
     def data_received(self, data: bytes) -> None:
         frame_filter = self.frame_filter
@@ -116,6 +126,11 @@ class Leg(asyncio.Protocol):
             self.peer.transport.write(out[0] if len(out) == 1 else b"".join(out))
         if frame_filter.undisturbed:
             return
+        if frame_filter.holds != self.holds:
+            self.holds = frame_filter.holds
+            if self.holds:
+                self.held_from = self.relay.clock()
+                self.relay.on_held()
         if self.peer.pending_close is not None and frame_filter.at_boundary:
             self.relay.on_boundary(self.peer)
         if frame_filter.fault is not None or frame_filter.close_code is not None:
@@ -137,6 +152,7 @@ class Leg(asyncio.Protocol):
     def resume_writing(self) -> None:
         if not self.peer.lost:
             self.peer.transport.resume_reading()
+            self.peer.held_from = self.relay.clock()  # It could not go on.
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's signature)
         self.lost = True

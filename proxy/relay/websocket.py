@@ -27,7 +27,7 @@ from proxy.websocket.closing import (
     Said,
     Side,
 )
-from proxy.websocket.failures import Fault, FilterLimits
+from proxy.websocket.failures import MESSAGE_TOO_SLOW, Fault, FilterLimits
 from proxy.websocket.filter import FrameFilter
 
 ABNORMAL = 1006
@@ -52,6 +52,7 @@ class SocketLimits:
         close_timeout: how long a peer may take to answer a Close frame and to end the connection,
             counted from when it last took some of what it is still to be sent, or said something
             more; for the latter `LONGEST_CLOSE` times that in all.
+        message_timeout: how long a message may be held until it is whole.
         server_gone: the close code for a client whose server has gone without a Close frame.
     """
 
@@ -60,6 +61,7 @@ class SocketLimits:
     fragments: int
     control_frames: float
     close_timeout: float
+    message_timeout: float
     server_gone: int = GOING_AWAY
 
 
@@ -80,6 +82,8 @@ class Relay:
         "_heard",
         "_latest",
         "_loop",
+        "_message_timeout",
+        "_message_timer",
         "_on_end",
         "_server_gone",
         "_timeout",
@@ -110,6 +114,8 @@ class Relay:
         self._timeout = limits.close_timeout
         self._server_gone = limits.server_gone
         self._timer: asyncio.TimerHandle | None = None
+        self._message_timeout = limits.message_timeout
+        self._message_timer: asyncio.TimerHandle | None = None
         self._backlog = 0
         self._heard = 0
         self._latest = 0.0
@@ -251,6 +257,13 @@ class Relay:
         """No frame is half sent to a leg for which a Close frame is held."""
         self._carry_out(self._closing_now().boundary(leg.side))
 
+    def on_held(self) -> None:
+        """A part of a message is held that was not before."""
+        # One timer, however many messages: it looks how things stand then.
+        if self._message_timer is None:
+            later, look = self._loop.call_later, self._look_at_held
+            self._message_timer = later(self._message_timeout, look)
+
     def on_eof(self, leg: Leg) -> bool:
         """A leg has shut its sending; whether its transport stays open."""
         return self._closing_now().sending_ended(leg.side)
@@ -258,6 +271,26 @@ class Relay:
     def on_lost(self, leg: Leg) -> None:
         """A transport is closed."""
         self._carry_out(self._closing_now().gone(leg.side))
+
+    def _look_at_held(self) -> None:
+        """Give a side up whose message has been held for too long."""
+        self._message_timer = None
+        now = self.clock()
+        left = []
+        for leg in (self.client, self.server):
+            frame_filter = leg.frame_filter
+            if not frame_filter.holds or leg.lost or frame_filter.ended:
+                continue
+            if not leg.transport.is_reading():
+                leg.held_from = now  # It is not read: the other side is slow.
+            remaining = leg.held_from + self._message_timeout - now
+            if remaining > 0:
+                left.append(remaining)
+            else:
+                frame_filter.give_up(MESSAGE_TOO_SLOW)
+                self.on_final(leg)
+        if left:
+            self._message_timer = self._loop.call_later(min(left), self._look_at_held)
 
     # Closing: the rules are in `proxy.websocket.closing`.
 
@@ -293,8 +326,9 @@ class Relay:
                 _AT_A_LEG[act](leg)
 
     def _end(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._message_timer):
+            if timer is not None:
+                timer.cancel()
         on_end = self._on_end
         # Nothing is called any more; in a circle the garbage collector would have to find them.
         del self._on_end

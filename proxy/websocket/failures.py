@@ -24,7 +24,8 @@ class Fault:
         code: the close code for the side that sent the bytes.
         reason: a fixed text of this module, never bytes of the peer.
         blame: the sender's framing, or a mapping whose `on_error` is `close`.
-        limit: the field of `FilterLimits` that was reached; None where it was none.
+        limit: the field of `FilterLimits` that was reached, or `message_time`; None where it was
+            none.
     """
 
     code: int
@@ -37,6 +38,7 @@ RESERVED_OPCODE: Final = Fault(1002, "reserved opcode")
 FRAME_TOO_BIG: Final = Fault(1009, "frame too big", limit="frame")
 MESSAGE_TOO_BIG: Final = Fault(1009, "message too big", limit="message")
 TOO_MANY_FRAGMENTS: Final = Fault(1009, "too many fragments", limit="fragments")
+MESSAGE_TOO_SLOW: Final = Fault(1008, "message took too long", limit="message_time")
 TOO_MANY_CONTROL_FRAMES: Final = Fault(1008, "too many control frames", limit="control_frames")
 
 

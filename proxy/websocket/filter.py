@@ -12,6 +12,8 @@ them and returns the bytes to send on. The rules, in prose:
   it alone, its own frames go on, fragments and all.
 - Sizes and counts have bounds (`FilterLimits`), for what is held and for what passes alike: a
   message of endless empty fragments costs work on both sides of a proxy.
+- How long a message is held is for whoever has a clock: `holds` names the one that is, and changes
+  with it, whatever control frames come in between.
 - The unit of the accounts is the message: it counts when its last byte has arrived, once.
 - What a rule adds to a message goes out as further messages behind it.
 
@@ -65,6 +67,7 @@ class FrameFilter:
         close_code: the code of the Close frame that was passed on, `NO_STATUS` for an empty one,
             None before.
         control_frames: how many came; whoever has a clock lowers it as time goes by.
+        holds: a number of its own for the message of which a part is held; 0 where none is.
         undisturbed: whether the next bytes begin a message that is read and delivered: no part of
             another is waited for, nobody gave up or said the last word.
         withholds_close: whether a Close frame is read and not passed on.
@@ -75,6 +78,7 @@ class FrameFilter:
         "_deliverable",
         "_final",
         "_finishing",
+        "_first",
         "_fragments",
         "_head",
         "_held",
@@ -89,12 +93,14 @@ class FrameFilter:
         "_opcode",
         "_payload",
         "_raw",
+        "_serial",
         "_size",
         "_skip",
         "close_code",
         "control_frames",
         "fault",
         "handling",
+        "holds",
         "undisturbed",
         "withholds_close",
     )
@@ -146,6 +152,11 @@ class FrameFilter:
         self._holding = False
         self._raw = bytearray()
         self._payload = bytearray()
+        # Names of messages of which a part is held: the last that was given, and that of the one
+        # whose fragments are.
+        self.holds = 0
+        self._serial = 0
+        self._first = 0
 
     @property
     def at_boundary(self) -> bool:
@@ -175,6 +186,13 @@ class FrameFilter:
             return False
         self._deliverable = False
         return True
+
+    def give_up(self, fault: Fault) -> None:
+        """Read nothing more, for a fault that is found from outside, and forget what is held."""
+        self._stop_holding()
+        self._held.clear()
+        self.fault = fault
+        self.undisturbed = False
 
     def discard(self) -> None:
         """Deliver nothing more, not even the end of a frame: nobody is there to take it."""
@@ -215,6 +233,7 @@ class FrameFilter:
         self._size = state.size
         self._fragments = state.fragments
         self._holding = state.holding
+        self.holds = self._serial = self._first = 1 if state.holding else 0
         self._raw = bytearray(state.raw)
         self._payload = bytearray(state.payload)
         self._deliverable = state.deliverable
@@ -278,6 +297,7 @@ class FrameFilter:
         deliverable = self._deliverable
         mask_bit = self._mask_bit
         need = 2
+        waits = False
         while end - position >= 2:
             first = data[position]
             second = data[position + 1]
@@ -383,6 +403,7 @@ class FrameFilter:
 
             if stop > end:
                 need = stop - position
+                waits = True
                 break
             payload = self._unmasked(data, head, stop)
             if opcode and final:
@@ -411,6 +432,13 @@ class FrameFilter:
         if position < end and self.fault is None:
             self._held += data[position:]
             self._need = need
+        if self._holding:
+            self.holds = self._first
+        elif not waits:
+            self.holds = 0
+        elif position or not self.holds:  # Else it is still the frame of the call before.
+            self._serial += 1
+            self.holds = self._serial
         self.undisturbed = deliverable and not (
             self._held or self._skip or self._opcode or self.ended
         )
@@ -430,6 +458,7 @@ class FrameFilter:
     def _stop_holding(self) -> None:
         self._drop_held()
         self._holding = False
+        self.holds = 0
 
     def _drop_held(self) -> None:
         self._payload.clear()
@@ -437,6 +466,9 @@ class FrameFilter:
 
     def _collect(self, payload: bytes, raw: bytes, *, final: bool) -> list[bytes] | None:
         """Add a fragment to the message that is held; return its frames once it is whole."""
+        if not self._holding:
+            self._serial += 1
+            self._first = self._serial
         self._holding = not final
         self._payload += payload
         self._raw += raw

@@ -14,7 +14,8 @@ import pytest
 
 from proxy.gateway.open_websocket import OpenWebSocket
 from proxy.relay.websocket import Relay, SocketLimits
-from proxy.rewriting import MessageCounts, MessageHandling
+from proxy.rewriting import MessageCounts, MessageHandling, Rewriter
+from proxy.websocket.failures import MESSAGE_TOO_SLOW
 from tests.support.rfc6455 import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, wire
 from tests.support.rig import Segue, segue
 from tests.support.sockets import (
@@ -841,14 +842,21 @@ class Stuck(asyncio.Transport):
         self.reading = True
 
 
-def unplugged(limits: list[str]) -> tuple[Relay, Stuck, Stuck]:
+def unplugged(
+    limits: list[str], rewriter: Rewriter | None = None, message_timeout: float = 60
+) -> tuple[Relay, Stuck, Stuck]:
     """A relay between transports that take a kilobyte; limits that are reached are told."""
-    handling = MessageHandling(None, MessageCounts())
+    handling = MessageHandling(rewriter, MessageCounts())
     relay = Relay(
         to_client=handling,
         to_server=handling,
         limits=SocketLimits(
-            frame=1 << 20, message=1 << 20, fragments=8, control_frames=3, close_timeout=1
+            frame=1 << 20,
+            message=1 << 20,
+            fragments=8,
+            control_frames=3,
+            close_timeout=1,
+            message_timeout=message_timeout,
         ),
         on_end=lambda _: None,
         on_limit=limits.append,
@@ -916,3 +924,31 @@ async def test_frames_sent_before_the_handshake_is_answered_are_held_within_boun
         await sending
         await client.close()
         await server.close()
+
+
+async def test_time_in_which_a_side_is_not_read_does_not_count_for_its_message() -> None:
+    class Renaming:
+        def apply(self, message: bytes) -> tuple[bytes, ...] | None:
+            return (message,)
+
+    limits: list[str] = []
+    relay, client, server = unplugged(limits, Renaming(), message_timeout=10)
+    relay.start((client, b""), (server, b""), b"")
+    now = 1000.0
+    relay.clock = lambda: now
+    message = wire(TEXT, bytes(b"x" * 4096), key=MASK)
+    relay.client.data_received(message + message[:200])
+    assert not client.reading, "the server takes nothing"
+    for _ in range(5):
+        now += 8
+        relay._look_at_held()
+    assert limits == ["buffer"]
+    now += 8
+    server.protocol.resume_writing()
+    now += 8
+    relay._look_at_held()
+    assert limits == ["buffer"]
+    now += 8
+    relay._look_at_held()
+    assert limits == ["buffer", "message_time"]
+    assert relay.fault == MESSAGE_TOO_SLOW

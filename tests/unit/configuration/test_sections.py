@@ -40,6 +40,7 @@ def test_the_defaults() -> None:
         "tls_handshake": 10,
         "header": 15,
         "body": 30,
+        "message": 120,
         "keepalive": 75,
         "connect": 5,
         "response": 60,

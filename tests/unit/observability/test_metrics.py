@@ -231,6 +231,7 @@ def test_limits_are_counted_by_the_error_that_says_so(metrics: Metrics) -> None:
         ("message",): 4,
         ("fragments",): 0,
         ("control_frames",): 1,
+        ("message_time",): 0,
         ("websocket_close",): 0,
         ("keepalive",): 0,
         ("buffer",): 0,
