@@ -101,7 +101,7 @@ class _UnixConnection(http.client.HTTPConnection):
                     f" with a token ({TOKEN_VARIABLE} or --token-file)"
                 )
             if not stat.S_ISSOCK(status.st_mode):
-                raise Unreachable(f"{self._path} is no socket: remove it, and restart segue")
+                raise Unreachable(f"{self._path} is not a socket: remove it, and restart segue")
             self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self.sock.settimeout(self.timeout)
             with short_name(self._path) as name:

@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
             return 1
     told = [f"{counts['written']} examples written", f"ended by {end}"]
     if counts["skipped"]:
-        told.append(f"{counts['skipped']} messages skipped: too large, or no JSON objects")
+        told.append(f"{counts['skipped']} messages skipped: too large, or not JSON objects")
     if counts["failed"]:
         told.append(
             f"{counts['failed']} messages left out: the mapping cannot be carried out on their"

@@ -249,7 +249,7 @@ def _compared(
         return f"the rule `{told.applied}`, which comes first, takes `in`", ()
     if trace.outcome is MessageOutcome.FAILED:
         wrong = next(
-            (each.failure for each in told.carried if each.failure), "too much comes of it"
+            (each.failure for each in told.carried if each.failure), "the result would be too large"
         )
         return f"the rule cannot be carried out: {wrong}", ()
     match example.after:

@@ -182,7 +182,7 @@ def _admin_credentials_of_use(config: Config) -> _Found:
     if (admin.trusted_user_header is None) != (not admin.trusted_proxies):
         given = "trusted_user_header" if admin.trusted_proxies == () else "trusted_proxies"
         missing = "trusted_proxies" if admin.trusted_proxies == () else "trusted_user_header"
-        yield ("admin", given), f"of no use without admin.{missing}"
+        yield ("admin", given), f"this needs admin.{missing}"
     if admin.users and admin.trusted_user_header is None:
         yield ("admin", "users"), "nobody says who they are: set admin.trusted_user_header"
 
@@ -232,16 +232,16 @@ def _upstream_tls_of_use(config: Config) -> _Found:
     tls = config.upstream.tls
     encrypted = any(url.startswith("https:") for url in config.upstream.urls)
     if tls.model_fields_set and not encrypted:
-        yield ("upstream", "tls"), "only an https:// URL has use for this"
+        yield ("upstream", "tls"), "this needs an https:// URL"
 
 
 def _store_can_be_shared(config: Config) -> _Found:
     store = config.store
     if not store.url.startswith("sqlite:") and not store.keys:
         # A key made in one state directory opens nothing that another replica sealed.
-        yield ("store", "keys"), "whoever shares a store needs the same keys: set at least one"
+        yield ("store", "keys"), "set at least one key: all that share a store need the same"
     if store.ca_file is not None and not store.url.startswith("rediss:"):
-        yield ("store", "ca_file"), "only a rediss:// URL has use for this"
+        yield ("store", "ca_file"), "this needs a rediss:// URL"
 
 
 _CHECKS: Final[tuple[tuple[frozenset[str], Callable[[Config], _Found]], ...]] = (

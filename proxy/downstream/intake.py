@@ -251,5 +251,5 @@ def refusal(error: BaseException, line: bytes, limits: ClientLimits) -> ClientEr
             return TargetTooLong("the request target is too long")
         return HeadersTooLarge("a line of the head is too long")
     if _OTHER_VERSION.match(line):
-        return UnsupportedVersion("HTTP/1.0 and HTTP/1.1 are spoken here")
+        return UnsupportedVersion("only HTTP/1.0 and HTTP/1.1 are supported")
     return ClientError("the request is not valid HTTP/1.1")

@@ -85,7 +85,7 @@ def last_answer(context: RequestContext) -> Reply:
         MethodNotAllowed: it is a TRACE, which would show the fields that others have added.
     """
     if context.request.method == "TRACE":
-        raise MethodNotAllowed("TRACE goes through, and is not answered here")
+        raise MethodNotAllowed("Segue forwards TRACE, but does not answer it")
     if not context.request.payload.is_eof():
         context.client.persistent = False
     return Reply(200, [(b"Allow", ALLOWED)], b"")

@@ -124,7 +124,9 @@ class TokenRenewal(SessionFilter):
             and found.cookie
             and not same_origin(context.request.fields, config.cors.origins)
         ):
-            raise OriginRefused("a handshake with a session's cookie comes from its own pages")
+            raise OriginRefused(
+                "pages of this origin may not open WebSockets with the cookie of a session"
+            )
         return found
 
     def note(self, context: RequestContext, selection: Selection) -> None:

@@ -77,21 +77,21 @@ def check_head(
     if shape.size + values + _OVERHEAD * len(fields) > max_size:
         raise HeadersTooLarge("the head of the request is too large")
     if shape.is_misleading:
-        raise ClientError("a field looks like one that frames the request")
+        raise ClientError("a field name resembles Content-Length or Transfer-Encoding")
     _check_hosts(version, shape.values(fields, b"host"))
     codings = shape.values(fields, b"transfer-encoding")
     lengths = shape.values(fields, b"content-length")
     if codings:
         _check_codings(version, codings)
         if lengths:
-            raise ClientError("a request has a length or a transfer coding, not both")
+            raise ClientError("send Content-Length or Transfer-Encoding, not both")
     elif lengths:
         _check_lengths(lengths)
 
 
 def _check_line(method: str, version: tuple[int, int]) -> None:
     if version not in ((1, 0), (1, 1)):
-        raise UnsupportedVersion("HTTP/1.0 and HTTP/1.1 are spoken here")
+        raise UnsupportedVersion("only HTTP/1.0 and HTTP/1.1 are supported")
     if method not in METHODS:
         if method == "CONNECT":
             raise MethodNotAllowed("CONNECT is for forward proxies")
@@ -100,7 +100,7 @@ def _check_line(method: str, version: tuple[int, int]) -> None:
 
 def _check_hosts(version: tuple[int, int], hosts: list[bytes]) -> None:
     if len(hosts) > 1 or (not hosts and version >= (1, 1)):
-        raise ClientError("a request has one Host header")
+        raise ClientError("send exactly one Host header")
     if hosts and not is_authority(hosts[0]):
         raise ClientError("invalid Host header")
 
@@ -110,11 +110,11 @@ def _check_codings(version: tuple[int, int], codings: list[bytes]) -> None:
         known = tokens(codings)
         inner = known[:-1]
         if inner and known[-1] == b"chunked" and _KNOWN_CODINGS.issuperset(inner):
-            raise CodingNotImplemented("no transfer coding but chunked is taken off here")
+            raise CodingNotImplemented("the only transfer coding that is supported is chunked")
     # What Segue does not take off must not be forwarded without its name, and a chunked HTTP/1.0
     # message is framed by nobody's rules.
     if version < (1, 1) or len(codings) > 1 or codings[0].lower() != b"chunked":
-        raise ClientError("no transfer coding but chunked, in HTTP/1.1, is known here")
+        raise ClientError("the only transfer coding that is supported is chunked, in HTTP/1.1")
 
 
 def _check_lengths(lengths: list[bytes]) -> None:
@@ -124,4 +124,4 @@ def _check_lengths(lengths: list[bytes]) -> None:
     plain = len(lengths) == 1 and digits.isdigit() and len(digits) <= 20
     plain = plain and (digits == b"0" or not digits.startswith(b"0"))
     if not plain or int(digits) > LONGEST_BODY:
-        raise ClientError("the length of the request is not one number")
+        raise ClientError("Content-Length must be one number")

@@ -287,7 +287,7 @@ def origin_form(target: bytes, method: str = "GET") -> tuple[bytes, bytes | None
             with a fragment, white space, or a byte over 127 in it.
     """
     if target.translate(None, _IN_TARGET):  # A seventh of what a pattern takes.
-        raise ClientError("the request target holds a character that has no place there")
+        raise ClientError("the request target has a character that must be percent-encoded")
     if target.startswith(b"/") or target == b"*":
         return target, None
     scheme, separator, rest = target.partition(b"://")
@@ -317,7 +317,7 @@ def hops_left(method: str, fields: RawFields) -> int | None:
     if not told:
         return None
     if len(told) > 1 or not told[0].isdigit() or len(told[0]) > _LONGEST_COUNT:
-        raise ClientError("Max-Forwards is not one number")
+        raise ClientError("Max-Forwards must be one number")
     return int(told[0])
 
 

@@ -384,7 +384,7 @@ class Connection(asyncio.Protocol):
             elif lower == b"content-length":
                 has_length = True
                 if int(value) > LONGEST_BODY:
-                    raise UpstreamError("the length of the server's response cannot be")
+                    raise UpstreamError("the Content-Length of the server's response is not valid")
                 if value.startswith(b"0"):  # Some clients read it as octal.
                     self._fields[place] = (name, b"%d" % int(value))
             elif lower == b"keep-alive":

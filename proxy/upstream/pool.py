@@ -242,7 +242,9 @@ async def open_connection(owner: Owner, target: Target) -> Connection:
         reason = _UNACCEPTABLE.get(error.verify_code, "is issued by an untrusted CA")
         raise UpstreamUnreachable(f"the server's certificate {reason}") from None
     except ssl.SSLError:
-        raise UpstreamUnreachable("the server does not speak TLS as it is spoken here") from None
+        raise UpstreamUnreachable(
+            "the TLS handshake with the server failed; does its port speak TLS?"
+        ) from None
     except OSError as error:
         raise own_trouble(error) or UpstreamUnreachable("no connection to the server") from None
     finally:

@@ -121,20 +121,19 @@ def parse_range(text: str) -> Range:
     """
     parts = [part.strip() for part in text.split(",", MAX_COMPARATORS)]
     if len(parts) > MAX_COMPARATORS:
-        raise ValueError(f"a range has at most {MAX_COMPARATORS} comparators")
+        raise ValueError(f"a range has at most {MAX_COMPARATORS} parts")
     comparators = []
     for number, part in enumerate(parts, 1):
         match = _COMPARATOR.fullmatch(part)
         if match is None:
             raise ValueError(
-                f"comparator {number} of the range begins with none of >=, >, <=, <, ==, !=; "
-                'expected a range such as ">=2,<3"'
+                f"part {number} of the range has to begin with >=, >, <=, <, == or !=, "
+                'as in ">=2,<3"'
             )
         version = Version.parse(match[2])
         if version is None:
             raise ValueError(
-                f"comparator {number} of the range has no readable version after {match[1]}; "
-                'expected a range such as ">=2,<3"'
+                f'part {number} of the range has to name a version after {match[1]}, as in ">=2,<3"'
             )
         comparators.append(Comparator(match[1], version))
     return Range(tuple(comparators), text)

@@ -55,9 +55,9 @@ def check_request(fields: RawFields) -> None:
     """
     shape = shape_of(fields)
     if b"transfer-encoding" in shape or has_length(fields):
-        raise ClientError("a WebSocket handshake has no body")
+        raise ClientError("a WebSocket handshake must not have a body")
     if len(shape.values(fields, b"sec-websocket-key")) != 1:
-        raise ClientError("a WebSocket handshake has one Sec-WebSocket-Key header")
+        raise ClientError("send exactly one Sec-WebSocket-Key header")
 
 
 def may_open(fields: RawFields, origins: Collection[str]) -> bool:

@@ -43,7 +43,9 @@ def problems_of_rules(entry: Entry) -> Iterator[Diagnostic]:
         if takers is not None:
             listed = ", ".join(f"`{rules[taker].name}`" for taker in sorted(takers))
             reason = (
-                f"earlier rules take all it wants: {listed}" if takers else "it contradicts itself"
+                f"earlier rules match all of its messages: {listed}"
+                if takers
+                else "it contradicts itself"
             )
             message = f"the rule can never match: {reason}"
             yield entry.document.problem(("rules", index, "match"), message)

@@ -123,6 +123,6 @@ def _walk(rule: model.Rule) -> SymbolicState:
     changed = touched(rule.do)
     for part in residue_of(rule.match):
         if meet(fields_of(part), changed):
-            state.obstacle = "its match asks more of a field that it changes than `equals`"
+            state.obstacle = "its match tests a field that the rule changes by more than `equals`"
     walk(rule.do, state)
     return state

@@ -67,10 +67,10 @@ class OutputBudget:
         """
         self.messages -= len(messages)
         if self.messages < 0:
-            raise Unable(f"more than {MAX_MESSAGES} messages would come of one")
+            raise Unable(f"more than {MAX_MESSAGES} messages would be made of one")
         self.bytes -= sum(map(weight, messages))
         if self.bytes < 0:
-            raise Unable(f"more than {MAX_BYTES} bytes would come of one message")
+            raise Unable(f"more than {MAX_BYTES} bytes would be made of one message")
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ class Explanation:
         outcome: how it ended.
         messages: what is sent; the original if it passed, or failed and is sent all the same.
         failure: the mapping, rule and reason, and what is to be sent; None unless it failed.
-        note: why no rule was asked, where the message is nothing that can be mapped.
+        note: why no rule was tried, where the message is nothing that can be mapped.
     """
 
     program: str
@@ -162,7 +162,7 @@ def trace(
         failure,
         ""
         if passes
-        else f"no rule was asked: it is {failure.detail if failure else 'no JSON object'}",
+        else f"no rule was tried: it is {failure.detail if failure else 'not a JSON object'}",
     )
 
 

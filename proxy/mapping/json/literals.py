@@ -31,7 +31,7 @@ def encode(value: object) -> bytes:
         case float():
             text = str(as_written(value))
             return (text if _JSON_NUMBER.fullmatch(text) else repr(float(value))).encode()
-    raise TypeError(f"{type(value).__name__} has no place in JSON")
+    raise TypeError(f"{type(value).__name__} is not allowed in JSON")
 
 
 def number(text: str) -> Hashable:

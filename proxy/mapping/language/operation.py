@@ -72,7 +72,9 @@ def check_order(do: tuple[Operation, ...]) -> tuple[Operation, ...]:
     """
     for operation in do[:-1]:
         if operation.ends():
-            raise ValueError(f"`{operation.key()}` ends a rule: nothing after it is carried out")
+            raise ValueError(
+                f"`{operation.key()}` has to be the last operation: nothing after it is carried out"
+            )
     return do
 
 

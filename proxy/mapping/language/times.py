@@ -99,7 +99,7 @@ def read_iso(text: str, style: Style) -> Instant:
     """
     found = _DATE_TIME.fullmatch(text)
     if found is None:
-        raise Untimely("the text is no date and time in ISO 8601")
+        raise Untimely("the text is not a date and time in ISO 8601")
     year, month, day, hour, minute, second = (int(part or 0) for part in found.groups()[:6])
     if not (year and 1 <= month <= 12 and 1 <= day <= _length(year, month)):
         raise Untimely("the date does not exist")
@@ -144,7 +144,7 @@ def read_epoch(text: str, scale: int) -> Instant:
     """
     found = _EPOCH.fullmatch(text)
     if found is None:
-        raise Untimely("the number is no time since 1970 in plain digits")
+        raise Untimely("the number is not a time since 1970 in plain digits")
     fraction = found[3] or ""
     units = int(found[2] + fraction)
     # In milliseconds the last three digits before the point are a fraction of a second.

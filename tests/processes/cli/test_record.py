@@ -71,7 +71,7 @@ async def test_what_is_recorded_holds_as_examples_beside_the_mapping(
     assert err.decode().splitlines() == [
         "2 examples written",
         "ended by count",
-        "1 messages skipped: too large, or no JSON objects",
+        "1 messages skipped: too large, or not JSON objects",
     ]
     first, second = (json.loads(line) for line in output.read_text().splitlines())
     assert first["in"] == {

@@ -134,7 +134,7 @@ def test_a_frame_nested_too_deep_is_told_with_what_is_sent(explain: Any) -> None
 def test_frame_that_is_no_text_fails_as_its_mapping_says(explain: Any) -> None:
     told = explain("--client-version", "2", "--frame", "\udcff")
     assert "failed: the original is sent (on_error: pass)" in told
-    assert "no rule was asked: it is not UTF-8" in told
+    assert "no rule was tried: it is not UTF-8" in told
 
 
 def test_hostile_frame_does_not_act_on_the_terminal(explain: Any) -> None:

@@ -22,7 +22,7 @@ from tests.support.configured import MINIMAL, problems
         (
             MINIMAL + "cohorts: [{name: a, versions: 2}]\n",
             "cohorts[0].versions",
-            "begins with none",
+            "has to begin with",
         ),
         (MINIMAL + "cohorts: [{name: a, versions: []}]\n", "cohorts[0].versions", "a range such"),
         (

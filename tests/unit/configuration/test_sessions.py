@@ -31,7 +31,7 @@ def test_keys_are_bounded() -> None:
 
 def test_a_shared_store_needs_shared_keys() -> None:
     (found,) = problems(MINIMAL + "store: {url: 'redis://store'}\n")
-    assert (found.path, "same keys" in found.message) == ("store.keys", True)
+    assert (found.path, "need the same" in found.message) == ("store.keys", True)
 
 
 def test_an_authority_without_tls_is_refused() -> None:

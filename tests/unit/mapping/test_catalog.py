@@ -174,7 +174,7 @@ rules:
         "m.yaml:10:11: rules[1].name: the name `one` is taken by rules[0]",
         (
             "m.yaml:11:12: rules[1].match: the rule can never match:"
-            " earlier rules take all it wants: `one`"
+            " earlier rules match all of its messages: `one`"
         ),
         "m.yaml:15:12: rules[2].match: the rule can never match: it contradicts itself",
     ]

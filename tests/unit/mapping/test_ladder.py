@@ -76,7 +76,9 @@ def test_a_value_that_does_not_fit_fails_in_the_link_it_fails_in(
     told = programs["dialect-1-to-2"].trace(STEPS)
     assert told.failure is not None
     assert (told.failure.mapping, told.failure.rule) == ("dialect-1-to-2", "job-steps")
-    assert told.failure.detail == "convert: `order` is no integer for string"
+    assert (
+        told.failure.detail == "convert: `order` is not of type integer, and cannot become string"
+    )
 
 
 def test_the_recorded_examples_hold(programs: dict[str, Program]) -> None:

@@ -146,9 +146,9 @@ def _convert(path: FieldPath, asked: Conversion) -> Change:
         except Untimely as untimely:
             raise Unable(f"convert: `{render(path)}`: {untimely}", "convert", path) from None
         except ValueError:
-            raise Unable(
-                f"convert: `{render(path)}` is no {asked.from_} for {asked.to}", "convert", path
-            ) from None
+            what = f"`{render(path)}` is not of type {asked.from_}"
+            told = f"convert: {what}, and cannot become {asked.to}"
+            raise Unable(told, "convert", path) from None
         if after == before:
             return False
         parent[key] = Raw(after)

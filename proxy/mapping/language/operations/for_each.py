@@ -33,7 +33,7 @@ class Each(MappingSection):
         for operation in do:
             if operation.makes == "many":
                 raise ValueError(
-                    f"`{operation.key()}` makes messages, and there are none inside of one"
+                    f"`{operation.key()}` makes several messages: not possible inside `for_each`"
                 )
         return check_order(do)
 

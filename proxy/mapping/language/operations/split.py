@@ -58,7 +58,9 @@ def _split(asked: Splitting) -> Transform:
         take(message)
         if weight(message) * len(elements) > MAX_BYTES:
             raise Unable(
-                f"split: more than {MAX_BYTES} bytes would come of `{render(path)}`", "split", path
+                f"split: more than {MAX_BYTES} bytes would be made of `{render(path)}`",
+                "split",
+                path,
             )
         made = []
         for element in elements:

@@ -76,7 +76,7 @@ class Translation(MappingSection):
     @pydantic.model_validator(mode="after")
     def _one_answer(self) -> Translation:
         if {"default", "otherwise"} <= self.model_fields_set:
-            raise ValueError("`default` and `otherwise` answer the same question: give one")
+            raise ValueError("give `default` or `otherwise`, not both")
         return self
 
     @property

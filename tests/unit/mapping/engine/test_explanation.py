@@ -83,7 +83,7 @@ def test_drops_splits_and_messages_that_pass() -> None:
     assert (other.passes[0].applied, other.note) == (None, "")
     text = program(RULES).trace(b"hello")
     assert (text.outcome, text.passes) == (MessageOutcome.PASSED, ())
-    assert text.note == "no rule was asked: it is no JSON object"
+    assert text.note == "no rule was tried: it is not a JSON object"
 
 
 def test_a_chain_has_a_pass_for_each_mapping_and_message() -> None:

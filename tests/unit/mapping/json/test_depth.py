@@ -100,4 +100,4 @@ def test_a_list_of_objects_counts_as_a_level() -> None:
 def test_a_trace_says_that_no_rule_was_asked() -> None:
     told = Program([compiled(RULE)], 5).trace(nested(6))
     assert (told.passes, told.messages) == ((), (nested(6),))
-    assert told.note == "no rule was asked: it is nested deeper than 5 levels"
+    assert told.note == "no rule was tried: it is nested deeper than 5 levels"

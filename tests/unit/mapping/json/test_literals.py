@@ -41,7 +41,7 @@ def test_plain_python_values_are_written_too() -> None:
 
 
 def test_what_json_has_no_place_for_is_refused() -> None:
-    with pytest.raises(TypeError, match="set has no place in JSON"):
+    with pytest.raises(TypeError, match="set is not allowed in JSON"):
         encode({1})
 
 

@@ -103,7 +103,7 @@ def test_a_field_is_renamed_where_it_stands() -> None:
         ),
         (
             ("{set: {kind: b}}", "{drop: true}, {set: {a: 1}}"),
-            "8:9: rules[0].do: `drop` ends a rule: nothing after it is carried out",
+            "8:9: rules[0].do: `drop` has to be the last operation",
         ),
         *(
             (("{set: {kind: b}}", wrong), told)
@@ -144,15 +144,15 @@ def test_a_field_is_renamed_where_it_stands() -> None:
                 ),
                 (
                     "{translate: {field: a, table: {a: b}, default: c, otherwise: keep}}",
-                    "8:22: rules[0].do[0].translate: `default` and `otherwise` answer the same",
+                    "8:22: rules[0].do[0].translate: give `default` or `otherwise`",
                 ),
                 (
                     "{for_each: {field: a, do: [{split: {field: b}}]}}",
-                    "8:36: rules[0].do[0].for_each.do: `split` makes messages",
+                    "8:36: rules[0].do[0].for_each.do: `split` makes several messages",
                 ),
                 (
                     "{for_each: {field: a, do: [{drop: true}, {set: {a: 1}}]}}",
-                    "8:36: rules[0].do[0].for_each.do: `drop` ends a rule",
+                    "8:36: rules[0].do[0].for_each.do: `drop` has to be the last operation",
                 ),
                 (
                     "{drop: true, when: {field: a}}",

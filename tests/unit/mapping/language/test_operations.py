@@ -366,7 +366,7 @@ MANY = b"[" + b",".join([b"1"] * 100) + b"]"
         (
             "[{split: {field: l}}, {copy: {x: y}}]",
             b'{"l":' + b"[" + b",".join([b"1"] * 40) + b"]" + b',"x":' + MEBIBYTE + b"}",
-            "more than 67108864 bytes would come of one message",
+            "more than 67108864 bytes would be made of one message",
         ),
         (
             "[{for_each: {field: l, do: [{set: {x: " + "y" * 100_000 + "}}]}}]",
