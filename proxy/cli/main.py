@@ -12,7 +12,18 @@ from typing import Final
 
 import uvloop
 
-from proxy.cli import config, explain, health, record, reload, schema, sessions, test, token
+from proxy.cli import (
+    config,
+    explain,
+    health,
+    record,
+    reload,
+    schema,
+    sessions,
+    test,
+    token,
+    versions,
+)
 from proxy.cli.configuration import add_config, add_overrides, add_state_directory, snapshot
 from proxy.errors import ConfigError, Diagnostic
 from proxy.observability import log as logs
@@ -24,7 +35,10 @@ EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 
-_COMMANDS: Final = (reload, test, explain, record, sessions, token, config, schema, health)
+_COMMANDS: Final = (
+    *(reload, test, explain, record, sessions),
+    *(versions, token, config, schema, health),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -19,6 +19,7 @@ from proxy.http.traceparent import TraceContext, trace_of
 from proxy.observability.families import Families, Samples, counter
 from proxy.observability.log import Log
 from proxy.observability.metrics import Metrics, close_code_label, code_label
+from proxy.observability.seen_versions import SeenVersions
 from proxy.rewriting import MessageCounts
 from proxy.tokens.redaction import redact
 from proxy.types import NONE, Direction
@@ -111,7 +112,11 @@ class SocketTotals(Protocol):
 
 
 class AccessLog:
-    """Counts requests and writes their lines: one for each, when it is over."""
+    """Counts requests and writes their lines: one for each, when it is over.
+
+    Attributes:
+        versions: those that clients told.
+    """
 
     def __init__(self, metrics: Metrics, log: Log) -> None:
         self._metrics = metrics
@@ -120,6 +125,7 @@ class AccessLog:
         # Trace ids need to be unique, not secret.
         self._random_bits = random.Random(os.urandom(32)).getrandbits  # noqa: S311
         self._sockets: dict[str, SocketTotals] = {}
+        self.versions = SeenVersions()
 
     def families(self) -> Families:
         """What is shown of it."""
@@ -155,6 +161,7 @@ class AccessLog:
     def choose(self, info: RequestInfo, selection: Selection) -> None:
         """Record the version that was chosen."""
         info.selection = selection
+        self.versions.note(selection, info.started)
         self._metrics.version_sources[selection.source] += 1
 
     def fail(self, info: RequestInfo, error: SegueError, status: int | None = None) -> None:

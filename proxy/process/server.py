@@ -20,6 +20,7 @@ from proxy.admin.application import AdminListener, ProcessState, application, pr
 from proxy.admin.recording import Recordings
 from proxy.admin.reload import ReloadOrders
 from proxy.admin.sessions import SessionOrders
+from proxy.admin.versions import Versions
 from proxy.control import metrics as control_metrics
 from proxy.control.reload import Commit, Reloads
 from proxy.downstream import metrics as downstream_metrics
@@ -166,6 +167,7 @@ class Server:
             *Recordings(self._recorder, self._live).endpoints(),
             *SessionOrders(administration).endpoints(),
             *ReloadOrders(self._reloads).endpoints(),
+            *Versions(self._access_log.versions).endpoints(),
         )
         access = Access(lambda: self._live.current.config.admin, self._log)
         admin, place = AdminListener(application(endpoints, access)), config.admin.address

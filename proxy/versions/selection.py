@@ -7,7 +7,7 @@ reads and takes out is its own affair: see `proxy.versions.sources`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
@@ -32,11 +32,13 @@ class Selection:
         source: where it came from: one of the sources, or `UNREADABLE` (a source was present but
             could not be read, and the default stands in), `DEFAULT`, `NONE`.
         cohort: the cohort of `version`; None where no cohort contains it.
+        raw: what the client told, as it spelled it; empty where that is too long, or nothing.
     """
 
     version: Version | None
     source: VersionSource
     cohort: str | None
+    raw: str = field(default="", compare=False)
 
 
 class VersionRules:
@@ -66,13 +68,13 @@ class VersionRules:
         self._absent = Selection(
             default, VersionSource.NONE if default is None else VersionSource.DEFAULT, fallback
         )
-        unreadable = Selection(default, VersionSource.UNREADABLE, fallback)
 
         def read(raw: bytes, source: VersionSource) -> Selection:
-            version = Version.parse(raw.decode("latin-1"))
+            told = raw.decode("latin-1")
+            version = Version.parse(told)
             if version is None:
-                return unreadable
-            return Selection(version, source, cohorts.find(version))
+                return Selection(default, VersionSource.UNREADABLE, fallback, told)
+            return Selection(version, source, cohorts.find(version), told)
 
         # Clients of one release all send the same text. What is cached is chosen by clients, hence
         # the bound here, and the bound on the length of the keys in `choose`.
@@ -103,7 +105,10 @@ class VersionRules:
             if told is None:
                 continue
             if isinstance(told, Version):
-                return Selection(told, source.label, self.cohorts.find(told)), stripping
+                return (
+                    Selection(told, source.label, self.cohorts.find(told), told.text),
+                    stripping,
+                )
             raw = told if len(told) <= MAX_LENGTH else b""
             return self._read(raw, source.label), stripping
         return self._absent, ()

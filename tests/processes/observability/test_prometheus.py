@@ -298,6 +298,8 @@ async def queries(address: str) -> AsyncIterator[Query]:
 
         async def query(expression: str) -> list[Any]:
             async with client.post("/api/v1/query", data={"query": expression}) as response:
+                if response.status == 503:
+                    raise aiohttp.ClientConnectionError("it is starting")
                 answer = await response.json()
             assert answer["status"] == "success", (expression, answer)
             result: list[Any] = answer["data"]["result"]

@@ -27,6 +27,7 @@ from tests.support.rig import RawPeer
 
 NEEDED = {
     ("GET", "/sessions"): "viewer",
+    ("GET", "/versions"): "viewer",
     ("DELETE", "/sessions/{session}"): "operator",
     ("POST", "/sessions/end"): "operator",
     ("POST", "/reload"): "operator",
@@ -34,7 +35,7 @@ NEEDED = {
     ("GET", "/recordings/{name}"): "operator",
     ("DELETE", "/recordings/{name}"): "operator",
 }
-ANSWERS = {"/recordings": 201, "/sessions/end": 400, "/reload": 200}
+ANSWERS = {"/versions": 200, "/recordings": 201, "/sessions/end": 400, "/reload": 200}
 """What somebody gets who may ask; 404 where there is nothing of that name, or sessions are off."""
 
 RANKS = ["metrics", "viewer", "operator", "admin"]

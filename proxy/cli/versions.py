@@ -1,0 +1,109 @@
+"""`segue versions`: which versions the clients of a running Segue tell, and what they are given."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from typing import Any, Final
+
+import msgspec
+
+from proxy.admin.versions import SHOW
+from proxy.cli.admin import Refused, ask
+from proxy.cli.admin_place import add_admin, place
+from proxy.cli.configuration import Subparsers, add_config
+from proxy.cli.sessions import span
+from proxy.cli.terminal import Paint, shortened
+
+_WIDEST: Final = 40
+"""Characters of a version or cohort in the table."""
+
+_HEADER: Final = ("VERSION", "COHORT", "REQUESTS", "SHARE", "LAST")
+
+
+class _Version(msgspec.Struct):
+    version: str
+    cohort: str
+    readable: bool
+    requests: int
+    last: float
+
+
+class _Table(msgspec.Struct):
+    """What is shown; see `proxy.admin.versions`."""
+
+    versions: list[_Version]
+    other: int
+    untold: int
+
+
+def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    """Put the command into place."""
+    text = "show which versions clients tell a running segue, and their cohorts"
+    command = commands.add_parser("versions", help=text, description=text.capitalize() + ".")
+    add_config(command)
+    add_admin(command)
+    command.add_argument("--json", action="store_true", help="for machines")
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Show the table.
+
+    Raises:
+        ConfigError: there is no address to ask.
+    """
+    try:
+        told = ask(place(options), SHOW)
+        if options.json:
+            print(json.dumps(told))
+        else:
+            _print(_read(told))
+    except Refused as refusal:
+        print(f"segue: {refusal}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _read(told: dict[str, Any]) -> _Table:
+    try:
+        return msgspec.convert(told, _Table)
+    except msgspec.ValidationError:
+        raise Refused("the versions are told in a form that this version does not know") from None
+
+
+def _print(table: _Table) -> None:
+    now = time.time()
+    total = sum(each.requests for each in table.versions) + table.other + table.untold
+    rows = [
+        (
+            (shortened(each.version, _WIDEST) or "(empty, or too long)")
+            + ("" if each.readable else " (unreadable)"),
+            shortened(each.cohort, _WIDEST),
+            str(each.requests),
+            _share(each.requests, total),
+            f"{span(max(now - each.last, 0))} ago",
+        )
+        for each in table.versions
+    ]
+    for name, count in (("(other)", table.other), ("(none told)", table.untold)):
+        if count:
+            rows.append((name, "", str(count), _share(count, total), ""))
+    if not rows:
+        print("no requests yet")
+        return
+    widths = [max(map(len, column)) for column in zip(_HEADER, *rows, strict=True)]
+    print(Paint(sys.stdout, os.environ).bold(_line(_HEADER, widths)))
+    for row in rows:
+        print(_line(row, widths))
+
+
+def _share(count: int, total: int) -> str:
+    return f"{count / total:.1%}"
+
+
+def _line(cells: tuple[str, ...], widths: list[int]) -> str:
+    return "  ".join(map(str.ljust, cells, widths)).rstrip()
