@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.cli.configuration import Subparsers, add_config, add_overrides, reading
+from proxy.cli.parser import add_json
 from proxy.cli.written import Written, written_section
 from proxy.configuration.document import Path, parse, render_path
 from proxy.configuration.reading import ConfigReading
@@ -51,7 +52,7 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     command.add_argument(
         "--show-origin", action="store_true", help="say where each value came from"
     )
-    command.add_argument("--json", action="store_true", help="for machines: one list of values")
+    add_json(command)
     command.set_defaults(run=run)
 
 

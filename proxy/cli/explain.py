@@ -14,10 +14,12 @@ from pathlib import Path
 
 from proxy.cli.answer import Told, data, told
 from proxy.cli.configuration import Subparsers, add_config, add_overrides, read_bytes, snapshot
+from proxy.cli.parser import add_json
 from proxy.cli.terminal import Paint
 from proxy.configuration.reading import Config
 from proxy.errors import ConfigError, Diagnostic
 from proxy.http.headers import shape_of
+from proxy.mapping.engine.explanation import MessageOutcome
 from proxy.snapshot import Snapshot
 from proxy.types import Direction
 from proxy.versions.selection import Selection
@@ -52,24 +54,24 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
         help="it is the body of this HTTP route, and no WebSocket message",
     )
     command.add_argument("--diff", action="store_true", help="mark what changed")
-    command.add_argument("--json", action="store_true", help="for machines")
+    add_json(command)
     command.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Tell.
+    """Tell; return 1 where a rule matched that cannot be carried out.
 
     Raises:
         ConfigError: the configuration is wrong, or what was asked cannot be read.
     """
     answer = explain(options)
+    failed = answer.trace is not None and answer.trace.outcome is MessageOutcome.FAILED
     if options.json:
         print(json.dumps(data(answer), indent=2, ensure_ascii=False))
-        return 0
-    paint = Paint(sys.stdout, os.environ)
-    for line in told(answer, paint, diff=options.diff):
-        print(line)
-    return 0
+    else:
+        for line in told(answer, Paint(sys.stdout, os.environ), diff=options.diff):
+            print(line)
+    return 1 if failed else 0
 
 
 def explain(options: argparse.Namespace) -> Told:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import json
 import sys
 from typing import Final
 
 from proxy.cli.admin_place import add_address, probed
 from proxy.cli.configuration import Subparsers, add_config, add_state_directory
+from proxy.cli.parser import add_json, seconds
 
 _MAX_TIMEOUT: Final = 60.0
 
@@ -24,8 +26,9 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
         "--ready", action="store_true", help="ask whether it takes traffic (/readyz)"
     )
     command.add_argument(
-        "--timeout", type=_timeout, default=2.0, metavar="SECONDS", help="default: 2"
+        "--timeout", type=seconds(_MAX_TIMEOUT), default=2.0, metavar="SECONDS", help="default: 2"
     )
+    add_json(command)
     command.set_defaults(run=run)
 
 
@@ -37,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
     """
     where = probed(options)
     path = "/readyz" if options.ready else "/healthz"
+    url = f"{where.name}{path}"
     connection = where.connection(options.timeout)
     try:
         connection.request("GET", path)
@@ -45,16 +49,15 @@ def run(options: argparse.Namespace) -> int:
         # The text of the second kind quotes what was received.
         reason = error.strerror or "no answer in time" if isinstance(error, OSError) else "no HTTP"
         how = f" ({where.how})" if where.how else ""
-        print(f"segue: {where.name}{path}{how}: {reason.lower()}", file=sys.stderr)
+        if options.json:
+            print(json.dumps({"url": url, "healthy": False, "reason": reason.lower()}))
+        else:
+            print(f"segue: {url}{how}: {reason.lower()}", file=sys.stderr)
         return 1
     finally:
         connection.close()
-    print(f"{where.name}{path}: {status}")
+    if options.json:
+        print(json.dumps({"url": url, "healthy": status == 200, "status": status}))
+    else:
+        print(f"{url}: {status}")
     return 0 if status == 200 else 1
-
-
-def _timeout(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds <= _MAX_TIMEOUT:
-        raise ValueError
-    return seconds

@@ -1,4 +1,4 @@
-"""The command line: `segue run`, `validate`, `demo`, `version`, and those of `proxy.cli`."""
+"""The command line: `segue run`, `validate`, `demo`, and those of the modules of `proxy.cli`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Final
 import uvloop
 
 from proxy.cli import (
+    completion,
     config,
     explain,
     health,
@@ -22,45 +23,48 @@ from proxy.cli import (
     sessions,
     test,
     token,
+    validate,
+    version,
     versions,
 )
 from proxy.cli.configuration import add_config, add_overrides, add_state_directory, snapshot
-from proxy.errors import ConfigError, Diagnostic
+from proxy.cli.parser import Parser
+from proxy.cli.version import segue_version
+from proxy.errors import ConfigError
 from proxy.observability import log as logs
 from proxy.process import server
-from proxy.process.assembly import connections_of, state_directory
-from proxy.sessions.store.opening import check_store
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 
+_HELP: Final = "help"
+
 _COMMANDS: Final = (
-    *(reload, test, explain, record, sessions),
-    *(versions, token, config, schema, health),
+    *(validate, reload, test, explain, record, sessions, versions, token, config),
+    *(schema, health, version, completion),
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code.
 
-    0 is success, 1 a configuration that is wrong or a demo that saw a difference, 2 a command line
-    that cannot be understood.
+    0 is success, 1 that something is wrong, 2 a command line that cannot be understood.
     """
-    options, rest = parser().parse_known_args(arguments)
-    if rest and options.command != "demo":
-        parser().error(f"unrecognized arguments: {' '.join(rest)}")
+    reader = parser()
+    given = sys.argv[1:] if arguments is None else arguments
+    if not given:
+        reader.print_help(sys.stderr)
+        return EXIT_USAGE
+    if given[0] == _HELP:
+        given = [*given[1:], "--help"]
+    options, rest = reader.parse_known_args(given)
     try:
         match options.command:
             case "run":
                 return _run(options)
-            case "validate":
-                return _validate(options)
             case "demo":
                 return _demo(rest)
-            case "version":
-                print(f"segue {server.segue_version()}")
-                return EXIT_OK
             case _:
                 return int(options.run(options))
     except BrokenPipeError:
@@ -75,30 +79,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_FAILED
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Return what understands the command line."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="segue",
         description="A migration compatibility proxy: rewrites WebSocket frames between an old"
         " server and clients of every version.",
+        epilog="More about one: segue help COMMAND",
     )
+    made.add_argument("--version", action="version", version=f"segue {segue_version()}")
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, text in (
-        ("run", "start the proxy"),
-        ("validate", "check what a start would, without making, opening or connecting anything"),
-    ):
-        command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
-        add_config(command)
-        add_overrides(command)
-        add_state_directory(command)
+    command = commands.add_parser("run", help="start the proxy", description="Start the proxy.")
+    add_config(command)
+    add_overrides(command)
+    add_state_directory(command)
     for module in _COMMANDS:
         module.add(commands)
-    commands.add_parser(
+    text = "start the old server, the proxy and three clients, and watch the frames"
+    demo = commands.add_parser(
         "demo",
-        help="start the old server, the proxy and three clients, and watch the frames",
+        help=text,
+        description=text.capitalize() + ".",
         add_help=False,
+        takes_rest=True,
     )
-    commands.add_parser("version", help="print the version")
+    demo.set_defaults(takes_rest=True)
+    text = "print what commands there are, or the flags of one"
+    command = commands.add_parser(_HELP, help=text, description=text.capitalize() + ".")
+    command.add_argument("topic", nargs="*", metavar="COMMAND", help="such as: sessions list")
     return made
 
 
@@ -125,53 +133,6 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 10, 10)
-
-
-def _validate(options: argparse.Namespace) -> int:
-    loaded = snapshot(options)
-    config = loaded.config
-    problems: list[Diagnostic] = []
-    try:
-        connections_of(config)
-    except ConfigError as error:
-        problems += error.problems
-    try:
-        if config.sessions.enabled:
-            check_store(config.store, state_directory(loaded.source.env))
-    except ConfigError as error:
-        problems += error.problems
-    if problems:
-        raise ConfigError(problems)
-    print(f"{options.config}: valid")
-    print(f"  listen    {config.listen.address}{' (TLS)' if config.listen.tls else ''}")
-    print(f"  admin     {config.admin.address}")
-    print(f"  upstream  {', '.join(config.upstream.urls)}")
-    print(f"  mappings  {', '.join(loaded.catalog.names) or 'none'}")
-    default = config.versions.default
-    for cohort in config.cohorts:
-        programs = loaded.catalog.for_cohort(cohort.name)
-        bound = [
-            f"{direction} {program.name}"
-            for direction, program in (
-                ("to client:", programs.to_client),
-                ("to server:", programs.to_server),
-            )
-            if program is not None
-        ]
-        print(f"  cohort    {cohort.name} {cohort.versions}: {', '.join(bound) or 'no mapping'}")
-        for route in cohort.http:
-            methods = ",".join(route.methods) or "any method"
-            chains = [
-                f"{direction} {'+'.join(names)}"
-                for direction, names in (
-                    ("to client:", route.to_client),
-                    ("to server:", route.to_server),
-                )
-                if names
-            ]
-            print(f"    route   {methods} {route.path}: {', '.join(chains) or 'no mapping'}")
-    print(f"  default   {default if default is not None else 'none (no mapping)'}")
-    return EXIT_OK
 
 
 def _demo(arguments: Sequence[str]) -> int:

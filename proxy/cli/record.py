@@ -23,8 +23,10 @@ from proxy.admin.recording import START, STOP, STREAM
 from proxy.cli.admin import MAX_ANSWER, TIMEOUT, Refused, answer, ask
 from proxy.cli.admin_place import Place, add_admin, place
 from proxy.cli.configuration import Subparsers, add_config
+from proxy.cli.parser import seconds, whole
 from proxy.errors import ConfigError, Diagnostic
 from proxy.mapping.json.objects import open_object
+from proxy.recording.recorder import MAX_COUNT, MAX_SECONDS
 from proxy.types import Direction
 
 
@@ -41,10 +43,18 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     )
     command.add_argument("--cohort", metavar="NAME", help="only of clients in this cohort")
     command.add_argument(
-        "--count", type=int, default=100, metavar="N", help="stop after N messages (default: 100)"
+        "--count",
+        type=whole(1, MAX_COUNT),
+        default=100,
+        metavar="N",
+        help="stop after N messages (default: 100)",
     )
     command.add_argument(
-        "--seconds", type=float, default=60.0, metavar="S", help="stop after S (default: 60)"
+        "--seconds",
+        type=seconds(MAX_SECONDS),
+        default=60.0,
+        metavar="S",
+        help="stop after S seconds (default: 60)",
     )
     command.add_argument(
         "--keep",
@@ -62,7 +72,7 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Record; Ctrl-C ends it early, with what came so far.
+    """Record; Ctrl-C ends it early, with what came so far. Return 1 where that is nothing.
 
     Raises:
         ConfigError: there is no address to ask, or the file cannot be made.
@@ -85,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
             " placeholders; name the fields that it reads with --keep"
         )
     print("\n".join(told), file=sys.stderr)
-    return 0
+    return 0 if counts["written"] else 1
 
 
 def _order(options: argparse.Namespace) -> dict[str, object]:

@@ -16,6 +16,7 @@ from proxy.admin.sessions import END, END_ALL, LIST
 from proxy.cli.admin import Refused, ask
 from proxy.cli.admin_place import Place, add_admin, place
 from proxy.cli.configuration import Subparsers, add_config
+from proxy.cli.parser import add_json, whole
 from proxy.cli.terminal import Paint, printable, shortened
 
 _PAGE: Final = 500
@@ -52,7 +53,9 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
     action = _add(actions, "list", "show the open sessions, without their tokens", _list)
     action.add_argument("--user", metavar="ID", help="only of this user")
-    action.add_argument("--limit", type=_limit, default=100, metavar="N", help="default: 100")
+    action.add_argument(
+        "--limit", type=whole(1, _MOST), default=100, metavar="N", help="default: 100"
+    )
     action.add_argument("--after", default="", metavar="SESSION", help="go on after this one")
     action = _add(actions, "end", "end one: its tokens are refused from then on", _end)
     action.add_argument("session", metavar="SESSION", help="as `list` shows it")
@@ -69,7 +72,7 @@ def _add(
     action = actions.add_parser(name, help=text, description=text.capitalize() + ".")
     add_config(action)
     add_admin(action)
-    action.add_argument("--json", action="store_true", help="for machines")
+    add_json(action)
     action.set_defaults(run=run, carry_out=carry_out)
     return action
 
@@ -184,10 +187,3 @@ def span(seconds: float) -> str:
         if len(parts) == 2:
             break
     return " ".join(parts)
-
-
-def _limit(text: str) -> int:
-    number = int(text)
-    if not 0 < number <= _MOST:
-        raise ValueError
-    return number

@@ -7,17 +7,20 @@ differs) is told too, so that a mapping that passes here also loads.
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pydantic
 
-from proxy.cli.comparison import shown
+from proxy.cli.comparison import shown, texts
 from proxy.cli.configuration import Subparsers, add_config, mappings_directory, read_text, reading
+from proxy.cli.parser import add_json
 from proxy.cli.terminal import Paint, printable
 from proxy.configuration.document import Document, parse, problems_from, render_path
 from proxy.control.loading import mapping_files
@@ -94,6 +97,7 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
         metavar="MAPPING",
         help="names, or files; without any: all of the configuration's directory",
     )
+    add_json(command)
     command.set_defaults(run=run)
 
 
@@ -104,6 +108,9 @@ def run(options: argparse.Namespace) -> int:
         ConfigError: a file cannot be read, or there is no such mapping.
     """
     results, strays = results_of(options)
+    if options.json:
+        print(json.dumps(_data(results, strays), indent=2, ensure_ascii=False))
+        return 1 if strays or any(result.failed for result in results) else 0
     paint = Paint(sys.stdout, os.environ)
     for result in results:
         for line in _told(result, paint):
@@ -282,6 +289,39 @@ def _add_what_a_load_finds(documents: list[Document], results: list[MappingResul
                 and problem.path not in told
                 and problem not in result.problems
             ]
+
+
+def _data(results: Sequence[MappingResult], strays: Sequence[Diagnostic]) -> dict[str, Any]:
+    """What the examples gave, for machines."""
+    return {
+        "mappings": [
+            {
+                "name": result.name,
+                "file": result.file,
+                "recorded": result.recorded,
+                "failed": result.failed,
+                "rules": [
+                    {
+                        "name": rule.name,
+                        "where": rule.where,
+                        "examples": rule.examples,
+                        "failures": [
+                            {
+                                "where": failure.where,
+                                "reason": failure.reason or "it differs",
+                                "differing": [texts(each) for each in failure.differing],
+                            }
+                            for failure in rule.failures
+                        ],
+                    }
+                    for rule in result.rules
+                ],
+                "problems": [dataclasses.asdict(problem) for problem in result.problems],
+            }
+            for result in results
+        ],
+        "problems": [dataclasses.asdict(stray) for stray in strays],
+    }
 
 
 def _count(number: int, what: str) -> str:

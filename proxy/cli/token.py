@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from proxy.cli.configuration import Subparsers
+from proxy.cli.parser import add_json
 from proxy.configuration.admin import token_name
 from proxy.errors import ConfigError, Diagnostic
 from proxy.tokens.admin_token import RANDOM_BYTES, hash_of, token_from
@@ -43,7 +44,7 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
         metavar="FILE",
         help="a new file for the token, which only its owner may read, in place of printing it",
     )
-    action.add_argument("--json", action="store_true", help="for machines")
+    add_json(action)
     action.set_defaults(run=run)
 
 

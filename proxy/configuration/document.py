@@ -160,6 +160,17 @@ def _unknown_key(key: str, known: list[str]) -> str:
     return f"unknown key; {hint}known here: {', '.join(known)}"
 
 
+def _unknown_kind(found: object, expected: str) -> str:
+    """Say what a value may have meant whose keys are none of those that would tell its kind."""
+    known = expected.partition(": ")[2].split(", ")
+    keys = [found] if isinstance(found, str) else list(found) if isinstance(found, dict) else []
+    if isinstance(found, str) and found in known:
+        return f"`{found}` comes with a value, as in `{found}: ...`"
+    pairs = ((str(key), get_close_matches(str(key), known, n=1)) for key in keys)
+    hints = [f"`{key}`: did you mean `{near[0]}`? " for key, near in pairs if near]
+    return f"{hints[0] if hints else ''}{expected}"
+
+
 _EXPECTED: Final[Mapping[str, str]] = {
     "string": "text",
     "int": "a whole number",
@@ -184,6 +195,8 @@ def _message(details: ErrorDetails) -> str:
         return "this key is required"
     if kind == "value_error":
         return str(context["error"])
+    if kind == "unknown_kind":
+        return _unknown_kind(details["input"], details["msg"])
     if kind in ("literal_error", "enum"):
         return f"expected {context['expected']}"
     if kind in ("too_short", "string_too_short"):

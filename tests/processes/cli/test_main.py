@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -83,6 +84,22 @@ def test_invariant_5_bad_configuration_starts_nothing_and_all_its_errors_are_pri
     for path, where in expected.items():
         [problem] = [problem for problem in problems if f": {path}: " in problem]
         assert re.match(re.escape(where) + r"\d+: ", problem)
+
+
+def test_validate_as_json(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", "--config", str(config), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["valid"] is True
+    assert told["listen"] == {"address": "127.0.0.1:8080", "tls": False}
+    assert [each["to_client"] for each in told["cohorts"]] == ["old-to-new", "new-to-old"]
+    config.write_text(config.read_text(encoding="utf-8") + "timeouts: {drian: 1s}\n")
+    assert main(["validate", "--config", str(config), "--json"]) == 1
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert (told["valid"], err) == (False, "")
+    (problem,) = told["problems"]
+    assert (problem["path"], problem["column"]) == ("timeouts.drian", 12)
+    assert "did you mean `drain`?" in problem["message"]
 
 
 def test_variable_and_flag_are_named_where_they_are_wrong(
@@ -213,7 +230,7 @@ def test_configuration_is_found_by_its_variable(
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["fly"], ["run", "--nonsense"], ["validate", "extra"], ["run", "--listen"]]
+    "arguments", [["fly"], ["run", "--nonsense"], ["validate", "extra"], ["run", "--listen"]]
 )
 def test_command_line_that_cannot_be_understood_is_2(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
@@ -222,6 +239,15 @@ def test_command_line_that_cannot_be_understood_is_2(
         main(arguments)
     assert caught.value.code == 2
     assert capsys.readouterr().err.startswith("usage: segue")
+
+
+def test_no_command_at_all_is_2_and_shows_which_there_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main([]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "start the proxy" in err
 
 
 def test_validate_shows_the_routes_whose_bodies_are_mapped(

@@ -89,6 +89,14 @@ async def test_what_is_recorded_holds_as_examples_beside_the_mapping(
     assert "2 recorded: all hold" in capsys.readouterr().out
 
 
+async def test_a_recording_that_wrote_nothing_is_1() -> None:
+    async with segue("http://127.0.0.1:9") as running, asyncio.timeout(PATIENCE):
+        process = await record(running, "--direction", "to_client", "--seconds", "0.01")
+        out, err = await process.communicate()
+    assert (process.returncode, out) == (1, b"")
+    assert err.endswith(b"0 examples written\nended by time\n")
+
+
 async def test_ctrl_c_ends_a_recording_and_keeps_what_came() -> None:
     async with relayed(None, MODERN) as pair:
         async with asyncio.timeout(PATIENCE):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
 from pathlib import Path
@@ -35,6 +36,18 @@ async def test_healthy_process_is_0_and_ready_follows_its_state() -> None:
         assert await health(*where, "--ready") == 1
         assert await health(*where) == 0
         running.server.state = ProcessState.READY
+
+
+async def test_the_answer_as_json(free_port: int, capsys: pytest.CaptureFixture[str]) -> None:
+    async with segue("http://127.0.0.1:9") as running:
+        admin = running.server.admin_address
+        assert await health("--admin", admin, "--json") == 0
+    url = f"http://{admin}/healthz"
+    assert json.loads(capsys.readouterr().out) == {"url": url, "healthy": True, "status": 200}
+    assert await health("--admin", f"127.0.0.1:{free_port}", "--json") == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out)["reason"] == "connection refused"
+    assert err == ""
 
 
 def test_nobody_there_is_1(free_port: int, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,7 +28,7 @@ def explain(config: Path, capsys: pytest.CaptureFixture[str]) -> Any:
     def run(*arguments: str, code: int = 0) -> str:
         assert main(["explain", "--config", str(config), *arguments]) == code
         out, err = capsys.readouterr()
-        return out if code == 0 else err
+        return out or err
 
     return run
 
@@ -126,13 +126,13 @@ def test_frame_that_is_nothing_to_map_passes(explain: Any, frame: str) -> None:
 
 
 def test_a_frame_nested_too_deep_is_told_with_what_is_sent(explain: Any) -> None:
-    said = explain("--client-version", "2", "--frame", '{"kind":' * 3000)
+    said = explain("--client-version", "2", "--frame", '{"kind":' * 3000, code=1)
     assert "failed: the original is sent (on_error: pass)" in said
     assert "it is nested deeper than 1000 levels" in said
 
 
 def test_frame_that_is_no_text_fails_as_its_mapping_says(explain: Any) -> None:
-    told = explain("--client-version", "2", "--frame", "\udcff")
+    told = explain("--client-version", "2", "--frame", "\udcff", code=1)
     assert "failed: the original is sent (on_error: pass)" in told
     assert "no rule was tried: it is not UTF-8" in told
 
@@ -184,9 +184,10 @@ def test_each_outcome_is_told(explain: Any, config: Path, frame: str, outcome: s
     (config.parent / "mappings/every.yaml").write_text(MAPPING, encoding="utf-8")
     text = config.read_text(encoding="utf-8").replace("[old-to-new]", "[every-outcome]")
     config.write_text(text, encoding="utf-8")
-    told = explain("--client-version", "2", "--frame", frame, "--diff")
+    code = 1 if outcome.startswith("failed") else 0
+    told = explain("--client-version", "2", "--frame", frame, "--diff", code=code)
     assert f"outcome   {outcome}" in told
-    data = json.loads(explain("--client-version", "2", "--frame", frame, "--json"))
+    data = json.loads(explain("--client-version", "2", "--frame", frame, "--json", code=code))
     assert outcome.startswith(data["outcome"])
     assert (data["failure"] is not None) is outcome.startswith("failed")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -203,3 +204,21 @@ def test_empty_file_is_called_by_its_name(
     file.touch()
     assert main(["test", str(file)]) == 1
     assert capsys.readouterr().out.startswith(f"parts ({file})\n")
+
+
+def test_results_as_json(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(project, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [each["name"] for each in told["mappings"]] == ["new-to-old", "old-to-new"]
+    assert {each["failed"] for each in told["mappings"]} == {0}
+    file = project / "mappings/old-to-new.yaml"
+    text = file.read_text(encoding="utf-8").replace("- set: {kind: status}", "- set: {kind: state}")
+    file.write_text(text, encoding="utf-8")
+    assert run(project, "--json", "old-to-new") == 1
+    (told,) = json.loads(capsys.readouterr().out)["mappings"]
+    failed = next(each for each in told["rules"] if each["failures"])
+    assert failed["name"] == "job-status"
+    assert ["kind", '"status"', '"state"'] in failed["failures"][0]["differing"]
+    (project / "mappings/stray.examples.jsonl").touch()
+    assert run(project, "--json") == 1
+    assert json.loads(capsys.readouterr().out)["problems"]

@@ -87,10 +87,22 @@ def test_a_field_is_renamed_where_it_stands() -> None:
         (("websocket", "ftp"), "3:10: channel: expected"),
         (("to_client", "up"), "4:12: direction: expected 'to_client' or 'to_server'"),
         (("channel", "chanel"), "3:1: chanel: unknown key; did you mean `channel`?"),
+        (
+            ("{set: {kind: b}}", "{renmae: {a: b}}"),
+            "8:10: rules[0].do[0]: `renmae`: did you mean `rename`? expected one of: set",
+        ),
+        (
+            ("{set: {kind: b}}", "renmae"),
+            "8:10: rules[0].do[0]: `renmae`: did you mean `rename`? expected one of: set",
+        ),
+        (
+            ("{set: {kind: b}}", "rename"),
+            "8:10: rules[0].do[0]: `rename` comes with a value, as in `rename: ...`",
+        ),
         (("{set: {kind: b}}", "{}"), "8:10: rules[0].do[0]: expected one of: set, default, rename"),
         (
             ("{set: {kind: b}}", "set"),
-            "8:10: rules[0].do[0]: expected one of: set, default, rename",
+            "8:10: rules[0].do[0]: `set` comes with a value, as in `set: ...`",
         ),
         (("{set: {kind: b}}", "{set: {}}"), "8:16: rules[0].do[0].set: expected at least 1"),
         (
@@ -164,7 +176,10 @@ def test_a_field_is_renamed_where_it_stands() -> None:
             ("equals: a}", "matches: '('}"),
             "7:35: rules[0].match.matches: not a regular expression: unclosed group",
         ),
-        (("equals: a", "eqals: a"), "7:12: rules[0].match: expected one of: equals, one_of"),
+        (
+            ("equals: a", "eqals: a"),
+            "7:12: rules[0].match: `eqals`: did you mean `equals`? expected",
+        ),
         (("equals: a", "equals: [a]"), "7:34: rules[0].match.equals: expected text, a number"),
         (("equals: a", "exists: 1"), "7:34: rules[0].match.exists: expected true or false"),
         (

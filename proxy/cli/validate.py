@@ -1,0 +1,135 @@
+"""`segue validate`: what a start would refuse, without making, opening or connecting anything."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from proxy.cli.configuration import (
+    Subparsers,
+    add_config,
+    add_overrides,
+    add_state_directory,
+    snapshot,
+)
+from proxy.cli.parser import add_json
+from proxy.errors import ConfigError, Diagnostic
+from proxy.mapping.engine.program import Program
+from proxy.process.assembly import connections_of, state_directory
+from proxy.sessions.store.opening import check_store
+from proxy.snapshot import Snapshot
+
+
+def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    """Put the command into place."""
+    text = "check what a start would, without making, opening or connecting anything"
+    command = commands.add_parser("validate", help=text, description=text.capitalize() + ".")
+    add_config(command)
+    add_overrides(command)
+    add_state_directory(command)
+    add_json(command)
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Validate, and say what would be started.
+
+    Raises:
+        ConfigError: something is wrong, and the answer is for people.
+    """
+    try:
+        found = summary(options.config, _checked(options))
+    except ConfigError as error:
+        if not options.json:
+            raise
+        problems = [dataclasses.asdict(problem) for problem in error.problems]
+        print(json.dumps({"config": options.config, "valid": False, "problems": problems}))
+        return 1
+    if options.json:
+        json.dump(found, sys.stdout, indent=2, ensure_ascii=False)
+        print()
+        return 0
+    for line in _told(found):
+        print(line)
+    return 0
+
+
+def _checked(options: argparse.Namespace) -> Snapshot:
+    loaded = snapshot(options)
+    config = loaded.config
+    problems: list[Diagnostic] = []
+    try:
+        connections_of(config)
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        if config.sessions.enabled:
+            check_store(config.store, state_directory(loaded.source.env))
+    except ConfigError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return loaded
+
+
+def summary(file: str, loaded: Snapshot) -> dict[str, Any]:
+    """What a start would do, in short."""
+    config = loaded.config
+    default = config.versions.default
+    return {
+        "config": file,
+        "valid": True,
+        "listen": {"address": str(config.listen.address), "tls": config.listen.tls is not None},
+        "admin": {"address": str(config.admin.address), "tls": config.admin.tls is not None},
+        "upstream": list(config.upstream.urls),
+        "mappings": list(loaded.catalog.names),
+        "cohorts": [
+            {
+                "name": cohort.name,
+                "versions": str(cohort.versions),
+                "to_client": _name(loaded.catalog.for_cohort(cohort.name).to_client),
+                "to_server": _name(loaded.catalog.for_cohort(cohort.name).to_server),
+                "routes": [
+                    {
+                        "path": route.path,
+                        "methods": list(route.methods),
+                        "to_client": list(route.to_client),
+                        "to_server": list(route.to_server),
+                    }
+                    for route in cohort.http
+                ],
+            }
+            for cohort in config.cohorts
+        ],
+        "default": None if default is None else str(default),
+    }
+
+
+def _name(program: Program | None) -> str | None:
+    return None if program is None else program.name
+
+
+def _told(found: dict[str, Any]) -> Iterator[str]:
+    yield f"{found['config']}: valid"
+    yield f"  listen    {found['listen']['address']}{' (TLS)' if found['listen']['tls'] else ''}"
+    yield f"  admin     {found['admin']['address']}{' (TLS)' if found['admin']['tls'] else ''}"
+    yield f"  upstream  {', '.join(found['upstream'])}"
+    yield f"  mappings  {', '.join(found['mappings']) or 'none'}"
+    for cohort in found["cohorts"]:
+        bound = _bound(cohort["to_client"], cohort["to_server"])
+        yield f"  cohort    {cohort['name']} {cohort['versions']}: {bound}"
+        for route in cohort["routes"]:
+            methods = ",".join(route["methods"]) or "any method"
+            chains = _bound("+".join(route["to_client"]), "+".join(route["to_server"]))
+            yield f"    route   {methods} {route['path']}: {chains}"
+    default = found["default"]
+    yield f"  default   {default if default is not None else 'none (no mapping)'}"
+
+
+def _bound(to_client: str | None, to_server: str | None) -> str:
+    named = (("to client:", to_client), ("to server:", to_server))
+    return ", ".join(f"{way} {name}" for way, name in named if name) or "no mapping"
