@@ -29,11 +29,14 @@ class Source:
         file: the configuration file; the mappings and the TLS files are relative to its directory.
         env: the environment, for `SEGUE_...` overrides.
         flags: what the command line says, by the name of the flag.
+        required: whether the file has to be there. One that nobody named need not be: what is in
+            force then is what variables and flags say.
     """
 
     file: Path
     env: Mapping[str, str] = field(repr=False)
     flags: Mapping[str, object]
+    required: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -58,6 +58,12 @@ which names a file with the value in it), and the most used ones by flags, which
 validate` says what is wrong with all of it, `segue config --show-origin` where each value came
 from, and `segue schema config` prints a JSON Schema for editors.
 
+Without a file, where none is named and there is no `config.yaml`, variables alone are a
+configuration: `SEGUE_UPSTREAM__URL=http://old:8000 segue run` is enough to start. A list is written
+with commas (`SEGUE_VERSIONS__SOURCES=header,query`) or as YAML (`[header, query]`); lists of
+sections, such as `SEGUE_COHORTS`, and sections as YAML: `[{name: modern, versions: ">=2"}]`. What
+is wrong is said of its variable.
+
 Durations are written `500ms`, `15s`, `2m`, `1h`, or as a number of seconds; sizes `64KiB`, `16MiB`,
 or as a number of bytes. The fourth column says from when a change counts after a reload; what an
 open WebSocket began with, it keeps to its end, and so does an open connection, unless it says

@@ -23,10 +23,26 @@ def add_config(command: argparse.ArgumentParser) -> None:
     """Give a command the flag that names the configuration."""
     command.add_argument(
         "--config",
+        action=_Named,
         metavar="FILE",
-        default=os.environ.get("SEGUE_CONFIG", _DEFAULT_CONFIG),
-        help="the configuration (default: $SEGUE_CONFIG, or config.yaml)",
+        default=os.environ.get("SEGUE_CONFIG") or _DEFAULT_CONFIG,
+        help="the configuration (default: $SEGUE_CONFIG, or config.yaml if there is one)",
     )
+    command.set_defaults(config_is_named=bool(os.environ.get("SEGUE_CONFIG")))
+
+
+class _Named(argparse.Action):
+    """Takes the name of the configuration, and notes that somebody named it: it has to be there."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002 (an action gets it)
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,  # noqa: ARG002 (an action gets it)
+    ) -> None:
+        namespace.config = values
+        namespace.config_is_named = True
 
 
 def add_overrides(command: argparse.ArgumentParser) -> None:
@@ -54,7 +70,8 @@ def snapshot(options: argparse.Namespace) -> Snapshot:
     """
     state_dir = getattr(options, "state_dir", None)
     env = os.environ if state_dir is None else {**os.environ, "SEGUE_STATE_DIR": state_dir}
-    return load(Path(options.config), env, _flags(options))
+    named = options.config_is_named
+    return load(Path(options.config), env, _flags(options), required=named)
 
 
 def reading(options: argparse.Namespace) -> ConfigReading:
@@ -63,8 +80,11 @@ def reading(options: argparse.Namespace) -> ConfigReading:
     Raises:
         ConfigError: with every problem that was found.
     """
-    text = read_text(Path(options.config))
-    return configuration.read(text, options.config, os.environ, _flags(options), _read_named)
+    file = options.config
+    is_there = options.config_is_named or Path(file).exists()
+    text = read_text(Path(file)) if is_there else ""
+    flags = _flags(options)
+    return configuration.read(text, file, os.environ, flags, _read_named, is_there=is_there)
 
 
 def mappings_directory(options: argparse.Namespace, config: Config) -> Path:

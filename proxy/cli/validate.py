@@ -42,7 +42,8 @@ def run(options: argparse.Namespace) -> int:
         ConfigError: something is wrong, and the answer is for people.
     """
     try:
-        found = summary(options.config, _checked(options))
+        loaded = _checked(options)
+        found = summary(options.config if loaded.source.required else None, loaded)
     except ConfigError as error:
         if not options.json:
             raise
@@ -76,8 +77,8 @@ def _checked(options: argparse.Namespace) -> Snapshot:
     return loaded
 
 
-def summary(file: str, loaded: Snapshot) -> dict[str, Any]:
-    """What a start would do, in short."""
+def summary(file: str | None, loaded: Snapshot) -> dict[str, Any]:
+    """What a start would do, in short; without a file, by variables and flags alone."""
     config = loaded.config
     default = config.versions.default
     return {
@@ -114,7 +115,7 @@ def _name(program: Program | None) -> str | None:
 
 
 def _told(found: dict[str, Any]) -> Iterator[str]:
-    yield f"{found['config']}: valid"
+    yield f"{found['config'] or 'variables and flags, without a file'}: valid"
     yield f"  listen    {found['listen']['address']}{' (TLS)' if found['listen']['tls'] else ''}"
     yield f"  admin     {found['admin']['address']}{' (TLS)' if found['admin']['tls'] else ''}"
     yield f"  upstream  {', '.join(found['upstream'])}"

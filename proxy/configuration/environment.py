@@ -38,6 +38,8 @@ _SERVICE_NAME: Final = re.compile(
 )
 _SERVICE_PORT: Final = re.compile(r"(?:tcp|udp|sctp)://.*")
 _NULLS: Final = frozenset({"", "~", "null"})
+# With which a list in YAML begins: in brackets, or with a dash on each line.
+_IN_YAML: Final = ("[", "{", "- ", "-\n", "#")
 
 
 class Kind(Enum):
@@ -73,9 +75,10 @@ def from_environment(
 ) -> tuple[list[Override], list[Diagnostic]]:
     """Read the overrides that the environment holds, and what is wrong with them.
 
-    The value of a list or section is YAML (`[header, query]`); any other is taken as it stands, so
-    that `[::1]:8080` and `>=2` need no quotes, except that nothing, `~` or `null` means null, and
-    quotes around it are read as YAML's.
+    The value of a section is YAML, and so is that of a list (`[header, query]`) unless it is
+    written with commas (`header, query`); any other is taken as it stands, so that `[::1]:8080` and
+    `>=2` need no quotes, except that nothing, `~` or `null` means null, and quotes around it are
+    read as YAML's.
 
     Args:
         env: the whole environment; what does not begin with `SEGUE_` plays no part.
@@ -186,9 +189,17 @@ def _path_of(
 
 
 def _value(text: str, kind: Kind, *, verbatim: bool) -> object:
+    if kind is Kind.LIST and text.strip() not in _NULLS and not text.lstrip().startswith(_IN_YAML):
+        return _listed(text)
     if kind is not Kind.SCALAR or (not verbatim and text.startswith(('"', "'"))):
         return parse(text, "").data
     return None if text in _NULLS and not verbatim else text
+
+
+def _listed(text: str) -> list[object]:
+    """The elements of a list that is written with commas, or else with white space between them."""
+    parts = text.strip().removesuffix(",").split(",") if "," in text else text.split()
+    return [_value(part.strip(), Kind.SCALAR, verbatim=False) for part in parts]
 
 
 def _unknown(name: str, known: Mapping[tuple[str, ...], Kind]) -> str:
@@ -196,13 +207,15 @@ def _unknown(name: str, known: Mapping[tuple[str, ...], Kind]) -> str:
     for length in range(len(path) - 1, 0, -1):
         kind = known.get(path[:length])
         if kind in (Kind.LIST, Kind.MAP):
-            return f"a {kind.value} is set whole, as YAML, by {_variable(path[:length])}"
+            ways = "as YAML or with commas" if kind is Kind.LIST else "as YAML"
+            return f"a {kind.value} is set whole, {ways}, by {variable(path[:length])}"
     # Without the prefix, which would make all of them alike.
-    names = sorted(_variable(known_path).removeprefix(PREFIX) for known_path in known)
+    names = sorted(variable(known_path).removeprefix(PREFIX) for known_path in known)
     near = get_close_matches(name.upper().removeprefix(PREFIX), names, n=1)
     hint = f"; did you mean {PREFIX}{near[0]}?" if near else ""
     return f"no setting has this name{hint}"
 
 
-def _variable(path: tuple[str, ...]) -> str:
+def variable(path: tuple[str, ...]) -> str:
+    """The name of the variable for a setting."""
     return PREFIX + "__".join(path).upper()

@@ -22,6 +22,7 @@ from proxy.configuration.environment import (
     from_environment,
     from_flags,
     is_within,
+    variable,
 )
 from proxy.configuration.sections import Config
 from proxy.errors import ConfigError, Diagnostic
@@ -52,13 +53,15 @@ def load(
     env: Mapping[str, str],
     flags: Mapping[str, object],
     read_file: Callable[[str], str],
+    *,
+    is_there: bool = True,
 ) -> Config:
     """Do what `read` does; return the configuration alone.
 
     Raises:
         ConfigError: with everything that is wrong in all of them.
     """
-    return read(text, file, env, flags, read_file).config
+    return read(text, file, env, flags, read_file, is_there=is_there).config
 
 
 def read(
@@ -67,6 +70,8 @@ def read(
     env: Mapping[str, str],
     flags: Mapping[str, object],
     read_file: Callable[[str], str],
+    *,
+    is_there: bool = True,
 ) -> ConfigReading:
     """Read and validate a configuration.
 
@@ -77,6 +82,8 @@ def read(
         flags: the command line: `listen`, `upstream`, `admin`; None where not given.
         read_file: gives the text of a file that a `..._FILE` variable names; raises OSError or
             ConfigError.
+        is_there: whether there is a file; where there is none, `text` is empty, and what is missing
+            is said of the variables that it could be in.
 
     Raises:
         ConfigError: with everything that is wrong in all of them.
@@ -88,7 +95,9 @@ def read(
         document = parse(text, file)
     except ConfigError as error:
         raise ConfigError([*problems, *error.problems]) from None
-    document = replace(document, data=applied(document.data, overrides))
+    # What has to be there is said of the key, not of a section that nobody began.
+    data = document.data if is_there else {"upstream": None}
+    document = replace(document, data=applied(data, overrides))
     config, found = _validated(document)
     # A value that could not be read has its problem already; that it is missing is no second one.
     problems += [
@@ -96,9 +105,23 @@ def read(
         for problem in attributed(found, overrides)
         if not any(is_within(problem.path, path) for path in unread)
     ]
+    if not is_there:
+        problems = _without_file(problems, file)
     if config is None or problems:
         raise ConfigError(problems)
     return ConfigReading(config, document, tuple(overrides))
+
+
+def _without_file(problems: Iterable[Diagnostic], file: str) -> list[Diagnostic]:
+    """The problems, each said of the variable that is missing, and that no file is read."""
+    told: list[Diagnostic] = []
+    for problem in problems:
+        if problem.file == file:
+            name = variable(tuple(problem.path.partition("[")[0].split(".")))
+            problem = replace(problem, file=name, line=0, column=0)  # noqa: PLW2901
+        told.append(problem)
+    message = "no such file, so only variables and flags count; --config names another one"
+    return [*told, Diagnostic(file, 0, 0, "", message)] if told else []
 
 
 def _validated(document: Document) -> tuple[Config | None, list[Diagnostic]]:

@@ -55,6 +55,8 @@ def load(
     env: Mapping[str, str],
     flags: Mapping[str, object],
     seen: dict[Path, Stamp] | None = None,
+    *,
+    required: bool = True,
 ) -> Snapshot:
     """Read and validate the configuration and every mapping, as a start would.
 
@@ -63,16 +65,21 @@ def load(
         env: the environment, for `SEGUE_...` overrides.
         flags: what the command line says, by the name of the flag.
         seen: is told every path that was looked at, and its state, whether it could be read or not.
+        required: whether the configuration file has to be there; see `Source`.
 
     Raises:
         ConfigError: with every problem that was found, in configuration and mappings alike.
     """
     reader = _FileReader({} if seen is None else seen)
-    text = reader.text(file)
+    # One that was there once does not go without a word: its cohorts would go with it.
+    required = required or stamp(file) is not None
+    if not required:
+        reader.look_at([file])
+    text = reader.text(file) if required else ""
     config: Config | None = None
     problems: list[Diagnostic] = []
     try:
-        config = reading.load(text, str(file), env, flags, reader.named)
+        config = reading.load(text, str(file), env, flags, reader.named, is_there=required)
     except ConfigError as error:
         problems += error.problems
     try:
@@ -90,7 +97,7 @@ def load(
         versions=config.version_rules(),
         catalog=catalog,
         coalescing=Routes(config.coalescing) if config.coalescing else None,
-        source=Source(file, env, flags),
+        source=Source(file, env, flags, required),
         files=reader.seen,
         digest=reader.digest.hexdigest()[:12],
     )
@@ -161,7 +168,9 @@ def retained(serving: Config, snapshot: Snapshot) -> Snapshot:
     source = snapshot.source
     addresses = {"listen": str(serving.listen.address), "admin": str(serving.admin.address)}
     if {"listen.address", "admin.address"} & set(keys):
-        again = load(source.file, source.env, {**source.flags, **addresses}, dict(snapshot.files))
+        flags = {**source.flags, **addresses}
+        seen = dict(snapshot.files)
+        again = load(source.file, source.env, flags, seen, required=source.required)
         snapshot = replace(again, source=source)
     sections = {name: getattr(serving, name) for name in _RESTART_SECTIONS}
     for name in ("listen", "admin"):
@@ -235,6 +244,8 @@ def _mappings(
     """Read and bind the mappings, as far as the configuration is sound enough to say which."""
     overrides = _declared(env, reader)
     data = applied(document.data, overrides)
+    if data is None:
+        data = {}
     if not isinstance(data, dict):
         return None, []
     place = _sound(Mappings, data.get("mappings") or {})

@@ -249,7 +249,8 @@ class Reloads:
         source = current.source
         seen: dict[Path, Stamp] = {}
         try:
-            wanted = load(source.file, source.env, source.flags, seen)
+            flags, required = source.flags, source.required
+            wanted = load(source.file, source.env, flags, seen, required=required)
             serving = retained(current.config, wanted)
             commit = self._prepare(serving)
         except ConfigError as error:

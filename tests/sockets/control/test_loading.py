@@ -348,3 +348,25 @@ def test_pipe_in_place_of_a_mapping_is_refused_and_not_waited_for(config: Path) 
     [problem] = problems_of(config)
     assert Path(problem.file).name == "a.yaml"
     assert problem.message == "not a file but a pipe"
+
+
+def test_a_configuration_that_nobody_named_need_not_be_there(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    env = {"SEGUE_UPSTREAM__URL": "http://old:8000"}
+    seen: dict[Path, Stamp] = {}
+    found = load(file, env, {}, seen, required=False)
+    assert (found.config.upstream.urls, found.source.required) == (("http://old:8000",), False)
+    # It is looked at, so that a reload notices when it comes.
+    assert seen[file] is None
+    assert problems_of(file, env)[0].message == "no such file or directory"
+    file.write_text("versions: {default: '2'}\n")
+    later = load(file, env, {}, required=False)
+    assert str(later.config.versions.default) == "2"
+    # What was read once has to stay: its cohorts would go with it, without a word.
+    assert later.source.required
+
+
+def test_an_empty_file_is_one_that_says_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.touch()
+    assert load(file, {"SEGUE_UPSTREAM__URL": "http://a"}, {}).catalog.names == ()

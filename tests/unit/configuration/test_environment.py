@@ -81,6 +81,35 @@ def test_lists_and_sections_are_yaml() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("header", ["header"]),
+        ("header,query", ["header", "query"]),
+        (" header , query, ", ["header", "query"]),
+        ("header query\nsession", ["header", "query", "session"]),
+        ("::1/128,10.0.0.0/8", ["::1/128", "10.0.0.0/8"]),
+        ('"a,b","1.0"', ['"a', 'b"', "1.0"]),
+        ("1.10,a: b", ["1.10", "a: b"]),
+        ("a,,b", ["a", None, "b"]),
+        (",", [None]),
+        ("[a, b]", ["a", "b"]),
+        (" [a, b]", ["a", "b"]),
+        ("- a\n- b", ["a", "b"]),
+        ("", None),
+        ("null", None),
+        ("{a: b}", {"a": "b"}),
+    ],
+)
+def test_a_list_is_yaml_or_has_commas(text: str, value: object) -> None:
+    found, told = from_environment({"SEGUE_COHORTS": text}, KNOWN, read_file)
+    if text.startswith('"a,'):
+        # Quotes are for one element: what is left of them cannot be read.
+        assert [str(problem).split(": ")[0] for problem in told] == ["SEGUE_COHORTS"]
+        return
+    assert ([each.value for each in found], told) == ([value], [])
+
+
 def test_a_file_holds_the_value_without_its_line_break() -> None:
     assert overrides({"SEGUE_UPSTREAM__URL_FILE": "/run/secrets/url"}) == {
         "upstream.url": "http://a"
@@ -128,7 +157,7 @@ def test_what_is_no_setting_of_segue_plays_no_part(name: str, value: str) -> Non
         ("SEGUE_XYZZY_FILE", "no setting has this name"),
         ("SEGUE_", "no setting has this name"),
         ("SEGUE_PORT_FORWARD", "no setting has this name"),
-        ("SEGUE_COHORTS__0__NAME", "a list is set whole, as YAML, by SEGUE_COHORTS"),
+        ("SEGUE_COHORTS__0__NAME", "a list is set whole, as YAML or with commas, by SEGUE_COHORTS"),
     ],
 )
 def test_a_variable_that_names_no_setting_is_an_error(name: str, message: str) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.configuration import reading
 from proxy.configuration.units import Address
 from proxy.errors import ConfigError
 from proxy.versions.sources import VersionSource
@@ -175,3 +177,34 @@ yaml_like = st.text("{}[]:,-#&*!|>'\"%@ \n\tabul/.0123456789", max_size=60)
 def test_no_text_breaks_the_reader(text: str, value: str, key: str) -> None:
     with suppress(ConfigError):
         read(text, {f"SEGUE_{key}": value})
+
+
+def without_a_file(env: dict[str, str]) -> list[str]:
+    """What is wrong with variables alone."""
+    with pytest.raises(ConfigError) as caught:
+        reading.load("", "config.yaml", env, {}, str, is_there=False)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_without_a_file_variables_alone_are_a_configuration() -> None:
+    env = {
+        "SEGUE_UPSTREAM__URL": "http://old:8000",
+        "SEGUE_VERSIONS__SOURCES": "header,query",
+        "SEGUE_COHORTS": '[{name: modern, versions: ">=2"}]',
+    }
+    config = reading.load("", "config.yaml", env, {}, str, is_there=False)
+    assert config.upstream.urls == ("http://old:8000",)
+    assert config.versions.sources == (VersionSource.HEADER, VersionSource.QUERY)
+    assert [cohort.name for cohort in config.cohorts] == ["modern"]
+
+
+def test_without_a_file_the_variable_is_named_that_is_missing_or_wrong() -> None:
+    note = (
+        "config.yaml: no such file, so only variables and flags count; --config names another one"
+    )
+    required = "upstream.url: required, or `targets` where there are several servers"
+    assert without_a_file({}) == [f"SEGUE_UPSTREAM__URL: {required}", note]
+    env = {"SEGUE_UPSTREAM__URL": "http://a", "SEGUE_VERSIONS__SOURCES": "header,querry"}
+    source, *rest = without_a_file(env)
+    assert source.startswith("SEGUE_VERSIONS__SOURCES: versions.sources[1]: expected one of header")
+    assert rest == [note]
