@@ -11,11 +11,12 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
-from proxy.configuration.sections import Timeouts
+from proxy.configuration.sections import LimitSettings, Timeouts
 from proxy.configuration.units import duration
 from proxy.control.loading import load
 from proxy.tokens.sealing import new_key
@@ -138,8 +139,8 @@ def test_kubernetes_accepts_the_manifests() -> None:
     required = os.environ.get("TESTS_REQUIRE_ALL") == "1"
     find = importlib.import_module if required else pytest.importorskip
     kubernetes = find("kubernetes_validate")
-    # A PodMonitor is the Prometheus operator's, whose schema is not among Kubernetes' own.
-    for name in set(manifests()) - {"podmonitor.yaml"}:
+    # These are the Prometheus operator's, whose schemas are not among Kubernetes' own.
+    for name in set(manifests()) - {"podmonitor.yaml", "prometheusrule.yaml"}:
         document = manifest(name)
         selector = {"matchLabels": {"app.kubernetes.io/name": "segue"}}
         if document["kind"] == "Deployment":  # kustomize fills these in.
@@ -159,9 +160,12 @@ def test_kustomize_builds_the_example() -> None:
     assert set(documents) == {
         "ConfigMap",
         "Deployment",
+        "HorizontalPodAutoscaler",
         "Namespace",
+        "NetworkPolicy",
         "PodDisruptionBudget",
         "PodMonitor",
+        "PrometheusRule",
         "Service",
     }
     namespace = documents.pop("Namespace")["metadata"]["name"]
@@ -172,9 +176,73 @@ def test_kustomize_builds_the_example() -> None:
     for kind in ("Deployment", "PodDisruptionBudget", "PodMonitor"):
         assert documents[kind]["spec"]["selector"] == {"matchLabels": labels}
     assert documents["Service"]["spec"]["selector"] == labels
+    policy = documents["NetworkPolicy"]["spec"]
+    assert policy["podSelector"] == {"matchLabels": labels}
+    peers = [
+        rule.get(way, [])
+        for way, key in (("from", "ingress"), ("to", "egress"))
+        for rule in policy[key]
+    ]
+    assert {name for listed in peers for peer in listed for name in peer} == {"namespaceSelector"}
+    assert documents["PrometheusRule"]["spec"] == manifest("prometheusrule.yaml")["spec"]
     volumes = pods["spec"]["volumes"]
     names = [volume["configMap"]["name"] for volume in volumes if "configMap" in volume]
     assert all(re.fullmatch(r"segue-(config|mappings)-[a-z0-9]{10}", name) for name in names)
+
+
+def test_scraped_pods_bear_the_job_by_which_rules_and_dashboard_know_segue() -> None:
+    """Without it, `up{job="segue"}` is empty, and SegueDown and SegueFilesRunningOut silent."""
+    label = manifest("podmonitor.yaml")["spec"]["jobLabel"]
+    (labels,) = manifest("kustomization.yaml")["labels"]
+    job = labels["pairs"][label]
+    text = (KUBERNETES / "prometheusrule.yaml").read_text(encoding="utf-8")
+    assert set(re.findall(r'job="(\w+)"', text)) == {job}
+    prometheus = (ROOT / "deploy/prometheus/prometheus.yml").read_text(encoding="utf-8")
+    assert [each["job_name"] for each in yaml.safe_load(prometheus)["scrape_configs"]] == [job]
+
+
+@pytest.mark.needs_prometheus
+def test_rules_of_the_example_are_what_prometheus_reads(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yml"
+    rules.write_text(yaml.safe_dump(manifest("prometheusrule.yaml")["spec"]), encoding="utf-8")
+    subprocess.run(["promtool", "check", "rules", rules], check=True, capture_output=True)
+
+
+def test_replicas_follow_a_metric_that_there_is_below_the_limit() -> None:
+    scaler = manifest("horizontalpodautoscaler.yaml")["spec"]
+    (metric,) = (each["pods"] for each in scaler["metrics"])
+    text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    assert f"\n## {metric['metric']['name']}\n" in text
+    most = LimitSettings().connections
+    assert metric["target"]["averageValue"] == "4k"
+    assert most / 2 > 4000, "a replica may take over all clients of another one"
+    assert scaler["minReplicas"] >= 3
+    # What it says would be undone by each apply.
+    assert "replicas" not in manifest("deployment.yaml")["spec"]
+
+
+def test_the_policy_lets_through_what_the_example_needs() -> None:
+    policy = manifest("networkpolicy.yaml")["spec"]
+    (container,) = manifest("deployment.yaml")["spec"]["template"]["spec"]["containers"]
+    clients, scrapes = policy["ingress"]
+    assert [port["port"] for port in clients["ports"]] == ["http"]
+    assert "from" not in clients
+    assert [port["port"] for port in scrapes["ports"]] == ["admin"]
+    assert {port["name"] for port in container["ports"]} == {"http", "admin"}
+    (monitoring,) = scrapes["from"]
+    assert monitoring["namespaceSelector"]["matchLabels"]
+    written = yaml.safe_load((KUBERNETES / "config.yaml").read_text(encoding="utf-8"))
+    server = urlsplit(written["upstream"]["url"])
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    (store,) = {urlsplit(url) for url in re.findall(r"--from-literal=url=(\S+)", text)}
+    allowed = {
+        (peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"], port["port"])
+        for rule in policy["egress"]
+        for peer in rule["to"]
+        for port in rule["ports"]
+    }
+    needed = {((url.hostname or "").split(".")[1], url.port) for url in (server, store)}
+    assert needed | {("kube-system", 53)} == allowed
 
 
 def test_pod_is_drained_before_it_is_killed_and_may_do_nothing_else() -> None:
