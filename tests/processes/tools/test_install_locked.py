@@ -93,7 +93,14 @@ def test_a_file_that_is_not_the_hashed_one_is_refused(checkout: Checkout) -> Non
 def test_no_command_of_the_project_lets_pip_resolve() -> None:
     """A set-up that resolves works only on the day on which its lock files were made."""
     commands = []
-    for name in ("Makefile", "Dockerfile", ".ci/run", "tools/compile", "tools/install_locked"):
+    for name in (
+        "Makefile",
+        "Dockerfile",
+        ".ci/run",
+        "deploy/install",
+        "tools/compile",
+        "tools/install_locked",
+    ):
         text = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", " ")
         commands += re.findall(r"pip\b(?:\s[^&\n]*)?\s(?:install|wheel)\s[^&\n]*", text)
     assert len(commands) >= 6
