@@ -182,7 +182,7 @@ def test_token_crosses_no_network_in_clear_text(
         ("nothing", "no segue runs with the state directory"),
         ("no directory", "no segue runs with the state directory"),
         ("old socket", "was left by a segue that has ended"),
-        ("file", "is no socket"),
+        ("file", "is not a socket"),
         ("somebody else's", "is another user's (uid 12345)"),
     ],
 )
