@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A terminal that cannot show a character gets a question mark, not a traceback.
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")
-    options = Options(parsed.config.resolve(), once=parsed.once, fast=parsed.fast)
+    options = Options(parsed.config.resolve(), once=parsed.once, fast=parsed.fast, logs=parsed.logs)
     screen = Screen.on(sys.stdout, colour=not parsed.no_color)
     try:
         return asyncio.run(_run(options, screen))
@@ -51,6 +51,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         default=ROOT / "config.yaml",
         help="the proxy's configuration (default: the shipped one)",
+    )
+    parser.add_argument(
+        "--logs",
+        type=Path,
+        metavar="DIRECTORY",
+        help="where the logs of the programs are kept until the next time (default: .demo/logs of"
+        " the checkout)",
     )
     return parser
 
@@ -80,6 +87,8 @@ async def _run(options: Options, screen: Screen) -> int:
         for detail in failure.details:
             screen.line(f"    {detail}")
         return 1
+    finally:
+        show.say_where_the_logs_are()
     return 1 if show.differences else 0
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import socket
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from demo import logs
 from demo.faults import ProgramDied, ShowFailed
 
 HOST: Final = "127.0.0.1"
@@ -28,7 +28,7 @@ _STOP_TIMEOUT: Final = 10.0
 _POLL: Final = 0.05
 _ATTEMPTS: Final = 5
 _TAIL: Final = 20
-_JWT: Final = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
+_LAST_WORDS_TIMEOUT: Final = 1.0
 
 
 def free_ports(preferred: Sequence[int]) -> tuple[int, ...]:
@@ -68,19 +68,24 @@ class Program:
         self.name = name
         self.log = log
         self._process: asyncio.subprocess.Process | None = None
+        self._copying: asyncio.Task[None] | None = None
 
     async def start(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start it in the directory of the checkout; its log begins anew."""
-        with self.log.open("wb") as log:
+        with ExitStack() as unless_copied:
+            log = unless_copied.enter_context(logs.opened(self.log))
             self._process = await asyncio.create_subprocess_exec(
                 *command,
                 cwd=ROOT,
                 env=dict(environment),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
                 start_new_session=True,
             )
+            assert self._process.stdout is not None
+            self._copying = asyncio.create_task(logs.copy(self._process.stdout, log))
+            unless_copied.pop_all()
 
     @property
     def running(self) -> bool:
@@ -88,9 +93,12 @@ class Program:
         return self._process is not None and self._process.returncode is None
 
     async def ended(self) -> None:
-        """Wait until it ends."""
+        """Wait until it has ended, and its last words are in the log."""
         if self._process is not None:
             await self._process.wait()
+        if self._copying is not None:
+            # A bound: whatever it has started may hold its output open.
+            await asyncio.wait((self._copying,), timeout=_LAST_WORDS_TIMEOUT)
 
     async def stop(self) -> None:
         """End it: SIGTERM, 10 seconds, SIGKILL. Nothing happens if it ended before."""
@@ -105,13 +113,13 @@ class Program:
             # Also where the wait was cancelled: nothing is left behind.
             if self.running:
                 self._process.kill()
-        await self._process.wait()
+        await self.ended()
 
     def said(self) -> list[str]:
-        """The last lines of its log, at most 20, without tokens."""
+        """The last lines of its log, at most 20."""
         try:
             with self.log.open(encoding="utf-8", errors="replace") as log:
-                return [_JWT.sub("[token]", line.rstrip()) for line in deque(log, _TAIL)]
+                return [line.rstrip() for line in deque(log, _TAIL)]
         except OSError:
             return []
 
@@ -184,6 +192,7 @@ async def _wait_until_ready(program: Program, ports: tuple[int, ...], ready: Rea
         async with asyncio.timeout(_START_TIMEOUT):
             while not await ready(program, ports) or not program.running:
                 if not program.running:
+                    await program.ended()
                     raise program.death()
                 await asyncio.sleep(_POLL)
     except TimeoutError:
@@ -221,3 +230,11 @@ def clean_environment(**additions: str) -> dict[str, str]:
     """The environment for a program, without the user's own settings of Segue."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("SEGUE_")}
     return own | additions
+
+
+def shown_path(path: Path) -> str:
+    """The path as whoever stands in the current directory would write it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except (OSError, ValueError):
+        return str(path)

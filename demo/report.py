@@ -4,27 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from pathlib import Path
+from typing import Final
 
 from demo.clients import Client
+from demo.logs import NAMES
+from demo.programs import shown_path
 from demo.screen import Screen, Span, Style
+from demo.stage import Where
 from demo.verdict import MAPPED, NEW_KINDS, Counts, Dialect, Frame
 
 _HEADER: Final = ("mapping", "direction", "outcome", "messages")
-
-
-class Where(NamedTuple):
-    """Where everything is.
-
-    Attributes:
-        proxy, admin, backend: `host:port`.
-        logs: the directory of the logs.
-    """
-
-    proxy: str
-    admin: str
-    backend: str
-    logs: str
 
 
 def places(screen: Screen, where: Where) -> None:
@@ -32,6 +22,16 @@ def places(screen: Screen, where: Where) -> None:
     screen.line("  proxy     ", Span(f"http://{where.proxy}", Style.HEADING))
     screen.line(f"  admin     http://{where.admin}   /metrics /readyz /healthz")
     screen.line(f"  backend   http://{where.backend}   the old server, unchanged")
+
+
+def logs(screen: Screen, directory: Path) -> None:
+    """Say where the logs are; nothing where there are none."""
+    files = [name for name in NAMES if (directory / name).is_file()]
+    if files:
+        screen.line()
+        screen.line("Logs, kept until the next time:")
+        for name in files:
+            screen.line(f"  {shown_path(directory / name)}")
 
 
 def clients(screen: Screen, everybody: Sequence[Client]) -> None:
@@ -102,11 +102,11 @@ def conclusion(screen: Screen, found: int) -> None:
         screen.line(Span("  Everything arrived as it should.", Style.GOOD))
 
 
-def invitation(screen: Screen, where: Where, account: Mapping[str, str]) -> None:
+def invitation(screen: Screen, where: Where, account: Mapping[str, str], directory: Path) -> None:
     """Say where everything listens and what can be tried, until Ctrl-C."""
     screen.heading("Everything keeps running")
     places(screen, where)
-    screen.line(f"  logs      {where.logs}/proxy.log, backend.log")
+    screen.line(f"  logs      {shown_path(directory)}   proxy.log, backend.log")
     screen.heading("Try it")
     body = f'{{"email": "{account["email"]}", "password": "{account["password"]}"}}'
     for command in (

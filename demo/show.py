@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -14,13 +12,13 @@ from typing import Final
 
 import aiohttp
 
-from demo import report
+from demo import logs, report
 from demo.clients import Client
 from demo.faults import ShowFailed
-from demo.programs import HOST, Program, clean_environment, running, unless_one_dies
 from demo.rest import Rest, message_counts
 from demo.rows import Rows
 from demo.screen import Screen, Span, Style
+from demo.stage import Plan, Where, on_stage
 from demo.verdict import Dialect, count_faults, expected_counts, faults, missing_kinds
 
 DEFAULT_VERSION: Final = "2.0"
@@ -42,11 +40,13 @@ class Options:
         config: the proxy's configuration file.
         once: whether to end when the script is through.
         fast: whether the script plays without pauses.
+        logs: the directory of the logs; None: `.demo/logs`.
     """
 
     config: Path
     once: bool = False
     fast: bool = False
+    logs: Path | None = None
 
 
 class Show:
@@ -60,6 +60,7 @@ class Show:
         self.differences: int | None = None
         self._options = options
         self._screen = screen
+        self._logs: Path | None = None
         self._news = asyncio.Event()
         self._server = Client(
             "direct", "straight to the server, beside the proxy: what the server sent", Dialect.OLD
@@ -93,67 +94,32 @@ class Show:
         screen = self._screen
         screen.line(Span("Segue: one old server, clients of every version", Style.HEADING))
         screen.line()
-        with TemporaryDirectory(prefix="segue-demo-", ignore_cleanup_errors=True) as directory:
-            async with AsyncExitStack() as stack:
-                http = await stack.enter_async_context(aiohttp.ClientSession())
-                state = Path(directory)
-                backend = Program("the backend", state / "backend.log")
-                proxy = Program("the proxy", state / "proxy.observability.log")
+        with (
+            logs.kept(self._options.logs) as self._logs,
+            TemporaryDirectory(prefix="segue-demo-", ignore_cleanup_errors=True) as directory,
+        ):
+            async with aiohttp.ClientSession() as http:
                 screen.line("Starting the old server (Django, Channels) and the proxy ...")
-                (backend_port,) = await stack.enter_async_context(
-                    running(
-                        backend,
-                        (_BACKEND_PORT,),
-                        self._backend_command(state),
-                        _says_that_it_listens,
-                        clean_environment(),
-                    )
-                )
-                places = await stack.enter_async_context(
-                    running(
-                        proxy,
-                        (_PROXY_PORT, _ADMIN_PORT),
-                        self._proxy_command(backend_port),
-                        lambda program, ports: _is_ready(http, program, ports[1]),
-                        clean_environment(
-                            SEGUE_VERSIONS__DEFAULT=DEFAULT_VERSION,
-                            SEGUE_STATE_DIR=str(state / "proxy"),
-                            # Whatever the configuration says: the log tells that it listens.
-                            SEGUE_LOG__FORMAT="json",
-                            SEGUE_LOG__LEVEL="info",
-                        ),
-                    )
-                )
-                where = report.Where(
-                    proxy=f"{HOST}:{places[0]}",
-                    admin=f"{HOST}:{places[1]}",
-                    backend=f"{HOST}:{backend_port}",
-                    logs=directory,
-                )
-                try:
-                    await unless_one_dies(self._play(http, where), (backend, proxy))
-                except ShowFailed as failure:
-                    if failure.details:
-                        raise
-                    said = ["The end of the proxy's log:", *proxy.said()]
-                    raise ShowFailed(str(failure), said) from None
+                async with on_stage(http, self._plan(Path(directory), self._logs)) as stage:
+                    await stage.play(self._play(http, stage.where))
 
-    def _backend_command(self, state: Path) -> Callable[[tuple[int, ...]], list[str]]:
-        delay = 0 if self._options.fast else _SCRIPT_DELAY
-        command = [sys.executable, "-m", "demo.backend", "--host", HOST]
-        command += ["--state-dir", str(state), "--script-delay", str(delay)]
-        return lambda ports: [*command, "--port", str(ports[0])]
+    def say_where_the_logs_are(self) -> None:
+        """Write where what the programs said can be read; nothing where nothing was started."""
+        if self._logs is not None:
+            report.logs(self._screen, self._logs)
 
-    def _proxy_command(self, backend_port: int) -> Callable[[tuple[int, ...]], list[str]]:
-        command = [sys.executable, "-m", "proxy", "run", "--config", str(self._options.config)]
-        command += ["--upstream", f"http://{HOST}:{backend_port}"]
-        return lambda ports: [
-            *command,
-            *("--listen", f"{HOST}:{ports[0]}"),
-            *("--admin", f"{HOST}:{ports[1]}"),
-        ]
+    def _plan(self, state: Path, directory: Path) -> Plan:
+        return Plan(
+            config=self._options.config,
+            settings={"SEGUE_VERSIONS__DEFAULT": DEFAULT_VERSION},
+            flags=("--script-delay", "0" if self._options.fast else str(_SCRIPT_DELAY)),
+            server_state=state,
+            proxy_state=state / "proxy",
+            logs=directory,
+            ports=(_BACKEND_PORT, _PROXY_PORT, _ADMIN_PORT),
+        )
 
-    async def _play(self, http: aiohttp.ClientSession, where: report.Where) -> None:
+    async def _play(self, http: aiohttp.ClientSession, where: Where) -> None:
         screen = self._screen
         report.places(screen, where)
         rest = Rest(http, f"http://{where.proxy}")
@@ -181,13 +147,14 @@ class Show:
 
         self.differences = await self._judge(Rest(http, f"http://{where.admin}"), complaints)
         if not self._options.once:
-            report.invitation(screen, where, account)
+            assert self._logs is not None
+            report.invitation(screen, where, account, self._logs)
             await asyncio.Event().wait()
 
     async def _watch(
         self,
         http: aiohttp.ClientSession,
-        where: report.Where,
+        where: Where,
         job: str,
         account: dict[str, str],
     ) -> list[str]:
@@ -280,26 +247,3 @@ class Show:
             report.finding(screen, "everything else", complaints)
         report.conclusion(screen, found)
         return found
-
-
-async def _says_that_it_listens(program: Program, _: tuple[int, ...]) -> bool:
-    return any(line.startswith("listening on ") for line in program.said())
-
-
-async def _is_ready(http: aiohttp.ClientSession, program: Program, port: int) -> bool:
-    """Whether this very proxy listens, by its log, and says that it is ready."""
-    if not any(_event(line) == "listening" for line in program.said()):
-        return False
-    try:
-        answer = await Rest(http, f"http://{HOST}:{port}").call("GET", "/readyz")
-    except ShowFailed:
-        return False
-    return answer.status == 200
-
-
-def _event(line: str) -> object:
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return None
-    return entry.get("event") if isinstance(entry, dict) else None

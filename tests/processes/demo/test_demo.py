@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -30,11 +31,13 @@ USUAL_PORTS = (8000, 8080, 9090)
 
 
 def demo(temporary: Path, *arguments: str, columns: int = 100) -> subprocess.CompletedProcess[str]:
-    """`segue demo` to its end, its temporary files in a directory of the test's."""
+    """`segue demo` to its end, its temporary files and its logs in directories of the test's."""
+    (temporary / "temporary").mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "proxy", "demo", "--once", "--fast"]
     return subprocess.run(
-        [sys.executable, "-m", "proxy", "demo", "--once", "--fast", *arguments],
+        [*command, "--logs", str(temporary / "logs"), *arguments],
         cwd=ROOT,
-        env={**os.environ, "TMPDIR": str(temporary), "COLUMNS": str(columns)},
+        env={**os.environ, "TMPDIR": str(temporary / "temporary"), "COLUMNS": str(columns)},
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -42,12 +45,26 @@ def demo(temporary: Path, *arguments: str, columns: int = 100) -> subprocess.Com
     )
 
 
+def left_behind(temporary: Path) -> list[Path]:
+    """What is still there of what a demonstration needed only while it ran."""
+    return list((temporary / "temporary").iterdir())
+
+
+def log_of(temporary: Path, name: str) -> str:
+    return (temporary / "logs" / name).read_text(encoding="utf-8")
+
+
+def logs_said(output: str) -> list[str]:
+    """The logs that it names in the end."""
+    return output.partition("Logs, kept until the next time:\n")[2].split()
+
+
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
     """One run with everything as it should be."""
     temporary = tmp_path_factory.mktemp("demo")
     done = demo(temporary, "--no-color")
-    assert list(temporary.iterdir()) == [], "the temporary directory was left behind"
+    assert left_behind(temporary) == []
     return done
 
 
@@ -103,11 +120,39 @@ def test_demo_prints_no_token_and_no_escape_sequences(
     assert "\x1b" not in shown.stdout
 
 
+def test_the_logs_are_kept_for_their_owner_alone_and_said_where(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    for name in ("proxy.log", "second-proxy.log", "notes.txt"):
+        (tmp_path / "logs" / name).write_text("of another time")
+    done = demo(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    written = [Path(file).name for file in logs_said(done.stdout)]
+    for name in written:
+        assert stat.S_IMODE((tmp_path / "logs" / name).stat().st_mode) == 0o600
+        assert "of another time" not in log_of(tmp_path, name)
+        assert "eyJ" not in log_of(tmp_path, name)
+    assert '"event": "websocket"' in log_of(tmp_path, "proxy.log")
+    assert "listening on http://" in log_of(tmp_path, "backend.log")
+    found = {file.name for file in (tmp_path / "logs").iterdir()}
+    assert found == {*written, "notes.txt"}
+
+
+def test_logs_that_cannot_be_kept_end_it_with_1_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("a file")
+    done = demo(tmp_path)
+    assert done.returncode == 1
+    assert f"the logs cannot be kept in {tmp_path / 'logs'}: File exists" in done.stdout
+    assert "--logs" in done.stdout
+    assert done.stderr == ""
+
+
 @pytest.mark.parametrize("columns", [80, 160])
 def test_demo_fits_the_terminal(tmp_path: Path, columns: int) -> None:
     done = demo(tmp_path, columns=columns)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert max(map(columns_of, done.stdout.splitlines())) <= columns
+    # But for the names of the logs, which are as long as they are.
+    shown, _, _ = done.stdout.partition("Logs, ")
+    assert max(map(columns_of, shown.splitlines())) <= columns
 
 
 def test_a_mapping_that_maps_wrongly_is_a_difference_and_ends_with_1(tmp_path: Path) -> None:
@@ -118,26 +163,26 @@ def test_a_mapping_that_maps_wrongly_is_a_difference_and_ends_with_1(tmp_path: P
         text = re.sub(r"\bkind: step\b", "kind: stride", file.read_text(encoding="utf-8"))
         text = text.replace("equals: step}", "equals: stride}")
         file.write_text(text, encoding="utf-8")
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    done = demo(temporary, "--config", str(config))
+    done = demo(tmp_path, "--config", str(config))
     assert done.returncode == 1, done.stdout + done.stderr
     assert 'frame 4, agentDialogue: the kind is "stride", expected "step"' in done.stdout
     assert "✓ old client: 11 of 11 frames" in done.stdout
     assert "6 differences found." in done.stdout
-    assert list(temporary.iterdir()) == []
+    assert left_behind(tmp_path) == []
 
 
 def test_a_config_that_is_wrong_ends_with_1_and_shows_what_the_proxy_said(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("upstream: {url: http://127.0.0.1:1}\nlisten: {adress: x}\n")
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    done = demo(temporary, "--config", str(config))
+    done = demo(tmp_path, "--config", str(config))
     assert done.returncode == 1
     assert "the proxy ended with exit code 1" in done.stdout
     assert "adress" in done.stdout
-    assert list(temporary.iterdir()) == []
+    assert "adress" in log_of(tmp_path, "proxy.log")
+    assert logs_said(done.stdout) == [
+        str(tmp_path / "logs" / n) for n in ("proxy.log", "backend.log")
+    ]
+    assert left_behind(tmp_path) == []
 
 
 @pytest.fixture
@@ -168,7 +213,9 @@ def test_ports_in_use_are_avoided(tmp_path: Path, usual_ports_in_use: list[socke
 
 
 async def test_several_demonstrations_at_the_same_time_do_not_meet(tmp_path: Path) -> None:
-    done = await asyncio.gather(*(asyncio.to_thread(demo, tmp_path) for _ in range(3)))
+    done = await asyncio.gather(
+        *(asyncio.to_thread(demo, tmp_path / str(number)) for number in range(3))
+    )
     assert [one.returncode for one in done] == [0, 0, 0], "".join(one.stdout for one in done)
     ports = [re.findall(r"http://127\.0\.0\.1:(\d+)", one.stdout) for one in done]
     assert all(len(own) == 3 for own in ports)
@@ -213,10 +260,13 @@ class Running:
 
 @asynccontextmanager
 async def running_demo(temporary: Path, *arguments: str) -> AsyncIterator[Running]:
+    (temporary / "temporary").mkdir()
+    command = (sys.executable, "-W", "error", "-m", "demo", "--logs", str(temporary / "logs"))
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "error", "-m", "demo", *arguments),
+        *command,
+        *arguments,
         cwd=ROOT,
-        env={**os.environ, "TMPDIR": str(temporary)},
+        env={**os.environ, "TMPDIR": str(temporary / "temporary")},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -242,7 +292,7 @@ async def test_it_keeps_running_until_ctrl_c_and_then_leaves_nothing_behind(
         demonstration.signal(signal.SIGINT)
         assert await demonstration.end() == 0, "".join(demonstration.output)
     assert not any(map(is_alive, children.values()))
-    assert list(tmp_path.iterdir()) == []
+    assert left_behind(tmp_path) == []
 
 
 async def test_the_commands_that_it_suggests_work(tmp_path: Path) -> None:
@@ -293,7 +343,7 @@ async def test_sigterm_in_the_middle_ends_everything(tmp_path: Path) -> None:
         assert await demonstration.end() == 128 + signal.SIGTERM
     assert len(children) == 2
     assert not any(map(is_alive, children.values()))
-    assert list(tmp_path.iterdir()) == []
+    assert left_behind(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -314,4 +364,4 @@ async def test_the_death_of_a_program_ends_it_with_1(
     assert f"{name} was ended by signal 9" in demonstration.output[-1]
     assert "Traceback" not in demonstration.output[-1]
     assert not any(map(is_alive, children.values()))
-    assert list(tmp_path.iterdir()) == []
+    assert left_behind(tmp_path) == []
