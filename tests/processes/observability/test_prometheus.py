@@ -116,10 +116,16 @@ def expressions() -> list[str]:
     found += [rule["expr"] for rule in recording_rules()]
     found += [expression for alert in alerts() for expression in compared(alert["expr"])]
     found.append(setting()["record"])
-    for panel in panels():
-        for target in panel.get("targets", ()):
-            filled = target["expr"].replace("$__rate_interval", "1m")
-            found.append(filled.replace("$job", "segue").replace("$instance", ".*"))
+    asked = [target["expr"] for panel in panels() for target in panel.get("targets", ())]
+    marks = json.loads(DASHBOARD.read_text(encoding="utf-8"))["annotations"]["list"]
+    # The process is not started anew: what would tell is there.
+    asked += [
+        mark["expr"].partition(" > ")[0] if mark["name"] == "Starts" else mark["expr"]
+        for mark in marks
+    ]
+    for expression in asked:
+        filled = expression.replace("$__rate_interval", "1m")
+        found.append(filled.replace("$job", "segue").replace("$instance", ".*"))
     assert not any("$" in expression for expression in found)
     return found
 
@@ -347,10 +353,19 @@ async def test_every_expression_of_rules_and_dashboard_has_data(tmp_path: Path) 
     async with raw_server(serve) as server, segue(server.url, everything, config) as proxy:
         user = Client(proxy)
         await user.log_in()
+        # What is open now is not shown once it has ended.
+        open_one = await proxy.connect()
+        await open_one.send(handshake(b"/ws", MODERN))
+        await open_one.read_head()
         with prometheus(tmp_path, proxy.server.admin_address, **tls) as address:
             async with queries(address) as query:
-                deadline = time.monotonic() + PATIENCE
+                deadline, rounds = time.monotonic() + PATIENCE, 0
                 while missing:
+                    # Each other one is refused.
+                    rounds += 1
+                    odd = "misspelt: 1" if rounds % 2 else f"# {rounds}"
+                    config.write_text(f"{CONFIGURATION}{odd}\n", encoding="utf-8")
+                    proxy.server.reload()
                     await traffic(proxy, user)
                     await asyncio.sleep(0.5)
                     with suppress(aiohttp.ClientConnectionError):  # It has not started yet.
@@ -370,3 +385,4 @@ async def test_every_expression_of_rules_and_dashboard_has_data(tmp_path: Path) 
                 renewed = 'segue_session_refreshes_total{trigger="expiry",result="renewed"}'
                 (sample,) = await query(renewed)
                 assert float(sample["value"][1]) >= 1
+        await open_one.close()
