@@ -17,6 +17,7 @@ from proxy.cli import (
     config,
     explain,
     health,
+    log,
     record,
     reload,
     schema,
@@ -41,7 +42,7 @@ EXIT_USAGE: Final = 2
 _HELP: Final = "help"
 
 _COMMANDS: Final = (
-    *(validate, reload, test, explain, record, sessions, versions, token, config),
+    *(validate, reload, test, explain, record, log, sessions, versions, token, config),
     *(schema, health, version, completion),
 )
 

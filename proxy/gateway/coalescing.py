@@ -65,6 +65,8 @@ class Coalescer:
         route = None
         if snapshot.coalescing is not None and request.method == "GET":
             route = snapshot.coalescing.find(request.method, context.path)
+        if context.info.trail is not None:
+            context.info.trail.note("coalescing", route=None if route is None else route.name)
         if route is None:
             return await self._sender.carry(context)
         self.received[route.name] += 1

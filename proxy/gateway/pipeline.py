@@ -69,6 +69,9 @@ class Gateway:
             request.target,
             request.fields if traceparent.has_trace(request.shape) else (),
         )
+        if self._access_log.decisions.active:
+            received = request.shape.values(request.fields, b"x-request-id")
+            info.trail = self._access_log.decisions.follow(info.request_id, b"".join(received))
         context = RequestContext(client, request, self._live.current, info)
         try:
             outcome = await self._answer(context)
@@ -112,6 +115,11 @@ class Gateway:
         answer = None if endpoints is None else endpoints.find(context)
         if answer is None:
             context.session = await steps.sessions.enter(context)
+            if context.info.trail is not None:
+                name = None if context.session is None else context.session.cached.record.session
+                context.info.trail.note("session", session=name)
+        elif context.info.trail is not None:
+            context.info.trail.note("session", endpoint="one of the routes of tokens")
         # version
         stripping = self._choose(context)
         # fields

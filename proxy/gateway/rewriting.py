@@ -7,8 +7,9 @@ from functools import partial
 from proxy.errors import MappingFailure
 from proxy.gateway.context import RequestContext
 from proxy.mapping.engine.program import Program
-from proxy.mapping.programs import Programs
+from proxy.mapping.programs import Programs, RoutePrograms
 from proxy.observability.access_log import RequestInfo
+from proxy.observability.decisions import DecisionLog
 from proxy.observability.limited import LimitedWarnings
 from proxy.observability.metrics import Metrics
 from proxy.recording.recorder import Recorder
@@ -24,9 +25,16 @@ class Rewriting:
         recorder: may look at messages on their way.
     """
 
-    def __init__(self, metrics: Metrics, recorder: Recorder, warnings: LimitedWarnings) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        recorder: Recorder,
+        warnings: LimitedWarnings,
+        decisions: DecisionLog,
+    ) -> None:
         self._metrics = metrics
         self._warnings = warnings
+        self._decisions = decisions
         self.recorder = recorder
         self._mapped: set[BodyMapping] = set()
 
@@ -62,9 +70,11 @@ class Rewriting:
     def bodies(self, context: RequestContext) -> BodyMapping | None:
         """What is done to the bodies of a route; None for nearly all. Preflights have none."""
         route = self.programs(context).route(context.request.method, context.path)
+        info, config = context.info, context.snapshot.config
+        if info.trail is not None:
+            info.trail.note("route", **_bound(route), preflight=context.head.preflight)
         if route is None or context.head.preflight:
             return None
-        info, config = context.info, context.snapshot.config
         to_server, to_client = route.to_server, route.to_client
         info.to_server = "" if to_server is None else to_server.name
         info.to_client = "" if to_client is None else to_client.name
@@ -87,6 +97,9 @@ class Rewriting:
         """Warn of a message that could not be mapped; nothing of what it says is told."""
         kind = {"mapping": failure.mapping or program, "rule": failure.rule}
         where = {"operation": failure.operation, "field": failure.field}
+        info.trail = self._decisions.late(info.trail, info.request_id, info.cohort)
+        if info.trail is not None:
+            info.trail.note("mapping", failed=failure.detail, direction=way.value, **kind, **where)
         self._warnings.write(
             "mapping failed",
             kind,
@@ -97,3 +110,12 @@ class Rewriting:
             cohort=info.cohort,
             request_id=info.request_id,
         )
+
+
+def _bound(route: RoutePrograms | None) -> dict[str, str | None]:
+    """What a decision says of the route of a request."""
+    if route is None:
+        return {"path": None}
+    programs = {"to_client": route.to_client, "to_server": route.to_server}
+    names = {way: None if each is None else each.name for way, each in programs.items()}
+    return {"path": route.pattern, **names}

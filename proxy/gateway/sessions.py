@@ -152,6 +152,7 @@ class TokenRenewal(SessionFilter):
         )
         if token != session.token:
             fields = with_bearer(fields, token)
+        _note_token(context, fresh=token != session.token)
         exchange = await send(fields, _UNAUTHORIZED)
         hold = exchange.held
         if hold is None or hold.head is None:
@@ -159,6 +160,7 @@ class TokenRenewal(SessionFilter):
         fresh = None
         if again and is_token_error(hold.plain_body):
             fresh = await sessions.after_refusal(session, token, Trigger.REJECTED, fields)
+        _note_token(context, fresh=fresh is not None, refused=True)
         if fresh is None:
             hold.let_go()
             return exchange
@@ -185,6 +187,7 @@ class TokenRenewal(SessionFilter):
         token = await sessions.fresh(session, fields, Trigger.HANDSHAKE)
         if token is None:
             return await shake(context.target, fields, ())
+        _note_token(context, fresh=token != session.token)
         watched = _REFUSALS if sessions.is_near_its_end(session) else ()
         first = await shake(*_carrying(context, session, token), watched)
         hold = first.exchange.held
@@ -194,6 +197,7 @@ class TokenRenewal(SessionFilter):
             fresh = await sessions.after_refusal(session, token, Trigger.HANDSHAKE, fields)
         except SessionUnavailable:
             fresh = None  # The token was still valid: the refusal may well be meant.
+        _note_token(context, fresh=fresh is not None, refused=True)
         if fresh is None:
             hold.let_go()
             return first
@@ -218,6 +222,12 @@ def cookie_from(fields: RawFields, settings: SessionSettings) -> str:
     if settings.binding != "cookie":
         return ""
     return cookie_of(fields, settings.cookie.encode()) or ""
+
+
+def _note_token(context: RequestContext, *, fresh: bool, refused: bool = False) -> None:
+    """Note for whoever watches which token goes to the server, and whether one was refused."""
+    if context.info.trail is not None:
+        context.info.trail.note("token", fresh=fresh, refused=refused)
 
 
 def has_body(request: Request) -> bool:

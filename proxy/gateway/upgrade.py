@@ -85,6 +85,8 @@ class Upgrades:
             loop=self._loop,
         )
         relay = socket.relay
+        if context.info.trail is not None:
+            context.info.trail.note("mapping", **socket.bound())
         self._access_log.switch(
             context.info,
             perf_counter(),

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from proxy.errors import ClientGone, SegueError
 from proxy.http.headers import RawFields
 from proxy.http.traceparent import TraceContext, trace_of
+from proxy.observability.decisions import DecisionLog, Trail
 from proxy.observability.families import Families, Samples, counter
 from proxy.observability.log import Log
 from proxy.observability.metrics import Metrics, close_code_label, code_label
@@ -59,6 +60,7 @@ class RequestInfo:
         upstream: the address of the server, once it was asked.
         waited: seconds that were spent waiting for the server.
         shared_from: the request id under which the server was asked, where that was another's.
+        trail: of its decisions; None where nobody watches it.
     """
 
     request_id: str
@@ -81,6 +83,7 @@ class RequestInfo:
     upstream: str = ""
     waited: float = 0.0
     shared_from: str = ""
+    trail: Trail | None = None
 
     def fail(self, error: SegueError, status: int | None = None) -> None:
         """Record an error, and the status that the client saw: the error's own by default."""
@@ -116,10 +119,12 @@ class AccessLog:
 
     Attributes:
         versions: those that clients told.
+        decisions: which requests are watched.
     """
 
-    def __init__(self, metrics: Metrics, log: Log) -> None:
+    def __init__(self, metrics: Metrics, log: Log, decisions: DecisionLog) -> None:
         self._metrics = metrics
+        self.decisions = decisions
         self._log = log
         self._ids = request_ids()
         # Trace ids need to be unique, not secret.
@@ -163,6 +168,15 @@ class AccessLog:
         info.selection = selection
         self.versions.note(selection, info.started)
         self._metrics.version_sources[selection.source] += 1
+        if info.trail is not None:
+            version = selection.version
+            info.trail.note(
+                "version",
+                version=None if version is None else redact(str(version)),
+                source=selection.source.value,
+                cohort=info.cohort,
+            )
+            info.trail = self.decisions.settle(info.trail, info.cohort)
 
     def fail(self, info: RequestInfo, error: SegueError, status: int | None = None) -> None:
         """Record an error; see `RequestInfo.fail`."""
@@ -172,6 +186,8 @@ class AccessLog:
     def close(self, info: RequestInfo, now: float) -> None:
         """End with a request that was answered."""
         metrics, cohort = self._metrics, info.cohort
+        if info.trail is not None:
+            self.decisions.settle(info.trail, cohort)  # One that ended before it had a version.
         metrics.requests[cohort, code_label(info.status)] += 1
         if info.method:
             metrics.timings(cohort, info.protocol).observe(now - info.started, info.waited)

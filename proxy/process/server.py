@@ -7,6 +7,7 @@ connections, and the servers with the connections to them.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -17,6 +18,7 @@ from typing import Final
 
 from proxy.admin.access import Access
 from proxy.admin.application import AdminListener, ProcessState, application, probes
+from proxy.admin.log_watches import LogWatches
 from proxy.admin.recording import Recordings
 from proxy.admin.reload import ReloadOrders
 from proxy.admin.sessions import SessionOrders
@@ -38,6 +40,7 @@ from proxy.gateway.token_endpoints import TokenEndpoints
 from proxy.gateway.upgrade import Upgrades
 from proxy.observability import log as logs
 from proxy.observability.access_log import AccessLog
+from proxy.observability.decisions import DecisionLog
 from proxy.observability.limited import LimitedWarnings
 from proxy.observability.log import Log, Writer
 from proxy.observability.metrics import Metrics
@@ -101,7 +104,9 @@ class Server:
         self._log = log
         self._loop = loop
         self.metrics = Metrics(segue_version())
-        self._access_log = AccessLog(self.metrics, log)
+        everything = log.is_enabled_for(logging.DEBUG)
+        self._decisions = DecisionLog(log, loop, everything=everything)
+        self._access_log = AccessLog(self.metrics, log, self._decisions)
         self._warnings = LimitedWarnings(log, loop.time)
         made = connections_of(config)
         self._fleet = Fleet(made.servers, loop, log)
@@ -113,7 +118,7 @@ class Server:
         renewal = None if self._sessions is None else TokenRenewal(self._sessions)
         session_filter = renewal or SessionFilter()
         sender = Sender(Dispatcher(self._fleet), session_filter, loop)
-        rewriting = Rewriting(self.metrics, self._recorder, self._warnings)
+        rewriting = Rewriting(self.metrics, self._recorder, self._warnings, self._decisions)
         self._coalescer = Coalescer(sender, loop)
         upgrades = Upgrades(
             sender,
@@ -168,6 +173,7 @@ class Server:
             *SessionOrders(administration).endpoints(),
             *ReloadOrders(self._reloads).endpoints(),
             *Versions(self._access_log.versions).endpoints(),
+            *LogWatches(self._decisions, self._live).endpoints(),
         )
         access = Access(lambda: self._live.current.config.admin, self._log)
         admin, place = AdminListener(application(endpoints, access)), config.admin.address
@@ -272,6 +278,7 @@ class Server:
         self._recorder.close()
         if self._local is not None:
             self._local.close()
+        self._decisions.close()
         self._warnings.close()
         if self._admin is not None:
             await self._admin.close()

@@ -72,7 +72,7 @@ class Dispatcher:
         Raises:
             UpstreamError: there is no connection to any server that was tried.
         """
-        tries = _Tries(self._fleet)
+        tries = _Tries(self._fleet, info)
         look = not (self._fleet.retries and _is_repeatable(request))
         fresh = False  # A kept connection was stale: the next one must not be.
         while True:
@@ -84,7 +84,7 @@ class Dispatcher:
                 fresh = False
                 if connection is None:
                     connection = await self._connect(info, pool)
-                info.upstream = pool.name
+                _asked(info, pool)
                 exchange = begin(connection)
                 exchange.watched = watched
                 await exchange.run(head.for_server(connection.target.authority))
@@ -121,7 +121,7 @@ class Dispatcher:
         Raises:
             UpstreamError: there is no connection to any server that was tried.
         """
-        tries = _Tries(self._fleet)
+        tries = _Tries(self._fleet, info)
         exchange: Exchange | None = None
         connection: Connection | None = None
         pool, epoch = tries.pool, 0
@@ -138,6 +138,7 @@ class Dispatcher:
                         pool.in_flight -= 1
                         pool = tries.pool
                         pool.in_flight += 1
+                _asked(info, pool)
                 exchange = begin(connection)
                 exchange.watched = watched
                 await exchange.run(head.for_server(connection.target.authority))
@@ -169,10 +170,11 @@ class _Tries:
         pool: the one whose turn it is.
     """
 
-    __slots__ = ("_begun", "_fleet", "_tried", "pool")
+    __slots__ = ("_begun", "_fleet", "_info", "_tried", "pool")
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, info: RequestInfo) -> None:
         self._fleet = fleet
+        self._info = info
         self._begun = perf_counter()
         self._tried: list[Pool] = []
         self.pool = fleet.choose()
@@ -189,7 +191,16 @@ class _Tries:
             return False
         failed.counters.retries[reason] += 1
         self.pool = other
+        if self._info.trail is not None:
+            self._info.trail.note("retry", failed=failed.name, reason=reason, next=other.name)
         return True
+
+
+def _asked(info: RequestInfo, pool: Pool) -> None:
+    """A server is about to be sent the request."""
+    info.upstream = pool.name
+    if info.trail is not None:
+        info.trail.note("target", upstream=pool.name, healthy=pool.health.is_healthy)
 
 
 def _is_repeatable(request: Request) -> bool:

@@ -266,7 +266,10 @@ class Direct(logs.Writer):
 
 @asynccontextmanager
 async def segue(
-    upstream: str | None, env: Mapping[str, str] | None = None, config: Path = CONFIG
+    upstream: str | None,
+    env: Mapping[str, str] | None = None,
+    config: Path = CONFIG,
+    level: str = "debug",
 ) -> AsyncIterator[Segue]:
     """Run Segue in front of `upstream`, with settings as environment variables.
 
@@ -274,6 +277,7 @@ async def segue(
         upstream: the URL of the server; None where the configuration says it.
         env: the settings.
         config: the file.
+        level: of the log.
     """
     with tempfile.TemporaryDirectory(prefix="segue-state-") as state:
         snapshot = load(
@@ -288,7 +292,7 @@ async def segue(
         )
         stream = io.StringIO()
         writer = Direct(stream)
-        log = logs.build(writer, "debug", "json", is_terminal=False)
+        log = logs.build(writer, level, "json", is_terminal=False)
         server = Server(snapshot, log, writer)
         await server.start()
         try:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.checkout import ROOT
 
-LEVELS: Final = {"debug", "info", "warning", "error", "line", "write"}
+LEVELS: Final = {"debug", "info", "warning", "error", "line", "detail", "write"}
 
 
 def events() -> Iterator[tuple[str, str]]:
@@ -24,14 +24,17 @@ def events() -> Iterator[tuple[str, str]]:
             if node.func.attr not in LEVELS or not owner.endswith(("log", "_warnings")):
                 continue
             if node.args and isinstance(node.args[0], ast.Constant):
-                level = {"line": "info", "write": "warning"}.get(node.func.attr, node.func.attr)
+                level = {"line": "info", "detail": "debug", "write": "warning"}.get(
+                    node.func.attr, node.func.attr
+                )
                 yield str(node.args[0].value), level
 
 
 def documented() -> dict[str, str]:
     """The level of each event, from the tables."""
+    text = (ROOT / "docs/logs.md").read_text()
     rows = re.findall(
-        r"^\| (`[^|]+`) \| ([^|]+) \|", (ROOT / "docs/logs.md").read_text(), re.MULTILINE
+        r"^\| (`[^|]+`) \| ((?:debug|info|warning|error)[^|]*) \|", text, re.MULTILINE
     )
     return {event: level for names, level in rows for event in re.findall(r"`([^`]+)`", names)}
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import itertools
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from proxy.errors import ClientGone, UpstreamTimeout
 from proxy.observability.access_log import AccessLog, request_ids
+from proxy.observability.decisions import DecisionLog
 from proxy.observability.log import Writer, build
 from proxy.observability.metrics import Metrics
 from proxy.versions.selection import Selection
@@ -33,7 +35,8 @@ class Desk:
         self._writer = Writer(self._stream)
         self.metrics = Metrics("0")
         log = build(self._writer, "info", "json", is_terminal=False)
-        self.access_log = AccessLog(self.metrics, log)
+        decisions = DecisionLog(log, cast(asyncio.AbstractEventLoop, None), everything=False)
+        self.access_log = AccessLog(self.metrics, log, decisions)
         self.metrics.add(self.access_log.families())
 
     def lines(self) -> list[dict[str, Any]]:
