@@ -34,6 +34,7 @@ from proxy.cli.version import segue_version
 from proxy.errors import ConfigError
 from proxy.observability import log as logs
 from proxy.process import server
+from proxy.types import MAX_DEPTH
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -117,6 +118,7 @@ def _run(options: argparse.Namespace) -> int:
     settings = loaded.config.log
     log = logs.build(writer, settings.level, settings.format, is_terminal=sys.stderr.isatty())
     logs.take_over_libraries(log)
+    _allow_depth()
     _settle_memory()
     try:
         uvloop.run(server.run(loaded, log, writer))
@@ -134,6 +136,15 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 10, 10)
+
+
+def _allow_depth() -> None:
+    """Let msgspec read what is nested as deeply as `limits.json_depth` allows by default.
+
+    In Python 3.11 its depth counts together with that of the calls it is in; what is deeper is
+    looked at token by token, which takes fifty times as long.
+    """
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), 2 * MAX_DEPTH))
 
 
 def _demo(arguments: Sequence[str]) -> int:

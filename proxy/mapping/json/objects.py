@@ -7,13 +7,14 @@ in browsers.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import msgspec
 from msgspec import Raw
 
 from proxy.mapping.json import tolerant
+from proxy.mapping.json.disguise import disguise, keys_in_order
 
 Object = dict[str, Raw]
 """The members of an object in their order; each value is its JSON text."""
@@ -52,30 +53,98 @@ def open_object(text: bytes) -> Object | None:
         members = _decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return open_tolerantly(text)
+    return open_tolerantly(text, escaped=True) if _has_escaped_keys(text, members) else members
+
+
+def _has_escaped_keys(text: bytes, members: Object) -> bool:
     # A key's escapes are lost in decoding. They are found by what the values do not account for.
-    if BACKSLASH in text and text.count(BACKSLASH) != b"".join(members.values()).count(BACKSLASH):
-        return open_tolerantly(text)
-    return members
+    return BACKSLASH in text and text.count(BACKSLASH) != b"".join(members.values()).count(
+        BACKSLASH
+    )
 
 
-def open_tolerantly(text: bytes) -> Object | None:
-    """Do the same for what msgspec refuses though it should be mapped, and for escaped keys."""
+def open_tolerantly(text: bytes, *, escaped: bool = False) -> Object | None:
+    """Do the same for what msgspec refuses though it should be mapped, and for escaped keys.
+
+    Args:
+        escaped: whether it is known that there are such keys.
+    """
     if not text.lstrip(b" \t\n\r").startswith(b"{"):
         return None
     try:
-        pairs = tolerant.split(text.decode())
+        decoded = text.decode()
     except UnicodeDecodeError:
         return None
+    try:
+        return _in_disguise(text, escaped=escaped) or _looked_at(decoded)
+    except msgspec.DecodeError:
+        return None  # In disguise it would have been taken.
+    except RecursionError:
+        return _looked_at(decoded)
+
+
+def _in_disguise(text: bytes, *, escaped: bool) -> Object | None:
+    """Read the members with msgspec, all the same; None where there is no disguise.
+
+    Raises:
+        msgspec.DecodeError: the text is not JSON by the tolerant reading either.
+        RecursionError: it is nested too deeply.
+    """
+    if not escaped:
+        members = _without_escaped_keys(text)
+        if members is not None:
+            return members
+    disguised = disguise(text, escapes=True)
+    if disguised is None:
+        return None
+    members = _decode(disguised.text)
+    values = disguised.undone_values(members.values())
+    spelled = _spelled(disguised.undone_keys(members), values)
+    if len(spelled) == len(members):
+        return spelled
+    # A key has several spellings, and the last of them counts: where each occurs is to be seen.
+    keys = keys_in_order(disguised.text.decode())
+    by_key = dict(zip(members, values, strict=True))
+    return _spelled(disguised.undone_keys(keys), [by_key[key] for key in keys])
+
+
+def _without_escaped_keys(text: bytes) -> Object | None:
+    """Read them where only values are odd; None where there is more to it."""
+    disguised = disguise(text, escapes=False)
+    if disguised is None:
+        return None
+    try:
+        members = _decode(disguised.text)
+    except msgspec.DecodeError:
+        if BACKSLASH not in text:
+            raise
+        return None
+    if _has_escaped_keys(disguised.text, members):
+        return None
+    return _spelled(disguised.undone_keys(members), disguised.undone_values(members.values()))
+
+
+def _looked_at(text: str) -> Object | None:
+    """Read the members token by token: of what is nested too deeply for msgspec."""
+    pairs = tolerant.split(text)
     if pairs is None:
         return None
+    return _spelled([key[1:-1] for key, _ in pairs], [Raw(value.encode()) for _, value in pairs])
+
+
+def _spelled(spellings: Collection[str], values: Collection[Raw]) -> Object:
+    """Make an object of keys as they are written, without their quotes, and of values."""
     members = SpelledObject()
-    for spelling, value in pairs:
-        if "\\" in spelling:
-            key = json.loads(spelling)
-            members.spellings[key] = spelling.encode()
-        else:
-            key = spelling[1:-1]
-        members[key] = Raw(value.encode())
+    keys: Collection[str] = spellings
+    if "\\" in "".join(spellings):
+        quoted = '","'.join(spellings)
+        keys = json.loads(f'["{quoted}"]')
+        members.spellings = {
+            key: f'"{spelling}"'.encode()
+            for key, spelling in zip(keys, spellings, strict=True)
+            if "\\" in spelling
+        }
+    members.update(zip(keys, values, strict=True))
     return members
 
 
@@ -121,8 +190,20 @@ def open_list(text: bytes) -> list[Raw] | None:
     try:
         return _decode_list(text)
     except (msgspec.DecodeError, RecursionError):
-        elements = tolerant.split_list(decoded)
-        return None if elements is None else [Raw(element.encode()) for element in elements]
+        return _open_list_tolerantly(text, decoded)
+
+
+def _open_list_tolerantly(text: bytes, decoded: str) -> list[Raw] | None:
+    disguised = disguise(text, escapes=True)
+    if disguised is not None:
+        try:
+            return list(disguised.undone_values(_decode_list(disguised.text)))
+        except msgspec.DecodeError:
+            return None
+        except RecursionError:
+            pass
+    elements = tolerant.split_list(decoded)
+    return None if elements is None else [Raw(element.encode()) for element in elements]
 
 
 def close_list(elements: Iterable[bytes | Raw]) -> bytes:
