@@ -110,6 +110,7 @@ class ClientConnection(RequestHandler):
         deadline: the loop's time at which the next request must have arrived.
         address: of the client, as its socket gives it; empty where it has none.
         bucket: for whom the connection counts (`client_bucket`).
+        cut: whether Segue breaks it off, because it stops and the time for a drain is over.
     """
 
     __slots__ = (
@@ -124,6 +125,7 @@ class ClientConnection(RequestHandler):
         "_recent",
         "address",
         "bucket",
+        "cut",
         "deadline",
         "flow",
         "persistent",
@@ -156,6 +158,7 @@ class ClientConnection(RequestHandler):
         self.deadline = NEVER
         self.address = ""
         self.bucket = ""
+        self.cut = False
 
     @property
     def is_busy(self) -> bool:

@@ -102,6 +102,7 @@ class Listener(Server):
                     await self._empty.wait()
         except TimeoutError:
             for connection in self.connections:
+                cast(ClientConnection, connection).cut = True
                 cast(ClientConnection, connection).abort()
             return False
         return True

@@ -17,7 +17,7 @@ from time import perf_counter
 
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.request import Request
-from proxy.errors import ClientError, ClientGone, SegueError
+from proxy.errors import ClientError, ClientGone, SegueError, Unavailable
 from proxy.gateway.coalescing import Coalescer
 from proxy.gateway.context import RequestContext
 from proxy.gateway.forwarding import checked_head, forwarded_fields, last_answer
@@ -80,7 +80,10 @@ class Gateway:
         except SegueError as error:
             self._refuse(context, error)
         except asyncio.CancelledError:
-            info.status, info.error = ClientGone.status, ClientGone.label
+            if client.cut:
+                self._access_log.fail(info, Unavailable("cut: `timeouts.drain` was over"))
+            else:
+                info.status, info.error = ClientGone.status, ClientGone.label
             raise
         except Exception as error:  # noqa: BLE001 (a fault of Segue's must not end the connection unanswered)
             self._access_log.internal_error(error)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import quote
 
-from proxy.errors import ClientGone, SegueError
+from proxy.errors import ClientError, ClientGone, SegueError
 from proxy.http.headers import RawFields
 from proxy.http.traceparent import TraceContext, trace_of
 from proxy.observability.decisions import DecisionLog, Trail
@@ -61,6 +61,7 @@ class RequestInfo:
         waited: seconds that were spent waiting for the server.
         shared_from: the request id under which the server was asked, where that was another's.
         trail: of its decisions; None where nobody watches it.
+        is_fault: whether what went wrong is Segue's own or the server's, and not the client's.
     """
 
     request_id: str
@@ -84,12 +85,14 @@ class RequestInfo:
     waited: float = 0.0
     shared_from: str = ""
     trail: Trail | None = None
+    is_fault: bool = False
 
     def fail(self, error: SegueError, status: int | None = None) -> None:
         """Record an error, and the status that the client saw: the error's own by default."""
         self.status = error.status if status is None else status
         self.error = error.label
         self.detail = error.detail
+        self.is_fault = not isinstance(error, ClientError)
 
     @property
     def selected(self) -> str | None:
@@ -197,7 +200,10 @@ class AccessLog:
             metrics.bytes[_TO_SERVER, _HTTP] += info.request_size
         if info.response_size:
             metrics.bytes[_TO_CLIENT, _HTTP] += info.response_size
-        if self._log.is_enabled_for(logging.INFO):
+        if info.is_fault:
+            if self._log.is_enabled_for(logging.WARNING):
+                self._log.line("request", _line(info, cohort, now), "warning")
+        elif self._log.is_enabled_for(logging.INFO):
             self._log.line("request", _line(info, cohort, now))
 
     def switch(

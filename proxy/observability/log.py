@@ -39,7 +39,9 @@ Format = Literal["auto", "json", "console"]
 class Log(FilteringBoundLogger, Protocol):
     """A logger of structlog, with a shorter way for lines that come with every request."""
 
-    def line(self, event: str, fields: dict[str, object]) -> None:
+    def line(
+        self, event: str, fields: dict[str, object], level: Literal["info", "warning"] = "info"
+    ) -> None:
         """Write what `info(event, **fields)` would; `fields` is the logger's from here on.
 
         As JSON it takes a third of the time: `info` copies the fields four times.
@@ -159,12 +161,14 @@ def build(writer: Writer, level: str, form: Format, *, is_terminal: bool) -> Log
     plain: Any = structlog.make_filtering_bound_logger(threshold)
 
     class Logger(plain):  # type: ignore[misc]  # structlog makes a class for each level.
-        def line(self, event: str, fields: dict[str, object]) -> None:
+        def line(
+            self, event: str, fields: dict[str, object], level: Literal["info", "warning"] = "info"
+        ) -> None:
             if console:
-                self.info(event, **fields)
-            elif threshold <= logging.INFO:
+                getattr(self, level)(event, **fields)
+            elif threshold <= (logging.INFO if level == "info" else logging.WARNING):
                 fields["event"] = event
-                writer.msg(as_json(writer, "info", fields))
+                writer.msg(as_json(writer, level, fields))
 
         def detail(self, event: str, fields: dict[str, object]) -> None:
             if console:

@@ -102,7 +102,7 @@ class Maintenance:
                 # It may have lost what it was told last: what is known here is newer then.
                 await self._put_back(repository.cache.all())
             else:
-                self._log.warning("the session store is away")
+                self._log.warning("the session store is away", reason=repository.away)
 
     async def _try_to_write(self) -> None:
         """Notice that the store cannot be written, and that it can be again."""

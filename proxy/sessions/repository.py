@@ -92,6 +92,7 @@ class SessionRepository:
         self.rules = rules
         self._not_before = 0.0
         self._doubted_until = 0.0
+        self.away = ""
         self.unwritable = ""
 
     @property
@@ -257,8 +258,9 @@ class SessionRepository:
             self.unwritable = error.detail
             self._doubted_until = self.clock.steady() + _DOUBT
             raise
-        except StoreAway:
+        except StoreAway as error:
             self.counts.up = False
+            self.away = error.detail
             now = self.clock.steady()
             self._not_before, self._doubted_until = now + _PAUSE, now + _DOUBT
             raise

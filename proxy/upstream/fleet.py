@@ -159,11 +159,18 @@ class Fleet:
 
     def changed(self, pool: Pool) -> None:
         """A server was ejected, or has recovered."""
-        if pool.health.is_healthy:
+        if not pool.health.troubled:
+            pool.failing = False
+        if pool.health.is_healthy and not pool.failing:
             self._log.info("upstream recovered", upstream=pool.name)
         else:
-            by_probes = pool.health.unhealthy
-            self._log.warning("upstream ejected", upstream=pool.name, unhealthy=by_probes)
+            self._log.warning(
+                "upstream ejected",
+                upstream=pool.name,
+                unhealthy=pool.health.unhealthy,
+                still_asked=pool.health.is_healthy,
+                reason=pool.reason if pool.failing else "its probes fail",
+            )
 
     def exhausted(self, error: OutOfResources) -> None:
         """No connection could be made, and that is not because of a server."""

@@ -58,6 +58,8 @@ class Pool:
         health: whether the server is to be asked.
         in_flight: requests that it is being asked now, those that wait for a connection included.
         sockets: open WebSockets to it.
+        failing: whether it has failed as often as ejects a server, whether or not it was ejected.
+        reason: what its newest failure was.
     """
 
     def __init__(
@@ -74,6 +76,8 @@ class Pool:
         self.health = Health(rules)
         self.in_flight = 0
         self.sockets = 0
+        self.failing = False
+        self.reason = ""
         self._neighbours = neighbours
         self._kept = True
         self._idle: deque[Connection] = deque()
@@ -130,7 +134,7 @@ class Pool:
         except UpstreamError as error:
             self.counters.up = False
             self.counters.fail(error.label)
-            self.failed(epoch)
+            self.failed(epoch, error.detail)
             raise
         except OutOfResources as error:
             self.health.abandoned(epoch)
@@ -195,20 +199,26 @@ class Pool:
     def answered(self, status: int, epoch: int) -> None:
         """The server has answered a request."""
         if status in _OVERLOADED:
-            self.failed(epoch)
-        elif self.health.troubled and self.health.succeeded():
+            self.failed(epoch, f"the server answered with {status}")
+        elif self.health.troubled and (self.health.succeeded() or self.failing):
             self._neighbours.changed(self)
 
     def abandoned(self, epoch: int) -> None:
         """A request was given up before there was an answer."""
         self.health.abandoned(epoch)
 
-    def failed(self, epoch: int) -> None:
+    def failed(self, epoch: int, reason: str = "the server did not answer a request") -> None:
         """The server could not be reached, or did not answer a request that it was asked."""
-        spare = self._neighbours.can_spare(self)
-        if self.health.failed(self.loop.time(), epoch, spare=spare):
+        spare, health = self._neighbours.can_spare(self), self.health
+        self.reason = reason
+        if health.failed(self.loop.time(), epoch, spare=spare):
+            self.failing = True
             self.counters.ejections += 1
             self.close_idle()
+            self._neighbours.changed(self)
+        elif not self.failing and health.failures >= health.rules.failures:
+            # There is no other: it is asked all the same, and somebody should know.
+            self.failing = True
             self._neighbours.changed(self)
 
 
@@ -246,7 +256,7 @@ async def open_connection(owner: Owner, target: Target) -> Connection:
             "the TLS handshake with the server failed; does its port speak TLS?"
         ) from None
     except OSError as error:
-        raise own_trouble(error) or UpstreamUnreachable("no connection to the server") from None
+        raise own_trouble(error) or UpstreamUnreachable(why_not(error)) from None
     finally:
         if not opened:
             # uvloop closes what is given up on the way, and does not say so to the protocol.
@@ -269,6 +279,26 @@ _OWN: Final = {
     " net.ipv4.ip_local_port_range, or name more servers in upstream.targets",
 }
 """Why no connection can be made, where that is not because of the server, and what to do."""
+
+
+_REFUSALS: Final = {
+    errno.ECONNREFUSED: "the server refused the connection: nothing listens on its port",
+    errno.ECONNRESET: "the server reset the connection while it was opened",
+    errno.EPIPE: "the server reset the connection while it was opened",
+    errno.ETIMEDOUT: "the connection to the server timed out",
+    errno.EHOSTUNREACH: "there is no route to the server",
+    errno.ENETUNREACH: "there is no route to the server",
+}
+"""Why the server cannot be connected to. Which one it is stands beside it, as `upstream`."""
+
+
+def why_not(error: OSError) -> str:
+    """Say what a failure to connect is, without the system's text: it names addresses."""
+    if isinstance(error, socket.gaierror):
+        if error.errno == socket.EAI_AGAIN:
+            return "the name of the server cannot be looked up at the moment"
+        return "the name of the server is unknown"
+    return _REFUSALS.get(error.errno or 0, "no connection to the server")
 
 
 def own_trouble(error: OSError) -> OutOfResources | None:
