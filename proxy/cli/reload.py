@@ -11,6 +11,7 @@ from proxy.admin.reload import RELOAD
 from proxy.cli.admin import Refused, ask
 from proxy.cli.admin_place import add_admin, place
 from proxy.cli.configuration import Subparsers, add_config
+from proxy.cli.parser import add_json
 from proxy.cli.terminal import printable
 
 _TIMEOUT: Final = 120.0
@@ -23,7 +24,7 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     command = commands.add_parser("reload", help=text, description=text.capitalize() + ".")
     add_config(command)
     add_admin(command)
-    command.add_argument("--json", action="store_true", help="for machines")
+    add_json(command)
     command.set_defaults(run=run)
 
 
