@@ -138,7 +138,14 @@ async def test_the_server_learns_who_asked_and_nobody_can_write_it(
     heads: list[bytes] = []
     async with raw_server(answering(OK, heads)) as server, segues(tmp_path, server.url) as running:
         addresses = [(each.address, each.admin) for each in running]
-        forged = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "gopher"}
+        forged = {
+            "X-Forwarded-For": "6.6.6.6",
+            "X-Forwarded-Proto": "6.6.6.6",
+            "X-Forwarded-Host": "6.6.6.6",
+            "Forwarded": "for=6.6.6.6",
+            "X-Real-IP": "6.6.6.6",
+            "X-Request-Id": "6.6.6.6",
+        }
         async with (
             front(name, tmp_path, addresses) as address,
             aiohttp.ClientSession() as client,
@@ -181,6 +188,8 @@ def test_traefik_is_told_what_segue_says_of_itself() -> None:
     assert set(read("traefik", "traefik.yaml")) == {"entryPoints", "providers"}
     dynamic = read("traefik", "segue.yaml")["http"]
     (router,) = dynamic["routers"].values()
+    (middleware,) = (dynamic["middlewares"][name] for name in router["middlewares"])
+    assert middleware == {"headers": {"customRequestHeaders": {"Forwarded": ""}}}
     assert router["entryPoints"] == list(read("traefik", "traefik.yaml")["entryPoints"])
     balancer = dynamic["services"][router["service"]]["loadBalancer"]
     assert [each["url"] for each in balancer["servers"]] == [f"http://{each}" for each in SHIPPED]
