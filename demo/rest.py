@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import aiohttp
@@ -37,11 +38,12 @@ class Answer(NamedTuple):
 
 
 class Rest:
-    """Calls to one origin, as one user once there is a token."""
+    """Calls to one origin, as one user once there is a token, by a client that tells a version."""
 
-    def __init__(self, http: aiohttp.ClientSession, origin: str) -> None:
+    def __init__(self, http: aiohttp.ClientSession, origin: str, version: str = "") -> None:
         self._http = http
         self._origin = origin
+        self._version = {"X-Client-Version": version} if version else {}
         self.access = ""
 
     async def call(self, method: str, path: str, body: object = None) -> Answer:
@@ -50,7 +52,9 @@ class Rest:
         Raises:
             ShowFailed: there was no answer.
         """
-        headers = {"Authorization": f"Bearer {self.access}"} if self.access else {}
+        headers = dict(self._version)
+        if self.access:
+            headers["Authorization"] = f"Bearer {self.access}"
         try:
             async with self._http.request(
                 method, self._origin + path, json=body, headers=headers, timeout=_TIMEOUT
@@ -81,14 +85,29 @@ async def message_counts(admin: Rest) -> Counts:
     Raises:
         ShowFailed: the page could not be read.
     """
+    return {
+        (labels["mapping"], labels["direction"], labels["outcome"]): value
+        for labels, value in await _samples(admin, "segue_messages_total")
+    }
+
+
+async def renewals(admin: Rest) -> int:
+    """How many tokens the proxy's metrics page says were renewed.
+
+    Raises:
+        ShowFailed: the page could not be read.
+    """
+    samples = await _samples(admin, "segue_session_refreshes_total")
+    return sum(value for labels, value in samples if labels["result"] == "renewed")
+
+
+async def _samples(admin: Rest, name: str) -> list[tuple[Mapping[str, str], int]]:
     answer = await admin.call("GET", "/metrics")
     if answer.status != 200:
         raise ShowFailed(f"GET /metrics: status {answer.status}")
-    return {
-        (sample.labels["mapping"], sample.labels["direction"], sample.labels["outcome"]): int(
-            sample.value
-        )
+    return [
+        (sample.labels, int(sample.value))
         for family in text_string_to_metric_families(answer.body.decode())
         for sample in family.samples
-        if sample.name == "segue_messages_total"
-    }
+        if sample.name == name
+    ]

@@ -1,4 +1,7 @@
-"""The show: an old server, the proxy before it, three clients of different ages, a verdict."""
+"""The show: an old server, the proxy before it, three clients of different ages, a verdict.
+
+The second half, with a client of yet another age, is in `demo.second`.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from demo.faults import ShowFailed
 from demo.rest import Rest, message_counts
 from demo.rows import Rows
 from demo.screen import Screen, Span, Style
+from demo.second.play import SecondHalf
 from demo.stage import Plan, Where, on_stage
 from demo.verdict import Dialect, count_faults, expected_counts, faults, missing_kinds
 
@@ -100,8 +104,9 @@ class Show:
         ):
             async with aiohttp.ClientSession() as http:
                 screen.line("Starting the old server (Django, Channels) and the proxy ...")
-                async with on_stage(http, self._plan(Path(directory), self._logs)) as stage:
-                    await stage.play(self._play(http, stage.where))
+                plan = self._plan(Path(directory), self._logs)
+                async with on_stage(http, plan) as stage:
+                    await stage.play(self._play(http, stage.where, plan))
 
     def say_where_the_logs_are(self) -> None:
         """Write where what the programs said can be read; nothing where nothing was started."""
@@ -119,7 +124,7 @@ class Show:
             ports=(_BACKEND_PORT, _PROXY_PORT, _ADMIN_PORT),
         )
 
-    async def _play(self, http: aiohttp.ClientSession, where: Where) -> None:
+    async def _play(self, http: aiohttp.ClientSession, where: Where, plan: Plan) -> None:
         screen = self._screen
         report.places(screen, where)
         rest = Rest(http, f"http://{where.proxy}")
@@ -145,10 +150,13 @@ class Show:
             if answer != await direct.call("GET", path):
                 complaints.append(f"GET {path}: not what the server answers")
 
-        self.differences = await self._judge(Rest(http, f"http://{where.admin}"), complaints)
+        found = await self._judge(Rest(http, f"http://{where.admin}"), complaints)
+        second = SecondHalf(screen, http, job, direct.access)
+        await second.run(plan.server_state, plan.logs, account)
+        self.differences = found + second.found
+        report.conclusion(screen, self.differences)
         if not self._options.once:
-            assert self._logs is not None
-            report.invitation(screen, where, account, self._logs)
+            report.invitation(screen, where, account, plan.logs)
             await asyncio.Event().wait()
 
     async def _watch(
@@ -245,5 +253,4 @@ class Show:
         report.counts(screen, counts)
         if complaints:
             report.finding(screen, "everything else", complaints)
-        report.conclusion(screen, found)
         return found

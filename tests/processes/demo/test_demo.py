@@ -104,13 +104,68 @@ def test_demo_puts_each_frame_of_the_server_beside_what_each_client_got(
 def test_demo_shows_the_metrics_counts_of_its_own_messages(
     shown: subprocess.CompletedProcess[str],
 ) -> None:
-    rows = re.findall(r"^ +([\w-]+) +(to_\w+) +(\w+) +(\d+)$", shown.stdout, re.MULTILINE)
+    first, _, _ = shown.stdout.partition("Second half")
+    rows = re.findall(r"^ +([\w-]+) +(to_\w+) +(\w+) +(\d+)$", first, re.MULTILINE)
     assert rows == [
         ("new-to-old", "to_client", "passed", "11"),
         ("none", "to_server", "passed", "4"),
         ("old-to-new", "to_client", "mapped", "20"),
         ("old-to-new", "to_client", "passed", "2"),
     ]
+
+
+def test_the_second_half_shows_words_for_the_server_a_body_and_a_renewal(
+    shown: subprocess.CompletedProcess[str],
+) -> None:
+    _, _, second = shown.stdout.partition("Second half")
+    for row in (
+        r"  client 3.0 says +{\"kind\": \"say\", \"text\": \"And a shopping list, please\"}",
+        r"  said to the server +error +\"Unknown kind of message; expected chat.\"",
+        r"  said through Segue +stageUpdate +\"And a shopping list, please\"",
+        r"  requirements_summary \".* │ summary \".*",
+        r"  steps\[2\].agent_name \"Writer\" +│ steps\[2\].agent \"Writer\"",
+        r"  GET /api/auth/me/  401  the server itself",
+        r"  GET /api/auth/me/  200  through Segue",
+    ):
+        assert re.search(rf"^{row}$", second, re.MULTILINE), second
+    assert second.count("✓") == 5
+    assert "✗" not in second
+
+
+def test_what_is_wrong_in_the_second_half_is_counted_and_ends_with_1(tmp_path: Path) -> None:
+    for name in ("demo", "mappings"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "config.yaml", tmp_path)
+    for name, right, wrong in (
+        ("say-to-chat", "content", "contents"),
+        ("job-bodies", "summary", "summed_up"),
+    ):
+        file = tmp_path / "demo" / "second" / "mappings" / f"{name}.yaml"
+        text = file.read_text(encoding="utf-8")
+        file.write_text(re.sub(rf"\b{right}\b", wrong, text), encoding="utf-8")
+    config = tmp_path / "demo" / "second" / "config.yaml"
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace("enabled: true", "enabled: false"), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "demo", "--once", "--fast", "--logs", str(tmp_path / "logs")],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    first, _, second = done.stdout.partition("Second half")
+    assert "✗" not in first
+    for text in (
+        "the server sent nothing, expected stageUpdate",
+        "the fields are not id, ",
+        "the proxy answered 401, expected 200",
+        "the proxy's metrics count no token that was renewed",
+    ):
+        assert text in second, second
+    assert re.search(r"^  \d differences found\.$", second, re.MULTILINE)
 
 
 def test_demo_prints_no_token_and_no_escape_sequences(

@@ -17,7 +17,7 @@ from proxy.configuration.reading import load
 from proxy.errors import ConfigError
 from tests.support.checkout import ROOT
 
-FOLDERS = [ROOT / "mappings", ROOT / "examples", ROOT / "deploy"]
+FOLDERS = [ROOT / "mappings", ROOT / "examples", ROOT / "deploy", ROOT / "demo"]
 SHIPPED = [
     ROOT / "config.yaml",
     *sorted(

@@ -1,0 +1,1 @@
+"""The second half: a rule towards the server, an HTTP body, a token that is renewed."""
