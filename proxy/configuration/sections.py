@@ -276,10 +276,13 @@ class LogSettings(Section):
     Attributes:
         level: the least severe level that is written.
         format: `json`, `console`, or by whether standard error is a terminal: `auto`.
+        subjects: whether the lines of requests say whose session it is (`subject`): the user that
+            the token names. Off, because a log is kept longer, and read by more, than a session.
     """
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "console"] = "auto"
+    subjects: bool = False
 
 
 class Config(Section):

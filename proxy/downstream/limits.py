@@ -9,6 +9,9 @@ from typing import Final
 
 Network = IPv4Network | IPv6Network
 
+_MOST_HOPS: Final = 32
+"""Addresses of `X-Forwarded-For` that are looked at, from its end."""
+
 _SUBSCRIBER: Final = 64
 """Bits of an IPv6 address that name a network; whoever has one has all addresses in it."""
 
@@ -47,6 +50,33 @@ def is_in(networks: Iterable[Network], peer: str) -> bool:
         return False
     address = _address(peer)
     return any(address in network for network in networks)
+
+
+def client_address(networks: Iterable[Network], forwarded: str) -> str:
+    """Return whom the request of a trusted proxy comes from: the last address that is none itself.
+
+    Args:
+        networks: of the trusted proxies.
+        forwarded: the value of `X-Forwarded-For`; what stands in front of the last trusted address
+            can be written by anybody.
+
+    Returns:
+        The address; empty where there is none, or what stands there is no address.
+    """
+    found = ""
+    for part in reversed(forwarded.rsplit(",", _MOST_HOPS)[-_MOST_HOPS:]):
+        text = part.strip()
+        if text.startswith("["):
+            text = text[1:].partition("]")[0]
+        elif text.count(":") == 1:
+            text = text.partition(":")[0]
+        try:
+            found = str(_address(text))
+        except ValueError:
+            return found
+        if not is_in(networks, text):
+            return found
+    return found
 
 
 def client_bucket(peer: str) -> str:

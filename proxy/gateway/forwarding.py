@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from proxy.downstream.limits import is_in
 from proxy.downstream.request import Request
 from proxy.errors import MethodNotAllowed
 from proxy.gateway.context import ReceivedHead, RequestContext, read_head
@@ -71,7 +70,7 @@ def forwarded_fields(context: RequestContext) -> Fields:
     downstream = headers.Downstream(
         info.peer,
         "http" if config.listen.tls is None else "https",
-        is_in(config.listen.trusted_proxies, info.peer),
+        info.is_trusted,
         b"%d.%d" % request.version,
     )
     fields += headers.forwarding_fields(received, downstream, info.request_id, named)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from proxy.downstream.connection import ClientConnection
+from proxy.downstream.limits import client_address, is_in
 from proxy.downstream.request import Request
 from proxy.errors import ClientError, ClientGone, SegueError, Unavailable
 from proxy.gateway.coalescing import Coalescer
@@ -69,10 +70,22 @@ class Gateway:
             request.target,
             request.fields if traceparent.has_trace(request.shape) else (),
         )
+        snapshot = self._live.current
+        fields, shape = request.fields, request.shape
+        info.user_agent = b"".join(shape.values(fields, b"user-agent"))
+        trusted = snapshot.config.listen.trusted_proxies
+        if trusted and is_in(trusted, client.address):
+            self._access_log.trust(
+                info,
+                client_address(
+                    trusted, b",".join(shape.values(fields, b"x-forwarded-for")).decode("latin-1")
+                ),
+                b", ".join(shape.values(fields, b"x-request-id")),
+            )
         if self._access_log.decisions.active:
-            received = request.shape.values(request.fields, b"x-request-id")
+            received = shape.values(fields, b"x-request-id")
             info.trail = self._access_log.decisions.follow(info.request_id, b"".join(received))
-        context = RequestContext(client, request, self._live.current, info)
+        context = RequestContext(client, request, snapshot, info)
         try:
             outcome = await self._answer(context)
             if outcome is not None:
@@ -118,6 +131,9 @@ class Gateway:
         answer = None if endpoints is None else endpoints.find(context)
         if answer is None:
             context.session = await steps.sessions.enter(context)
+            if context.session is not None:
+                record = context.session.cached.record
+                self._access_log.identify(context.info, record.session, record.user)
             if context.info.trail is not None:
                 name = None if context.session is None else context.session.cached.record.session
                 context.info.trail.note("session", session=name)

@@ -232,7 +232,7 @@ def forwarding_fields(
     Args:
         fields: the fields received. The caller removes those that `is_forwarding` names, and `Via`.
         downstream: the peer.
-        request_id: used where no trusted proxy gave one.
+        request_id: of the request; the one that a trusted proxy gave, where it gave one.
         host: whom the client asked for; empty where it named nobody.
     """
     chain, scheme = downstream.address.encode(), downstream.scheme.encode()
@@ -250,7 +250,7 @@ def forwarding_fields(
             via = before + b", " + via
         scheme = earlier.pop(b"x-forwarded-proto", scheme)
         host = earlier.pop(b"x-forwarded-host", b"") or host
-        identifier = earlier.pop(b"x-request-id", b"") or identifier
+        earlier.pop(b"x-request-id", b"")  # Where it is of use, `request_id` is the same.
         further = earlier.items()
     added = [(b"X-Forwarded-For", chain), (b"X-Forwarded-Proto", scheme)]
     if host:

@@ -10,6 +10,7 @@ import re
 import string
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Protocol
 from urllib.parse import quote
 
@@ -25,6 +26,7 @@ from proxy.rewriting import MessageCounts
 from proxy.tokens.redaction import redact
 from proxy.types import NONE, Direction
 from proxy.versions.selection import Selection
+from proxy.versions.version import MAX_LENGTH
 
 _PLAIN: Final = bytes(set(range(0x21, 0x7F)) - set(b"#"))
 """What a path is written with as it is, where it begins with a slash."""
@@ -38,6 +40,11 @@ _WEBSOCKET: Final = "websocket"
 # Plain text: the hash of an enum's member is a call of a Python function.
 _TO_SERVER: Final = Direction.TO_SERVER.value
 _TO_CLIENT: Final = Direction.TO_CLIENT.value
+
+_REQUEST_ID: Final = re.compile(r"[!-~]{1,128}")
+
+_LONGEST_AGENT: Final = 120
+_LONGEST_SUBJECT: Final = 128
 
 _USER: Final = re.compile(rb"\A(?!/)(?:[^/]*//)?[^/]*@")
 
@@ -61,6 +68,11 @@ class RequestInfo:
         waited: seconds that were spent waiting for the server.
         shared_from: the request id under which the server was asked, where that was another's.
         trail: of its decisions; None where nobody watches it.
+        is_trusted: whether the peer is a trusted proxy.
+        client: the address that it says the request comes from; empty where it says none.
+        user_agent: as the client names itself.
+        session: the name of the session that it belongs to; empty for none.
+        subject: whose session it is, where that is logged.
         is_fault: whether what went wrong is Segue's own or the server's, and not the client's.
     """
 
@@ -86,6 +98,11 @@ class RequestInfo:
     shared_from: str = ""
     trail: Trail | None = None
     is_fault: bool = False
+    is_trusted: bool = False
+    client: str = ""
+    user_agent: bytes = b""
+    session: str = ""
+    subject: str = ""
 
     def fail(self, error: SegueError, status: int | None = None) -> None:
         """Record an error, and the status that the client saw: the error's own by default."""
@@ -125,14 +142,26 @@ class AccessLog:
         decisions: which requests are watched.
     """
 
-    def __init__(self, metrics: Metrics, log: Log, decisions: DecisionLog) -> None:
+    def __init__(
+        self, metrics: Metrics, log: Log, decisions: DecisionLog, *, subjects: bool = False
+    ) -> None:
+        """Construct.
+
+        Args:
+            metrics: where requests are counted.
+            log: where their lines go.
+            decisions: see the attribute.
+            subjects: whether lines say whose session it is.
+        """
         self._metrics = metrics
+        self._subjects = subjects
         self.decisions = decisions
         self._log = log
         self._ids = request_ids()
         # Trace ids need to be unique, not secret.
         self._random_bits = random.Random(os.urandom(32)).getrandbits  # noqa: S311
-        self._sockets: dict[str, SocketTotals] = {}
+        # By the identity of their info: a request id that a proxy gives need not be unique.
+        self._sockets: dict[int, SocketTotals] = {}
         self.versions = SeenVersions()
 
     def families(self) -> Families:
@@ -165,6 +194,27 @@ class AccessLog:
         shown = path.decode() if plain else _plain(path)
         trace = trace_of(fields, self._random_bits)
         return RequestInfo(next(self._ids), now, peer, method, shown, trace)
+
+    def trust(self, info: RequestInfo, client: str, request_id: bytes) -> None:
+        """Take over what a trusted proxy says of a request.
+
+        Args:
+            info: of the request.
+            client: the address that it comes from; empty for none.
+            request_id: the proxy's; one that is longer than a line may hold, or has other than
+                visible characters, or may be a secret, is replaced by Segue's own.
+        """
+        info.is_trusted = True
+        info.client = client
+        text = request_id.decode("latin-1")
+        if _REQUEST_ID.fullmatch(text) and redact(text) == text:
+            info.request_id = text
+
+    def identify(self, info: RequestInfo, session: str, subject: str) -> None:
+        """Record to which session a request belongs."""
+        info.session = session
+        if self._subjects:
+            info.subject = subject
 
     def choose(self, info: RequestInfo, selection: Selection) -> None:
         """Record the version that was chosen."""
@@ -226,7 +276,7 @@ class AccessLog:
         metrics.sockets[cohort] += 1
         metrics.handshakes[cohort, "accepted"] += 1
         metrics.timings(cohort, _WEBSOCKET).observe(now - info.started, info.waited)
-        self._sockets[info.request_id] = socket
+        self._sockets[id(info)] = socket
         for counts in accounts:
             metrics.open_account(counts)
         if self._log.is_enabled_for(logging.INFO):
@@ -249,7 +299,7 @@ class AccessLog:
             facts: what else its line says.
         """
         metrics = self._metrics
-        self._sockets.pop(info.request_id, None)
+        self._sockets.pop(id(info), None)
         for counts in accounts:
             metrics.close_account(counts)
         from_client, from_server = socket.received
@@ -292,6 +342,13 @@ def _plain(path: bytes) -> str:
     return quote(_USER.sub(b"", path.partition(b"#")[0]), safe=string.punctuation)
 
 
+@lru_cache(maxsize=1024)
+def _shown(told: str, longest: int) -> str:
+    """Return what a client has told as a log can show it: short, in ASCII, and without tokens."""
+    text = redact(told[: 4 * longest])[:longest]
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in text)
+
+
 def _handshake_result(info: RequestInfo) -> str:
     """What became of a handshake that did not succeed."""
     if info.error == ClientGone.label:
@@ -325,6 +382,17 @@ def _line(info: RequestInfo, cohort: str, now: float) -> dict[str, object]:
         "duration": _microseconds(now - info.started),
         "trace_id": info.trace.trace_id,
     }
+    if info.client:
+        line["client"] = info.client
+    if selection is not None and selection.raw:
+        line["version"] = _shown(selection.raw, MAX_LENGTH)
+    if info.user_agent:
+        agent = info.user_agent[: 4 * _LONGEST_AGENT].decode("latin-1")
+        line["user_agent"] = _shown(agent, _LONGEST_AGENT)
+    if info.session:
+        line["session"] = info.session
+    if info.subject:
+        line["subject"] = _shown(info.subject, _LONGEST_SUBJECT)
     if info.to_client:
         line["to_client"] = info.to_client
         line["to_client_outcome"] = _outcome(info, info.to_client_counts)

@@ -106,7 +106,9 @@ class Server:
         self.metrics = Metrics(segue_version())
         everything = log.is_enabled_for(logging.DEBUG)
         self._decisions = DecisionLog(log, loop, everything=everything)
-        self._access_log = AccessLog(self.metrics, log, self._decisions)
+        self._access_log = AccessLog(
+            self.metrics, log, self._decisions, subjects=config.log.subjects
+        )
         self._warnings = LimitedWarnings(log, loop.time)
         made = connections_of(config)
         self._fleet = Fleet(made.servers, loop, log)
