@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 from proxy.gateway.context import RequestContext
 from proxy.gateway.rewriting import Rewriting
@@ -16,9 +15,6 @@ from proxy.relay.websocket import Relay, SocketLimits
 from proxy.types import Direction
 from proxy.upstream.pool import Pool
 from proxy.websocket.closing import Side
-
-_SHOWN: Final = 64
-"""Characters of a subprotocol that are logged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +137,10 @@ class OpenWebSocket:
         self.relay.abort()
 
     def bound(self) -> dict[str, object]:
-        """What the log says of it when it opens."""
-        subprotocol = self.subprotocol
+        """What the log says of it when it opens; no subprotocol: some clients put a token there."""
         return {
             "to_client": _name(self.programs.to_client),
             "to_server": _name(self.programs.to_server),
-            "subprotocol": None if subprotocol is None else subprotocol.decode("latin-1")[:_SHOWN],
         }
 
     def facts(self) -> dict[str, object]:
