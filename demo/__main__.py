@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from demo.faults import ShowFailed
+from demo.packages import missing
 from demo.programs import ROOT
 from demo.screen import Screen, Span, Style
 from demo.show import Options, Show
@@ -26,6 +27,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A terminal that cannot show a character gets a question mark, not a traceback.
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")
+    if absent := missing():
+        sys.stderr.write(
+            f"segue demo: packages of the old server are not installed: {', '.join(absent)}\n"
+            f"In {ROOT}, `make demo` installs them and runs the demo; or, for this Python:\n"
+            f"`{sys.executable} -m pip install --require-hashes -r requirements/demo.txt`\n"
+        )
+        return 1
     options = Options(parsed.config.resolve(), once=parsed.once, fast=parsed.fast, logs=parsed.logs)
     screen = Screen.on(sys.stdout, colour=not parsed.no_color)
     try:
