@@ -18,14 +18,12 @@ class SegueError(Exception):
 
     Attributes:
         status: the HTTP status of the answer that the client gets.
-        close_code: the WebSocket close code where a socket is already open (RFC 6455 section 7.4).
         label: the value of the `error` label in the metrics and of `error` in the log line.
         title: the short text of the problem document (RFC 9457).
         detail: what was wrong, for whoever reads the answer or the log.
     """
 
     status = 500
-    close_code = 1011
     label = "internal"
     title = "Internal error"
 
@@ -38,7 +36,6 @@ class ClientError(SegueError):
     """The client sent something that Segue refuses to forward."""
 
     status = 400
-    close_code = 1002
     label = "bad_request"
     title = "Bad request"
 
@@ -79,7 +76,6 @@ class ContentTooLarge(ClientError):
     """The body is larger than what may be held of it (RFC 9110 section 15.5.14)."""
 
     status = 413
-    close_code = 1009
     label = "content_too_large"
     title = "Content too large"
 
@@ -96,7 +92,6 @@ class SessionEnded(ClientError):
     """The token leads to a session that has ended: the user has to log in again (RFC 6750)."""
 
     status = 401
-    close_code = 1008
     label = "session_ended"
     title = "Session ended"
 
@@ -105,7 +100,6 @@ class OriginRefused(ClientError):
     """A page of an origin that may not shakes hands for a WebSocket (RFC 6455 section 10.2)."""
 
     status = 403
-    close_code = 1008
     label = "origin_refused"
     title = "Origin refused"
 
@@ -130,7 +124,6 @@ class ClientGone(ClientError):
     """The client closed its connection before the answer was complete; nobody reads this."""
 
     status = 499
-    close_code = 1001
     label = "client_gone"
     title = "Client closed the connection"
 
@@ -145,7 +138,6 @@ class UpstreamError(SegueError):
 
     may_be_repeated: ClassVar[bool] = True
     status = 502
-    close_code = 1014
     label = "upstream_broken"
     title = "Bad gateway"
 
@@ -162,7 +154,6 @@ class UpstreamTimeout(UpstreamError):
 
     may_be_repeated = False
     status = 504
-    close_code = 1014
     label = "upstream_timeout"
     title = "Gateway timeout"
 
@@ -171,7 +162,6 @@ class Unavailable(SegueError):
     """Segue is draining or full: another replica, or a later moment, will do."""
 
     status = 503
-    close_code = 1012
     label = "unavailable"
     title = "Service unavailable"
 
@@ -240,7 +230,6 @@ class MappingFailure(SegueError):
         field: the field of the rule at which it failed; empty where that is not known.
     """
 
-    close_code = 1011
     status = 502
     label = "mapping_failed"
     title = "The message could not be mapped"

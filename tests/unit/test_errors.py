@@ -1,4 +1,4 @@
-"""Whose fault it is: the status, close code and label that follow from each error."""
+"""Whose fault it is: the status and label that follow from each error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from proxy.errors import (
     UpstreamError,
 )
 from proxy.types import OnError
-from proxy.websocket.frames import is_valid_close_code
 
 KINDS: list[type[SegueError]] = [
     kind
@@ -28,36 +27,36 @@ KINDS: list[type[SegueError]] = [
 
 
 @pytest.mark.parametrize(
-    ("name", "status", "close_code", "label", "base"),
+    ("name", "status", "label", "base"),
     [
-        ("ClientError", 400, 1002, "bad_request", SegueError),
-        ("HeadersTooLarge", 431, 1002, "headers_too_large", ClientError),
-        ("TargetTooLong", 414, 1002, "target_too_long", ClientError),
-        ("CodingNotImplemented", 501, 1002, "coding_not_implemented", ClientError),
-        ("RequestTimeout", 408, 1002, "request_timeout", ClientError),
-        ("MethodNotAllowed", 405, 1002, "method_not_allowed", ClientError),
-        ("UnsupportedVersion", 505, 1002, "http_version", ClientError),
-        ("ClientGone", 499, 1001, "client_gone", ClientError),
-        ("UpstreamError", 502, 1014, "upstream_broken", SegueError),
-        ("UpstreamUnreachable", 502, 1014, "upstream_unreachable", UpstreamError),
-        ("UpstreamTimeout", 504, 1014, "upstream_timeout", UpstreamError),
-        ("Unavailable", 503, 1012, "unavailable", SegueError),
-        ("OutOfResources", 503, 1012, "out_of_resources", Unavailable),
-        ("StoreAway", 503, 1012, "store_away", Unavailable),
-        ("StoreReadOnly", 503, 1012, "store_read_only", errors.StoreAway),
-        ("SessionUnavailable", 503, 1012, "session_unavailable", Unavailable),
-        ("SessionEnded", 401, 1008, "session_ended", ClientError),
-        ("OriginRefused", 403, 1008, "origin_refused", ClientError),
-        ("StoreFull", 503, 1012, "store_full", Unavailable),
-        ("MappingFailure", 502, 1011, "mapping_failed", SegueError),
-        ("ConfigError", 500, 1011, "config", SegueError),
+        ("ClientError", 400, "bad_request", SegueError),
+        ("HeadersTooLarge", 431, "headers_too_large", ClientError),
+        ("TargetTooLong", 414, "target_too_long", ClientError),
+        ("CodingNotImplemented", 501, "coding_not_implemented", ClientError),
+        ("RequestTimeout", 408, "request_timeout", ClientError),
+        ("MethodNotAllowed", 405, "method_not_allowed", ClientError),
+        ("UnsupportedVersion", 505, "http_version", ClientError),
+        ("ClientGone", 499, "client_gone", ClientError),
+        ("UpstreamError", 502, "upstream_broken", SegueError),
+        ("UpstreamUnreachable", 502, "upstream_unreachable", UpstreamError),
+        ("UpstreamTimeout", 504, "upstream_timeout", UpstreamError),
+        ("Unavailable", 503, "unavailable", SegueError),
+        ("OutOfResources", 503, "out_of_resources", Unavailable),
+        ("StoreAway", 503, "store_away", Unavailable),
+        ("StoreReadOnly", 503, "store_read_only", errors.StoreAway),
+        ("SessionUnavailable", 503, "session_unavailable", Unavailable),
+        ("SessionEnded", 401, "session_ended", ClientError),
+        ("OriginRefused", 403, "origin_refused", ClientError),
+        ("StoreFull", 503, "store_full", Unavailable),
+        ("MappingFailure", 502, "mapping_failed", SegueError),
+        ("ConfigError", 500, "config", SegueError),
     ],
 )
 def test_each_error_says_whose_fault_it_is(
-    name: str, status: int, close_code: int, label: str, base: type[SegueError]
+    name: str, status: int, label: str, base: type[SegueError]
 ) -> None:
     kind: type[SegueError] = getattr(errors, name)
-    assert (kind.status, kind.close_code, kind.label) == (status, close_code, label)
+    assert (kind.status, kind.label) == (status, label)
     assert issubclass(kind, base)
     assert kind in KINDS
 
@@ -70,7 +69,6 @@ def test_no_two_errors_share_a_label() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_an_error_says_can_be_sent(kind: type[SegueError]) -> None:
-    assert is_valid_close_code(kind.close_code)
     assert kind.title
     # 499 is the one status without a registration: nobody is there to read it.
     assert kind.status == 499 or kind.status in set(HTTPStatus)
