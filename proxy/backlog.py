@@ -25,3 +25,25 @@ def unacknowledged(transport: asyncio.WriteTransport) -> int:
     except (OSError, ValueError):
         return waiting
     return waiting + int.from_bytes(queued, sys.byteorder)
+
+
+class Backlog:
+    """Whether the other ends of some connections take what is written to them, from time to time.
+
+    Of an end that is slow, and not gone, something is taken between two looks.
+    """
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self) -> None:
+        self._waiting = 0
+
+    def note(self, *transports: asyncio.WriteTransport) -> None:
+        """Count from now on."""
+        self._waiting = sum(map(unacknowledged, transports))
+
+    def shrinks(self, *transports: asyncio.WriteTransport) -> bool:
+        """Whether less waits than at the last look, or note."""
+        before = self._waiting
+        self.note(*transports)
+        return self._waiting < before

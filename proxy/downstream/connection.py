@@ -32,7 +32,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web import RequestHandler, Server
 from aiohttp.web_protocol import RequestPayloadError, _ErrInfo
 
-from proxy.backlog import unacknowledged
+from proxy.backlog import Backlog
 from proxy.downstream.intake import (
     IS_PYTHON,
     Intake,
@@ -145,7 +145,7 @@ class ClientConnection(RequestHandler):
             auto_decompress=False,
         )
         self._listener = listener
-        self._backlog = 0
+        self._backlog = Backlog()
         self._broken = False
         self._discarding = False
         self._half_closed = False
@@ -215,8 +215,7 @@ class ClientConnection(RequestHandler):
         transport = self.transport
         if transport is None or not (self.writing_paused or transport.is_closing()):
             return False
-        before, self._backlog = self._backlog, unacknowledged(transport)
-        return self._backlog < before
+        return self._backlog.shrinks(transport)
 
     def take_transport(self, protocol: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
         """Hand the transport to another protocol, for good.
@@ -372,7 +371,7 @@ class ClientConnection(RequestHandler):
             self._listener.on_limit("buffer")
         self.deadline = self._loop.time() + self._listener.limits.keepalive_timeout
         if self.transport is not None:
-            self._backlog = unacknowledged(self.transport)
+            self._backlog.note(self.transport)
         if self.flow is not None:
             self.flow.on_client_full()
 
@@ -457,7 +456,7 @@ class ClientConnection(RequestHandler):
         """Close when all is sent; a client that does not take it is cut off by `check`."""
         if self.transport is not None:
             self.deadline = self._loop.time() + self._listener.limits.keepalive_timeout
-            self._backlog = unacknowledged(self.transport)
+            self._backlog.note(self.transport)
             self.transport.close()
 
     def _discard(self) -> None:

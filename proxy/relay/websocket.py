@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.backlog import unacknowledged
+from proxy.backlog import Backlog
 from proxy.relay.leg import Leg, LegState
 from proxy.rewriting import MessageHandling
 from proxy.websocket.closing import (
@@ -116,7 +116,7 @@ class Relay:
         self._timer: asyncio.TimerHandle | None = None
         self._message_timeout = limits.message_timeout
         self._message_timer: asyncio.TimerHandle | None = None
-        self._backlog = 0
+        self._backlog = Backlog()
         self._heard = 0
         self._latest = 0.0
         self._closing: Closing | None = None
@@ -343,7 +343,7 @@ class Relay:
             self._wait()
 
     def _wait(self) -> None:
-        self._backlog = self._unsent()
+        self._backlog.note(*self._open())
         self._heard = self._last_words()
         self._timer = self._loop.call_later(self._timeout, self._expire)
 
@@ -355,7 +355,7 @@ class Relay:
         elif closing.culprit is not None:
             self._carry_out(closing.late())  # The other side did not answer in time.
             self._wait()
-        elif self._unsent() < self._backlog:
+        elif self._backlog.shrinks(*self._open()):
             self._wait()
         else:
             self.on_limit("websocket_close")
@@ -367,9 +367,8 @@ class Relay:
         legs = (self.client, self.server)
         return sum(leg.received for leg in legs if not leg.lost and said[leg.side] is Said.OPEN)
 
-    def _unsent(self) -> int:
-        legs = (self.client, self.server)
-        return sum(unacknowledged(leg.transport) for leg in legs if not leg.lost)
+    def _open(self) -> list[asyncio.Transport]:
+        return [leg.transport for leg in (self.client, self.server) if not leg.lost]
 
 
 def _withhold(leg: Leg) -> None:

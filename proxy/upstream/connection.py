@@ -20,7 +20,7 @@ from typing import Final, Protocol, cast
 
 import httptools
 
-from proxy.backlog import unacknowledged
+from proxy.backlog import Backlog
 from proxy.errors import UpstreamError, UpstreamTimeout
 from proxy.http.framing import LONGEST_BODY
 from proxy.http.headers import RawFields, kept_for, tokens
@@ -124,7 +124,7 @@ class Connection(asyncio.Protocol):
         self._kept_for = target.keepalive
         self._reusable = False
         self._tail = b""
-        self._backlog = 0
+        self._backlog = Backlog()
         self._lost = False
         self._successor: asyncio.Protocol | None = None
         self._eof = False
@@ -247,18 +247,13 @@ class Connection(asyncio.Protocol):
         """Give up an exchange whose deadline has passed, or close a connection without one."""
         if now <= self.deadline:
             return
-        if not self.writable and self._takes_some():
+        if not self.writable and self._backlog.shrinks(self.transport):
             self.deadline = now + self.target.response_timeout
         elif self._sink is None:
             self.transport.close()
         else:
             what = "the body of its response" if self._head_done else "its response"
             self._fault(UpstreamTimeout(f"the server took too long with {what}"))
-
-    def _takes_some(self) -> bool:
-        """Whether the server has taken some of the request, since the last call."""
-        before, self._backlog = self._backlog, unacknowledged(self.transport)
-        return self._backlog < before
 
     # asyncio.Protocol
 
@@ -269,7 +264,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.writable = False
-        self._backlog = unacknowledged(self.transport)
+        self._backlog.note(self.transport)
 
     def resume_writing(self) -> None:
         self.writable = True
