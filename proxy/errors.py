@@ -167,9 +167,17 @@ class Unavailable(SegueError):
 
 
 class OutOfResources(Unavailable):
-    """This process or machine lacks what a connection takes; the server has no part in it."""
+    """This process or machine lacks what a connection takes; the server has no part in it.
+
+    Attributes:
+        elsewhere: whether there may be enough for a connection to another server.
+    """
 
     label = "out_of_resources"
+
+    def __init__(self, detail: str = "", *, elsewhere: bool = False) -> None:
+        super().__init__(detail)
+        self.elsewhere = elsewhere
 
 
 class AddressFull(Unavailable):

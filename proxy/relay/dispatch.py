@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import Final, NamedTuple
 
 from proxy.downstream.request import Request
-from proxy.errors import UpstreamError, UpstreamTimeout
+from proxy.errors import OutOfResources, UpstreamError, UpstreamTimeout
 from proxy.http.request_head import RequestHead
 from proxy.observability.access_log import RequestInfo
 from proxy.relay.exchange import Exchange
@@ -71,6 +71,7 @@ class Dispatcher:
 
         Raises:
             UpstreamError: there is no connection to any server that was tried.
+            OutOfResources: none can be made here.
         """
         tries = _Tries(self._fleet, info)
         look = not (self._fleet.retries and _is_repeatable(request))
@@ -88,8 +89,8 @@ class Dispatcher:
                 exchange = begin(connection)
                 exchange.watched = watched
                 await exchange.run(head.for_server(connection.target.authority))
-            except UpstreamError:
-                if not tries.go_on(_UNREACHED):
+            except (UpstreamError, OutOfResources) as error:
+                if not (_may_reach_another(error) and tries.go_on(_UNREACHED)):
                     raise
             else:
                 if not _may_repeat(request, exchange):
@@ -120,6 +121,7 @@ class Dispatcher:
 
         Raises:
             UpstreamError: there is no connection to any server that was tried.
+            OutOfResources: none can be made here.
         """
         tries = _Tries(self._fleet, info)
         exchange: Exchange | None = None
@@ -132,8 +134,8 @@ class Dispatcher:
                     epoch = pool.epoch
                     try:
                         connection = await self._connect(info, pool)
-                    except UpstreamError:
-                        if not tries.go_on(_UNREACHED):
+                    except (UpstreamError, OutOfResources) as error:
+                        if not (_may_reach_another(error) and tries.go_on(_UNREACHED)):
                             raise
                         pool.in_flight -= 1
                         pool = tries.pool
@@ -201,6 +203,11 @@ def _asked(info: RequestInfo, pool: Pool) -> None:
     info.upstream = pool.name
     if info.trail is not None:
         info.trail.note("target", upstream=pool.name, healthy=pool.health.is_healthy)
+
+
+def _may_reach_another(error: UpstreamError | OutOfResources) -> bool:
+    """Whether another server may be reached where one could not be."""
+    return isinstance(error, UpstreamError) or error.elsewhere
 
 
 def _is_repeatable(request: Request) -> bool:

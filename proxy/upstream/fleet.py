@@ -97,7 +97,9 @@ class Fleet:
         while True:
             try:
                 return await pool.connect()
-            except UpstreamError:
+            except (UpstreamError, OutOfResources) as error:
+                if isinstance(error, OutOfResources) and not error.elsewhere:
+                    raise
                 tried.append(pool)
                 other = self.another(tried) if len(tried) <= self.retries else None
                 if other is None:

@@ -310,4 +310,7 @@ def own_trouble(error: OSError) -> OutOfResources | None:
         except OSError as cause:
             error = cause
     detail = _OWN.get(error.errno or 0)
-    return None if detail is None else OutOfResources(detail)
+    if detail is None:
+        return None
+    # The ports of this machine are counted for each server by itself.
+    return OutOfResources(detail, elsewhere=error.errno == errno.EADDRNOTAVAIL)

@@ -15,7 +15,10 @@ from pathlib import Path
 import pytest
 
 from proxy.errors import OutOfResources
-from proxy.upstream.pool import own_trouble
+from proxy.upstream import pool
+from proxy.upstream.connection import Connection
+from proxy.upstream.pool import Pool, own_trouble
+from proxy.upstream.target import Target
 from tests.support.rig import RawPeer, Segue, raw_server, segue, status_of
 from tests.support.sockets import handshake
 from tests.support.waiting import PATIENCE
@@ -135,3 +138,44 @@ def test_name_that_cannot_be_looked_up_for_want_of_files_is_not_unknown() -> Non
         trouble = own_trouble(socket.gaierror(socket.EAI_NONAME, "unknown"))
     assert trouble is not None
     assert "LimitNOFILE" in trouble.detail
+
+
+@contextmanager
+def no_ports_left(monkeypatch: pytest.MonkeyPatch, *servers: str) -> Iterator[None]:
+    """Inside, the kernel has no port of this machine left for connections to these servers."""
+    ports = {int(url.rpartition(":")[2]) for url in servers}
+    usual = pool.open_connection
+
+    async def open_connection(owner: Pool, target: Target) -> Connection:
+        trouble = own_trouble(OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL)))
+        if target.port in ports and trouble is not None:
+            raise trouble
+        return await usual(owner, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pool, "open_connection", open_connection)
+        yield
+
+
+@pytest.mark.parametrize("is_handshake", [False, True], ids=["request", "handshake"])
+async def test_no_port_left_for_one_server_is_no_want_of_one_for_another(
+    is_handshake: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "config.yaml"
+    (tmp_path / "mappings").mkdir()
+    sent = handshake() if is_handshake else LAST
+    async with raw_server(answer) as one, raw_server(answer) as other:
+        file.write_text(
+            f'upstream: {{targets: ["{one.url}", "{other.url}"], ejection: {{failures: 1}}}}\n'
+        )
+        async with segue(None, config=file) as proxy:
+            with no_ports_left(monkeypatch, one.url):
+                assert [status_of(await proxy.ask(sent)) for _ in range(4)] == [200] * 4
+            assert await proxy.metric("segue_errors_total") == 0
+            with no_ports_left(monkeypatch, one.url, other.url):
+                assert status_of(await proxy.ask(sent)) == 503
+            assert await proxy.metric("segue_errors_total", error="out_of_resources") == 1
+            assert await proxy.metric("segue_upstream_failures_total") == 0
+            assert await proxy.metric("segue_upstream_ejections_total") == 0
+            assert await proxy.metric("segue_upstream_up") == 2
+            assert status_of(await proxy.ask(sent)) == 200
