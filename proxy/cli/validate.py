@@ -20,6 +20,7 @@ from proxy.cli.parser import add_json
 from proxy.errors import ConfigError, Diagnostic
 from proxy.mapping.engine.program import Program
 from proxy.process.assembly import connections_of, state_directory
+from proxy.process.certificates import faults, warnings
 from proxy.sessions.store.opening import check_store
 from proxy.snapshot import Snapshot
 
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         ConfigError: something is wrong, and the answer is for people.
     """
     try:
-        loaded = _checked(options)
+        loaded, ending = _checked(options)
         found = summary(options.config if loaded.source.required else None, loaded)
     except ConfigError as error:
         if not options.json:
@@ -51,20 +52,27 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps({"config": options.config, "valid": False, "problems": problems}))
         return 1
     if options.json:
+        found["warnings"] = [dataclasses.asdict(warning) for warning in ending]
         json.dump(found, sys.stdout, indent=2, ensure_ascii=False)
         print()
         return 0
+    for warning in ending:
+        print(f"warning: {warning}", file=sys.stderr)
     for line in _told(found):
         print(line)
     return 0
 
 
-def _checked(options: argparse.Namespace) -> Snapshot:
+def _checked(options: argparse.Namespace) -> tuple[Snapshot, list[Diagnostic]]:
+    """What would be started, and what to warn of."""
     loaded = snapshot(options)
     config = loaded.config
     problems: list[Diagnostic] = []
+    ending: list[Diagnostic] = []
     try:
-        connections_of(config)
+        served = connections_of(config).served
+        problems += faults(served)
+        ending = warnings(served)
     except ConfigError as error:
         problems += error.problems
     try:
@@ -74,7 +82,7 @@ def _checked(options: argparse.Namespace) -> Snapshot:
         problems += error.problems
     if problems:
         raise ConfigError(problems)
-    return loaded
+    return loaded, ending
 
 
 def summary(file: str | None, loaded: Snapshot) -> dict[str, Any]:

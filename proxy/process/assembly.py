@@ -14,9 +14,14 @@ from urllib.parse import urlsplit
 
 from proxy.configuration.reading import Config
 from proxy.configuration.upstream import HealthCheck
-from proxy.downstream.expiry import not_after
 from proxy.downstream.limits import ClientLimits
 from proxy.errors import ConfigError, Diagnostic
+from proxy.process.tls_files import (
+    ServedCertificate,
+    load_authorities,
+    load_pair,
+    served_certificate,
+)
 from proxy.upstream.fleet import Servers
 from proxy.upstream.health import EjectionRules
 from proxy.upstream.probe import Check
@@ -30,15 +35,20 @@ class ReloadedConnections(NamedTuple):
         tls: of the public listener; None for plain TCP.
         admin_tls: of the admin listener, the same.
         servers: where the servers are.
-        not_after, admin_not_after: the Unix time at which the certificate of each ends; None where
-            there is none, or that cannot be told.
+        certificate, admin_certificate: what each listener shows; None where there is none, or that
+            cannot be told.
     """
 
     tls: ssl.SSLContext | None
     admin_tls: ssl.SSLContext | None
     servers: Servers
-    not_after: float | None = None
-    admin_not_after: float | None = None
+    certificate: ServedCertificate | None = None
+    admin_certificate: ServedCertificate | None = None
+
+    @property
+    def served(self) -> tuple[ServedCertificate, ...]:
+        """The certificates that listeners show."""
+        return tuple(each for each in (self.certificate, self.admin_certificate) if each)
 
 
 def connections_of(config: Config) -> ReloadedConnections:
@@ -57,11 +67,11 @@ def connections_of(config: Config) -> ReloadedConnections:
             problems += error.problems
     if problems:
         raise ConfigError(problems)
-    ends = [
-        None if tls is None else not_after(tls.certificate)
-        for tls in (config.listen.tls, config.admin.tls)
+    shown = [
+        None if tls is None else served_certificate(f"{path}.certificate", tls.certificate)
+        for path, tls in (("listen.tls", config.listen.tls), ("admin.tls", config.admin.tls))
     ]
-    return ReloadedConnections(*made, *ends)
+    return ReloadedConnections(*made, *shown)
 
 
 def upstream_servers(config: Config) -> Servers:
@@ -121,16 +131,20 @@ def upstream_tls(config: Config) -> ssl.SSLContext | None:
     if not any(url.startswith("https:") for url in config.upstream.urls):
         return None
     tls = config.upstream.tls
-    try:
-        context = ssl.create_default_context(cafile=tls.ca_file)
-    except (OSError, ssl.SSLError):
-        raise _unusable("upstream.tls.ca_file", str(tls.ca_file), "CA certificates") from None
+    if tls.ca_file is None:
+        context = ssl.create_default_context()
+    else:
+        context = load_authorities(_trusting, "upstream.tls.ca_file", tls.ca_file)
     if not tls.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+def _trusting(file: str) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=file)
 
 
 def listener_tls(config: Config) -> ssl.SSLContext | None:
@@ -163,26 +177,16 @@ def admin_tls(config: Config) -> ssl.SSLContext | None:
     # that a reload takes away.
     context.num_tickets = 0
     if tls.client_ca is not None:
-        try:
-            context.load_verify_locations(tls.client_ca)
-        except (OSError, ssl.SSLError):
-            raise _unusable("admin.tls.client_ca", tls.client_ca, "CA certificates") from None
+        load_authorities(context.load_verify_locations, "admin.tls.client_ca", tls.client_ca)
         context.verify_mode = ssl.CERT_OPTIONAL
     return context
 
 
 def _serving(path: str, certificate: str, key: str) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError):
-        raise _unusable(path, f"{certificate}, {key}", "a certificate and its key") from None
+    load_pair(context, path, certificate, key)
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-def _unusable(path: str, file: str, what: str) -> ConfigError:
-    return ConfigError([Diagnostic(file, 0, 0, path, f"cannot be read as {what} in PEM")])
 
 
 _STATE_DIR: Final = ".segue"

@@ -45,8 +45,10 @@ from proxy.observability.limited import LimitedWarnings
 from proxy.observability.log import Log, Writer
 from proxy.observability.metrics import Metrics
 from proxy.process.assembly import client_limits, connections_of, state_directory
+from proxy.process.certificates import CertificateWatch
 from proxy.process.inherited import inherited_socket
 from proxy.process.local import LocalAccess
+from proxy.process.tls_files import ServedCertificate
 from proxy.recording.recorder import Recorder
 from proxy.relay.dispatch import Dispatcher
 from proxy.sessions.opening import open_sessions
@@ -112,8 +114,9 @@ class Server:
         self._warnings = LimitedWarnings(log, loop.time)
         made = connections_of(config)
         self._fleet = Fleet(made.servers, loop, log)
-        self._certificate = Certificate(made.tls, made.not_after)
-        self._admin_certificate = Certificate(made.admin_tls, made.admin_not_after)
+        self._certificate = Certificate(made.tls, _end_of(made.certificate))
+        self._admin_certificate = Certificate(made.admin_tls, _end_of(made.admin_certificate))
+        self._watch = CertificateWatch(made.served, log)
         self._connections = Connections()
         self._recorder = Recorder(loop, log)
         self._sessions = self._open_sessions(snapshot) if config.sessions.enabled else None
@@ -287,6 +290,7 @@ class Server:
 
     def _tick(self) -> None:
         now = self._loop.time()
+        self._watch.look()
         self._listener.check(now)
         self._fleet.check(now)
         self._warnings.check(now)
@@ -318,10 +322,12 @@ class Server:
             ConfigError: a certificate, key or CA file cannot be used.
         """
         made = connections_of(snapshot.config)
+        self._watch.check_new(made.served)
 
         def commit() -> None:
-            self._certificate.change(made.tls, made.not_after)
-            self._admin_certificate.change(made.admin_tls, made.admin_not_after)
+            self._certificate.change(made.tls, _end_of(made.certificate))
+            self._admin_certificate.change(made.admin_tls, _end_of(made.admin_certificate))
+            self._watch.change(made.served)
             self._listener.limits = client_limits(snapshot.config)
             self._fleet.change(made.servers)
 
@@ -356,6 +362,10 @@ async def run(snapshot: Snapshot, log: Log, writer: Writer | None = None) -> Non
         await asyncio.wait((drain,))
         await server.close()
         log.warning("stopped before the drain was complete")
+
+
+def _end_of(certificate: ServedCertificate | None) -> float | None:
+    return None if certificate is None else certificate.not_after
 
 
 def _authority(address: tuple[object, ...]) -> str:

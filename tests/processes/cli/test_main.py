@@ -119,7 +119,9 @@ def test_validate_finds_what_only_a_start_would_read(
     monkeypatch.setenv("SEGUE_LISTEN__TLS__CERTIFICATE", str(config))
     monkeypatch.setenv("SEGUE_LISTEN__TLS__KEY", str(config))
     assert main(["validate", "--config", str(config)]) == 1
-    assert "cannot be read as a certificate and its key in PEM" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert f"{config}: listen.tls.certificate: not PEM" in err
+    assert f"{config}: listen.tls.key: not PEM" in err
 
 
 def foreign(path: Path) -> None:

@@ -344,8 +344,10 @@ async def test_new_certificate_is_for_new_handshakes_and_a_broken_one_for_none(
         (tmp_path / "both.pem").write_text("no certificate")
         process.hang_up()
         await process.event("reload failed")
-        [problem] = process.events("configuration problem")
-        assert "listen.tls: cannot be read as a certificate and its key in PEM" in str(problem)
+        for problem, key in zip(
+            process.events("configuration problem"), ("certificate", "key"), strict=True
+        ):
+            assert f"both.pem: listen.tls.{key}: not PEM: there is no line" in str(problem)
         assert await asyncio.to_thread(certificate_of, process.address, authority) == second
 
 

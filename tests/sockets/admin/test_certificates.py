@@ -203,8 +203,8 @@ async def test_asking_for_certificates_begins_and_ends_with_a_restart(pki: Pki) 
 @pytest.mark.parametrize(
     ("file", "path"),
     [
-        ("certificate.pem", "admin.tls"),
-        ("key.pem", "admin.tls"),
+        ("certificate.pem", "admin.tls.certificate"),
+        ("key.pem", "admin.tls.key"),
         ("clients.pem", "admin.tls.client_ca"),
     ],
 )

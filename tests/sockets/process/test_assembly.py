@@ -55,7 +55,8 @@ async def test_unusable_ca_file_is_named(tmp_path: Path, content: str | None) ->
         target_of("https://old.example.com", env)()
     [problem] = caught.value.problems
     assert (problem.file, problem.path) == (str(file), "upstream.tls.ca_file")
-    assert problem.message == "cannot be read as CA certificates in PEM"
+    expected = "no such file or directory: put it there" if content is None else "not PEM: there is"
+    assert problem.message.startswith(expected)
 
 
 async def test_certificate_that_does_not_fit_its_key_is_named(tmp_path: Path) -> None:
@@ -67,6 +68,5 @@ async def test_certificate_that_does_not_fit_its_key_is_named(tmp_path: Path) ->
     with pytest.raises(ConfigError) as caught:
         listener_tls(load(CONFIG, env, {}).config)
     [problem] = caught.value.problems
-    assert problem.path == "listen.tls"
-    assert str(certificate) in problem.file
-    assert str(key) in problem.file
+    assert (problem.file, problem.path) == (str(key), "listen.tls.key")
+    assert problem.message.startswith(f"does not belong to {certificate}: ")

@@ -409,7 +409,7 @@ async def test_plain_http_to_a_tls_listener_gets_nowhere(pki: Pki) -> None:
         await client.close()
 
 
-@pytest.mark.parametrize("setting", ["listen.tls", "upstream.tls.ca_file"])
+@pytest.mark.parametrize("setting", ["listen.tls.certificate", "upstream.tls.ca_file"])
 async def test_a_file_that_is_no_certificate_stops_the_start(
     pki: Pki, tmp_path: Path, setting: str
 ) -> None:
@@ -417,7 +417,7 @@ async def test_a_file_that_is_no_certificate_stops_the_start(
     bad.write_text("not a certificate", encoding="utf-8")
     settings = (
         {**listening(pki), "SEGUE_LISTEN__TLS__CERTIFICATE": str(bad)}
-        if setting == "listen.tls"
+        if setting == "listen.tls.certificate"
         else trusting(str(bad))
     )
     with pytest.raises(ConfigError) as caught:
