@@ -26,7 +26,7 @@ class Role(StrEnum):
     METRICS = "metrics"
     """Read `/metrics`, where `admin.protect_metrics` says that this needs somebody."""
     VIEWER = "viewer"
-    """Look: who is logged in, for example."""
+    """Look: what runs, and who is logged in."""
     OPERATOR = "operator"
     """Change what is in progress: reload, end sessions, record messages with placeholders."""
     ADMIN = "admin"

@@ -22,6 +22,8 @@ from proxy.cli import (
     reload,
     schema,
     sessions,
+    sockets,
+    status,
     test,
     token,
     validate,
@@ -33,7 +35,7 @@ from proxy.cli.parser import Parser
 from proxy.cli.version import segue_version
 from proxy.errors import ConfigError
 from proxy.observability import log as logs
-from proxy.process import server
+from proxy.process import running
 from proxy.types import MAX_DEPTH
 
 EXIT_OK: Final = 0
@@ -43,8 +45,8 @@ EXIT_USAGE: Final = 2
 _HELP: Final = "help"
 
 _COMMANDS: Final = (
-    *(validate, reload, test, explain, record, log, sessions, versions, token, config),
-    *(schema, health, version, completion),
+    *(validate, reload, status, sockets, test, explain, record, log, sessions, versions),
+    *(token, config, schema, health, version, completion),
 )
 
 
@@ -121,7 +123,7 @@ def _run(options: argparse.Namespace) -> int:
     _allow_depth()
     _settle_memory()
     try:
-        uvloop.run(server.run(loaded, log, writer))
+        uvloop.run(running.run(loaded, log, writer))
     finally:
         writer.close()
     return EXIT_OK

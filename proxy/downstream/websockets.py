@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Final, Protocol
 
-_PACE: Final = 0.01
-"""Seconds between two closes while there are few: 100 clients a second come back at most."""
-
-_SHARE: Final = 0.5
+CLOSING: Final = 0.5
 """The part of the drain time over which closes are spread; the rest is for the answers."""
 
 
@@ -31,9 +30,16 @@ class Connections:
         self._buckets: Counter[str] = Counter()
         # Set when one has come or the last has gone.
         self._changed = asyncio.Event()
+        # Set while there is none.
+        self._empty = asyncio.Event()
+        self._empty.set()
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def __iter__(self) -> Iterator[Drainable]:
+        """Those that are open now, the oldest first."""
+        return iter(tuple(self._open))
 
     def open_from(self, bucket: str) -> int:
         """How many there are for one client address, as `add` was told."""
@@ -48,6 +54,7 @@ class Connections:
         """
         self._open[connection] = bucket
         self._buckets[bucket] += 1
+        self._empty.clear()
         self._changed.set()
 
     def discard(self, connection: Drainable) -> None:
@@ -58,10 +65,34 @@ class Connections:
             if not self._buckets[bucket]:
                 del self._buckets[bucket]
         if not self._open:
+            self._empty.set()
             self._changed.set()
 
+    async def close_each(self, chosen: Sequence[Drainable], seconds: float) -> int:
+        """Close these in an orderly way, spread so that their clients do not return at once.
+
+        Args:
+            chosen: in this order; those that have ended by their turn are left alone.
+            seconds: from the first to where one more would follow the last.
+
+        Returns:
+            How many were told.
+        """
+        loop, pause, told = asyncio.get_running_loop(), seconds / max(len(chosen), 1), 0
+        begin = loop.time()
+        for number, connection in enumerate(chosen):
+            if connection not in self._open:
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(begin + number * pause):
+                    await self._empty.wait()
+            if connection in self._open:
+                connection.drain()
+                told += 1
+        return told
+
     async def drain(self, timeout: float) -> bool:
-        """Close all connections, the oldest first, spread so that clients do not return at once.
+        """Close all connections, the oldest first, spread over half of the time.
 
         A handshake that was under way adds its connection meanwhile: that one is closed too.
 
@@ -71,18 +102,18 @@ class Connections:
         Returns:
             Whether all ended in an orderly way.
         """
-        pause = min(_PACE, timeout * _SHARE / max(len(self._open), 1))
+        loop = asyncio.get_running_loop()
+        spread = loop.time() + timeout * CLOSING
         try:
             async with asyncio.timeout(timeout):
                 closing: set[Drainable] = set()
                 while self._open:
                     self._changed.clear()
-                    for connection in tuple(self._open):
-                        if connection in self._open and connection not in closing:
-                            closing.add(connection)
-                            connection.drain()
-                            await asyncio.sleep(pause)
-                    await self._changed.wait()
+                    chosen = [each for each in self._open if each not in closing]
+                    closing.update(chosen)
+                    await self.close_each(chosen, max(spread - loop.time(), 0))
+                    if all(each in closing for each in self._open) and self._open:
+                        await self._changed.wait()
         except TimeoutError:
             for connection in tuple(self._open):
                 connection.abort()

@@ -169,6 +169,11 @@ class Metrics(Collector):
         """Count that a limit of connections was reached: one of the attribute `limits`."""
         self.limits[limit] += 1
 
+    @property
+    def limits_reached(self) -> dict[str, int]:
+        """How often each limit was reached, whether an error tells of it or not."""
+        return {limit: int(count) for (limit,), count in self._limits_hit()}
+
     def timings(self, cohort: str, protocol: str) -> Timings:
         """Return the durations of the requests of a cohort (`none` for those of none)."""
         timings = self._timings.get((cohort, protocol))

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import socket
+import time
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,6 +22,8 @@ from proxy.admin.log_watches import LogWatches
 from proxy.admin.recording import Recordings
 from proxy.admin.reload import ReloadOrders
 from proxy.admin.sessions import SessionOrders
+from proxy.admin.sockets import SocketOrders
+from proxy.admin.status import StatusPage, StoreView, Watched
 from proxy.admin.versions import Versions
 from proxy.control import metrics as control_metrics
 from proxy.control.reload import Commit, Reloads
@@ -118,6 +120,7 @@ class Server:
         self._admin_certificate = Certificate(made.admin_tls, _end_of(made.admin_certificate))
         self._watch = CertificateWatch(made.served, log)
         self._connections = Connections()
+        self._socket_orders = SocketOrders(self._connections, self._live, log)
         self._recorder = Recorder(loop, log)
         self._sessions = self._open_sessions(snapshot) if config.sessions.enabled else None
         renewal = None if self._sessions is None else TokenRenewal(self._sessions)
@@ -179,6 +182,8 @@ class Server:
             *ReloadOrders(self._reloads).endpoints(),
             *Versions(self._access_log.versions).endpoints(),
             *LogWatches(self._decisions, self._live).endpoints(),
+            *self._socket_orders.endpoints(),
+            *StatusPage(self._watched()).endpoints(),
         )
         access = Access(lambda: self._live.current.config.admin, self._log)
         admin, place = AdminListener(application(endpoints, access)), config.admin.address
@@ -240,6 +245,7 @@ class Server:
         """
         timeout = self._live.current.config.timeouts.drain
         self.state = ProcessState.DRAINING
+        self._socket_orders.stop()
         self._log.info("draining", websockets=len(self._connections), seconds=timeout)
         for server in self._servers:
             server.close()
@@ -302,6 +308,34 @@ class Server:
         """What is wrong with the session store, for `/readyz`; empty where nothing is."""
         return "" if self._sessions is None else self._sessions.counts.trouble
 
+    def _watched(self) -> Watched:
+        def store() -> StoreView:
+            if self._sessions is None:
+                return StoreView(sessions=False, state="up", open=0, unsaved=0)
+            counts = self._sessions.counts
+            return StoreView(
+                sessions=True,
+                state=counts.trouble or "up",
+                open=counts.open,
+                unsaved=counts.unsaved,
+            )
+
+        return Watched(
+            version=segue_version(),
+            pid=os.getpid(),
+            since=time.time(),
+            state=lambda: self.state,
+            addresses=lambda: (self.address, self.admin_address, str(self.admin_socket or "")),
+            live=self._live,
+            reloads=self._reloads,
+            fleet=self._fleet,
+            listener=self._listener,
+            connections=self._connections,
+            certificates=(self._certificate, self._admin_certificate),
+            metrics=self.metrics,
+            store=store,
+        )
+
     def _open_sessions(self, snapshot: Snapshot) -> Sessions:
         return open_sessions(
             snapshot.config.store,
@@ -332,36 +366,6 @@ class Server:
             self._fleet.change(made.servers)
 
         return commit
-
-
-async def run(snapshot: Snapshot, log: Log, writer: Writer | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, then drain; a second signal cuts the drain short.
-
-    SIGHUP reloads; whoever starts this may have blocked it until then.
-
-    Raises:
-        ConfigError: the server could not be started.
-    """
-    loop = asyncio.get_running_loop()
-    signals: asyncio.Queue[int] = asyncio.Queue()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signals.put_nowait, number)
-    server = Server(snapshot, log, writer)
-    loop.add_signal_handler(signal.SIGHUP, server.reload)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
-    await server.start()
-    await signals.get()
-    drain = asyncio.create_task(server.drain())
-    again = asyncio.create_task(signals.get())
-    await asyncio.wait((drain, again), return_when=asyncio.FIRST_COMPLETED)
-    again.cancel()
-    if drain.done():
-        drain.result()
-    else:
-        drain.cancel()
-        await asyncio.wait((drain,))
-        await server.close()
-        log.warning("stopped before the drain was complete")
 
 
 def _end_of(certificate: ServedCertificate | None) -> float | None:

@@ -30,12 +30,16 @@ NEEDED = {
     ("GET", "/versions"): "viewer",
     ("DELETE", "/sessions/{session}"): "operator",
     ("POST", "/sessions/end"): "operator",
+    ("GET", "/status"): "viewer",
+    ("GET", "/sockets"): "viewer",
+    ("POST", "/sockets/close"): "operator",
     ("POST", "/reload"): "operator",
     ("POST", "/recordings"): "operator",
     ("GET", "/recordings/{name}"): "operator",
     ("DELETE", "/recordings/{name}"): "operator",
 }
 ANSWERS = {"/versions": 200, "/recordings": 201, "/sessions/end": 400, "/reload": 200}
+ANSWERS |= {"/status": 200, "/sockets": 200, "/sockets/close": 400}
 """What somebody gets who may ask; 404 where there is nothing of that name, or sessions are off."""
 
 RANKS = ["metrics", "viewer", "operator", "admin"]

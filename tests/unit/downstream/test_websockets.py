@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -121,20 +121,77 @@ async def test_a_connection_whose_handshake_was_under_way_is_drained_too(
     assert [first.asked, late.asked] == [["drain"], ["drain"]]
 
 
-@pytest.mark.parametrize(("count", "pause"), [(3, 0.01), (1000, 0.0005)])
-async def test_closes_are_spread_over_at_most_half_of_the_time(
-    connections: Connections, monkeypatch: pytest.MonkeyPatch, count: int, pause: float
-) -> None:
-    asked: list[str] = []
-    for _ in range(count):
-        Socket(connections).on_drain = lambda: asked.append("drain")
-    sleep = asyncio.sleep
+class Clock(asyncio.SelectorEventLoop):
+    """A loop whose time goes on by itself to the next timer, so that nobody waits."""
 
-    async def remembered(seconds: float) -> None:
-        asked.append("sleep")
-        assert seconds == pytest.approx(pause)
-        await sleep(0)
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        select = self._selector.select  # type: ignore[attr-defined]
 
-    monkeypatch.setattr(asyncio, "sleep", remembered)
-    assert await connections.drain(1.0)
-    assert asked == ["drain", "sleep"] * count
+        def skip(timeout: float | None) -> object:
+            self.now += timeout or 0.0
+            return select(0)
+
+        self._selector.select = skip  # type: ignore[attr-defined]
+
+    def time(self) -> float:
+        return self.now
+
+
+def told_when(work: Callable[[Connections, list[Socket]], Awaitable[object]]) -> list[float]:
+    """Run something over five sockets; the seconds after which each was told to end."""
+    loop, moments = Clock(), list[float]()
+
+    async def run() -> None:
+        connections = Connections()
+        sockets = [Socket(connections) for _ in range(5)]
+        for each in sockets:
+            each.on_drain = lambda: moments.append(round(loop.time(), 3))
+        await work(connections, sockets)
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(run())
+    return moments
+
+
+@pytest.mark.parametrize("timeout", [0.01, 1.0, 30.0, 600.0])
+def test_closes_of_a_drain_are_spread_over_half_of_its_time(timeout: float) -> None:
+    moments = told_when(lambda connections, _: connections.drain(timeout))
+    assert moments == [round(timeout / 10 * number, 3) for number in range(5)]
+
+
+def test_one_that_comes_late_gets_what_is_left_of_the_time() -> None:
+    def late(connections: Connections, sockets: list[Socket]) -> Awaitable[object]:
+        first, drained = sockets[0].on_drain, sockets[4].on_drain
+
+        def one_more() -> None:
+            assert first is not None
+            first()
+            Socket(connections).on_drain = drained
+
+        sockets[0].on_drain = one_more
+        return connections.drain(10.0)
+
+    assert told_when(late) == [0.0, 1.0, 2.0, 3.0, 4.0, 4.0]
+
+
+def test_those_that_are_chosen_are_closed_in_the_time_that_is_given() -> None:
+    async def choose(connections: Connections, sockets: list[Socket]) -> None:
+        gone = sockets[2]
+        connections.discard(gone)
+        assert await connections.close_each(sockets[1:4], 30.0) == 2
+        assert [each.asked for each in sockets] == [[], ["drain"], [], ["drain"], []]
+
+    assert told_when(choose) == [0.0, 20.0]
+
+
+def test_who_has_gone_by_itself_is_not_waited_for() -> None:
+    async def leave(connections: Connections, sockets: list[Socket]) -> None:
+        loop = asyncio.get_running_loop()
+        for each in sockets:
+            loop.call_later(1.0, connections.discard, each)
+        assert await connections.drain(1000.0)
+        assert loop.time() == pytest.approx(1.0)
+
+    assert told_when(leave) == [0.0]

@@ -1,0 +1,157 @@
+"""`segue sockets`: the open WebSockets of a running Segue, and having some come back."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Final
+
+import pydantic
+
+from proxy.admin.sockets import CLOSE, LIST, MOST, Closing, SocketsPage, SocketView
+from proxy.cli.admin import Refused, ask
+from proxy.cli.admin_place import add_admin, place
+from proxy.cli.configuration import Subparsers, add_config
+from proxy.cli.sessions import span
+from proxy.cli.terminal import Paint, shortened
+from proxy.configuration.units import duration
+
+_WIDEST: Final = 40
+"""Characters of a cell of the table."""
+
+_HEADER: Final = (
+    *("REQUEST", "PEER", "COHORT", "OPEN FOR", "CONFIG", "TO CLIENT", "TO SERVER"),
+    *("FROM CLIENT", "FROM SERVER", "UPSTREAM", "PATH"),
+)
+
+
+def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    """Put the command into place."""
+    text = "list the open websockets of a running segue, or have some end and come back"
+    command = commands.add_parser("sockets", help=text, description=text.capitalize() + ".")
+    actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
+    action = _add(actions, "list", "show them, the oldest first", _list)
+    action.add_argument("--limit", type=_limit, default=100, metavar="N", help="default: 100")
+    action = _add(
+        actions,
+        "close",
+        "close some, one after the other; their clients are told to return",
+        _close,
+    )
+    action.add_argument("--all", action="store_true", help="whatever their cohort and their age")
+    action.add_argument(
+        "--over",
+        type=duration,
+        metavar="TIME",
+        help="spread over this time, as 30s or 2m (default: half of timeouts.drain)",
+    )
+
+
+def _add(
+    actions: Subparsers[argparse.ArgumentParser],
+    name: str,
+    text: str,
+    carry_out: Callable[[argparse.Namespace], None],
+) -> argparse.ArgumentParser:
+    action = actions.add_parser(name, help=text, description=text.capitalize() + ".")
+    add_config(action)
+    add_admin(action)
+    action.add_argument("--cohort", metavar="NAME", help="only of clients in this cohort")
+    action.add_argument(
+        "--older-than-reload",
+        action="store_true",
+        help="only those that began under another configuration than the one that serves",
+    )
+    action.add_argument("--json", action="store_true", help="for machines")
+    action.set_defaults(run=run, carry_out=carry_out)
+    return action
+
+
+def run(options: argparse.Namespace) -> int:
+    """List or close.
+
+    Raises:
+        ConfigError: there is no address to ask.
+    """
+    try:
+        options.carry_out(options)
+    except Refused as refusal:
+        print(f"segue: {refusal}", file=sys.stderr)
+        return 1
+    except pydantic.ValidationError:
+        print("segue: they are told in a form that this version does not know", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _list(options: argparse.Namespace) -> None:
+    asked: dict[str, object] = {"cohort": options.cohort, "limit": options.limit}
+    if options.older_than_reload:
+        asked["older_than_reload"] = "true"
+    page = SocketsPage.model_validate(ask(place(options), LIST, asked))
+    if options.json:
+        for each in page.sockets:
+            print(each.model_dump_json())
+    elif page.sockets:
+        rows = [_row(each) for each in page.sockets]
+        widths = [max(map(len, column)) for column in zip(_HEADER, *rows, strict=True)]
+        paint = Paint(sys.stdout, os.environ)
+        print(paint.bold(_line(_HEADER, widths)))
+        for row in rows:
+            print(_line(row, widths))
+    else:
+        print("no websockets")
+    more = page.total - len(page.sockets)
+    if more:
+        print(f"there are {more} more: --limit", file=sys.stderr)
+
+
+def _row(each: SocketView) -> tuple[str, ...]:
+    cells = (
+        each.request_id,
+        each.peer,
+        each.cohort,
+        span(each.seconds),
+        each.configuration + (" (old)" if each.older_than_reload else ""),
+        each.to_client,
+        each.to_server,
+        str(each.from_client),
+        str(each.from_server),
+        each.upstream,
+        each.path,
+    )
+    return tuple(shortened(cell, _WIDEST) or "-" for cell in cells)
+
+
+def _line(cells: tuple[str, ...], widths: list[int]) -> str:
+    return "  ".join(map(str.ljust, cells, widths)).rstrip()
+
+
+def _close(options: argparse.Namespace) -> None:
+    asked = {
+        "cohort": options.cohort,
+        "older_than_reload": options.older_than_reload,
+        "everything": options.all,
+        "seconds": options.over,
+    }
+    answer = ask(place(options), CLOSE, asked)
+    closing = Closing.model_validate(answer)
+    if options.json:
+        print(json.dumps(answer))
+    elif closing.closing:
+        print(
+            f"{closing.closing} are told to come back (1012), over {closing.seconds:g} s;"
+            " segue sockets list shows which are left"
+        )
+    else:
+        print("there are none of these")
+
+
+def _limit(text: str) -> int:
+    number = int(text)
+    if not 0 < number <= MOST:
+        raise ValueError
+    return number

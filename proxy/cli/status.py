@@ -1,0 +1,119 @@
+"""`segue status`: what a running Segue is, and what somebody who is paged would look at first."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+
+import pydantic
+
+from proxy.admin.status import STATUS, Status
+from proxy.cli.admin import Refused, ask
+from proxy.cli.admin_place import add_admin, place
+from proxy.cli.configuration import Subparsers, add_config
+from proxy.cli.sessions import span
+from proxy.cli.terminal import Paint, printable
+
+
+def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    """Put the command into place."""
+    text = "say what runs, what it listens to and asks, and what is wrong"
+    command = commands.add_parser("status", help=text, description=text.capitalize() + ".")
+    add_config(command)
+    add_admin(command)
+    command.add_argument("--json", action="store_true", help="for machines: one object")
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Ask, and print it.
+
+    Raises:
+        ConfigError: there is no address to ask.
+    """
+    try:
+        answer = ask(place(options), STATUS)
+        status = Status.model_validate(answer)
+    except Refused as refusal:
+        print(f"segue: {refusal}", file=sys.stderr)
+        return 1
+    except pydantic.ValidationError:
+        print("segue: it is told in a form that this version does not know", file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps(answer))
+        return 0
+    for line in lines(status, time.time(), Paint(sys.stdout, os.environ)):
+        print(line)
+    return 0
+
+
+def lines(status: Status, now: float, paint: Paint) -> Iterator[str]:
+    """The status for people."""
+    configuration = status.configuration
+
+    def titled(title: str, text: str) -> str:
+        return f"{paint.bold(f'{title:<12}')}{printable(text)}"
+
+    yield titled(
+        "segue",
+        f"{status.version}, {status.state}, pid {status.pid}, for {_ago(now, status.since)}",
+    )
+    yield titled(
+        "config",
+        f"{configuration.file} ({configuration.digest}), read {_ago(now, configuration.since)} ago",
+    )
+    yield titled("mappings", ", ".join(configuration.mappings) or "none")
+    for listener in status.listeners:
+        text = f"{listener.name} {listener.address}{' (TLS)' if listener.tls else ''}"
+        if listener.certificate_ends is not None:
+            left = listener.certificate_ends - now
+            text += f", its certificate {'has ended' if left < 0 else 'ends in ' + span(left)}"
+        yield titled("listener", text)
+    yield titled("connections", str(status.connections))
+    for server in status.upstreams:
+        text = (
+            f"{server.target} {server.health}{'' if server.reachable else ', not reachable'},"
+            f" {server.requests} requests, {server.websockets} websockets, {server.failures}"
+            " failures"
+        )
+        good = server.health == "healthy" and server.reachable
+        yield titled("upstream", text) if good else paint.red(titled("upstream", text))
+    if not status.websockets:
+        yield titled("websockets", "none")
+    for sockets in status.websockets:
+        older = " (older than the reload)" if sockets.older_than_reload else ""
+        text = f"{sockets.open} of cohort {sockets.cohort}, began under {sockets.configuration}"
+        yield titled("websockets", text + older)
+    yield from _last_reload(status, now, paint, titled("last reload", ""))
+    reached = ", ".join(f"{name} {count}" for name, count in sorted(status.limits.items()))
+    yield titled("limits", f"reached: {reached}" if reached else "none was reached")
+    store = status.store
+    if not store.sessions:
+        yield titled("store", "sessions are off")
+    else:
+        text = f"{store.state}, {store.open} sessions, {store.unsaved} unsaved"
+        yield titled("store", text) if store.state == "up" else paint.red(titled("store", text))
+
+
+def _last_reload(status: Status, now: float, paint: Paint, title: str) -> Iterator[str]:
+    last = status.last_reload
+    if last is None:
+        yield f"{title}none since the start"
+        return
+    if last.succeeded:
+        yield f"{title}succeeded {_ago(now, last.ended)} ago"
+        if last.needs_restart:
+            yield f"{title}needs a restart for {printable(', '.join(last.needs_restart))}"
+        return
+    yield paint.red(f"{title}FAILED {_ago(now, last.ended)} ago; what served before goes on")
+    for problem in last.problems:
+        yield paint.red(f"  {printable(problem.text)}")
+
+
+def _ago(now: float, then: float) -> str:
+    return span(max(now - then, 0))

@@ -1,0 +1,234 @@
+"""`segue status` and `segue sockets`: what is shown of a running process, and what is closed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.cli.main import main
+from tests.support.administered import OPERATOR, TOKENS, VIEWER, Administered, bearer
+from tests.support.rig import segue
+from tests.support.sockets import Origin, Pair, gone, open_pair, origin
+from tests.support.waiting import PATIENCE
+
+SECRET = "eyJhbGciOiJIUzI1NiJ9.c2VjcmV0.c2lnbmF0dXJl"
+
+
+@dataclass
+class Running(Administered):
+    """One with a server behind it, to which WebSockets can be opened."""
+
+    server: Origin | None = None
+    url: str = ""
+
+    def configure(self, more: str = "") -> None:
+        self.config.write_text(
+            f"upstream: {{url: '{self.url}'}}\n"
+            f"admin: {{tokens: {json.dumps(TOKENS)}}}\n"
+            "cohorts: [{name: modern, versions: '>=2'}, {name: legacy, versions: '<2'}]\n" + more
+        )
+
+    async def open(self, version: str, target: bytes = b"/ws/jobs/1/") -> Pair:
+        assert self.server is not None
+        fields = [f"X-Client-Version: {version}".encode()]
+        return await open_pair(self.proxy, self.server, target=target, fields=fields)
+
+    async def command(self, *arguments: str) -> int:
+        state = ["--state-dir", self.proxy.state_directory]
+        return await asyncio.to_thread(main, [*arguments, *state])
+
+
+@asynccontextmanager
+async def began(directory: Path) -> AsyncIterator[Running]:
+    async with origin() as server:
+        config = directory / "config.yaml"
+        made = Running(None, config, None, server, server.url)  # type: ignore[arg-type]
+        made.configure()
+        async with segue(None, config=config) as made.proxy:
+            yield made
+
+
+def shown(capsys: pytest.CaptureFixture[str]) -> Any:
+    return json.loads(capsys.readouterr().out)
+
+
+async def test_status_says_what_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with began(tmp_path) as running:
+        server = running.proxy.server
+        peers = [await running.open(version) for version in ("1.0", "2.0", "2.1")]
+        assert await running.command("status", "--json") == 0
+        status = shown(capsys)
+        digest = server._live.current.digest
+        assert (status["state"], status["pid"]) == ("ready", os.getpid())
+        assert status["configuration"]["file"] == str(running.config)
+        assert status["configuration"]["digest"] == digest
+        assert status["since"] <= status["configuration"]["since"] + 60
+        assert [(each["name"], each["address"]) for each in status["listeners"]] == [
+            ("public", server.address),
+            ("admin", server.admin_address),
+            ("socket", str(server.admin_socket)),
+        ]
+        [upstream] = status["upstreams"]
+        assert (upstream["health"], upstream["reachable"], upstream["websockets"]) == (
+            "healthy",
+            True,
+            3,
+        )
+        assert status["websockets"] == [
+            {"cohort": name, "configuration": digest, "older_than_reload": False, "open": count}
+            for name, count in (("legacy", 1), ("modern", 2))
+        ]
+        assert (status["last_reload"], status["reloads_failed"], status["limits"]) == (None, 0, {})
+        assert status["store"]["sessions"] is False
+        assert status["connections"] == 3
+        await close(*peers)
+
+
+async def test_status_for_people_tells_what_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with began(tmp_path) as running:
+        digest = running.proxy.server._live.current.digest
+        running.configure("limits: {buffer: 1}\n")
+        assert await running.command("reload") == 1
+        capsys.readouterr()
+        running.proxy.server.metrics.count_limit("frame")
+        assert await running.command("status") == 0
+        out = capsys.readouterr().out
+        assert f"config      {running.config} ({digest}), read " in out
+        assert "last reload FAILED " in out
+        assert f"  {running.config}:4:18: limits.buffer: " in out
+        assert "limits      reached: frame 1\n" in out
+        assert "websockets  none\n" in out
+        assert "store       sessions are off\n" in out
+        assert f"listener    admin {running.proxy.server.admin_address}\n" in out
+
+
+async def test_sockets_are_listed_by_cohort_and_generation_without_secrets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with began(tmp_path) as running:
+        before = running.proxy.server._live.current.digest
+        old = await running.open("1.0", f"/ws/{SECRET}?token={SECRET}".encode())
+        running.configure("limits: {buffer: 32KiB}\n")
+        assert await running.command("reload") == 0
+        new = await running.open("2.0")
+        capsys.readouterr()
+        assert await running.command("sockets", "list", "--json") == 0
+        out = capsys.readouterr().out
+        assert SECRET not in out
+        first, second = (json.loads(line) for line in out.splitlines())
+        assert (first["cohort"], first["configuration"], first["older_than_reload"]) == (
+            "legacy",
+            before,
+            True,
+        )
+        assert (second["cohort"], second["older_than_reload"], second["path"]) == (
+            "modern",
+            False,
+            "/ws/jobs/1/",
+        )
+        for choice, expected in (
+            (["--older-than-reload"], ["legacy"]),
+            (["--cohort", "modern"], ["modern"]),
+            (["--cohort", "modern", "--older-than-reload"], []),
+            (["--limit", "1"], ["legacy"]),
+        ):
+            assert await running.command("sockets", "list", "--json", *choice) == 0
+            captured = capsys.readouterr()
+            lines = [json.loads(line) for line in captured.out.splitlines()]
+            assert [each["cohort"] for each in lines] == expected
+            assert ("there are 1 more" in captured.err) is ("--limit" in choice)
+        assert await running.command("sockets", "list") == 0
+        out = capsys.readouterr().out
+        assert f"{before} (old)" in out
+        assert SECRET not in out
+        assert await running.command("sockets", "list", "--cohort", "moderne") == 1
+        assert "there are: legacy, modern, none" in capsys.readouterr().err
+        await close(old, new)
+
+
+async def code_of(pair: Pair) -> int | None:
+    """The code of the next frame to the client, which has to be a Close."""
+    return (await pair.client.close_frame())[0]
+
+
+async def close(*pairs: Pair) -> None:
+    for pair in pairs:
+        await pair.client.peer.close()
+        await pair.server.peer.close()
+
+
+async def test_those_of_before_the_reload_are_told_to_come_back_and_no_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with began(tmp_path) as running:
+        old = [await running.open(version) for version in ("1.0", "2.0")]
+        running.configure("limits: {buffer: 32KiB}\n")
+        assert await running.command("reload") == 0
+        new = await running.open("2.0")
+        capsys.readouterr()
+        choice = ["--cohort", "modern", "--older-than-reload", "--over", "10ms", "--json"]
+        assert await running.command("sockets", "close", *choice) == 0
+        assert shown(capsys) == {"closing": 1, "seconds": 0.01}
+        async with asyncio.timeout(PATIENCE):
+            assert await code_of(old[1]) == 1012
+            await close(old[1])
+            await gone(running.proxy, left=2)
+            while not running.lines("closed websockets"):  # noqa: ASYNC110 (it tells nobody)
+                await asyncio.sleep(0.01)
+        assert running.lines("closed websockets")[0]["websockets"] == 1
+        [line] = running.lines("closing websockets")
+        assert (line["cohort"], line["older_than_reload"], line["websockets"]) == (
+            "modern",
+            True,
+            1,
+        )
+        assert line["author"] == f"uid {os.geteuid()} (socket)"
+        assert await running.command("sockets", "close", "--all", "--over", "0") == 0
+        assert capsys.readouterr().out.startswith("2 are told to come back (1012), over 0 s")
+        assert [await code_of(peer) for peer in (old[0], new)] == [1012, 1012]
+        await close(old[0], new)
+
+
+async def test_close_says_what_it_needs_and_runs_once_at_a_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with began(tmp_path) as running:
+        assert await running.command("sockets", "close") == 1
+        assert "say which: cohort, older_than_reload, or everything" in capsys.readouterr().err
+        assert await running.command("sockets", "close", "--all") == 0
+        assert capsys.readouterr().out == "there are none of these\n"
+        peers = [await running.open("2.0") for _ in range(2)]
+        assert await running.command("sockets", "close", "--all", "--over", "1h") == 0
+        assert await running.command("sockets", "close", "--all") == 1
+        assert "409: WebSockets are being closed already" in capsys.readouterr().err
+        assert await code_of(peers[0]) == 1012
+        await close(*peers)
+
+
+async def test_orders_are_read_within_bounds_and_roles(tmp_path: Path) -> None:
+    async with began(tmp_path) as running:
+        for body, status in (
+            ('{"seconds": -1, "everything": true}', 400),
+            ('{"seconds": 1e9, "everything": true}', 400),
+            ('{"everything": "x"}', 400),
+            ('{"what": 1}', 400),
+            ("[]", 400),
+        ):
+            answer = await running.ask("/sockets/close", bearer(OPERATOR), method="POST", body=body)
+            assert answer.status == status
+        for query in ("limit=0", "limit=10001", "cohort=", "x=1", f"cohort={'c' * 257}"):
+            assert (await running.ask(f"/sockets?{query}", bearer(VIEWER))).status == 400
+        answer = await running.ask(
+            "/sockets/close", bearer(VIEWER), method="POST", body='{"everything": true}'
+        )
+        assert answer.status == 403
