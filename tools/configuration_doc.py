@@ -38,6 +38,7 @@ EFFECTS: Final[Mapping[str, str]] = {
     "cors": _NEXT,
     "timeouts": _NEW,
     "timeouts.drain": "the next drain",
+    "timeouts.drain_delay": "the next drain",
     "limits": _NEW,
     "limits.shared_body": _NEXT,
     "limits.shared_waiters": _NEXT,

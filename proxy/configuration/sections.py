@@ -212,6 +212,8 @@ class Timeouts(Section):
         idle: for the next piece of the server's answer.
         websocket_handshake: for the server's answer to a WebSocket handshake.
         websocket_close: for the other side's close frame after one was sent.
+        drain_delay: between the moment when `/readyz` says that Segue is stopped and the one when
+            it accepts no more, so that nobody is sent to it any more by then.
         drain: for what is open to end by itself when Segue is stopped; 0 does not wait.
     """
 
@@ -225,6 +227,7 @@ class Timeouts(Section):
     idle: Duration = 60.0
     websocket_handshake: Duration = 10.0
     websocket_close: Duration = 5.0
+    drain_delay: Annotated[Seconds, Field(ge=0, le=3600)] = 0.0
     drain: Annotated[Seconds, Field(ge=0, le=WEEK)] = 30.0
 
 

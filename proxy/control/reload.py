@@ -92,6 +92,8 @@ class Reloads:
         prepare: Callable[[Snapshot], Commit],
         interval: Callable[[], float | None],
         log: FilteringBoundLogger,
+        on_begin: Callable[[], None] = lambda: None,
+        on_end: Callable[[ReloadOutcome], None] = lambda _: None,
     ) -> None:
         """Nothing is read yet.
 
@@ -100,11 +102,15 @@ class Reloads:
             prepare: builds what a snapshot needs, in a thread; raises ConfigError.
             interval: seconds between two looks at the files; None does not look.
             log: told of each attempt, and of each problem.
+            on_begin: told that an attempt begins.
+            on_end: told what came of it.
         """
         self._live = live
         self._prepare = prepare
         self._interval = interval
         self._log = log
+        self._on_begin = on_begin
+        self._on_end = on_end
         self._asked = asyncio.Event()
         # Of the attempt that begins next; everybody who asks before that waits for the same one.
         self._next: asyncio.Future[ReloadOutcome] | None = None
@@ -146,7 +152,9 @@ class Reloads:
             while True:
                 reason = await self._due()
                 waited, self._next = self._next, None
+                self._on_begin()
                 self.last = await self._attempt(reason)
+                self._on_end(self.last)
                 if waited is not None and not waited.done():
                     waited.set_result(self.last)
         finally:

@@ -50,6 +50,7 @@ from proxy.process.assembly import client_limits, connections_of, state_director
 from proxy.process.certificates import CertificateWatch
 from proxy.process.inherited import inherited_socket
 from proxy.process.local import LocalAccess
+from proxy.process.supervisor import Supervisor
 from proxy.process.tls_files import ServedCertificate
 from proxy.recording.recorder import Recorder
 from proxy.relay.dispatch import Dispatcher
@@ -152,7 +153,15 @@ class Server:
         self._admin: AdminListener | None = None
         self._local: LocalAccess | None = None
         self._ticker: asyncio.TimerHandle | None = None
-        self._reloads = Reloads(self._live, self._prepare, self._watch_interval, log)
+        self._supervisor = Supervisor(snapshot.source.env, log)
+        self._reloads = Reloads(
+            self._live,
+            self._prepare,
+            self._watch_interval,
+            log,
+            self._supervisor.reloading,
+            self._supervisor.reloaded,
+        )
         self._reloading: asyncio.Task[None] | None = None
         for families in (
             self._access_log.families(),
@@ -224,6 +233,7 @@ class Server:
         self._fleet.start()
         self._reloading = asyncio.create_task(self._reloads.run())
         self.state = ProcessState.READY
+        self._supervisor.ready(self._live.current.digest)
         self._log.info(
             "listening",
             address=self.address,
@@ -241,10 +251,17 @@ class Server:
     async def drain(self) -> bool:
         """End in an orderly way: unready, accept no more, finish requests, close sockets.
 
+        Between the first two `timeouts.drain_delay` passes.
+
         Returns whether everything ended by itself within `timeouts.drain`.
         """
-        timeout = self._live.current.config.timeouts.drain
+        timeouts = self._live.current.config.timeouts
+        timeout, delay = timeouts.drain, timeouts.drain_delay
         self.state = ProcessState.DRAINING
+        self._supervisor.stopping(delay + timeout)
+        if delay:
+            self._log.info("unready", seconds=delay)
+            await asyncio.sleep(delay)
         self._socket_orders.stop()
         self._log.info("draining", websockets=len(self._connections), seconds=timeout)
         for server in self._servers:
@@ -290,6 +307,7 @@ class Server:
         if self._local is not None:
             self._local.close()
         self._decisions.close()
+        self._supervisor.close()
         self._warnings.close()
         if self._admin is not None:
             await self._admin.close()

@@ -72,6 +72,7 @@ def test_unit_leaves_more_time_to_stop_than_a_drain_takes() -> None:
         f"ExecReload={segue} validate {config}",
         f"ExecReload={segue} reload {config}",
     ]
+    assert (service["Type"], service["WatchdogSec"]) == ("notify", "60")
     assert service["RestartForceExitStatus"] == "SIGHUP"
     assert service["DynamicUser"] == service["NoNewPrivileges"] == "yes"
     assert service["ProtectSystem"] == "strict"

@@ -47,6 +47,7 @@ def test_the_defaults() -> None:
         "idle": 60,
         "websocket_handshake": 10,
         "websocket_close": 5,
+        "drain_delay": 0,
         "drain": 30,
     }
     assert config.limits.model_dump() == {
