@@ -2,7 +2,8 @@
 
 `POST /recordings` starts one and answers with its name, `GET /recordings/NAME` streams it as JSON
 lines, `DELETE /recordings/NAME` ends it. Each line is a message, `in`, and what became of it,
-`out`: one object, a list of several, or null for none. The last line has `end`.
+`out`: one object, a list of several, or null for none; where a rule could not be carried out,
+`failed` says which, and why. The last line has `end`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from proxy.admin.access import author
 from proxy.admin.endpoints import Endpoint, Served
 from proxy.admin.orders import AdminRequest, Label, refusal
 from proxy.errors import MappingFailure
+from proxy.mapping.engine.explanation import MessageOutcome
 from proxy.mapping.engine.program import Program
+from proxy.mapping.engine.vocabulary import Vocabulary
 from proxy.recording.placeholders import redacted
 from proxy.recording.recorder import (
     MAX_COUNT,
@@ -39,7 +42,10 @@ class RecordingRequest(AdminRequest):
 
     Attributes:
         mapping, direction, cohort, count, seconds: see `proxy.recording.recorder.Wanted`.
-        keep: the keys whose values are shown.
+        outcomes: only messages that ended so; all where empty.
+        keep: the keys whose values are shown; where it is null, the words that the mapping itself
+            names: all values of its `kinds.field` (`kind` without one), and those that its rules
+            compare with.
         raw: whether everything is shown; needs `admin.allow_raw_recordings` and the role `admin`.
     """
 
@@ -48,7 +54,8 @@ class RecordingRequest(AdminRequest):
     cohort: Label | None = None
     count: Annotated[int, Field(ge=1, le=MAX_COUNT)] = 100
     seconds: Annotated[float, Field(gt=0, le=MAX_SECONDS)] = 60.0
-    keep: Annotated[tuple[Label, ...], Field(max_length=100)] = ("kind",)
+    outcomes: frozenset[MessageOutcome] = frozenset()
+    keep: Annotated[tuple[Label, ...], Field(max_length=100)] | None = None
     raw: bool = False
 
 
@@ -57,6 +64,9 @@ class Started(pydantic.BaseModel):
 
     name: str
 
+
+_KIND: Final = frozenset({"kind"})
+"""The key whose values are shown where no mapping says by which field messages are told apart."""
 
 START: Final = Endpoint("POST", "/recordings", Role.OPERATOR, RecordingRequest, Started)
 STREAM: Final = Endpoint("GET", "/recordings/{name}", Role.OPERATOR, None, None)
@@ -85,7 +95,14 @@ class Recordings:
                 return refusal(403, "raw recordings need admin.allow_raw_recordings: true")
             if not author(request).role.covers(Role.ADMIN):
                 return _for_admins(request)
-        wanted = Wanted(order.mapping, order.direction, order.cohort, order.count, order.seconds)
+        wanted = Wanted(
+            order.mapping,
+            order.direction,
+            order.cohort,
+            order.count,
+            order.seconds,
+            order.outcomes,
+        )
         try:
             recording = self._recorder.start(wanted, raw=order.raw, author=str(author(request)))
         except Busy:
@@ -151,27 +168,42 @@ def line_of(recorded: Recorded, order: RecordingRequest) -> bytes:
     """Write a message as a line, without its content unless `order` says otherwise.
 
     `out` is what the mapping makes of `in` as it is shown, so that the line is an example that
-    holds. Where it makes nothing of it, `failed` names the rule; where the message is no JSON
+    holds. Where a rule could not be carried out on the message, `failed` says which and why; where
+    it cannot be on the placeholders alone, `unshown` names it; where the message is not a JSON
     object, `skipped` says so.
     """
-    line: dict[str, Any] = {"direction": recorded.direction, "cohort": recorded.cohort}
+    line: dict[str, Any] = {
+        "direction": recorded.direction,
+        "cohort": recorded.cohort,
+        "outcome": recorded.outcome,
+    }
+    if recorded.route:
+        line["route"] = recorded.route
     if recorded.program is not None:
         line["mapping"] = recorded.program.name
     shown: str | None
-    made, failed = recorded.made, recorded.failed
+    made, unshown = recorded.made, None
     # The bodies of HTTP can be lists; as a message's `out`, a list would be several messages.
-    lists = recorded.program is not None and recorded.program.channel is Channel.HTTP
-    shown = redacted(recorded.message, frozenset(order.keep), lists=lists)
+    program = recorded.program
+    lists = bool(recorded.route) or (program is not None and program.channel is Channel.HTTP)
+    if order.keep is None:
+        vocabulary = Vocabulary() if program is None else program.vocabulary
+        keys = vocabulary.keys or _KIND
+        shown = redacted(recorded.message, keys, vocabulary.words, lists=lists)
+    else:
+        shown = redacted(recorded.message, frozenset(order.keep), lists=lists)
     if shown is not None and order.raw:
         shown = recorded.message.decode()
-    elif not order.raw:
-        made, failed = _apply(recorded.program, shown)
+    elif recorded.failure is None:
+        made, unshown = _apply(program, shown)
     if shown is None:
         line["skipped"] = "not a JSON object"
         return json.dumps(line).encode() + b"\n"
     pieces = [json.dumps(line)[1:-1], f'"in": {shown}']
-    if failed is not None:
-        pieces.append(f'"failed": {json.dumps(failed)}')
+    if recorded.failure is not None:
+        pieces.append(f'"failed": {json.dumps(_reason(recorded.failure))}')
+    elif unshown is not None:
+        pieces.append(f'"unshown": {json.dumps(unshown)}')
     else:
         pieces.append(f'"out": {_out(shown, made)}')
     # Line breaks are space between a JSON text's tokens, and cannot stand within its strings.
@@ -187,6 +219,18 @@ def _apply(
         return program.apply(shown.encode()), None
     except MappingFailure as failure:
         return None, failure.rule
+
+
+def _reason(failure: MappingFailure) -> dict[str, str]:
+    """Why a rule could not be carried out; fields of the rule are named, no values."""
+    told = {
+        "mapping": failure.mapping,
+        "rule": failure.rule,
+        "operation": failure.operation,
+        "field": failure.field,
+        "reason": failure.detail,
+    }
+    return {name: value for name, value in told.items() if value}
 
 
 def _out(shown: str, made: tuple[bytes, ...] | None) -> str:

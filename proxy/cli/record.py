@@ -1,8 +1,9 @@
 """`segue record`: record real messages from a running Segue, as example files.
 
-What comes out can be put beside a mapping as it is: a line for each message, with `in` and `out`.
-Unless `--raw` is given and allowed, everything but the values of the keys named by `--keep` is
-replaced by placeholders before it leaves the proxy.
+What comes out can be put beside a mapping as it is: a line for each message, with `in` and `out`;
+one that failed has `failed`, with the reason, in place of `out`. Unless `--raw` is given and
+allowed, everything but the words of the dialect is replaced by placeholders before it leaves the
+proxy.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from proxy.cli.admin_place import Place, add_admin, place
 from proxy.cli.configuration import Subparsers, add_config
 from proxy.cli.parser import seconds, whole
 from proxy.errors import ConfigError, Diagnostic
+from proxy.mapping.engine.explanation import MessageOutcome
 from proxy.mapping.json.objects import open_object
 from proxy.recording.recorder import MAX_COUNT, MAX_SECONDS
 from proxy.types import Direction
@@ -43,6 +45,13 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     )
     command.add_argument("--cohort", metavar="NAME", help="only of clients in this cohort")
     command.add_argument(
+        "--outcome",
+        action="append",
+        default=[],
+        choices=[each.value for each in MessageOutcome],
+        help="only messages that ended so; more than once for several",
+    )
+    command.add_argument(
         "--count",
         type=whole(1, MAX_COUNT),
         default=100,
@@ -58,9 +67,9 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     )
     command.add_argument(
         "--keep",
-        default="kind",
         metavar="KEY,...",
-        help="keys whose values are shown; all others become placeholders (default: kind)",
+        help="keys whose values are shown; all others become placeholders (default: the kinds.field"
+        " of the mapping, and the values that its rules compare with; kind where none is bound)",
     )
     command.add_argument(
         "--raw", action="store_true", help="show everything; needs admin.allow_raw_recordings"
@@ -87,11 +96,16 @@ def run(options: argparse.Namespace) -> int:
             print(f"segue: {refusal}", file=sys.stderr)
             return 1
     told = [f"{counts['written']} examples written", f"ended by {end}"]
-    if counts["skipped"]:
-        told.append(f"{counts['skipped']} messages skipped: too large, or not JSON objects")
     if counts["failed"]:
         told.append(
-            f"{counts['failed']} messages left out: the mapping cannot be carried out on their"
+            f"{counts['failed']} of them could not be mapped: `failed` says why; write what each is"
+            " to become as `out` in its place"
+        )
+    if counts["skipped"]:
+        told.append(f"{counts['skipped']} messages skipped: too large, or not JSON objects")
+    if counts["unshown"]:
+        told.append(
+            f"{counts['unshown']} messages left out: the mapping cannot be carried out on their"
             " placeholders; name the fields that it reads with --keep"
         )
     print("\n".join(told), file=sys.stderr)
@@ -99,10 +113,18 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _order(options: argparse.Namespace) -> dict[str, object]:
-    keep = [key for key in options.keep.split(",") if key]
+    if options.keep is not None:
+        keep = {"keep": [key for key in options.keep.split(",") if key]}
+    else:
+        keep = {}
+    outcomes = {"outcomes": options.outcome} if options.outcome else {}
     names = ("mapping", "direction", "cohort", "count", "seconds", "raw")
     order = {name: getattr(options, name) for name in names}
-    return {**{name: value for name, value in order.items() if value is not None}, "keep": keep}
+    return {
+        **{name: value for name, value in order.items() if value is not None},
+        **keep,
+        **outcomes,
+    }
 
 
 class _Interrupts:
@@ -172,13 +194,19 @@ def _record(
             last = json.loads(bytes(members["end"]))
             end = str(last["reason"])
             counts["skipped"] += int(last["skipped"])
-        elif "in" in members and "out" in members:
-            before, after = bytes(members["in"]).decode(), bytes(members["out"]).decode()
-            output.write(f'{{"in": {before}, "out": {after}}}\n')
+        elif "in" in members and ("out" in members or "failed" in members):
+            names = {"in": "in", "out": "out", "failed": "failed", "route": "note"}
+            texts = (
+                f'"{name}": {bytes(members[told]).decode()}'
+                for told, name in names.items()
+                if told in members
+            )
+            output.write(f"{{{', '.join(texts)}}}\n")
             output.flush()
             counts["written"] += 1
+            counts["failed"] += "failed" in members
         else:
-            counts["failed" if "failed" in members else "skipped"] += 1
+            counts["unshown" if "unshown" in members else "skipped"] += 1
 
 
 def _lines(where: Place, path: str, timeout: float) -> Iterator[bytes]:

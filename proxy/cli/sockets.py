@@ -15,6 +15,7 @@ from proxy.admin.sockets import CLOSE, LIST, MOST, Closing, SocketsPage, SocketV
 from proxy.cli.admin import Refused, ask
 from proxy.cli.admin_place import add_admin, place
 from proxy.cli.configuration import Subparsers, add_config
+from proxy.cli.parser import add_json, whole
 from proxy.cli.sessions import span
 from proxy.cli.terminal import Paint, shortened
 from proxy.configuration.units import duration
@@ -34,7 +35,9 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     command = commands.add_parser("sockets", help=text, description=text.capitalize() + ".")
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
     action = _add(actions, "list", "show them, the oldest first", _list)
-    action.add_argument("--limit", type=_limit, default=100, metavar="N", help="default: 100")
+    action.add_argument(
+        "--limit", type=whole(1, MOST), default=100, metavar="N", help="default: 100"
+    )
     action = _add(
         actions,
         "close",
@@ -44,10 +47,17 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     action.add_argument("--all", action="store_true", help="whatever their cohort and their age")
     action.add_argument(
         "--over",
-        type=duration,
+        type=_time,
         metavar="TIME",
         help="spread over this time, as 30s or 2m (default: half of timeouts.drain)",
     )
+
+
+def _time(text: str) -> float:
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _add(
@@ -65,7 +75,7 @@ def _add(
         action="store_true",
         help="only those that began under another configuration than the one that serves",
     )
-    action.add_argument("--json", action="store_true", help="for machines")
+    add_json(action)
     action.set_defaults(run=run, carry_out=carry_out)
     return action
 
@@ -148,10 +158,3 @@ def _close(options: argparse.Namespace) -> None:
         )
     else:
         print("there are none of these")
-
-
-def _limit(text: str) -> int:
-    number = int(text)
-    if not 0 < number <= MOST:
-        raise ValueError
-    return number

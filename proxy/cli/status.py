@@ -15,6 +15,7 @@ from proxy.admin.status import STATUS, Status
 from proxy.cli.admin import Refused, ask
 from proxy.cli.admin_place import add_admin, place
 from proxy.cli.configuration import Subparsers, add_config
+from proxy.cli.parser import add_json
 from proxy.cli.sessions import span
 from proxy.cli.terminal import Paint, printable
 
@@ -25,7 +26,7 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     command = commands.add_parser("status", help=text, description=text.capitalize() + ".")
     add_config(command)
     add_admin(command)
-    command.add_argument("--json", action="store_true", help="for machines: one object")
+    add_json(command)
     command.set_defaults(run=run)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
+from typing import Final
 
 from proxy.errors import MappingFailure
 from proxy.gateway.context import RequestContext
@@ -14,8 +16,18 @@ from proxy.observability.limited import LimitedWarnings
 from proxy.observability.metrics import Metrics
 from proxy.recording.recorder import Recorder
 from proxy.relay.bodies import BodyMapping, HoldLimits
+from proxy.relay.observed import Observer
 from proxy.rewriting import MessageHandling
 from proxy.types import NONE, Direction
+
+_NAME: Final = re.compile(r"[A-Za-z_.-]{1,40}|v[0-9]{1,3}")
+_LONGEST: Final = 200
+
+
+def _shape(path: str) -> str:
+    """A path without what may be data: of each segment that is no name, `{}` is left."""
+    segments = path[:_LONGEST].split("/")
+    return "/".join(each if not each or _NAME.fullmatch(each) else "{}" for each in segments)
 
 
 class Rewriting:
@@ -90,6 +102,29 @@ class Rewriting:
         )
         self._mapped.add(bodies)
         return bodies
+
+    def observer(self, context: RequestContext) -> Observer | None:
+        """Who looks at bodies that no mapping is bound to; None without a recording.
+
+        Routes of tokens are left out: what they carry is secret as a whole.
+        """
+        recorder = self.recorder
+        if not recorder.is_recording or context.head.preflight:
+            return None
+        paths = context.snapshot.config.sessions.paths
+        if context.info.path in (*paths.login, paths.refresh, paths.logout):
+            return None
+        bodies, info = context.bodies, context.info
+        ways = [
+            way
+            for way, mapped in (
+                (Direction.TO_SERVER, bodies and bodies.to_server),
+                (Direction.TO_CLIENT, bodies and bodies.to_client),
+            )
+            if not mapped
+        ]
+        route = f"{info.method} {_shape(info.path)}"
+        return recorder.observer(ways, info.cohort, route, context.request.fields)
 
     def _failed(
         self, info: RequestInfo, program: str, way: Direction, failure: MappingFailure

@@ -8,6 +8,7 @@ from functools import partial
 
 from proxy.gateway.context import RequestContext
 from proxy.gateway.forwarding import request_head
+from proxy.gateway.rewriting import Rewriting
 from proxy.gateway.sessions import Send, SessionFilter
 from proxy.http import cors
 from proxy.http.headers import Fields
@@ -15,6 +16,7 @@ from proxy.observability.access_log import RequestInfo
 from proxy.relay.bodies import MappedExchange
 from proxy.relay.dispatch import Begin, Dispatcher, HandshakeResult
 from proxy.relay.exchange import Amend, Exchange, Recipient
+from proxy.relay.observed import ObservedExchange
 from proxy.upstream.connection import Connection
 
 
@@ -22,8 +24,13 @@ class Sender:
     """Gets requests to a server, and responses back."""
 
     def __init__(
-        self, dispatcher: Dispatcher, sessions: SessionFilter, loop: asyncio.AbstractEventLoop
+        self,
+        dispatcher: Dispatcher,
+        sessions: SessionFilter,
+        rewriting: Rewriting,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
+        self._rewriting = rewriting
         self._dispatcher = dispatcher
         self._sessions = sessions
         self._loop = loop
@@ -67,11 +74,23 @@ class Sender:
         bodies = context.bodies
         timeout = context.snapshot.config.timeouts.body
         if bodies is None or bodies.to_client is None:
+            amend = _amendment(context) if bodies is None else bodies.amend
+            observer = self._rewriting.observer(context)
+            if observer is not None:
+                return ObservedExchange(
+                    recipient,
+                    context.request,
+                    connection,
+                    amend=amend,
+                    body_timeout=timeout,
+                    loop=self._loop,
+                    observer=observer,
+                )
             return Exchange(
                 recipient,
                 context.request,
                 connection,
-                amend=_amendment(context) if bodies is None else bodies.amend,
+                amend=amend,
                 body_timeout=timeout,
                 loop=self._loop,
             )

@@ -29,11 +29,16 @@ _OF_THE_OLD_BYTES: Final = frozenset(
 
 def is_json(fields: RawFields) -> bool:
     """Whether a body is JSON that can be read: by its type (RFC 8259, RFC 6839), and unencoded."""
-    types = values_of(fields, b"content-type")
-    if len(types) != 1 or any(
+    return is_json_type(fields) and not any(
         value.strip().lower() not in (b"", b"identity")
         for value in values_of(fields, b"content-encoding")
-    ):
+    )
+
+
+def is_json_type(fields: RawFields) -> bool:
+    """Whether a body is JSON by its type, whatever it is encoded with."""
+    types = values_of(fields, b"content-type")
+    if len(types) != 1:
         return False
     kind = types[0].partition(b";")[0].strip().lower()
     return kind == b"application/json" or (

@@ -126,8 +126,8 @@ class Server:
         self._sessions = self._open_sessions(snapshot) if config.sessions.enabled else None
         renewal = None if self._sessions is None else TokenRenewal(self._sessions)
         session_filter = renewal or SessionFilter()
-        sender = Sender(Dispatcher(self._fleet), session_filter, loop)
         rewriting = Rewriting(self.metrics, self._recorder, self._warnings, self._decisions)
+        sender = Sender(Dispatcher(self._fleet), session_filter, rewriting, loop)
         self._coalescer = Coalescer(sender, loop)
         upgrades = Upgrades(
             sender,

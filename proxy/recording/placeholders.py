@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from proxy.mapping.json.objects import open_list, open_object
@@ -39,39 +41,60 @@ _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 _JWT: Final = re.compile(r"eyJ[\w-]*\.[\w-]+\.[\w-]*")
 
 
-def redacted(message: bytes, keep: frozenset[str], *, lists: bool = False) -> str | None:
+_NO_WORDS: Final[Mapping[str, frozenset[str | float]]] = MappingProxyType({})
+
+
+def redacted(
+    message: bytes,
+    keep: frozenset[str],
+    words: Mapping[str, frozenset[str | float]] = _NO_WORDS,
+    *,
+    lists: bool = False,
+) -> str | None:
     """Put placeholders into a message.
 
     Args:
         message: a JSON object; anything else gives None, except a list where `lists` is true.
         keep: the keys, at any depth, whose text and numbers stay as they are, directly or in a
             list, unless they look like a token or are longer than `MAX_KEPT`.
+        words: the texts and numbers that are kept under a key, beside those.
     """
     if open_object(message) is None and not (lists and open_list(message) is not None):
         return None
     written = message.decode()
     pieces: list[str] = []
-    # For each open object and list, whether the value that comes is kept.
+    # For each open object and list: whether the value that comes is kept; and which ones are.
     kept = [False]
+    known: list[frozenset[str | float]] = [frozenset()]
     # What is no token, if there were anything, would be left out, and not shown.
     for token in _TOKEN.finditer(written):
         text = token[0]
         match token.lastgroup:
             case "open":
                 kept.append(text == "[" and kept[-1])
+                known.append(known[-1] if text == "[" else frozenset())
             case "close":
                 kept.pop()
+                known.pop()
             case "key":
                 name = json.loads(text)
                 kept[-1] = name in keep
-                if name not in keep and not _NAME.fullmatch(name):
+                known[-1] = words.get(name, frozenset())
+                if name not in keep and name not in words and not _NAME.fullmatch(name):
                     text = json.dumps(_shape(name))
             case "text":
-                text = _text(text, kept=kept[-1])
-            case "number" if not kept[-1]:
+                text = _text(text, kept=kept[-1] or json.loads(text) in known[-1])
+            case "number" if not (kept[-1] or _is_number_of(known[-1], text)):
                 text = _number(text)
         pieces.append(text)
     return "".join(pieces)
+
+
+def _is_number_of(words: frozenset[str | float], written: str) -> bool:
+    try:
+        return bool(words) and float(written) in words
+    except ValueError:
+        return False
 
 
 def _text(written: str, *, kept: bool) -> str:

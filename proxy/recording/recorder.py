@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 from structlog.typing import FilteringBoundLogger
 
 from proxy.errors import MappingFailure
+from proxy.http.headers import RawFields
+from proxy.mapping.engine.explanation import MessageOutcome
 from proxy.mapping.engine.program import Program
+from proxy.recording.bodies import BodyObserver
 from proxy.rewriting import MessageHandling
 from proxy.types import NONE, Direction
 
@@ -63,6 +67,7 @@ class Wanted:
         cohort: only those of clients in this cohort; None: any.
         count: the number of messages after which it ends, at most `MAX_COUNT`.
         seconds: the time after which it ends, at most `MAX_SECONDS`.
+        outcomes: only messages that ended so; empty for any.
     """
 
     mapping: str | None
@@ -70,6 +75,7 @@ class Wanted:
     cohort: str | None
     count: int
     seconds: float
+    outcomes: frozenset[MessageOutcome] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +88,9 @@ class Recorded:
         program: what was applied to it, if anything.
         message: as it came.
         made: what stood in its place; None where it was sent as it came.
-        failed: the rule that could not be carried out, if one was.
+        failure: why a rule could not be carried out, if one could not.
+        route: method and path of the request whose body it is, where nothing is mapped there; the
+            path without what may be data. Empty for all else.
     """
 
     direction: Direction
@@ -90,7 +98,17 @@ class Recorded:
     program: Program | None
     message: bytes
     made: tuple[bytes, ...] | None
-    failed: str | None
+    failure: MappingFailure | None
+    route: str = ""
+
+    @property
+    def outcome(self) -> MessageOutcome:
+        """How it ended."""
+        if self.failure is not None:
+            return MessageOutcome.FAILED
+        if self.made is None:
+            return MessageOutcome.PASSED
+        return MessageOutcome.MAPPED if self.made else MessageOutcome.DROPPED
 
 
 class Recording:
@@ -117,7 +135,8 @@ class Recording:
 
     def take(self, recorded: Recorded) -> bool:
         """Keep a message, if there is room; return whether the recording is full."""
-        if self.ended is not None:
+        outcomes = self.wanted.outcomes
+        if self.ended is not None or (outcomes and recorded.outcome not in outcomes):
             return False
         size = len(recorded.message) + sum(map(len, recorded.made or ()))
         if self._bytes + size > MAX_BYTES:
@@ -170,6 +189,11 @@ class Recorder:
         self._recording: Recording | None = None
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def is_recording(self) -> bool:
+        """Whether anything is recorded at the moment."""
+        return self._recording is not None and self._recording.ended is None
+
     def attach(self, socket: TappedSocket, cohort: str | None) -> None:
         """Take note of a socket before its first message."""
         self._cohorts[socket] = cohort or NONE
@@ -204,6 +228,7 @@ class Recorder:
             cohort=wanted.cohort,
             count=wanted.count,
             seconds=wanted.seconds,
+            outcomes=sorted(wanted.outcomes),
             raw=raw,
         )
         return recording
@@ -248,6 +273,54 @@ class Recorder:
             self._timer.cancel()
             self._timer = None
 
+    def wants(self, direction: Direction, cohort: str, names: Sequence[str]) -> bool:
+        """Whether there is a recording that takes such messages.
+
+        Args:
+            direction: which way they go.
+            cohort: of the client.
+            names: of the mappings that are bound; `none` where none is.
+        """
+        recording = self._recording
+        if recording is None or recording.ended is not None:
+            return False
+        wanted = recording.wanted
+        return (
+            wanted.direction in (None, direction)
+            and wanted.cohort in (None, cohort)
+            and (wanted.mapping is None or wanted.mapping in names)
+        )
+
+    def observer(
+        self, ways: Sequence[Direction], cohort: str, route: str, fields: RawFields
+    ) -> BodyObserver | None:
+        """What is told of the bodies of a request to which nothing is done; None without need.
+
+        Args:
+            ways: whose bodies no mapping is bound to.
+            cohort, route: see `Recorded`.
+            fields: of the request.
+        """
+        if self._recording is None:
+            return None
+        wanted = [way for way in ways if self.wants(way, cohort, (NONE,))]
+        if not wanted:
+            return None
+        return BodyObserver(partial(self._observed, self._recording, cohort, route), wanted, fields)
+
+    def _observed(
+        self,
+        recording: Recording,
+        cohort: str,
+        route: str,
+        direction: Direction,
+        body: bytes | None,
+    ) -> None:
+        if body is None:
+            recording.skipped += 1
+        else:
+            self.take(recording, Recorded(direction, cohort, None, body, None, None, route))
+
     def tapped(
         self, handling: MessageHandling, direction: Direction, cohort: str
     ) -> MessageHandling:
@@ -256,18 +329,12 @@ class Recorder:
         For what is treated once, such as the body of a response; a socket that stays open is
         attached as well.
         """
-        recording = self._recording
-        if recording is None or recording.ended is not None:
+        recording, rewriter = self._recording, handling.rewriter
+        if recording is None:
             return handling
-        wanted, rewriter = recording.wanted, handling.rewriter
         program = rewriter if isinstance(rewriter, Program) else None
         names = (NONE,) if program is None else program.mappings
-        if (
-            wanted.direction not in (None, direction)
-            or wanted.cohort not in (None, cohort)
-            or (wanted.mapping is not None and wanted.mapping not in names)
-            or isinstance(rewriter, _Tap)
-        ):
+        if isinstance(rewriter, _Tap) or not self.wants(direction, cohort, names):
             return handling
         return handling._replace(rewriter=_Tap(self, recording, handling, direction, cohort))
 
@@ -310,12 +377,14 @@ class _Tap:
         try:
             made = None if self._inner is None else self._inner.apply(message)
         except MappingFailure as failure:
-            self._note(message, None, failure.rule)
+            self._note(message, None, failure)
             raise
         self._note(message, made, None)
         return made
 
-    def _note(self, message: bytes, made: tuple[bytes, ...] | None, failed: str | None) -> None:
+    def _note(
+        self, message: bytes, made: tuple[bytes, ...] | None, failure: MappingFailure | None
+    ) -> None:
         program = self._inner if isinstance(self._inner, Program) else None
-        recorded = Recorded(self._direction, self._cohort, program, message, made, failed)
+        recorded = Recorded(self._direction, self._cohort, program, message, made, failure)
         self._recorder.take(self._recording, recorded)

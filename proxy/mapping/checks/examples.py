@@ -4,7 +4,9 @@ Examples stand under their rule, or as recorded messages in a file beside the ma
 has one JSON object on each line, `{"in": ..., "out": ...}`, and `"note"` with it if one likes. `in`
 is the message, byte for byte between the colon and the comma. `out` is what it becomes: the same
 for one that passes, `null` for one that is dropped, and a list of messages where it becomes
-several. On the channel `http`, where a body may be a list itself, `out` is the body.
+several. On the channel `http`, where a body may be a list itself, `out` is the body. A message that
+failed when it was recorded has `failed` in place of `out`, and is no example until somebody has
+written what it is to become.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ MAX_PROBLEMS: Final = 20
 """How many failing examples of a file are told."""
 
 _KEYS: Final = frozenset(("in", "out"))
+_FAILED: Final = frozenset(("in", "failed"))
 
 
 def check_example(
@@ -132,6 +135,8 @@ def _check(program: Program, line: str) -> str | None:
         members = open_object(line.encode())
     except UnicodeEncodeError:
         members = None
+    if members is not None and _FAILED <= members.keys() <= _FAILED | {"note"}:
+        return "it failed when it was recorded: write what it is to become as `out`, for `failed`"
     if members is None or not _KEYS <= members.keys() <= _KEYS | {"note"}:
         return 'expected a JSON object on one line: {"in": ..., "out": ...}'
     message = bytes(members["in"])

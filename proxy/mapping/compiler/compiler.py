@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Sequence
 from proxy.mapping.compiler import analysis
 from proxy.mapping.compiler.kinds import compile_kinds
 from proxy.mapping.compiler.splice import compile_splice, constant
+from proxy.mapping.compiler.vocabulary import vocabulary_of
 from proxy.mapping.engine.compiled import Candidate, CompiledMapping, CompiledRule, Shortcut, Step
 from proxy.mapping.json.literals import is_plain, spellings
 from proxy.mapping.json.objects import Object
@@ -30,6 +31,7 @@ def compile_mapping(mapping: model.MappingFile) -> CompiledMapping:
         mapping.channel,
         None if mapping.kinds is None else compile_kinds(mapping.kinds),
         shortcut,
+        vocabulary_of(mapping),
     )
 
 

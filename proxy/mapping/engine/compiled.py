@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from proxy.errors import MappingFailure
+from proxy.mapping.engine.vocabulary import Vocabulary
 from proxy.mapping.json.objects import Object, weight
 from proxy.types import Channel, Direction, OnError
 
@@ -153,6 +154,7 @@ class CompiledMapping:
         channel: what it rewrites.
         kind_of: names the kind of a message that it left alone; None where its file lists none.
         shortcut: a shorter way for most messages; see `splice`.
+        vocabulary: the words of the dialect that its file names.
     """
 
     mapping: str
@@ -163,6 +165,7 @@ class CompiledMapping:
     channel: Channel = Channel.WEBSOCKET
     kind_of: Callable[[bytes], str] | None = None
     shortcut: Shortcut | None = None
+    vocabulary: Vocabulary = field(default_factory=Vocabulary)
 
     def select(self, message: Object) -> CompiledRule | None:
         """Find the first rule that matches."""

@@ -8,6 +8,7 @@ from sys import maxsize
 from proxy.errors import MappingFailure
 from proxy.mapping.engine.compiled import CompiledMapping, OutputBudget, Rewrite
 from proxy.mapping.engine.explanation import Explanation, trace
+from proxy.mapping.engine.vocabulary import together
 from proxy.mapping.json.depth import nests_deeper
 from proxy.mapping.json.objects import Object, close_list, close_object, open_list, open_object
 from proxy.types import MAX_DEPTH, NONE, Channel
@@ -26,6 +27,7 @@ class Program:
         rules: (mapping, rule) names, in order; a mapping that occurs twice counts once.
         kind_of: names the kind of a message that was left alone, as the first mapping's file lists
             them; None where it lists none.
+        vocabulary: the words of the dialect that the mappings' files name.
     """
 
     __slots__ = (
@@ -39,6 +41,7 @@ class Program:
         "mappings",
         "name",
         "rules",
+        "vocabulary",
     )
 
     apply: Rewrite
@@ -57,6 +60,7 @@ class Program:
         self.channel = chain[0].channel
         self.direction = chain[0].direction
         self.kind_of = chain[0].kind_of
+        self.vocabulary = together(compiled.vocabulary for compiled in chain)
         self.rules = tuple(
             dict.fromkeys(
                 (compiled.mapping, rule.name) for compiled in chain for rule in compiled.rules

@@ -27,6 +27,26 @@ MESSAGES = [
 ]
 
 
+MAPPINGS = {
+    "parts.yaml": """\
+name: parts
+description: A field gets another name, unless that is taken.
+channel: websocket
+direction: to_client
+kinds: {field: kind, known: [taken]}
+rules:
+  - name: taken
+    match: {field: kind, equals: taken}
+    do: [{rename: {a: b}}]
+    examples: [{in: {kind: taken, a: 1}, out: {kind: taken, b: 1}}]
+""",
+}
+FAILING = """\
+upstream: {url: "http://127.0.0.1:1"}
+cohorts: [{name: modern, versions: ">=2", websocket: {to_client: [parts]}}]
+"""
+
+
 async def record(running: Segue, *arguments: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
@@ -130,6 +150,43 @@ async def test_ctrl_c_while_a_line_is_written_lets_it_be_written_to_its_end() ->
     (line,) = (first + out).splitlines()
     assert json.loads(line)["in"] == json.loads(long)
     assert err == b"1 examples written\nended by Ctrl-C\n"
+
+
+async def test_failed_messages_are_written_with_the_reason_and_are_no_examples_yet(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mappings = tmp_path / "mappings"
+    mappings.mkdir()
+    for name, text in MAPPINGS.items():
+        (mappings / name).write_text(text)
+    output = mappings / "parts.examples.jsonl"
+    config = tmp_path / "config.yaml"
+    config.write_text(FAILING)
+    async with relayed(None, MODERN, config=config) as pair:
+        async with asyncio.timeout(PATIENCE):
+            process = await record(
+                pair.segue,
+                *("--mapping", "parts", "--count", "1"),
+                *("--outcome", "failed", "--output", str(output)),
+            )
+            assert process.stderr is not None
+            assert await process.stderr.readline() == b"recording; Ctrl-C ends it\n"
+            # The first is mapped, and not what is asked for.
+            for rest in (b'"a": 1}', b'"a": "Anna", "b": 2}'):
+                message = b'{"kind": "taken", ' + rest
+                await pair.server.send(TEXT, message)
+                await pair.client.message()
+            _, err = await process.communicate()
+    assert process.returncode == 0, err
+    assert b"1 examples written\nended by count\n1 of them could not be mapped" in err
+    [line] = [json.loads(each) for each in output.read_text().splitlines()]
+    assert line["in"] == {"kind": "taken", "a": "Xxxx", "b": 1}
+    failed = line["failed"]
+    assert (failed["mapping"], failed["rule"], failed["operation"]) == ("parts", "taken", "rename")
+    assert failed["reason"] == "rename: `a` cannot become `b`, which is taken"
+    assert "Anna" not in output.read_text()
+    assert main(["test", str(mappings / "parts.yaml")]) == 1
+    assert "write what it is to become as `out`" in capsys.readouterr().out
 
 
 async def test_refusal_of_the_proxy_is_told() -> None:

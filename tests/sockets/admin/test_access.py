@@ -28,6 +28,9 @@ from tests.support.rig import RawPeer
 NEEDED = {
     ("GET", "/sessions"): "viewer",
     ("GET", "/versions"): "viewer",
+    ("GET", "/log/watches"): "viewer",
+    ("POST", "/log/watches"): "operator",
+    ("DELETE", "/log/watches/{name}"): "operator",
     ("DELETE", "/sessions/{session}"): "operator",
     ("POST", "/sessions/end"): "operator",
     ("GET", "/status"): "viewer",
@@ -39,6 +42,7 @@ NEEDED = {
     ("DELETE", "/recordings/{name}"): "operator",
 }
 ANSWERS = {"/versions": 200, "/recordings": 201, "/sessions/end": 400, "/reload": 200}
+ANSWERS |= {"GET /log/watches": 200, "POST /log/watches": 400}
 ANSWERS |= {"/status": 200, "/sockets": 200, "/sockets/close": 400}
 """What somebody gets who may ask; 404 where there is nothing of that name, or sessions are off."""
 
@@ -106,7 +110,8 @@ async def test_each_role_gets_what_it_covers_and_is_told_what_else_would_take(
         target = path.replace("{", "").replace("}", "")
         answer = await running.ask(target, bearer(token), method=method, body=body)
         if RANKS.index(role) >= RANKS.index(needed):
-            assert answer.status == ANSWERS.get(path, 404)
+            expected = ANSWERS.get(f"{method} {path}", ANSWERS.get(path, 404))
+            assert answer.status == expected
         else:
             assert answer.status == 403
             assert answer.detail == (

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +21,7 @@ from proxy.mapping.engine.program import Program
 from proxy.recording.recorder import Recorded
 from proxy.types import Direction
 from tests.support.rfc6455 import TEXT
-from tests.support.rig import CONFIG, answering, raw_server, segue
+from tests.support.rig import CONFIG, RawPeer, answering, raw_server, segue
 from tests.support.sockets import Pair, open_pair, origin, relayed
 from tests.support.waiting import PATIENCE
 
@@ -136,6 +139,167 @@ async def test_sockets_that_open_later_are_recorded_too() -> None:
         for pair in pairs:
             await pair.client.peer.close()
             await pair.server.peer.close()
+
+
+async def test_words_that_the_mapping_names_are_shown_and_no_others(tmp_path: Path) -> None:
+    """Without `keep`: all values of its `kinds.field`, and those that its rules compare with."""
+    (tmp_path / "mappings").mkdir()
+    (tmp_path / "mappings/words.yaml").write_text(WORDS)
+    config = tmp_path / "config.yaml"
+    config.write_text(WORDED)
+    told = [
+        {"type": "note", "state": "open", "level": 3, "by": "Anna", "who": {"state": ["open"]}},
+        {"type": "other", "state": "Anna", "level": 42, "by": "open"},
+        {"type": SECRET, "state": SECRET, "level": 3.0},
+    ]
+    async with relayed(None, MODERN, config=config) as pair, pair.segue.admin() as client:
+        name = await start(client, mapping="words", count=3)
+        await exchange(pair, *(json.dumps(each).encode() for each in told))
+        found = [line["in"] for line in (await lines(client, name))[:-1]]
+        assert found[0] == {
+            "type": "note",
+            "state": "open",
+            "level": 3,
+            "by": "Xxxx",
+            "who": {"state": ["open"]},
+        }
+        assert found[1] == {"type": "other", "state": "Xxxx", "level": 10, "by": "xxxx"}
+        assert SECRET not in json.dumps(found)
+        assert found[2]["level"] == 3.0
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [("mapped", "jobStatus"), ("passed", "unknown"), ("dropped", None), ("failed", None)],
+)
+async def test_only_messages_that_ended_so_are_recorded(outcome: str, expected: str | None) -> None:
+    async with relayed(None, MODERN) as pair, pair.segue.admin() as client:
+        name = await start(client, mapping="old-to-new", outcomes=[outcome])
+        await exchange(pair, STATUS, b'{"kind": "unknown"}')
+        async with client.delete(f"/recordings/{name}") as response:
+            assert response.status == 204
+        *found, _ = await lines(client, name)
+        assert [line["outcome"] for line in found] == ([outcome] if expected else [])
+        assert [line["in"]["kind"] for line in found] == ([expected] if expected else [])
+
+
+async def test_setting_for_raw_recordings_changes_with_a_reload(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    text = "upstream: {url: 'http://127.0.0.1:9'}\n"
+    config.write_text(text)
+    async with segue(None, config=config) as running, running.admin() as client:
+        for allowed, status in ((False, 403), (True, 201), (False, 403)):
+            config.write_text(f"{text}admin: {{allow_raw_recordings: {str(allowed).lower()}}}\n")
+            async with client.post("/reload", json={}) as response:
+                answer = await response.json()
+                assert answer["succeeded"]
+                assert answer["needs_restart"] == []
+            async with client.post("/recordings", json={"raw": True}) as response:
+                assert response.status == status
+                name = (await response.json()).get("name")
+            if name is not None:
+                await client.delete(f"/recordings/{name}")
+                await lines(client, name)
+
+
+async def test_bodies_of_unmapped_routes_are_recorded_and_pass_as_they_came() -> None:
+    """Compressed ones too; in pieces; those of the routes of tokens never."""
+    arrived: list[bytes] = []
+    body = gzip.compress(b'[{"kind": "job", "name": "Anna"}]')
+
+    async def script(peer: RawPeer) -> None:
+        while True:
+            head = await peer.read_head()
+            size = int((re.findall(rb"(?i)content-length: (\d+)", head) or [b"0"])[0])
+            if b"chunked" in head.lower():
+                sent = await peer.reader.readuntil(b"0\r\n\r\n")
+            else:
+                sent = await peer.read(size)
+            arrived.append(head.split(b"\r\n")[0] + b" " + sent)
+            fields = b"Content-Type: application/json; charset=utf-8\r\nContent-Encoding: gzip\r\n"
+            length = b'Content-Length: %d\r\nETag: "1"\r\n\r\n' % len(body)
+            await peer.send(b"HTTP/1.1 200 OK\r\n" + fields + length + body)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b'{"kind": "ask", '
+        yield b'"text": "Ben"}'
+
+    async with raw_server(script) as server:
+        async with segue(server.url) as running, running.admin() as client:
+            name = await start(client, mapping="none")
+            json_type = {"Content-Type": "application/json"}
+            async with aiohttp.ClientSession(running.url, auto_decompress=False) as user:
+                for path, data in (
+                    ("/api/jobs/17/", b'{"kind": "ask", "text": "Anna"}'),
+                    ("/api/jobs/", pieces()),
+                    ("/api/auth/login/", b'{"password": "secret"}'),
+                ):
+                    async with user.post(path, data=data, headers=json_type) as answer:
+                        assert answer.headers["ETag"] == '"1"'
+                        assert answer.headers["Content-Encoding"] == "gzip"
+                        assert await answer.read() == body
+                async with user.post("/upload/", data=b"\x00" * 8) as answer:
+                    assert await answer.read() == body
+            async with client.delete(f"/recordings/{name}"):
+                pass
+            *found, end = await lines(client, name)
+    assert arrived[0] == b'POST /api/jobs/17/ HTTP/1.1 {"kind": "ask", "text": "Anna"}'
+    assert b'{"kind": "ask", ' in arrived[1]
+    answered = [{"kind": "job", "name": "Xxxx"}]
+    assert [(each["direction"], each["route"], each["in"]) for each in found] == [
+        ("to_server", "POST /api/jobs/{}/", {"kind": "ask", "text": "Xxxx"}),
+        ("to_client", "POST /api/jobs/{}/", answered),
+        ("to_server", "POST /api/jobs/", {"kind": "ask", "text": "Xxx"}),
+        ("to_client", "POST /api/jobs/", answered),
+        ("to_client", "POST /upload/", answered),
+    ]
+    assert all(each["in"] == each["out"] for each in found)
+    assert end["end"]["skipped"] == 0
+
+
+@pytest.mark.parametrize("odd", ["too long", "too long when it is read", "damaged", "cut"])
+async def test_body_that_cannot_be_looked_at_is_skipped_and_passes(odd: str) -> None:
+    content, coding = b'{"a": "' + b"x" * 300_000 + b'"}', b""
+    length = len(content)
+    if odd != "too long":
+        content, coding = gzip.compress(content), b"Content-Encoding: gzip\r\n"
+        content = content[:-9] if odd == "damaged" else content
+        length = len(content) + (1 if odd == "cut" else 0)
+    fields = b"Content-Type: application/json\r\n%bContent-Length: %d\r\n\r\n" % (coding, length)
+
+    async def script(peer: RawPeer) -> None:
+        await peer.read_head()
+        await peer.send(b"HTTP/1.1 200 OK\r\n" + fields + content)
+
+    async with raw_server(script) as server:
+        async with segue(server.url) as running, running.admin() as client:
+            name = await start(client, direction="to_client")
+            answer = await running.ask(b"GET /api/x/ HTTP/1.0\r\n\r\n")
+            assert answer.endswith(content)
+            async with client.delete(f"/recordings/{name}"):
+                pass
+            *found, end = await lines(client, name)
+    assert found == []
+    assert end["end"]["skipped"] == (0 if odd == "cut" else 1)
+
+
+WORDS = """\
+name: words
+description: Notes that are open or done.
+channel: websocket
+direction: to_client
+kinds: {field: type, known: [note, other]}
+rules:
+  - name: open
+    match: {all: [{field: state, one_of: [open, done]}, {not: {field: level, equals: 3}}]}
+    do: [{set: {seen: true}}]
+    examples: [{in: {state: open}, out: {state: open, seen: true}}]
+"""
+
+WORDED = """\
+upstream: {url: "http://127.0.0.1:1"}
+cohorts: [{name: modern, versions: ">=2", websocket: {to_client: [words]}}]
+"""
 
 
 async def test_raw_recording_needs_the_setting() -> None:
@@ -286,7 +450,7 @@ def program() -> Program:
     [
         (b'{"kind": "silent"}', {"in": {"kind": "silent"}, "out": None}),
         (b'{"kind": "taken", "a": "q"}', {"out": {"kind": "taken", "b": "x"}}),
-        (b'{"kind": "taken", "a": 1, "b": 2}', {"failed": "taken"}),
+        (b'{"kind": "taken", "a": 1, "b": 2}', {"unshown": "taken"}),
         (b'{"kind":\n"other"}', {"in": {"kind": "other"}, "out": {"kind": "other"}}),
     ],
 )
@@ -296,7 +460,7 @@ def test_line_is_an_example_that_holds(message: bytes, expected: dict[str, objec
     assert line.count(b"\n") == 1
     found = json.loads(line)
     assert {key: found.get(key, "missing") for key in expected} == expected
-    assert ("out" in found) is ("failed" not in found)
+    assert ("out" in found) is ("unshown" not in found)
 
 
 def test_raw_line_has_every_message_that_was_sent() -> None:

@@ -1,0 +1,46 @@
+"""Which words of a dialect a mapping's file names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from proxy.mapping.engine.vocabulary import Vocabulary, Word
+from proxy.mapping.language import matches, model
+from proxy.mapping.language.fields import FieldPath
+
+
+def vocabulary_of(file: model.MappingFile) -> Vocabulary:
+    """What a mapping's file names."""
+    words: dict[str, frozenset[Word]] = {}
+    for rule in file.rules:
+        for path, values in _compared(rule.match):
+            name = path[-1]
+            words[name] = words.get(name, frozenset()) | _words(values)
+    keys = frozenset() if file.kinds is None else frozenset({file.kinds.field})
+    return Vocabulary(keys, words)
+
+
+def _words(values: Iterable[object]) -> frozenset[Word]:
+    return frozenset(filter(None, map(_word, values)))
+
+
+def _word(value: object) -> Word | None:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            return None
+    return value if isinstance(value, str) else None
+
+
+def _compared(match: object) -> Iterator[tuple[FieldPath, tuple[object, ...]]]:
+    match match:
+        case matches.Equals(field=path, equals=value):
+            yield path, (value,)
+        case matches.OneOf(field=path, one_of=values):
+            yield path, tuple(values)
+        case matches.All(all=parts) | matches.AnyOf(any=parts):
+            for part in parts:
+                yield from _compared(part)
+        case matches.Not(inner=inner):
+            yield from _compared(inner)

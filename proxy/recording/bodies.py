@@ -1,0 +1,86 @@
+"""Looking at the bodies of one request to which nothing is done: they stream on as they came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Final
+
+from proxy.http.content_coding import plain
+from proxy.http.headers import RawFields
+from proxy.http.representation import is_json_type
+from proxy.types import Direction
+
+MAX_BODY: Final = 256 * 1024
+"""Bytes of a body that is looked at, as it came and as it is read; longer ones are skipped."""
+
+
+class BodyObserver:
+    """Collects the JSON bodies of one exchange, and gives them away when it is over."""
+
+    def __init__(
+        self,
+        take: Callable[[Direction, bytes | None], None],
+        ways: Collection[Direction],
+        fields: RawFields,
+    ) -> None:
+        """Construct.
+
+        Args:
+            take: is given each body, read; None for one that is too long, or cannot be read.
+            ways: whose bodies are wanted.
+            fields: of the request.
+        """
+        self._take = take
+        self._ways = ways
+        self._request = _Collected(fields) if Direction.TO_SERVER in ways else None
+        self._response: _Collected | None = None
+
+    def request_piece(self, data: bytes) -> None:
+        """A piece of the request's body went by."""
+        if self._request is not None:
+            self._request.add(data)
+
+    def response_head(self, fields: RawFields) -> None:
+        """The head of the final response went by."""
+        if Direction.TO_CLIENT in self._ways:
+            self._response = _Collected(fields)
+
+    def response_piece(self, data: bytes) -> None:
+        """A piece of the response's body went by."""
+        if self._response is not None:
+            self._response.add(data)
+
+    def end(self) -> None:
+        """Both have gone by, whole."""
+        for way, collected in (
+            (Direction.TO_SERVER, self._request),
+            (Direction.TO_CLIENT, self._response),
+        ):
+            if collected is not None and collected.size:
+                self._take(way, collected.read())
+        self._request = self._response = None
+
+
+class _Collected:
+    """The pieces of a body, if it is JSON."""
+
+    def __init__(self, fields: RawFields) -> None:
+        self._fields = fields
+        self._is_json = is_json_type(fields)
+        self._pieces: list[bytes] = []
+        self.size = 0
+
+    def add(self, data: bytes) -> None:
+        """Keep a piece, unless it is too much."""
+        if self._is_json:
+            self.size += len(data)
+            if self.size <= MAX_BODY:
+                self._pieces.append(data)
+            else:
+                self._pieces.clear()
+
+    def read(self) -> bytes | None:
+        """What it says; None where that cannot be told."""
+        if self.size > MAX_BODY:
+            return None
+        return plain(b"".join(self._pieces), self._fields, MAX_BODY) or None

@@ -1,0 +1,89 @@
+"""An exchange whose bodies somebody looks at while they stream on as they came."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from proxy.downstream.request import Request
+from proxy.http.headers import RawFields
+from proxy.relay.exchange import Amend, Exchange, Recipient
+from proxy.upstream.connection import Connection
+from proxy.upstream.response import Head
+
+
+class Observer(Protocol):
+    """Who looks."""
+
+    def request_piece(self, data: bytes) -> None: ...
+
+    def response_head(self, fields: RawFields) -> None: ...
+
+    def response_piece(self, data: bytes) -> None: ...
+
+    def end(self) -> None: ...
+
+
+class ObservedExchange(Exchange):
+    """An exchange that tells what goes by, and changes nothing of it."""
+
+    __slots__ = ("_observer", "_tells")
+
+    def __init__(
+        self,
+        client: Recipient,
+        request: Request,
+        connection: Connection,
+        *,
+        amend: Amend | None,
+        body_timeout: float,
+        loop: asyncio.AbstractEventLoop,
+        observer: Observer,
+    ) -> None:
+        """Begin as an `Exchange` does.
+
+        Args:
+            client, request, connection, amend, body_timeout, loop: as there.
+            observer: is told.
+        """
+        super().__init__(
+            client, request, connection, amend=amend, body_timeout=body_timeout, loop=loop
+        )
+        self._observer = observer
+        self._tells = True
+
+    def _send_whole(self, head: bytes) -> None:
+        request = self._request
+        if request.body is None:
+            request.body = request.payload.read_nowait()
+        self._observer.request_piece(request.body)
+        super()._send_whole(head)
+
+    async def _first_piece(self) -> bytes:
+        # It may be got by `_next_piece`, or not.
+        self._tells = False
+        data = await super()._first_piece()
+        self._tells = True
+        self._observer.request_piece(data)
+        return data
+
+    async def _next_piece(self) -> bytes:
+        data = await super()._next_piece()
+        if self._tells:
+            self._observer.request_piece(data)
+        return data
+
+    def on_head(self, head: Head) -> None:
+        """Tell of it."""
+        self._observer.response_head(head.fields)
+        super().on_head(head)
+
+    def on_body(self, data: bytes) -> None:
+        """Tell of a piece."""
+        self._observer.response_piece(data)
+        super().on_body(data)
+
+    def on_end(self) -> None:
+        """Tell that it was all."""
+        self._observer.end()
+        super().on_end()
