@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
@@ -76,6 +76,7 @@ class Pin:
         has_hashes: whether it has hashes, all of them SHA-256 and of the right length.
         asked_by: what the lock file says needs it: packages, and sources such as
             `segue-proxy (pyproject.toml:dev)`. Empty for what came by standard input.
+        others: further versions of it, for where this one is not installed.
     """
 
     name: NormalizedName
@@ -83,6 +84,16 @@ class Pin:
     marker: Marker | None
     has_hashes: bool
     asked_by: frozenset[str]
+    others: tuple[Pin, ...] = ()
+
+    def under(self, environment: dict[str, str]) -> Pin | None:
+        """The version that is installed in an environment; None where none is."""
+        fit = (pin for pin in (self, *self.others) if pin.fits(environment))
+        return next(fit, None)
+
+    def fits(self, environment: dict[str, str]) -> bool:
+        """Is this version installed in an environment?"""
+        return self.marker is None or self.marker.evaluate(environment)
 
     @property
     def is_asked_for(self) -> bool:
@@ -96,7 +107,7 @@ def read_lock(path: Path) -> dict[NormalizedName, Pin]:
     Raises:
         ValueError: an entry is not of the form `name==version`.
     """
-    pins = {}
+    pins: dict[NormalizedName, Pin] = {}
     for entry in re.split(r"\n(?=[^\s#])", "\n" + path.read_text(encoding="utf-8"))[1:]:
         match = re.match(r"([A-Za-z0-9._-]+)==([^\s;]+)(?: *; *([^\\\n]+))?", entry)
         if match is None:
@@ -107,7 +118,10 @@ def read_lock(path: Path) -> dict[NormalizedName, Pin]:
         asked_by = frozenset(text for text in comments if text and not text.startswith("-c "))
         hashes = re.findall(r"--hash=(\S+)", entry)
         marker = Marker(match[3].strip()) if match[3] else None
-        pins[name] = Pin(name, Version(match[2]), marker, _are_whole(hashes), asked_by)
+        pin = Pin(name, Version(match[2]), marker, _are_whole(hashes), asked_by)
+        before = pins.get(name)
+        others = () if before is None else (before, *before.others)
+        pins[name] = replace(pin, others=others)
     return pins
 
 
@@ -143,7 +157,7 @@ def compare(label: str, wanted: list[Requirement], pins: dict[NormalizedName, Pi
     for pin in pins.values():
         if pin.is_asked_for and pin.name not in names:
             problems.append(f"{label}: {pin.name} is locked, but no longer asked for")
-        if not pin.has_hashes:
+        if not all(each.has_hashes for each in (pin, *pin.others)):
             problems.append(f"{label}: {pin.name} has no hash, or one that is no SHA-256")
     return problems
 
@@ -174,8 +188,9 @@ def open_ends(
         by, requirement, extra = ask.pop()
         if requirement.marker and not requirement.marker.evaluate({**environment, "extra": extra}):
             continue
-        pin = pins.get(canonicalize_name(requirement.name))
-        if pin is None or (pin.marker and not pin.marker.evaluate(environment)):
+        locked_as = pins.get(canonicalize_name(requirement.name))
+        pin = None if locked_as is None else locked_as.under(environment)
+        if pin is None:
             yield f"{label}: no closure on Python {python}: {by} needs {requirement}, not locked"
             continue
         if not requirement.specifier.contains(pin.version, prereleases=True):

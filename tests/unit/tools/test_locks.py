@@ -102,6 +102,26 @@ def test_pins_are_read_with_their_hashes_conditions_and_reasons(repository: Path
     assert not pin.is_asked_for
 
 
+def test_a_package_may_be_locked_twice_for_different_pythons(
+    repository: Path, installed: Path
+) -> None:
+    """As the resolver does where the newest release needs a later Python."""
+    install(installed, "beta", "2.0", "zeta>=4")
+    path = repository / "requirements/dev.txt"
+    append(path, entry("zeta", "4", "beta", marker="python_full_version < '3.11.5'"))
+    append(path, entry("zeta", "5", "beta", marker="python_full_version >= '3.11.5'"))
+    pin = read_lock(path)[canonicalize_name("zeta")]
+    for python, version in (("3.11.0", "4"), ("3.12.0", "5")):
+        found = pin.under({"python_full_version": python})
+        assert found is not None
+        assert str(found.version) == version
+    assert check(repository) == []
+    edit(path, "python_full_version < '3.11.5'", "python_full_version < '3.11'")
+    assert any(
+        "no closure on Python 3.11: beta needs zeta>=4" in each for each in check(repository)
+    )
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "problem"),
     [
