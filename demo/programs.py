@@ -235,6 +235,6 @@ def clean_environment(**additions: str) -> dict[str, str]:
 def shown_path(path: Path) -> str:
     """The path as whoever stands in the current directory would write it."""
     try:
-        return str(path.resolve().relative_to(Path.cwd()))
+        return str(path.absolute().relative_to(Path.cwd()))
     except (OSError, ValueError):
         return str(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -100,23 +100,3 @@ def conclusion(screen: Screen, found: int) -> None:
         screen.line(Span(f"  {found} {noun} found.", Style.BAD))
     else:
         screen.line(Span("  Everything arrived as it should.", Style.GOOD))
-
-
-def invitation(screen: Screen, where: Where, account: Mapping[str, str], directory: Path) -> None:
-    """Say where everything listens and what can be tried, until Ctrl-C."""
-    screen.heading("Everything keeps running")
-    places(screen, where)
-    screen.line(f"  logs      {shown_path(directory)}   proxy.log, backend.log")
-    screen.heading("Try it")
-    body = f'{{"email": "{account["email"]}", "password": "{account["password"]}"}}'
-    for command in (
-        f"curl -s http://{where.admin}/metrics | grep ^segue_messages_total",
-        f"ACCESS=$(curl -s http://{where.proxy}/api/auth/login/ \\",
-        "    -H 'Content-Type: application/json' \\",
-        f"    -d '{body}' \\",
-        '    | sed \'s/.*"access":"\\([^"]*\\)".*/\\1/\')',
-        f'curl -s http://{where.proxy}/api/jobs/ -H "Authorization: Bearer $ACCESS"',
-    ):
-        screen.line(f"  {command}")
-    screen.line()
-    screen.line("Ctrl-C ends it.")

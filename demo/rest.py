@@ -13,6 +13,9 @@ from demo.faults import ShowFailed
 from demo.screen import Screen, Span, Style
 from demo.verdict import Counts
 
+ACCOUNT: Final = {"email": "demo@example.org", "password": "correct horse"}
+"""The demonstration's user."""
+
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=30)
 
 
@@ -30,10 +33,21 @@ class Answer(NamedTuple):
         """
         try:
             value = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
             raise ShowFailed("an answer was not a JSON object")
+        return value
+
+    def text(self, name: str) -> str:
+        """A text in the JSON object.
+
+        Raises:
+            ShowFailed: there is none of that name.
+        """
+        value = self.json().get(name)
+        if not isinstance(value, str):
+            raise ShowFailed(f'an answer had no "{name}"')
         return value
 
 
@@ -62,6 +76,17 @@ class Rest:
                 return Answer(response.status, await response.read())
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ShowFailed(f"{method} {path}: no answer ({type(error).__name__})") from None
+
+    async def expected(self, method: str, path: str, status: int, body: object = None) -> Answer:
+        """Make one call that has to succeed.
+
+        Raises:
+            ShowFailed: there was no answer, or one with another status.
+        """
+        answer = await self.call(method, path, body)
+        if answer.status != status:
+            raise ShowFailed(f"{method} {path}: status {answer.status}, expected {status}")
+        return answer
 
     async def shown(
         self, screen: Screen, method: str, path: str, expected: int, body: object = None

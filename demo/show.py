@@ -18,7 +18,8 @@ import aiohttp
 from demo import logs, report
 from demo.clients import Client
 from demo.faults import ShowFailed
-from demo.rest import Rest, message_counts
+from demo.invitation import invitation
+from demo.rest import ACCOUNT, Rest, message_counts
 from demo.rows import Rows
 from demo.screen import Screen, Span, Style
 from demo.second.play import SecondHalf
@@ -116,7 +117,10 @@ class Show:
     def _plan(self, state: Path, directory: Path) -> Plan:
         return Plan(
             config=self._options.config,
-            settings={"SEGUE_VERSIONS__DEFAULT": DEFAULT_VERSION},
+            settings={
+                "SEGUE_VERSIONS__DEFAULT": DEFAULT_VERSION,
+                "SEGUE_RELOAD__WATCH": "true",
+            },
             flags=("--script-delay", "0" if self._options.fast else str(_SCRIPT_DELAY)),
             server_state=state,
             proxy_state=state / "proxy",
@@ -129,7 +133,7 @@ class Show:
         report.places(screen, where)
         rest = Rest(http, f"http://{where.proxy}")
         direct = Rest(http, f"http://{where.backend}")
-        account = {"email": "demo@example.org", "password": "correct horse"}
+        account = ACCOUNT
 
         screen.heading("REST, through the proxy")
         answer = await rest.shown(screen, "POST", "/api/auth/register/", 201, account)
@@ -156,7 +160,7 @@ class Show:
         self.differences = found + second.found
         report.conclusion(screen, self.differences)
         if not self._options.once:
-            report.invitation(screen, where, account, plan.logs)
+            invitation(screen, where, plan.config, plan.logs)
             await asyncio.Event().wait()
 
     async def _watch(

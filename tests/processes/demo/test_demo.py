@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import re
 import shutil
@@ -17,7 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from demo.screen import columns_of
+from demo.invitation import invitation
+from demo.screen import Screen, columns_of
+from demo.stage import Where
 from tests.support.checkout import ROOT
 from tests.support.waiting import PATIENCE
 
@@ -388,6 +391,72 @@ while arguments:
 with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=30) as answer:
     sys.stdout.write(answer.read().decode())
 """
+
+
+async def suggested(commands: str) -> list[str]:
+    """What each of the commands says, comments left out; all of them in one shell."""
+    lines = [line for line in commands.splitlines() if line.strip()]
+    script = "\n".join(f"{line}\necho '<end>'" for line in lines if not line.startswith("  #"))
+    shell = await asyncio.create_subprocess_exec(
+        *("sh", "-c", script),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(PATIENCE):
+        output, _ = await shell.communicate()
+    return output.decode().split("<end>\n")[:-1]
+
+
+async def test_a_mapping_is_edited_while_it_runs_by_the_commands_that_it_suggests(
+    tmp_path: Path,
+) -> None:
+    config = tmp_path / "config.yaml"
+    shutil.copy(ROOT / "config.yaml", config)
+    shutil.copytree(ROOT / "mappings", tmp_path / "mappings")
+    async with running_demo(tmp_path, "--fast", "--config", str(config)) as demonstration:
+        await demonstration.read_until("Ctrl-C ends it.")
+        output = "".join(demonstration.output)
+        _, _, rest = output.partition("Edit the mapping while it runs\n")
+        edit, _, rest = rest.partition("\nMake a mistake: the mapping of before goes on serving\n")
+        mistake, _, _ = rest.partition("\nCtrl-C")
+
+        explained, _, reloaded, watched = await suggested(edit)
+        assert '{"kind": "step"}' in explained
+        assert reloaded.startswith("reloaded: ")
+        assert kinds_of(watched) == "chat status status stride chat stride status stride app status"
+
+        _, validated, refused, logged, watched, _ = await suggested(mistake)
+        fault = f"{tmp_path / 'mappings' / 'old-to-new.yaml'}:20:9: rules[0].do[0]: `sett`"
+        for told in (validated, refused, logged):
+            assert fault in told
+            assert "did you mean `set`?" in told
+        assert "goes on serving" in refused
+        assert kinds_of(watched) == "chat status status stride chat stride status stride app status"
+        for file in (tmp_path / "mappings").iterdir():
+            assert file.read_text() == (ROOT / "mappings" / file.name).read_text()
+
+        # Saving is enough: it looks at the files by itself.
+        watch = next(line for line in mistake.splitlines() if "demo.watch" in line)
+        async with asyncio.timeout(PATIENCE):
+            while "step" not in kinds_of(watched):
+                (watched,) = await suggested(watch)
+        demonstration.signal(signal.SIGINT)
+        assert await demonstration.end() == 0
+    assert "eyJ" not in log_of(tmp_path, "proxy.log")
+
+
+def kinds_of(watched: str) -> str:
+    return " ".join(re.findall(r"^ *\d+  (\w+) +\{", watched, re.MULTILINE))
+
+
+def test_what_is_suggested_fits_the_configuration(tmp_path: Path) -> None:
+    written = io.StringIO()
+    where = Where("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", tmp_path)
+    invitation(Screen(written, 100, colour=False), where, tmp_path / "config.yaml", tmp_path)
+    # There is no such mapping beside this configuration: nothing is said of editing it.
+    assert "Try it" in written.getvalue()
+    assert "Edit the mapping" not in written.getvalue()
 
 
 async def test_sigterm_in_the_middle_ends_everything(tmp_path: Path) -> None:
