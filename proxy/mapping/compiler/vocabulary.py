@@ -21,7 +21,7 @@ def vocabulary_of(file: model.MappingFile) -> Vocabulary:
 
 
 def _words(values: Iterable[object]) -> frozenset[Word]:
-    return frozenset(filter(None, map(_word, values)))
+    return frozenset(word for word in map(_word, values) if word is not None)
 
 
 def _word(value: object) -> Word | None:

@@ -21,6 +21,22 @@ def shown(message: object, keep: frozenset[str] = KIND) -> Any:
     return json.loads(text)
 
 
+def test_words_are_shown_under_their_key_alone_and_never_as_part_of_more() -> None:
+    words: dict[str, frozenset[str | float]] = {
+        "state": frozenset({"open", TOKEN, 3.0}),
+        "an odd key": frozenset({"x"}),
+    }
+    message = (
+        b'{"state": "open", "other": "open", "in": {"state": ["open", "opened", 3, 30, {"a": 3}]},'
+        b' "an odd key": "y", "an odder key": 1, "state": 3e0}'
+    )
+    assert redacted(message, frozenset(), words) == (
+        '{"state": "open", "other": "xxxx", "in": {"state": ["open", "xxxxxx", 3, 10, {"a": 1}]},'
+        ' "an odd key": "x", "xx xxxxx xxx": 1, "state": 3e0}'
+    )
+    assert TOKEN not in str(redacted(b'{"state": "%b"}' % TOKEN.encode(), frozenset(), words))
+
+
 @pytest.mark.parametrize(
     ("value", "placeholder"),
     [
