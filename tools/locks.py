@@ -55,11 +55,12 @@ class Lock:
 LOCKS: Final = (
     Lock("runtime", project=True),
     Lock("redis", project=True, extras=("redis",)),
+    Lock("otel", project=True, extras=("otel",)),
     Lock("build", build=True),
     Lock("demo", groups=("demo",)),
     Lock("compile", build=True, groups=("compile",)),
     Lock("lock", groups=("lock",)),
-    Lock("dev", project=True, extras=("redis",), groups=("dev",)),
+    Lock("dev", project=True, extras=("redis", "otel"), groups=("dev",)),
     Lock("fuzz", groups=("fuzz",)),
 )
 """In the order in which they are made: each keeps to the versions of those before it."""

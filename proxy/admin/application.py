@@ -12,7 +12,12 @@ from aiohttp import web
 from proxy.admin.access import Access
 from proxy.admin.endpoints import Endpoint, Served, routes
 from proxy.admin.unix_socket import UnixSocketSite
-from proxy.observability.metrics import CONTENT_TYPE, Metrics
+from proxy.observability.metrics import (
+    CONTENT_TYPE,
+    OPENMETRICS,
+    OPENMETRICS_CONTENT_TYPE,
+    Metrics,
+)
 from proxy.types import Role
 
 
@@ -45,8 +50,12 @@ def probes(
         body = {"status": now.value} | ({"store": store()} if store() else {})
         return web.json_response(body, status=status)
 
-    async def page(_: web.Request) -> web.Response:
-        return web.Response(body=metrics.page(), headers={"Content-Type": CONTENT_TYPE})
+    async def page(request: web.Request) -> web.Response:
+        if OPENMETRICS in request.headers.get("Accept", ""):
+            body, kind = metrics.openmetrics_page(), OPENMETRICS_CONTENT_TYPE
+        else:
+            body, kind = metrics.page(), CONTENT_TYPE
+        return web.Response(body=body, headers={"Content-Type": kind})
 
     return (
         (Endpoint("GET", "/healthz", None, None, None), healthz),

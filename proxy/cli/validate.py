@@ -21,6 +21,8 @@ from proxy.errors import ConfigError, Diagnostic
 from proxy.mapping.engine.program import Program
 from proxy.process.assembly import connections_of, state_directory
 from proxy.process.certificates import faults, warnings
+from proxy.process.server import segue_version
+from proxy.process.traces import exporter
 from proxy.sessions.store.opening import check_store
 from proxy.snapshot import Snapshot
 
@@ -78,6 +80,11 @@ def _checked(options: argparse.Namespace) -> tuple[Snapshot, list[Diagnostic]]:
     try:
         if config.sessions.enabled:
             check_store(config.store, state_directory(loaded.source.env))
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        if config.tracing.enabled:
+            exporter(config.tracing, segue_version())
     except ConfigError as error:
         problems += error.problems
     if problems:

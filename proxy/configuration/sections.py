@@ -36,6 +36,7 @@ from proxy.configuration.fields import (
     VersionRange,
 )
 from proxy.configuration.sessions import SessionSettings, StoreSettings
+from proxy.configuration.tracing import Tracing
 from proxy.configuration.units import Address
 from proxy.configuration.upstream import Upstream
 from proxy.types import MAX_DEPTH
@@ -305,6 +306,7 @@ class Config(Section):
     store: StoreSettings = StoreSettings()
     sessions: SessionSettings = SessionSettings()
     log: LogSettings = LogSettings()
+    tracing: Tracing = Tracing()
 
     def ordered_cohorts(self) -> Cohorts:
         """The cohorts, in their order."""

@@ -37,7 +37,7 @@ _MISNAMED: Final = ".yml"
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
-_RESTART_SECTIONS: Final = ("log", "store")
+_RESTART_SECTIONS: Final = ("log", "store", "tracing")
 _RESTART_KEYS: Final = frozenset({"listen.address", "admin.address"})
 
 _DECLARED: Final[Mapping[tuple[str, ...], Kind]] = {
@@ -323,7 +323,7 @@ def _parsed(
 def _resolved(config: Config, base: Path) -> Config:
     """Make the names of TLS files relative to the configuration, as that of the mappings is."""
     listen, admin = config.listen, config.admin
-    upstream, store = config.upstream, config.store
+    upstream, store, tracing = config.upstream, config.store, config.tracing
     if listen.tls is not None:
         certificate, key = str(base / listen.tls.certificate), str(base / listen.tls.key)
         listen = _updated(listen, tls=_updated(listen.tls, certificate=certificate, key=key))
@@ -336,7 +336,10 @@ def _resolved(config: Config, base: Path) -> Config:
         upstream = _updated(upstream, tls=_updated(upstream.tls, ca_file=ca_file))
     if store.ca_file is not None:
         store = _updated(store, ca_file=str(base / store.ca_file))
-    return _updated(config, listen=listen, admin=admin, upstream=upstream, store=store)
+    if tracing.ca_file is not None:
+        tracing = _updated(tracing, ca_file=str(base / tracing.ca_file))
+    sections = {"upstream": upstream, "store": store, "tracing": tracing}
+    return _updated(config, listen=listen, admin=admin, **sections)
 
 
 def _tls_files(config: Config) -> list[Path]:

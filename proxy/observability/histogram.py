@@ -35,19 +35,26 @@ class Histogram:
         bounds: the upper bounds of the buckets.
         counts: how many fell into each bucket, the unbounded one last.
         total: the sum of all.
+        exemplars: of buckets that have one: the trace of a request, its duration, and its Unix
+            time.
     """
 
-    __slots__ = ("bounds", "counts", "total")
+    __slots__ = ("bounds", "counts", "exemplars", "total")
 
     def __init__(self, bounds: tuple[float, ...] = BOUNDS) -> None:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
+        self.exemplars: dict[int, tuple[str, float, float]] = {}
 
     def observe(self, seconds: float) -> None:
         """Count one duration."""
         self.counts[bisect_left(self.bounds, seconds)] += 1
         self.total += seconds
+
+    def exemplify(self, seconds: float, trace_id: str, now: float) -> None:
+        """Name a trace for the bucket of a duration that was counted."""
+        self.exemplars[bisect_left(self.bounds, seconds)] = trace_id, seconds, now
 
     @property
     def observed(self) -> int:

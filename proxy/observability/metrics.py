@@ -11,7 +11,7 @@ import platform
 from collections import Counter
 from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import (
     CollectorRegistry,
@@ -26,7 +26,9 @@ from prometheus_client.core import (
     HistogramMetricFamily,
     Metric,
 )
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 
 from proxy.errors import (
     AddressFull,
@@ -52,6 +54,8 @@ from proxy.observability.histogram import Histogram
 from proxy.rewriting import MessageCounts
 from proxy.types import NONE, Direction
 
+OPENMETRICS: Final = "application/openmetrics-text"
+OPENMETRICS_CONTENT_TYPE: Final = f"{OPENMETRICS}; version=1.0.0; charset=utf-8"
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _CODES: Final = {
@@ -113,6 +117,13 @@ class Timings:
         self.proxy.observe(whole - waited)
         if waited:
             self.upstream.observe(waited)
+
+    def exemplify(self, whole: float, waited: float, trace_id: str, now: float) -> None:
+        """Name the trace of a request that was counted; `whole` and `waited` as there."""
+        self.whole.exemplify(whole, trace_id, now)
+        self.proxy.exemplify(whole - waited, trace_id, now)
+        if waited:
+            self.upstream.exemplify(waited, trace_id, now)
 
 
 class Metrics(Collector):
@@ -193,6 +204,11 @@ class Metrics(Collector):
     def page(self) -> bytes:
         """Return the page that Prometheus scrapes, of type `CONTENT_TYPE`."""
         return generate_latest(self._registry)
+
+    def openmetrics_page(self) -> bytes:
+        """Return the same with exemplars, of type `OPENMETRICS_CONTENT_TYPE`."""
+        page: bytes = generate_openmetrics(self._registry)  # type: ignore[no-untyped-call]
+        return page
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families with their samples (the interface of `prometheus_client`)."""
@@ -354,7 +370,11 @@ class Metrics(Collector):
 def _histograms(family: Distribution) -> Metric:
     metric = HistogramMetricFamily(family.name, family.meaning, labels=family.labels)
     for labels, durations in family.read():
-        metric.add_metric(labels, durations.buckets(), sum_value=durations.total)
+        buckets: list[Any] = list(durations.buckets())
+        for place, (trace_id, seconds, now) in durations.exemplars.items():
+            exemplar = Exemplar({"trace_id": trace_id}, seconds, now)
+            buckets[place] = (*buckets[place], exemplar)
+        metric.add_metric(labels, buckets, sum_value=durations.total)
     return metric
 
 

@@ -41,7 +41,7 @@ from proxy.gateway.sessions import SessionFilter, TokenRenewal
 from proxy.gateway.token_endpoints import TokenEndpoints
 from proxy.gateway.upgrade import Upgrades
 from proxy.observability import log as logs
-from proxy.observability.access_log import AccessLog
+from proxy.observability import tracing
 from proxy.observability.decisions import DecisionLog
 from proxy.observability.limited import LimitedWarnings
 from proxy.observability.log import Log, Writer
@@ -52,6 +52,7 @@ from proxy.process.inherited import inherited_socket
 from proxy.process.local import LocalAccess
 from proxy.process.supervisor import Supervisor
 from proxy.process.tls_files import ServedCertificate
+from proxy.process.traces import access_log, span_queue
 from proxy.recording.recorder import Recorder
 from proxy.relay.dispatch import Dispatcher
 from proxy.sessions.opening import open_sessions
@@ -68,6 +69,10 @@ _BACKLOG: Final = 4096
 _LAST_REQUESTS: Final = 0.5
 """Seconds that a drain gives to connections on which a request may be on its way already: a client
 cannot know that an idle connection is about to be closed (RFC 9112 section 9.5)."""
+
+
+_LAST_SPANS: Final = 3.0
+"""Seconds for which an end waits until the collector has the last spans."""
 
 
 def segue_version() -> str:
@@ -111,11 +116,10 @@ class Server:
         self.metrics = Metrics(segue_version())
         everything = log.is_enabled_for(logging.DEBUG)
         self._decisions = DecisionLog(log, loop, everything=everything)
-        self._access_log = AccessLog(
-            self.metrics, log, self._decisions, subjects=config.log.subjects
-        )
         self._warnings = LimitedWarnings(log, loop.time)
         made = connections_of(config)
+        self._spans = span_queue(config.tracing, segue_version(), log)
+        self._access_log = access_log(config, self.metrics, log, self._decisions, self._spans)
         self._fleet = Fleet(made.servers, loop, log)
         self._certificate = Certificate(made.tls, _end_of(made.certificate))
         self._admin_certificate = Certificate(made.admin_tls, _end_of(made.admin_certificate))
@@ -165,6 +169,7 @@ class Server:
         self._reloading: asyncio.Task[None] | None = None
         for families in (
             self._access_log.families(),
+            tracing.families(self._spans),
             gateway_metrics.families(self._coalescer, rewriting, upgrades, self._live),
             () if self._sessions is None else self._sessions.counts.families(),
             downstream_metrics.families(
@@ -311,6 +316,8 @@ class Server:
         self._warnings.close()
         if self._admin is not None:
             await self._admin.close()
+        if self._spans is not None:
+            await asyncio.to_thread(self._spans.close, _LAST_SPANS)
 
     def _tick(self) -> None:
         now = self._loop.time()

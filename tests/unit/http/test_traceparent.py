@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.http.headers import shape_of
-from proxy.http.traceparent import TraceContext, carried, has_trace, trace_of
+from proxy.http.traceparent import (
+    Sampling,
+    TraceContext,
+    carried,
+    has_trace,
+    new_span_id,
+    trace_of,
+    with_span,
+)
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -35,7 +43,8 @@ def is_valid(parent: bytes) -> bool:
 def test_a_valid_trace_goes_on_untouched(name: bytes) -> None:
     fields = [*REST, (name, PARENT), STATE]
     trace = trace_of(fields, bits)
-    assert trace == TraceContext(TRACE_ID, b"", replaces=False)
+    parent_id = "00f067aa0ba902b7"
+    assert trace == TraceContext(TRACE_ID, b"", replaces=False, parent_id=parent_id, sampled=True)
     assert carried(list(fields), trace) == fields
 
 
@@ -111,3 +120,48 @@ def test_what_is_started_is_valid_and_says_that_nothing_was_recorded(number: int
 def test_any_value_is_read_without_a_fault(value: bytes) -> None:
     trace = trace_of([(b"traceparent", value)], bits)
     assert len(trace.trace_id) == 32
+
+
+# Spans.
+
+ALL, NOTHING = Sampling(1.0, follow_parent=True), Sampling(0.0, follow_parent=True)
+SPAN = 0x0102030405060708
+
+
+def received(flags: bytes) -> TraceContext:
+    value = b"00-" + b"0" * 31 + b"1-" + b"a" * 16 + b"-" + flags
+    return trace_of(((b"Traceparent", value),), lambda _: 1)
+
+
+def test_span_takes_the_place_of_its_parent_and_leaves_what_vendors_add() -> None:
+    trace = with_span(received(b"01"), NOTHING, lambda _: SPAN)
+    assert (trace.parent_id, trace.span_id) == ("a" * 16, "0102030405060708")
+    fields = [(b"TraceParent", b"old"), (b"tracestate", b"a=b"), (b"X", b"y")]
+    told = b"00-" + b"0" * 31 + b"1-0102030405060708-01"
+    assert carried(fields, trace) == [
+        (b"tracestate", b"a=b"),
+        (b"X", b"y"),
+        (b"traceparent", told),
+    ]
+
+
+def test_parent_that_is_not_sampled_goes_on_as_it_came() -> None:
+    trace = received(b"00")
+    assert with_span(trace, ALL, lambda _: SPAN) is trace
+    fields = [(b"traceparent", b"as it came")]
+    assert carried(fields, trace) == fields
+
+
+def test_ratio_decides_by_the_id_of_the_trace_where_no_parent_is_followed() -> None:
+    half = Sampling(0.5, follow_parent=False)
+    low = received(b"00")
+    high = low._replace(trace_id="f" * 32)
+    assert with_span(low, half, lambda _: SPAN).span_id
+    assert with_span(high, half, lambda _: SPAN) is high
+    begun = trace_of((), lambda _: 1)
+    assert with_span(begun, ALL, lambda _: SPAN).span_id
+    assert with_span(begun, NOTHING, lambda _: SPAN) is begun
+
+
+def test_id_of_a_span_is_never_zero() -> None:
+    assert new_span_id(lambda _: 0) == "0000000000000001"

@@ -22,6 +22,7 @@ classifiers = ["Programming Language :: Python :: 3.11", "Programming Language :
 dependencies = ["Alpha.One>=1.2,<2"]
 [project.optional-dependencies]
 redis = ["epsilon>=3"]
+otel = ["eta>=5"]
 [dependency-groups]
 demo = []
 compile = []
@@ -50,7 +51,9 @@ def repository(tmp_path: Path) -> Path:
         text = "# made by a machine\n"
         if lock.project:
             text += entry("alpha-one", "1.3", "-c runtime.txt", "example (pyproject.toml)")
-        if lock.extras:
+        if "otel" in lock.extras:
+            text += entry("eta", "5.0", "example (pyproject.toml)")
+        if "redis" in lock.extras:
             text += entry("epsilon", "3.1", "example (pyproject.toml)")
         if lock.build:
             text += entry("hatchling", "1.5")
@@ -148,7 +151,7 @@ def test_a_forgotten_lock_is_found(
 @pytest.mark.parametrize(
     ("old", "new", "names"),
     [
-        ('<2"', '<2", "delta"', ("runtime", "redis", "dev")),
+        ('<2"', '<2", "delta"', ("runtime", "redis", "otel", "dev")),
         ("demo = [", 'demo = ["delta"', ("demo", "dev")),
     ],
 )
