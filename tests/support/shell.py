@@ -1,4 +1,4 @@
-"""The operator: one shell that runs the commands of `docs/operations.md` as they stand there."""
+"""The operator: one shell that runs the commands of documents as they stand there."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tests.support.waiting import PATIENCE
 _DONE = "-- done --"
 
 
-def recipes() -> dict[str, str]:
-    """The blocks of the document that are marked to be run, by their names."""
-    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    found = re.findall(r"<!-- run: ([a-z-]+) -->\n```sh\n(.*?)```", text, re.DOTALL)
+def recipes(document: str = "operations.md") -> dict[str, str]:
+    """The blocks of a document that are marked to be run, by their names."""
+    text = (ROOT / "docs" / document).read_text(encoding="utf-8")
+    found = re.findall(r"<!-- run: ([A-Za-z-]+) -->\n```sh\n(.*?)```", text, re.DOTALL)
     return dict(found)
 
 
@@ -29,6 +29,10 @@ class Shell:
     """A shell that ends at the first command that fails."""
 
     child: asyncio.subprocess.Process
+
+    async def look(self, commands: str) -> str:
+        """Run commands that tell what is wrong, by their exit code too; what they print."""
+        return await self.run(f"set +e\n{commands}\nset -e")
 
     async def run(self, commands: str) -> str:
         """Run commands in this shell; what they print."""
