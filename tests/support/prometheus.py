@@ -6,7 +6,7 @@ import asyncio
 import re
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -41,7 +41,11 @@ def hurried(directory: Path) -> list[Path]:
 
 @contextmanager
 def prometheus(
-    directory: Path, target: str, *, rules: list[Path] | None = None, **scrape: object
+    directory: Path,
+    target: str,
+    *,
+    rules: list[Path] | None = None,
+    scrape: Mapping[str, object] | None = None,
 ) -> Iterator[str]:
     """Run it on this target; its address.
 
@@ -56,7 +60,7 @@ def prometheus(
     shipped = [PROMETHEUS / name for name in config["rule_files"]]
     config["rule_files"] = [str(file) for file in rules or shipped]
     config["scrape_configs"][0]["static_configs"][0]["targets"] = [target]
-    config["scrape_configs"][0].update(scrape)
+    config["scrape_configs"][0].update(scrape or {})
     file = directory / "prometheus.yml"
     file.write_text(yaml.safe_dump(config), encoding="utf-8")
     with socket.socket() as free:
@@ -91,6 +95,8 @@ async def queries(address: str) -> AsyncIterator[Query]:
 
         async def query(expression: str) -> list[Any]:
             async with client.post("/api/v1/query", data={"query": expression}) as response:
+                if response.status == 503:
+                    raise aiohttp.ClientConnectionError("it is starting")
                 answer = await response.json()
             assert answer["status"] == "success", (expression, answer)
             result: list[Any] = answer["data"]["result"]
@@ -104,6 +110,7 @@ async def until(query: Query, expression: str, *, is_there: bool = True) -> list
     async with asyncio.timeout(PATIENCE):
         while True:
             with suppress(aiohttp.ClientConnectionError):  # It has not started yet.
-                if bool(found := await query(expression)) is is_there:
+                found: list[Any] = await query(expression)
+                if bool(found) is is_there:
                     return found
             await asyncio.sleep(0.2)

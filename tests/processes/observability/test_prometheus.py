@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +19,18 @@ import yaml
 from tests.support.administered import METRICS, TOKENS, administered
 from tests.support.authority import Authority, Client, Received
 from tests.support.checkout import ROOT
+from tests.support.prometheus import PROMETHEUS, prometheus, queries
 from tests.support.rfc6455 import CLOSE, TEXT
 from tests.support.rig import RawPeer, Segue, raw_server, segue
 from tests.support.sockets import Socket, accept_of, closing, fields_of, handshake
 from tests.support.waiting import PATIENCE
 from tools.metrics_doc import TARGET, families, main, render
 
-PROMETHEUS = ROOT / "deploy" / "prometheus"
 RECORDING = PROMETHEUS / "segue-recording.yml"
 ALERTS = PROMETHEUS / "segue-alerts.yml"
 TESTS = (PROMETHEUS / "segue-alerts.test.yml", PROMETHEUS / "segue-recording-absent.test.yml")
 DASHBOARD = ROOT / "deploy" / "grafana" / "segue.json"
 RUNBOOKS = ROOT / "docs" / "runbooks.md"
-
-"""Seconds until every expression must have had data; a few scrapes are enough."""
 
 MODERN = b"X-Client-Version: 2.1"
 
@@ -256,64 +252,6 @@ async def traffic(proxy: Segue, user: Client) -> None:
                 pass
 
 
-@contextmanager
-def prometheus(directory: Path, target: str, **scrape: object) -> Iterator[str]:
-    """Run Prometheus with the example configuration, faster and on this target; its address.
-
-    `scrape` is what else its job says.
-    """
-    config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8"))
-    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    config["rule_files"] = [str(PROMETHEUS / name) for name in config["rule_files"]]
-    config["scrape_configs"][0]["static_configs"][0]["targets"] = [target]
-    config["scrape_configs"][0].update(scrape)
-    file = directory / "prometheus.yml"
-    file.write_text(yaml.safe_dump(config), encoding="utf-8")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    with (directory / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                "prometheus",
-                f"--config.file={file}",
-                f"--storage.tsdb.path={directory / 'data'}",
-                f"--web.listen-address={address}",
-            ],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        yield f"http://{address}"
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-Query = Callable[[str], Any]
-
-
-@asynccontextmanager
-async def queries(address: str) -> AsyncIterator[Query]:
-    """A function that asks Prometheus for an expression: the samples of the answer."""
-    async with aiohttp.ClientSession(address) as client:
-
-        async def query(expression: str) -> list[Any]:
-            async with client.post("/api/v1/query", data={"query": expression}) as response:
-                if response.status == 503:
-                    raise aiohttp.ClientConnectionError("it is starting")
-                answer = await response.json()
-            assert answer["status"] == "success", (expression, answer)
-            result: list[Any] = answer["data"]["result"]
-            return result
-
-        yield query
-
-
 @pytest.mark.needs_prometheus
 async def test_prometheus_reads_protected_metrics_with_a_token_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "segue-token").write_text(METRICS, encoding="utf-8")
@@ -323,7 +261,7 @@ async def test_prometheus_reads_protected_metrics_with_a_token_from_a_file(tmp_p
         for scrape, up in (({"authorization": right}, "1"), ({}, "0")):
             directory = tmp_path / up
             directory.mkdir()
-            with prometheus(directory, target, **scrape) as address:
+            with prometheus(directory, target, scrape=scrape) as address:
                 async with queries(address) as query:
                     deadline = time.monotonic() + PATIENCE
                     found: list[Any] = []
@@ -357,7 +295,7 @@ async def test_every_expression_of_rules_and_dashboard_has_data(tmp_path: Path) 
         open_one = await proxy.connect()
         await open_one.send(handshake(b"/ws", MODERN))
         await open_one.read_head()
-        with prometheus(tmp_path, proxy.server.admin_address, **tls) as address:
+        with prometheus(tmp_path, proxy.server.admin_address, scrape=tls) as address:
             async with queries(address) as query:
                 deadline, rounds = time.monotonic() + PATIENCE, 0
                 while missing:
