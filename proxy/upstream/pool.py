@@ -11,6 +11,7 @@ import errno
 import socket
 import ssl
 from collections import deque
+from contextlib import ExitStack
 from time import perf_counter
 from typing import Final, Protocol
 
@@ -301,14 +302,27 @@ def why_not(error: OSError) -> str:
     return _REFUSALS.get(error.errno or 0, "no connection to the server")
 
 
+_FOR_A_NAME: Final = 8
+"""Files that resolvers open at once; some close one of their own when they fail, so that one is
+free again (mdns of nsswitch.conf)."""
+
+
+def _shortage() -> OSError | None:
+    """Return why this process can open no more files, if it cannot."""
+    with ExitStack() as opened:
+        try:
+            for _ in range(_FOR_A_NAME):
+                opened.enter_context(socket.socket())
+        except OSError as error:
+            return error
+    return None
+
+
 def own_trouble(error: OSError) -> OutOfResources | None:
     """Return what a failure to connect says of this machine; None where it is about the server."""
-    if isinstance(error, socket.gaierror):
-        # A resolver that cannot open its files says that it does not know the name.
-        try:
-            socket.socket().close()
-        except OSError as cause:
-            error = cause
+    if error.errno not in _REFUSALS and error.errno not in _OWN:
+        # A resolver that cannot open its files says that it does not know the name, or anything.
+        error = _shortage() or error
     detail = _OWN.get(error.errno or 0)
     if detail is None:
         return None

@@ -98,9 +98,12 @@ async def test_a_hundred_requests_with_one_expired_token_cause_one_refresh(
     async with proxied(backend, tmp_path) as proxy:
         account = await register(http, proxy.url)
         await ended(account.access)
+        begun = time.monotonic()
         statuses = await asyncio.gather(*(me(http, proxy.url, account.access) for _ in range(100)))
         assert statuses == [200] * 100
-        assert await refreshes(proxy) == 1
+        # On a slow machine the new token ends before the last of them is served.
+        lives = (time.monotonic() - begun) / (ACCESS / 2)
+        assert 1 <= await refreshes(proxy) <= 1 + lives
         assert await proxy.metric("segue_session_waiters_total") > 0
 
 

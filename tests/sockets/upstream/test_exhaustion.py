@@ -9,7 +9,7 @@ import os
 import resource
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -55,8 +55,9 @@ async def answer(peer: RawPeer) -> None:
 
 
 def warnings(proxy: Segue) -> list[dict[str, object]]:
+    """Those beside the lines of requests."""
     lines = [json.loads(line) for line in proxy.log.getvalue().splitlines()]
-    return [line for line in lines if line["level"] == "warning"]
+    return [line for line in lines if line["level"] == "warning" and line["event"] != "request"]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
@@ -69,8 +70,8 @@ async def test_no_file_left_is_503_and_says_nothing_of_the_server(
     async with raw_server(answer) as one, raw_server(answer) as other:
         urls = ", ".join(f'"{each.url.replace("127.0.0.1", host)}"' for each in (one, other))
         file.write_text(f"upstream: {{targets: [{urls}], ejection: {{failures: 1}}}}\n")
-        async with segue(None, config=file) as proxy:
-            peers = [await proxy.connect() for _ in range(4)]
+        async with segue(None, config=file) as proxy, AsyncExitStack() as stack:
+            peers = [await stack.enter_async_context(proxy.client()) for _ in range(4)]
             assert status_of(await proxy.ask(LAST)) == 200
             with no_files_left():
                 for peer in peers:
@@ -85,8 +86,6 @@ async def test_no_file_left_is_503_and_says_nothing_of_the_server(
             assert await proxy.metric("segue_upstream_failures_total") == 0
             assert await proxy.metric("segue_upstream_ejections_total") == 0
             assert await proxy.metric("segue_upstream_up") == 2
-            for peer in peers:
-                await peer.close()
 
 
 async def test_probe_for_which_no_file_is_left_says_nothing_of_the_server() -> None:
