@@ -436,7 +436,7 @@ class FrameFilter:
             self.holds = self._first
         elif not waits:
             self.holds = 0
-        elif position or not self.holds:  # Else it is still the frame of the call before.
+        else:  # Of another frame than before: that one had to be whole for this to be read.
             self._serial += 1
             self.holds = self._serial
         self.undisturbed = deliverable and not (

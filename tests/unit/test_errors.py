@@ -61,6 +61,11 @@ def test_each_error_says_whose_fault_it_is(
     assert kind in KINDS
 
 
+def test_a_want_says_whether_another_server_helps() -> None:
+    assert not errors.OutOfResources("no file left").elsewhere
+    assert errors.OutOfResources("no port left", elsewhere=True).elsewhere
+
+
 def test_no_two_errors_share_a_label() -> None:
     every: list[type[SegueError]] = [SegueError, *KINDS]
     labels = [kind.label for kind in every]

@@ -222,6 +222,7 @@ def test_a_recorded_example_that_holds(line: str) -> None:
         ('{"in": {}, "out": {}, "more": 1}', "expected a JSON object on one line"),
         ('{"in": {}, "out": {}', "expected a JSON object on one line"),
         ('{"in": {}, "out": "\ud800"}', "expected a JSON object on one line"),
+        ('{"in": {}, "failed": {}, "note": "n"}', "it failed when it was recorded: write what"),
         ('{"in": {"kind": "set"}, "out": {"kind": "set"}}', "the example fails: `x` is 1.0"),
         ('{"in": {"kind": "gone"}, "out": {}}', "expected one message, found no message"),
         ('{"in": {"kind": "broken"}, "out": {}}', "the rule `broken` cannot be carried out"),
