@@ -49,7 +49,7 @@ def ask(
     with answer(where, endpoint.method, path, body, timeout) as response:
         try:
             found = json.loads(response.read(MAX_ANSWER) or b"{}")
-        except (OSError, http.client.HTTPException, ValueError):
+        except (OSError, http.client.HTTPException, ValueError, RecursionError):
             found = None
     if not isinstance(found, dict):
         raise Refused(f"{where.name}{path}: an answer that cannot be read")
@@ -97,6 +97,6 @@ def _tls_reason(error: ssl.SSLError) -> str:
 def _detail(body: bytes) -> str:
     try:
         problem = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "no reason given"
     return printable(str(problem.get("detail"))) if isinstance(problem, dict) else "refused"

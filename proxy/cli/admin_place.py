@@ -255,7 +255,7 @@ def _process_of(found: Sequence[RunningProcess], config: str) -> RunningProcess 
 def _is_same(named: Path, other: Path) -> bool:
     try:
         return named.absolute() == other or named.samefile(other)
-    except OSError:
+    except (OSError, ValueError):  # The latter where what is written down can be no file's name.
         return False
 
 

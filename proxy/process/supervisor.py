@@ -26,6 +26,12 @@ _PATIENCE: Final = 1.0
 
 _MICROSECONDS: Final = 1_000_000
 
+_MOST_DIGITS: Final = 15
+"""Of the watchdog's time, which is read: 30 years. What is longer is no limit."""
+
+_SHORTEST: Final = 0.01
+"""Seconds between two signs of life at least, whatever is asked for: traffic comes first."""
+
 
 class Supervisor:
     """Whoever has started the process and wants to be told."""
@@ -113,9 +119,7 @@ def _address(named: str) -> str:
 def _watchdog(env: Mapping[str, str]) -> float | None:
     """Seconds between two signs of life, half of what is asked for; None where none is wanted."""
     limit, pid = env.get(_WATCHDOG, ""), env.get(_WATCHDOG_PID, "")
-    if not (limit.isascii() and limit.isdigit() and int(limit)) or pid not in (
-        "",
-        str(os.getpid()),
-    ):
+    is_number = limit.isascii() and limit.isdigit() and len(limit) <= _MOST_DIGITS
+    if not (is_number and int(limit)) or pid not in ("", str(os.getpid())):
         return None
-    return int(limit) / _MICROSECONDS / 2
+    return max(int(limit) / _MICROSECONDS / 2, _SHORTEST)

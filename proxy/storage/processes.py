@@ -22,6 +22,9 @@ _MOST: Final = 64
 
 _MOST_BYTES: Final = 16384
 
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What the decoder raises of bytes that are none of ours: not JSON, not UTF-8, nested too deep."""
+
 
 class RunningProcess(msgspec.Struct, frozen=True):
     """A process that runs with the state directory.
@@ -88,7 +91,7 @@ def _files(directory: Path) -> list[Path]:
 
 def _read(path: Path) -> RunningProcess | None:
     """What a file says, where its process still has it."""
-    with suppress(OSError, msgspec.MsgspecError), _opened(path) as descriptor:
+    with suppress(OSError, *_UNREADABLE), _opened(path) as descriptor:
         is_ours = os.geteuid() in (0, os.fstat(descriptor).st_uid)
         if is_ours and _is_locked(descriptor):
             return msgspec.json.decode(os.read(descriptor, _MOST_BYTES), type=RunningProcess)

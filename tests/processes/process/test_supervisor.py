@@ -152,9 +152,12 @@ def test_one_that_is_away_is_logged_and_hinders_nothing(tmp_path: Path) -> None:
         ({"WATCHDOG_USEC": "0"}, None),
         ({"WATCHDOG_USEC": "soon"}, None),
         ({"WATCHDOG_USEC": "-5"}, None),
+        ({"WATCHDOG_USEC": "9" * 400}, None),
+        ({"WATCHDOG_USEC": "9" * 5000}, None),
+        ({"WATCHDOG_USEC": "1"}, 0.01),
         ({}, None),
     ],
-    ids=range(7),
+    ids=range(10),
 )
 def test_watchdog_is_fed_where_it_is_this_process_s(
     env: dict[str, str], interval: float | None

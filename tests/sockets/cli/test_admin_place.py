@@ -11,8 +11,9 @@ import trustme
 
 from proxy.cli.main import main
 from proxy.configuration.admin import Admin
+from proxy.storage.processes import Announcement, RunningProcess
 from tests.support.administered import OPERATOR, TOKENS, UNKNOWN, VIEWER, administered
-from tests.support.rig import segue
+from tests.support.rig import answering, raw_server, segue
 
 OFF = "sessions are off: sessions.enabled is false"
 """What somebody is told who was let in."""
@@ -146,6 +147,30 @@ async def test_several_processes_are_told_of(
         err = said(capsys)
         assert "a segue runs with this state directory, but not at its socket" in err
         assert old.server.admin_address in err
+
+
+def test_name_that_can_be_no_file_s_is_another_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("admin: {address: '127.0.0.1:1'}\n")
+    odd = Announcement(tmp_path, RunningProcess(1, 1.0, "/a\0b", "http://127.0.0.1:2"))
+    command = ["health", "--state-dir", str(tmp_path), "--config", str(config)]
+    assert main(command) == 1
+    assert "http://127.0.0.1:1/healthz" in said(capsys)
+    odd.withdraw()
+
+
+async def test_answer_that_is_nested_without_end_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for status in (200, 400):
+        head = f"HTTP/1.1 {status} X\r\nContent-Length: 200000\r\nConnection: close\r\n\r\n"
+        async with raw_server(answering(head.encode() + b"[" * 200_000)) as server:
+            file = tmp_path / "token"
+            file.write_text(VIEWER)
+            assert await listed("--admin", server.url, "--token-file", str(file)) == 1
+            assert said(capsys).startswith(f"segue: {server.url}/sessions?")
 
 
 def test_variable_with_the_token_is_no_setting(

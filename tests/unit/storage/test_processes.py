@@ -63,6 +63,30 @@ def test_what_else_is_there_does_no_harm(tmp_path: Path, odd: str) -> None:
     announced.withdraw()
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"x":' + b"[" * 8000,
+        b'{"x":' + b"[" * 4000 + b"]" * 4000 + b"}",
+        b'{"pid":1,"since":1,"config":"\xff","admin":""}',
+        b'{"pid":1,"since":1,"config":"\\ud800","admin":""}',
+        b'{"pid":1' + b"0" * 5000 + b',"since":1e999,"config":"","admin":""}',
+        b"\xff" * 20_000,
+        b"",
+    ],
+    ids=["open", "deep", "no-utf-8", "surrogate", "numbers", "bytes", "empty"],
+)
+def test_what_a_locked_file_says_that_is_none_of_ours_is_passed_over(
+    tmp_path: Path, content: bytes
+) -> None:
+    odd = Announcement(tmp_path, OLD)
+    odd._path.write_bytes(content)  # In place, so that its lock stays.
+    announced = Announcement(tmp_path, NEW)
+    assert running(tmp_path) == [NEW]
+    announced.withdraw()
+    odd.withdraw()
+
+
 def test_directory_that_is_none(tmp_path: Path) -> None:
     assert running(tmp_path / "none") == []
     with pytest.raises(FileNotFoundError):
