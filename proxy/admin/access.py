@@ -10,6 +10,7 @@ import socket
 import ssl
 import struct
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from structlog.typing import FilteringBoundLogger
 
 from proxy.admin.addressed import from_elsewhere, misdirected, shows_secret
 from proxy.admin.failures import FailureLimit
+from proxy.admin.metrics import Refusal
 from proxy.admin.orders import BadRequest, refusal
 from proxy.admin.roles import Certificate, Presented, Principal, Stranger, Why, who
 from proxy.configuration.admin import Admin
@@ -33,7 +35,12 @@ _SHOWN_PATH: Final = 256
 _CREDENTIALS: Final = struct.Struct("3i")
 """`struct ucred`: process, user, group (unix(7), SO_PEERCRED)."""
 
-_STATUSES: Final = {Why.MISSING: 401, Why.WRONG: 401, Why.AMBIGUOUS: 400, Why.NO_ROLE: 403}
+_ANSWERED: Final = {
+    Why.MISSING: (401, Refusal.NO_CREDENTIAL),
+    Why.WRONG: (401, Refusal.WRONG_CREDENTIAL),
+    Why.AMBIGUOUS: (400, Refusal.AMBIGUOUS_CREDENTIAL),
+    Why.NO_ROLE: (403, Refusal.NO_ROLE),
+}
 _CHALLENGE: Final = 'Bearer realm="segue"'
 
 
@@ -45,15 +52,22 @@ def author(request: web.Request) -> Principal:
 class Access:
     """Lets those through who may ask, and logs who has asked for what."""
 
-    def __init__(self, settings: Callable[[], Admin], log: FilteringBoundLogger) -> None:
+    def __init__(
+        self,
+        settings: Callable[[], Admin],
+        log: FilteringBoundLogger,
+        refused: Counter[Refusal],
+    ) -> None:
         """Construct.
 
         Args:
             settings: gives the section `admin` of the configuration that serves.
             log: for who asked, and who was refused.
+            refused: counts those.
         """
         self._settings = settings
         self._log = log
+        self._refused_by = refused
         self._failures = FailureLimit()
 
     def guarded(self, needed: Role | None, handler: Handler) -> Handler:
@@ -70,25 +84,28 @@ class Access:
                     "a token has no place in a URL, which others log and keep: revoke this one, and"
                     " send it as Authorization: Bearer"
                 )
-                return self._refused(request, 400, detail)
+                return self._refused(request, Refusal.TOKEN_IN_URL, 400, detail)
             settings = self._settings()
             if needed is None or (needed is Role.METRICS and not settings.protect_metrics):
                 return await _answered(request, handler)
             hosts = request.headers.getall("Host", [])
-            wrong = misdirected(hosts, settings.hosts) or from_elsewhere(
+            wrong = misdirected(hosts, settings.hosts)
+            if wrong is not None:
+                return self._refused(request, Refusal.HOST, 403, wrong)
+            wrong = from_elsewhere(
                 hosts[0],
                 request.headers.getall("Origin", []),
                 request.headers.getall("Sec-Fetch-Site", []),
             )
             if wrong is not None:
-                return self._refused(request, 403, wrong)
+                return self._refused(request, Refusal.OTHER_SITE, 403, wrong)
             found = who(_presented(request, settings), settings, time.time())
             if isinstance(found, Stranger):
                 return self._turned_away(request, found)
             if not found.role.covers(needed):
                 detail = f"this needs the role {needed}; {found} has the role {found.role}"
                 fields = {"WWW-Authenticate": f'{_CHALLENGE}, error="insufficient_scope"'}
-                return self._refused(request, 403, detail, fields)
+                return self._refused(request, Refusal.TOO_LITTLE_ROLE, 403, detail, fields)
             request[_PRINCIPAL] = found
             if needed is Role.METRICS:  # Every few seconds: nothing that anybody has to answer for.
                 return await _answered(request, handler)
@@ -118,23 +135,26 @@ class Access:
             )
 
     def _turned_away(self, request: web.Request, stranger: Stranger) -> web.Response:
-        status = _STATUSES[stranger.why]
+        status, reason = _ANSWERED[stranger.why]
         fields = {}
         if status == 401:
             invalid = "" if stranger.why is Why.MISSING else ', error="invalid_token"'
             fields["WWW-Authenticate"] = _CHALLENGE + invalid
         if stranger.why is Why.MISSING:
+            self._refused_by[reason] += 1
             return refusal(status, f"this {stranger.detail}", fields)
-        return self._refused(request, status, stranger.detail, fields)
+        return self._refused(request, reason, status, stranger.detail, fields)
 
     def _refused(
         self,
         request: web.Request,
+        reason: Refusal,
         status: int,
         detail: str,
         fields: dict[str, str] | None = None,
     ) -> web.Response:
         """Refuse and log; of one client only so often, and then failures are 429 (RFC 6585)."""
+        self._refused_by[reason] += 1
         wait = self._failures.failed(client_bucket(_peer(request)), time.monotonic())
         if not wait:
             self._log.warning(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +11,9 @@ from ssl import SSLContext
 from aiohttp import web
 
 from proxy.admin.access import Access
+from proxy.admin.connections import AdminRunner, AdminSite
 from proxy.admin.endpoints import Endpoint, Served, routes
+from proxy.admin.metrics import Refusal
 from proxy.admin.unix_socket import UnixSocketSite
 from proxy.observability.metrics import (
     CONTENT_TYPE,
@@ -78,9 +81,15 @@ class AdminListener:
         app: what answers.
     """
 
-    def __init__(self, app: web.Application) -> None:
+    def __init__(self, app: web.Application, refused: Counter[Refusal]) -> None:
+        """Construct.
+
+        Args:
+            app: what answers.
+            refused: counts connections that were given up.
+        """
         self.app = app
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._runner = AdminRunner(app, refused)
 
     async def start(
         self, host: str, port: int, tls: SSLContext | None = None
@@ -92,7 +101,7 @@ class AdminListener:
         """
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, host, port, ssl_context=tls).start()
+            await AdminSite(self._runner, host, port, tls).start()
         except OSError:
             await self._runner.cleanup()
             raise

@@ -11,14 +11,17 @@ import logging
 import os
 import socket
 import time
+from collections import Counter
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
+from proxy.admin import metrics as admin_metrics
 from proxy.admin.access import Access
 from proxy.admin.application import AdminListener, ProcessState, application, probes
 from proxy.admin.log_watches import LogWatches
+from proxy.admin.metrics import Refusal
 from proxy.admin.recording import Recordings
 from proxy.admin.reload import ReloadOrders
 from proxy.admin.sessions import SessionOrders
@@ -155,6 +158,7 @@ class Server:
         )
         self._servers: list[asyncio.Server] = []
         self._admin: AdminListener | None = None
+        self._refused: Counter[Refusal] = Counter()
         self._local: LocalAccess | None = None
         self._ticker: asyncio.TimerHandle | None = None
         self._supervisor = Supervisor(snapshot.source.env, log)
@@ -178,6 +182,7 @@ class Server:
             upstream_metrics.families(self._fleet),
             logs.families(lambda: 0 if writer is None else writer.dropped),
             control_metrics.families(self._live, self._reloads),
+            admin_metrics.families(self._refused),
         ):
             self.metrics.add(families)
 
@@ -199,8 +204,9 @@ class Server:
             *self._socket_orders.endpoints(),
             *StatusPage(self._watched()).endpoints(),
         )
-        access = Access(lambda: self._live.current.config.admin, self._log)
-        admin, place = AdminListener(application(endpoints, access)), config.admin.address
+        access = Access(lambda: self._live.current.config.admin, self._log, self._refused)
+        admin = AdminListener(application(endpoints, access), self._refused)
+        place = config.admin.address
         tls = self._admin_certificate.for_listener()
         try:
             self.admin_address = _authority(await admin.start(place.host, place.port, tls))

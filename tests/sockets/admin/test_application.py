@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import aiohttp
 import pytest
 import structlog
@@ -19,7 +21,7 @@ SECRET = b"eyJhbGciOiJIUzI1NiJ9.c2VjcmV0.c2lnbmF0dXJl"
 
 
 def serving(state: ProcessState = ProcessState.READY, *, store: str = "") -> web.Application:
-    access = Access(Admin, structlog.get_logger())
+    access = Access(Admin, structlog.get_logger(), Counter())
     return application(probes(Metrics("1.2.3"), lambda: state, lambda: store), access)
 
 
