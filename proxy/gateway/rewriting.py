@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from functools import partial
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from proxy.errors import MappingFailure
 from proxy.gateway.context import RequestContext
@@ -28,6 +30,21 @@ def _shape(path: str) -> str:
     """A path without what may be data: of each segment that is no name, `{}` is left."""
     segments = path[:_LONGEST].split("/")
     return "/".join(each if not each or _NAME.fullmatch(each) else "{}" for each in segments)
+
+
+def _carries_tokens(context: RequestContext) -> bool:
+    """Whether a request is for one of the routes of tokens, however a server may have it spelled.
+
+    More spellings count than lead there: nobody needs what is not recorded of them.
+    """
+    paths = context.snapshot.config.sessions.paths
+    routes = (*paths.login, paths.refresh, paths.logout)
+    return _plain(context.path) in {_plain(route.encode()) for route in routes}
+
+
+def _plain(path: bytes) -> bytes:
+    # Servers decode a path before they look where it leads.
+    return posixpath.normpath(b"/" + unquote_to_bytes(path).lstrip(b"/")).lower()
 
 
 class Rewriting:
@@ -64,11 +81,17 @@ class Rewriting:
         return context.snapshot.catalog.for_cohort(context.info.selected)
 
     def handling(
-        self, info: RequestInfo, program: Program | None, way: Direction
+        self, info: RequestInfo, program: Program | None, way: Direction, *, secret: bool = False
     ) -> MessageHandling:
         """What is done to the messages of one direction, counted and open to recordings.
 
         The account is a part of that of the cohort: somebody has to settle it.
+
+        Args:
+            info: of the client's request.
+            program: None where none is bound.
+            way: the direction.
+            secret: whether no recording may have them.
         """
         cohort = info.cohort
         if program is None:
@@ -77,7 +100,7 @@ class Rewriting:
             whole = self._metrics.messages(program.name, way, cohort)
             counts = whole.part(partial(self._failed, info, program.name, way))
             handling = MessageHandling(program, counts, program.kind_of)
-        return self.recorder.tapped(handling, way, cohort)
+        return handling if secret else self.recorder.tapped(handling, way, cohort)
 
     def bodies(self, context: RequestContext) -> BodyMapping | None:
         """What is done to the bodies of a route; None for nearly all. Preflights have none."""
@@ -90,8 +113,13 @@ class Rewriting:
         to_server, to_client = route.to_server, route.to_client
         info.to_server = "" if to_server is None else to_server.name
         info.to_client = "" if to_client is None else to_client.name
-        server = None if to_server is None else self.handling(info, to_server, Direction.TO_SERVER)
-        client = None if to_client is None else self.handling(info, to_client, Direction.TO_CLIENT)
+        secret = self.recorder.is_recording and _carries_tokens(context)
+
+        def handling(program: Program | None, way: Direction) -> MessageHandling | None:
+            return None if program is None else self.handling(info, program, way, secret=secret)
+
+        server = handling(to_server, Direction.TO_SERVER)
+        client = handling(to_client, Direction.TO_CLIENT)
         info.to_server_counts = None if server is None else server.counts
         info.to_client_counts = None if client is None else client.counts
         bodies = BodyMapping(
@@ -111,8 +139,7 @@ class Rewriting:
         recorder = self.recorder
         if not recorder.is_recording or context.head.preflight:
             return None
-        paths = context.snapshot.config.sessions.paths
-        if context.info.path in (*paths.login, paths.refresh, paths.logout):
+        if _carries_tokens(context):
             return None
         bodies, info = context.bodies, context.info
         ways = [

@@ -14,6 +14,17 @@ MAX_BODY: Final = 256 * 1024
 """Bytes of a body that is looked at, as it came and as it is read; longer ones are skipped."""
 
 
+class Room:
+    """What all bodies that are being collected may take up together.
+
+    Attributes:
+        left: bytes.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.left = size
+
+
 class BodyObserver:
     """Collects the JSON bodies of one exchange, and gives them away when it is over."""
 
@@ -22,6 +33,7 @@ class BodyObserver:
         take: Callable[[Direction, bytes | None], None],
         ways: Collection[Direction],
         fields: RawFields,
+        room: Room,
     ) -> None:
         """Construct.
 
@@ -29,10 +41,12 @@ class BodyObserver:
             take: is given each body, read; None for one that is too long, or cannot be read.
             ways: whose bodies are wanted.
             fields: of the request.
+            room: for those that go by at the same time; what finds none is skipped.
         """
         self._take = take
         self._ways = ways
-        self._request = _Collected(fields) if Direction.TO_SERVER in ways else None
+        self._room = room
+        self._request = _Collected(fields, room) if Direction.TO_SERVER in ways else None
         self._response: _Collected | None = None
 
     def request_piece(self, data: bytes) -> None:
@@ -43,7 +57,7 @@ class BodyObserver:
     def response_head(self, fields: RawFields) -> None:
         """The head of the final response went by."""
         if Direction.TO_CLIENT in self._ways:
-            self._response = _Collected(fields)
+            self._response = _Collected(fields, self._room)
 
     def response_piece(self, data: bytes) -> None:
         """A piece of the response's body went by."""
@@ -64,23 +78,37 @@ class BodyObserver:
 class _Collected:
     """The pieces of a body, if it is JSON."""
 
-    def __init__(self, fields: RawFields) -> None:
+    def __init__(self, fields: RawFields, room: Room) -> None:
         self._fields = fields
         self._is_json = is_json_type(fields)
         self._pieces: list[bytes] = []
+        self._room = room
+        self._kept = 0
         self.size = 0
 
     def add(self, data: bytes) -> None:
-        """Keep a piece, unless it is too much."""
+        """Keep a piece, unless it is too much, for this body or for all of them."""
         if self._is_json:
             self.size += len(data)
-            if self.size <= MAX_BODY:
+            if self.size <= MAX_BODY and len(data) <= self._room.left:
                 self._pieces.append(data)
+                self._kept += len(data)
+                self._room.left -= len(data)
             else:
-                self._pieces.clear()
+                self.size = MAX_BODY + 1
+                self._give_up()
 
     def read(self) -> bytes | None:
         """What it says; None where that cannot be told."""
         if self.size > MAX_BODY:
             return None
         return plain(b"".join(self._pieces), self._fields, MAX_BODY) or None
+
+    def _give_up(self) -> None:
+        self._pieces.clear()
+        self._room.left += self._kept
+        self._kept = 0
+
+    def __del__(self) -> None:
+        """It has been read, or the exchange was broken off, of which nobody tells."""
+        self._give_up()

@@ -21,7 +21,7 @@ from proxy.errors import MappingFailure
 from proxy.http.headers import RawFields
 from proxy.mapping.engine.explanation import MessageOutcome
 from proxy.mapping.engine.program import Program
-from proxy.recording.bodies import BodyObserver
+from proxy.recording.bodies import BodyObserver, Room
 from proxy.rewriting import MessageHandling
 from proxy.types import NONE, Direction
 
@@ -188,6 +188,7 @@ class Recorder:
         self._cohorts: dict[TappedSocket, str] = {}
         self._recording: Recording | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._room = Room(MAX_BYTES)
 
     @property
     def is_recording(self) -> bool:
@@ -306,7 +307,8 @@ class Recorder:
         wanted = [way for way in ways if self.wants(way, cohort, (NONE,))]
         if not wanted:
             return None
-        return BodyObserver(partial(self._observed, self._recording, cohort, route), wanted, fields)
+        take = partial(self._observed, self._recording, cohort, route)
+        return BodyObserver(take, wanted, fields, self._room)
 
     def _observed(
         self,

@@ -18,6 +18,7 @@ from proxy.configuration.document import parse
 from proxy.gateway.open_websocket import OpenWebSocket
 from proxy.mapping.catalog import CohortBinding, build
 from proxy.mapping.engine.program import Program
+from proxy.recording.bodies import BodyObserver, Room
 from proxy.recording.recorder import Recorded
 from proxy.types import Direction
 from tests.support.rfc6455 import TEXT
@@ -255,6 +256,73 @@ async def test_bodies_of_unmapped_routes_are_recorded_and_pass_as_they_came() ->
     ]
     assert all(each["in"] == each["out"] for each in found)
     assert end["end"]["skipped"] == 0
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/%61uth/login/",
+        "/api//auth/login/",
+        "//api/auth/login/",
+        "/api/auth/login",
+        "/API/auth/Login/?x=1",
+        "/api/auth%2Flogin/",
+        "/api/jobs/%2e%2e/auth/token/refresh/",
+    ],
+    ids=["encoded", "doubled", "leading", "bare", "case", "slash", "dots"],
+)
+@pytest.mark.parametrize("mapped", [False, True])
+async def test_no_spelling_of_a_route_of_tokens_is_recorded(
+    tmp_path: Path, path: str, mapped: bool
+) -> None:
+    (tmp_path / "mappings").mkdir()
+    (tmp_path / "mappings/jobs.yaml").write_text(JOBS)
+    config = tmp_path / "config.yaml"
+    every = ROUTED.replace("/api/jobs/", "/**" if mapped else "/none/")
+    config.write_text(every + "sessions: {enabled: false}\n")
+    body = b'[{"initial_prompt": "Anna"}]'
+    response = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        % len(body)
+    ) + body
+    async with raw_server(answering(response)) as server:
+        async with segue(server.url, config=config) as running, running.admin() as client:
+            name = await start(client)
+            for target in (path, "/api/other/"):
+                async with running.client() as peer:
+                    await peer.send(
+                        f"POST {target} HTTP/1.1\r\nHost: h\r\nX-Client-Version: 2.0\r\n"
+                        "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}".encode()
+                    )
+                    head, _ = await peer.read_response()
+                    assert head.startswith(b"HTTP/1.1 200")
+            async with client.delete(f"/recordings/{name}"):
+                pass
+            *found, end = await lines(client, name)
+    # What went to the route of tokens is not there; the next request is.
+    assert len(found) == (1 if mapped else 2), found
+    assert end["end"]["skipped"] == 0
+
+
+def test_bodies_that_go_by_together_have_one_bound() -> None:
+    fields = [(b"Content-Type", b"application/json")]
+    room = Room(1000)
+    taken: list[bytes | None] = []
+    observers = [
+        BodyObserver(lambda _, body: taken.append(body), [Direction.TO_SERVER], fields, room)
+        for _ in range(3)
+    ]
+    for observer in observers:
+        observer.request_piece(b"[" + b"1" * 399)
+    assert room.left == 200
+    observers[2].request_piece(b"1")  # It found no room once, and is no whole body any more.
+    observers[0].request_piece(b"]")
+    observers[0].end()
+    observers[2].end()
+    assert taken == [b"[" + b"1" * 399 + b"]", None]
+    assert room.left == 600
+    del observers, observer  # The second was broken off.
+    assert room.left == 1000
 
 
 @pytest.mark.parametrize("odd", ["too long", "too long when it is read", "damaged", "cut"])
