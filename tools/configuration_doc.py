@@ -143,7 +143,8 @@ def _kind(described: dict[str, Any], defs: dict[str, Any]) -> str:
     choices = [each for each in described.get("anyOf", (described,)) if each.get("type") != "null"]
     types = [each.get("type") for each in choices]
     if types == ["string", "number"]:
-        return "duration"
+        # Every time is bounded; a version is written as text or as a number too, and is not.
+        return "duration" if "maximum" in described else "version"
     if types == ["string", "integer"]:
         return "size"
     if "array" in types:

@@ -29,13 +29,13 @@ class ConfigurationView(pydantic.BaseModel):
     """The configuration that serves.
 
     Attributes:
-        file: as the process was told it.
+        file: as the process was told it; null where there is none, and variables and flags say all.
         digest: of its text and those of the mappings.
         since: when it was read, in seconds since 1970.
         mappings: their names.
     """
 
-    file: str
+    file: str | None
     digest: str
     since: float
     mappings: list[str]
@@ -64,6 +64,7 @@ class UpstreamView(pydantic.BaseModel):
         target: its address.
         health: `healthy`, `ejected`, `half-open`, or `unhealthy` by what probes say.
         reachable: whether the newest attempt to connect to it succeeded.
+        trouble: why it fails, or could not be reached the last time; null where all is well.
         requests, websockets: how many it has at the moment.
         failures: connections and exchanges that failed, since the start.
     """
@@ -71,6 +72,7 @@ class UpstreamView(pydantic.BaseModel):
     target: str
     health: str
     reachable: bool
+    trouble: str | None
     requests: int
     websockets: int
     failures: int
@@ -187,7 +189,7 @@ class StatusPage:
             state=watched.state().value,
             since=watched.since,
             configuration=ConfigurationView(
-                file=str(snapshot.source.file),
+                file=str(snapshot.source.file) if snapshot.source.required else None,
                 digest=snapshot.digest,
                 since=reloads.succeeded_at,
                 mappings=list(snapshot.catalog.names),
@@ -222,10 +224,18 @@ def _listeners(watched: Watched) -> list[ListenerView]:
 
 def _upstream(pool: Pool) -> UpstreamView:
     health = "unhealthy" if pool.health.unhealthy else pool.health.state.value
+    trouble = None
+    if pool.failing:
+        trouble = pool.reason
+    elif pool.health.unhealthy:
+        trouble = "its probes fail"
+    elif not pool.counters.up:
+        trouble = pool.reason or "it could not be connected to"
     return UpstreamView(
         target=pool.name,
         health=health,
         reachable=pool.counters.up,
+        trouble=trouble,
         requests=pool.in_flight,
         websockets=pool.sockets,
         failures=sum(pool.counters.failures.values()),

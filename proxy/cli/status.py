@@ -8,16 +8,18 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from math import inf
 
 import pydantic
 
-from proxy.admin.status import STATUS, Status
+from proxy.admin.status import STATUS, Status, UpstreamView
 from proxy.cli.admin import Refused, ask
 from proxy.cli.admin_place import add_admin, place
 from proxy.cli.configuration import Subparsers, add_config
 from proxy.cli.parser import add_json
 from proxy.cli.sessions import span
-from proxy.cli.terminal import Paint, printable
+from proxy.cli.terminal import Paint, counted, printable
+from proxy.process.tls_files import SOON
 
 
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -66,24 +68,22 @@ def lines(status: Status, now: float, paint: Paint) -> Iterator[str]:
     )
     yield titled(
         "config",
-        f"{configuration.file} ({configuration.digest}), read {_ago(now, configuration.since)} ago",
+        f"{configuration.file or 'variables and flags, without a file'} ({configuration.digest}),"
+        f" read {_ago(now, configuration.since)} ago",
     )
     yield titled("mappings", ", ".join(configuration.mappings) or "none")
     for listener in status.listeners:
         text = f"{listener.name} {listener.address}{' (TLS)' if listener.tls else ''}"
+        left = inf if listener.certificate_ends is None else listener.certificate_ends - now
         if listener.certificate_ends is not None:
-            left = listener.certificate_ends - now
             text += f", its certificate {'has ended' if left < 0 else 'ends in ' + span(left)}"
-        yield titled("listener", text)
+        line = titled("listener", text)
+        yield paint.red(line) if left < SOON else line
     yield titled("connections", str(status.connections))
     for server in status.upstreams:
-        text = (
-            f"{server.target} {server.health}{'' if server.reachable else ', not reachable'},"
-            f" {server.requests} requests, {server.websockets} websockets, {server.failures}"
-            " failures"
-        )
-        good = server.health == "healthy" and server.reachable
-        yield titled("upstream", text) if good else paint.red(titled("upstream", text))
+        good = server.health == "healthy" and server.trouble is None
+        line = titled("upstream", _server(server))
+        yield line if good else paint.red(line)
     if not status.websockets:
         yield titled("websockets", "none")
     for sockets in status.websockets:
@@ -97,8 +97,17 @@ def lines(status: Status, now: float, paint: Paint) -> Iterator[str]:
     if not store.sessions:
         yield titled("store", "sessions are off")
     else:
-        text = f"{store.state}, {store.open} sessions, {store.unsaved} unsaved"
+        text = f"{store.state}, {counted(store.open, 'session')}, {store.unsaved} unsaved"
         yield titled("store", text) if store.state == "up" else paint.red(titled("store", text))
+
+
+def _server(server: UpstreamView) -> str:
+    # What is asked though it fails, because there is no other, is not what people call healthy.
+    health = server.health if server.trouble is None or server.health != "healthy" else "failing"
+    why = "" if server.trouble is None else f" ({server.trouble})"
+    open_now = f"{counted(server.requests, 'request')}, {counted(server.websockets, 'websocket')}"
+    failures = f"{counted(server.failures, 'failure')} since the start"
+    return f"{server.target} {health}{why}; now {open_now}; {failures}"
 
 
 def _last_reload(status: Status, now: float, paint: Paint, title: str) -> Iterator[str]:

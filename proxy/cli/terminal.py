@@ -51,3 +51,8 @@ def shortened(text: str, most: int) -> str:
     if len(text) > most:
         return f"{printable(text[:most])}... ({len(text)} characters)"
     return printable(text)
+
+
+def counted(number: int, what: str) -> str:
+    """The number, and the word for one or for several of them."""
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -21,7 +21,7 @@ import pydantic
 from proxy.cli.comparison import shown, texts
 from proxy.cli.configuration import Subparsers, add_config, mappings_directory, read_text, reading
 from proxy.cli.parser import add_json
-from proxy.cli.terminal import Paint, printable
+from proxy.cli.terminal import Paint, counted, printable
 from proxy.configuration.document import Document, parse, problems_from, render_path
 from proxy.control.loading import mapping_files
 from proxy.errors import ConfigError, Diagnostic
@@ -122,9 +122,9 @@ def run(options: argparse.Namespace) -> int:
     examples = sum(rule.examples for result in results for rule in result.rules)
     recorded = sum(result.recorded or 0 for result in results)
     ran = [
-        _count(len(results), "mapping"),
-        _count(rules, "rule"),
-        _count(examples, "example"),
+        counted(len(results), "mapping"),
+        counted(rules, "rule"),
+        counted(examples, "example"),
         f"{recorded} recorded",
     ]
     print(
@@ -324,14 +324,10 @@ def _data(results: Sequence[MappingResult], strays: Sequence[Diagnostic]) -> dic
     }
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
 def _told(result: MappingResult, paint: Paint) -> Iterator[str]:
     yield f"{paint.bold(printable(result.name))} ({result.file})"
     for rule in result.rules:
-        count = _count(rule.examples, "example")
+        count = counted(rule.examples, "example")
         if not rule.failures:
             yield f"  {paint.green('ok')}    {rule.name}: {count}"
             continue

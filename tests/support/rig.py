@@ -270,6 +270,8 @@ async def segue(
     env: Mapping[str, str] | None = None,
     config: Path = CONFIG,
     level: str = "debug",
+    *,
+    required: bool = True,
 ) -> AsyncIterator[Segue]:
     """Run Segue in front of `upstream`, with settings as environment variables.
 
@@ -278,6 +280,7 @@ async def segue(
         env: the settings.
         config: the file.
         level: of the log.
+        required: whether the file has to be there.
     """
     with tempfile.TemporaryDirectory(prefix="segue-state-") as state:
         snapshot = load(
@@ -289,6 +292,7 @@ async def segue(
                 **(env or {}),
             },
             {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "upstream": upstream},
+            required=required,
         )
         stream = io.StringIO()
         writer = Direct(stream)

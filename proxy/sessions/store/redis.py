@@ -9,6 +9,7 @@ the server.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import replace
@@ -36,6 +37,17 @@ _REASONS: Final = (
     (exceptions.NoPermissionError, "does not permit this user what is needed"),
 )
 
+
+# Of connections, as the system says it; the most special first.
+_CONNECTING: Final = (
+    (ssl.SSLCertVerificationError, "its certificate is not to be trusted"),
+    (ssl.SSLError, "the TLS handshake failed; does its port speak TLS?"),
+    (socket.gaierror, "the name of its host cannot be looked up"),
+    (ConnectionRefusedError, "the connection was refused; nothing listens on its port"),
+    (ConnectionResetError, "it ended the connection"),
+)
+_CAUSES: Final = 4
+"""How far behind an error its cause is looked for."""
 
 _UNWRITABLE: Final = (exceptions.ReadOnlyError, exceptions.OutOfMemoryError)
 _DISK_FULL: Final = "MISCONF"
@@ -211,8 +223,21 @@ def _reason(error: Exception) -> str:
         return "did not answer in time"
     for kind, reason in _REASONS:
         if isinstance(error, kind):
-            return reason
-    return "cannot be reached" if isinstance(error, OSError) else "refused a call"
+            # The client's own error says that there is no connection, its cause says why.
+            return reason + (_why(error) if kind is exceptions.ConnectionError else "")
+    return f"cannot be reached{_why(error)}" if isinstance(error, OSError) else "refused a call"
+
+
+def _why(error: BaseException | None) -> str:
+    """What stands behind a failure to connect, without the system's text: it names addresses."""
+    for _ in range(_CAUSES):
+        if error is None:
+            break
+        for kind, why in _CONNECTING:
+            if isinstance(error, kind):
+                return f": {why}"
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def _record(fields: Any) -> Record | None:

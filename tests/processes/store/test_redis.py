@@ -287,5 +287,12 @@ async def test_tls_is_checked(tmp_path: Path, require: Callable[[str], str]) -> 
             assert await store.count() == 1
         for host, file in (("localhost", unknown), ("127.0.0.1", cached)):
             async with store_at(f"rediss://{host}:{tls_port}", ca_file=str(file)) as store:
-                with pytest.raises(StoreAway, match="cannot be reached"):
+                with pytest.raises(StoreAway, match="cannot be reached: its certificate is not"):
                     await store.count()
+    # It has gone, and its port with it.
+    async with store_at(f"redis://127.0.0.1:{server.port}") as store:
+        with pytest.raises(StoreAway, match="cannot be reached: the connection was refused"):
+            await store.count()
+    async with store_at("redis://store.invalid:6379") as store:
+        with pytest.raises(StoreAway, match="cannot be reached: the name of its host"):
+            await store.count()

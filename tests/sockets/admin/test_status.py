@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 from collections.abc import AsyncIterator
@@ -13,10 +14,14 @@ from typing import Any
 
 import pytest
 
+from proxy.admin.status import ConfigurationView, ListenerView, Status, StoreView
 from proxy.cli.main import main
+from proxy.cli.status import lines
+from proxy.cli.terminal import Paint
 from tests.support.administered import OPERATOR, TOKENS, VIEWER, Administered, bearer
-from tests.support.rig import segue
+from tests.support.rig import segue, status_of
 from tests.support.sockets import Origin, Pair, gone, open_pair, origin
+from tests.support.storages import free_port
 from tests.support.waiting import PATIENCE
 
 SECRET = "eyJhbGciOiJIUzI1NiJ9.c2VjcmV0.c2lnbmF0dXJl"
@@ -110,6 +115,71 @@ async def test_status_for_people_tells_what_is_wrong(
         assert "websockets  none\n" in out
         assert "store       sessions are off\n" in out
         assert f"listener    admin {running.proxy.server.admin_address}\n" in out
+
+
+async def test_status_says_why_a_server_fails_and_that_there_is_no_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    nobody = f"127.0.0.1:{free_port()}"
+    env = {"SEGUE_UPSTREAM__URL": f"http://{nobody}"}
+    async with segue(None, env, config=Path("config.yaml"), required=False) as proxy:
+        running = Running(proxy, Path("config.yaml"))
+        request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        for _ in range(3):
+            assert status_of(await proxy.ask(request)) == 502
+        assert await running.command("status", "--json") == 0
+        status = shown(capsys)
+        assert status["configuration"]["file"] is None
+        reason = "the server refused the connection: nothing listens on its port"
+        assert status["upstreams"][0]["trouble"] == reason
+        assert await running.command("status") == 0
+        out = capsys.readouterr().out
+        assert "config      variables and flags, without a file (" in out
+        failing = f"{nobody} failing ({reason}); now 0 requests, 0 websockets; 3 failures"
+        assert f"upstream    {failing} since the start\n" in out
+
+
+@pytest.mark.parametrize(("days", "told"), [(-1, "has ended"), (13, "ends in 13d"), (15, "")])
+def test_what_is_wrong_is_red_on_a_terminal(days: int, told: str) -> None:
+    red = [line for line in lines(status_with(days), NOW, Painted()) if line.startswith("\x1b[31m")]
+    assert len(red) == (1 if told else 0)
+    assert all(told in line for line in red)
+
+
+NOW = 1_700_000_000.0
+
+
+class Painted(Paint):
+    """Colours, as on a terminal."""
+
+    def __init__(self) -> None:
+        super().__init__(io.StringIO(), {})
+        self.enabled = True
+
+
+def status_with(days: int) -> Status:
+    """One of which nothing is wrong but, perhaps, its certificate."""
+    return Status(
+        version="1",
+        pid=1,
+        state="ready",
+        since=NOW,
+        connections=0,
+        configuration=ConfigurationView(file="c", digest="d", since=NOW, mappings=[]),
+        listeners=[
+            ListenerView(
+                name="public", address="a:1", tls=True, certificate_ends=NOW + days * 86400 + 60
+            )
+        ],
+        upstreams=[],
+        websockets=[],
+        last_reload=None,
+        reloads_succeeded=0,
+        reloads_failed=0,
+        limits={},
+        store=StoreView(sessions=False, state="up", open=0, unsaved=0),
+    )
 
 
 async def test_sockets_are_listed_by_cohort_and_generation_without_secrets(

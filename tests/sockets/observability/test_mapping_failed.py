@@ -82,7 +82,7 @@ async def test_a_frame_that_could_not_be_mapped_is_a_warning_without_its_values(
         "rule": "number",
         "operation": "convert",
         "field": "meta.value",
-        "reason": "convert: `meta.value` is not of type integer, and cannot become string",
+        "reason": "convert: `meta.value`: this string is no integer (from integer to string)",
         "on_error": "pass",
         "direction": "to_client",
         "cohort": "modern",

@@ -17,6 +17,12 @@ def test_every_key_says_what_it_is() -> None:
     assert [key.path for key in found if not (key.text and key.kind and key.default)] == []
 
 
+def test_a_version_is_no_duration() -> None:
+    kinds = {key.path: key.kind for key in keys()}
+    assert kinds["versions.default"] == "version"
+    assert kinds["timeouts.drain"] == "duration"
+
+
 @pytest.mark.parametrize(
     ("path", "restart"),
     [

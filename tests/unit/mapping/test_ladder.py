@@ -76,8 +76,8 @@ def test_a_value_that_does_not_fit_fails_in_the_link_it_fails_in(
     told = programs["dialect-1-to-2"].trace(STEPS)
     assert told.failure is not None
     assert (told.failure.mapping, told.failure.rule) == ("dialect-1-to-2", "job-steps")
-    assert (
-        told.failure.detail == "convert: `order` is not of type integer, and cannot become string"
+    assert told.failure.detail == (
+        "convert: `order`: this number is no integer (from integer to string)"
     )
 
 

@@ -128,6 +128,20 @@ class Convert(Operation):
             state.weaken(path)
 
 
+def _kind(value: bytes) -> str:
+    """What a JSON value is, without a word of it."""
+    kinds = {b'"': "string", b"{": "object", b"[": "list", b"t": "boolean", b"f": "boolean"}
+    return kinds.get(value[:1], "number")
+
+
+def _wanted(asked: Conversion) -> Format:
+    """What a value has to say, whichever of the two ways it is written."""
+    pair = (asked.from_, asked.to)
+    if Format.BOOLEAN in pair:
+        return Format.BOOLEAN
+    return asked.to if Format.STRING is asked.from_ or pair[1] is Format.INTEGER else asked.from_
+
+
 Converter = Callable[[str], str]
 """From the JSON text of a value to that of another. Raises `ValueError` where it is neither."""
 
@@ -146,8 +160,10 @@ def _convert(path: FieldPath, asked: Conversion) -> Change:
         except Untimely as untimely:
             raise Unable(f"convert: `{render(path)}`: {untimely}", "convert", path) from None
         except ValueError:
-            what = f"`{render(path)}` is not of type {asked.from_}"
-            told = f"convert: {what}, and cannot become {asked.to}"
+            long = len(before) > MAX_NUMBER
+            fault = f"is longer than {MAX_NUMBER:,} digits" if long else f"is no {_wanted(asked)}"
+            told = f"convert: `{render(path)}`: this {_kind(before)} {fault}"
+            told += f" (from {asked.from_} to {asked.to})"
             raise Unable(told, "convert", path) from None
         if after == before:
             return False

@@ -298,6 +298,41 @@ def test_split_gives_a_message_for_each_element() -> None:
             b'{"l":[' + b"1," * 1_000 + b"1]}",
             "split: `l` has more than 1000",
         ),
+        (
+            "[{convert: {v: {from: string, to: number}}}]",
+            b'{"v":"secret"}',
+            "convert: `v`: this string is no number (from string to number)",
+        ),
+        (
+            "[{convert: {v: {from: integer, to: string}}}]",
+            b'{"v":[1]}',
+            "convert: `v`: this list is no integer (from integer to string)",
+        ),
+        (
+            "[{convert: {v: {from: number, to: integer}}}]",
+            b'{"v":1.5}',
+            "convert: `v`: this number is no integer (from number to integer)",
+        ),
+        (
+            "[{convert: {v: {from: boolean, to: integer}}}]",
+            b'{"v":7}',
+            "convert: `v`: this number is no boolean (from boolean to integer)",
+        ),
+        (
+            "[{convert: {v: {from: integer, to: number}}}]",
+            b'{"v":true}',
+            "convert: `v`: this boolean is no integer (from integer to number)",
+        ),
+        (
+            "[{convert: {v: {from: number, to: string}}}]",
+            b'{"v":{"secret":1}}',
+            "convert: `v`: this object is no number (from number to string)",
+        ),
+        (
+            "[{convert: {v: {from: integer, to: string}}}]",
+            b'{"v":' + b"1" * 1_001 + b"}",
+            "convert: `v`: this number is longer than 1,000 digits (from integer to string)",
+        ),
         ("[{rename: {a: b}}]", b'{"a":1,"b":2}', "rename: `a` cannot become `b`, which is taken"),
         ("[{rename: {m.a: b}}]", b'{"m":{"a":1,"b":2}}', "rename: `m.a` cannot become `b`"),
         ("[{set: {m.a: 1}}]", b'{"m":"secret"}', "`m` is not an object"),
