@@ -259,6 +259,19 @@ class MappingFailure(SegueError):
         self.field = field
 
 
+def printable(text: str) -> str:
+    """The text with every character escaped that could move a cursor or turn the reading order.
+
+    Frames and files come from anybody: printed as they are, they could write over what stands above
+    them.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else ascii(character)[1:-1] for character in text
+    )
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Diagnostic:
     """One thing that is wrong with a file or a setting.
@@ -279,7 +292,9 @@ class Diagnostic:
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        return f"{where}: {self.path}: {self.message}" if self.path else f"{where}: {self.message}"
+        path = f"{self.path}: " if self.path else ""
+        # The names of files, keys and variables are whatever somebody has made them.
+        return printable(f"{where}: {path}{self.message}")
 
 
 class ConfigError(SegueError):

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, TextIO
 
+from proxy.errors import printable
+
+__all__ = ["Paint", "printable", "shortened"]
+
 _RESET: Final = "\x1b[0m"
 
 
@@ -32,18 +36,6 @@ class Paint:
 
     def _in(self, code: str, text: str) -> str:
         return f"{code}{text}{_RESET}" if self.enabled else text
-
-
-def printable(text: str) -> str:
-    """The text with every character escaped that could move a cursor or turn the reading order.
-
-    Frames come from anybody: printed as they are, they could write over what stands above them.
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() else ascii(character)[1:-1] for character in text
-    )
 
 
 def shortened(text: str, most: int) -> str:

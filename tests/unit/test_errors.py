@@ -128,3 +128,10 @@ def test_what_may_be_repeated_is_said_by_the_error_and_holds_for_its_kinds() -> 
     assert BrokenOff("it broke off").may_be_repeated
     for error in (errors.UpstreamTimeout("late"), errors.UpstreamUnreachable("nobody there")):
         assert not error.may_be_repeated
+
+
+def test_problem_is_told_in_what_no_terminal_obeys() -> None:
+    problem = Diagnostic("e\x1b[2J\nvil.yaml", 1, 2, 'a["\x9b5m"]', "unknown key \u202e")
+    assert str(problem) == 'e\\x1b[2J\\nvil.yaml:1:2: a["\\x9b5m"]: unknown key \\u202e'
+    assert str(ConfigError([problem])) == str(problem)
+    assert str(Diagnostic("é.yaml", 0, 0, "", "größer")) == "é.yaml: größer"
