@@ -76,7 +76,7 @@ def _add(
         help="only those that began under another configuration than the one that serves",
     )
     add_json(action)
-    action.set_defaults(run=run, carry_out=carry_out)
+    action.set_defaults(run=run, carry_out=carry_out, refuse=action.error)
     return action
 
 
@@ -141,6 +141,8 @@ def _line(cells: tuple[str, ...], widths: list[int]) -> str:
 
 
 def _close(options: argparse.Namespace) -> None:
+    if options.cohort is None and not (options.older_than_reload or options.all):
+        options.refuse("say which: --cohort NAME, --older-than-reload, or --all")
     asked = {
         "cohort": options.cohort,
         "older_than_reload": options.older_than_reload,

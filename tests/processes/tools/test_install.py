@@ -23,7 +23,7 @@ class Server:
         self.index = directory / "index"
         self.root.mkdir()
         self.index.mkdir()
-        for name in ("deploy", "tools", "mappings"):
+        for name in ("deploy", "tools", "mappings", "schemas"):
             shutil.copytree(ROOT / name, self.checkout / name)
         shutil.copy(ROOT / "config.yaml", self.checkout)
         (self.checkout / "requirements").mkdir()
@@ -84,7 +84,7 @@ def test_a_server_has_environment_configuration_and_unit(server: Server) -> None
     assert "set upstream.url in it" in done.stdout
     unit = "etc/systemd/system/segue.service"
     assert (server.root / unit).read_bytes() == (ROOT / "deploy/systemd/segue.service").read_bytes()
-    for name in ("config.yaml", "mappings/old-to-new.yaml"):
+    for name in ("config.yaml", "mappings/old-to-new.yaml", "schemas/mapping.schema.json"):
         assert (server.root / "etc/segue" / name).read_bytes() == (ROOT / name).read_bytes()
     (environment,) = server.environments()
     assert environment.startswith("segue-1.0-")
@@ -96,11 +96,15 @@ def test_an_upgrade_leaves_the_configuration_and_what_ran_before(server: Server)
     assert server.install().returncode == 0
     config = server.root / "etc/segue/config.yaml"
     config.write_text("upstream: {url: http://old:8000}\n")
+    schema = server.root / "etc/segue/schemas/config.schema.json"
+    schema.write_text("of the version before")
     wheel = server.build("2.0")
     done = server.install("--redis", wheel)
     assert done.returncode == 0, done.stderr
     assert server.segue() == "segue 2.0\n"
     assert config.read_text() == "upstream: {url: http://old:8000}\n"
+    assert schema.read_bytes() == (ROOT / "schemas/config.schema.json").read_bytes()
+    assert not (schema.parent / "schemas").exists()
     old, new = server.environments()
     assert list((server.root / "opt" / new).glob("lib/*/site-packages/redis-1.0*"))
     # The way back, as the documents have it.

@@ -273,8 +273,11 @@ async def test_close_says_what_it_needs_and_runs_once_at_a_time(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with began(tmp_path) as running:
-        assert await running.command("sockets", "close") == 1
-        assert "say which: cohort, older_than_reload, or everything" in capsys.readouterr().err
+        with pytest.raises(SystemExit) as refused:
+            main(["sockets", "close"])
+        assert refused.value.code == 2
+        told = "segue sockets close: say which: --cohort NAME, --older-than-reload, or --all\n"
+        assert told in capsys.readouterr().err
         assert await running.command("sockets", "close", "--all") == 0
         assert capsys.readouterr().out == "there are none of these\n"
         peers = [await running.open("2.0") for _ in range(2)]
