@@ -18,6 +18,7 @@ from collections import deque
 from contextlib import suppress
 from pathlib import Path
 from threading import Timer
+from types import FrameType
 from typing import Final
 
 from tools.proof import results
@@ -84,6 +85,11 @@ def _plain(line: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip().replace(str(ROOT), ".")
 
 
+def _stop(number: int, _: FrameType | None) -> None:
+    """End as for Ctrl-C: what was started is ended first."""
+    sys.exit(128 + number)
+
+
 def _end(process: subprocess.Popen[str]) -> None:
     """End a part and everything that it started, if any of it is left."""
     with suppress(ProcessLookupError):
@@ -98,6 +104,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - PARTS.keys():
         parser.error(f"no such proof: {', '.join(sorted(unknown))}")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
     chosen = {name: PARTS[name] for name in arguments.names or PARTS}
     if arguments.check:
         told = (results.complaint(ROOT, name, part) for name, part in chosen.items())

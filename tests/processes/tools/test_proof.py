@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -128,3 +131,37 @@ def test_the_command_says_which_are_old_and_refuses_unknown_names() -> None:
     wrong = subprocess.run([*command, "luck"], check=False, **options)  # type: ignore[call-overload]
     assert wrong.returncode == 2
     assert "no such proof: luck" in wrong.stderr
+
+
+def alive(group: int) -> list[str]:
+    """The processes of a group that have not ended."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            name, _, rest = stat.read_text().rpartition(")")
+            state, _, of = rest.split()[:3]
+            if int(of) == group and state not in "ZX":
+                found.append(name)
+    return found
+
+
+def test_what_ends_a_proof_ends_what_it_has_started() -> None:
+    script = (
+        "from tools.proof import __main__ as proof\n"
+        "from tools.proof.parts import PARTS, Part\n"
+        "code = 'import os; print(os.getpid(), flush=True)\\nwhile True: pass'\n"
+        "PARTS['fuzz'] = Part('endless', ('tools/proof/busy', '2', '1', 'python3', '-c', code),"
+        " ('no such file',), 5)\n"
+        "raise SystemExit(proof.main())\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, "fuzz"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    with process.stdout as output:
+        group = next(os.getpgid(int(line)) for line in output if line.strip().isdigit())
+        process.send_signal(signal.SIGTERM)
+        # Everything that could write is gone at the end of the stream.
+        output.read()
+    assert process.wait(PATIENCE) == 128 + signal.SIGTERM
+    assert alive(group) == []
