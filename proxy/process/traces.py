@@ -13,6 +13,7 @@ from proxy.observability.decisions import DecisionLog
 from proxy.observability.log import Log
 from proxy.observability.metrics import Metrics
 from proxy.observability.tracing import Exporter, SpanQueue, TracingAccessLog
+from proxy.process.tls_files import load_authorities
 
 _EXTRA = frozenset({"opentelemetry", "requests"})
 
@@ -43,12 +44,7 @@ def exporter(tracing: Tracing, version: str) -> Exporter:
         message = "needs packages that are not installed: pip install 'segue-proxy[otel]'"
         raise ConfigError([Diagnostic("configuration", 0, 0, "tracing.enabled", message)]) from None
     if tracing.ca_file is not None:
-        try:
-            ssl.create_default_context(cafile=tracing.ca_file)
-        except (OSError, ssl.SSLError):
-            message = "cannot be read as CA certificates in PEM"
-            problem = Diagnostic(tracing.ca_file, 0, 0, "tracing.ca_file", message)
-            raise ConfigError([problem]) from None
+        load_authorities(_trusting, "tracing.ca_file", tracing.ca_file)
     return OtlpExporter(
         tracing.endpoint,
         token=tracing.token,
@@ -57,6 +53,10 @@ def exporter(tracing: Tracing, version: str) -> Exporter:
         version=version,
         timeout=tracing.timeout,
     )
+
+
+def _trusting(file: str) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=file)
 
 
 def access_log(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+import stat
 import struct
 import time
 from collections.abc import Iterator
@@ -134,6 +135,9 @@ def check(path: Path) -> None:
         StoreAway: it is of another program or version, damaged, or may not be written.
         OSError: it cannot be read.
     """
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise StoreAway("the file of sessions is not a file")  # A FIFO would be waited for.
     with path.open("rb") as file:
         header = file.read(_HEADER)
     if not os.access(path, os.W_OK):

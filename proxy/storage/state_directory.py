@@ -81,8 +81,11 @@ def development_key(directory: Path) -> str:
 
 def _read(path: Path) -> str:
     try:
-        with path.open(encoding="ascii", errors="replace") as file:
+        # Without waiting: nobody may ever write to a FIFO.
+        with open(path, encoding="ascii", errors="replace", opener=_open_at_once) as file:
             mode = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(mode):
+                raise ConfigError([Diagnostic(str(path), 0, 0, "", "not a file")])
             text = file.read(_MAX_KEY_FILE).strip()
     except OSError as error:
         raise _unusable(path, error) from None
@@ -92,6 +95,10 @@ def _read(path: Path) -> str:
         return read_key(text)
     except ValueError as error:
         raise ConfigError([Diagnostic(str(path), 0, 0, "", str(error))]) from None
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _make(path: Path) -> None:

@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from redis import exceptions
@@ -84,6 +85,8 @@ class RedisStore:
         options: dict[str, Any] = {}
         if url.startswith("rediss:"):
             try:
+                if ca_file is not None and not Path(ca_file).is_file():
+                    raise FileNotFoundError  # OpenSSL would wait for a FIFO.
                 ssl.create_default_context(cafile=ca_file)
             except (OSError, ssl.SSLError):
                 message = "cannot be read as CA certificates in PEM"

@@ -205,6 +205,26 @@ async def test_validate_takes_the_file_of_sessions_of_a_process_that_runs(config
     assert main(["validate", "--config", str(config), "--state-dir", str(state)]) == 0
 
 
+@pytest.mark.parametrize(
+    "what", ["sessions.sqlite3", "sessions.key", "store.ca_file", "tracing.ca_file"]
+)
+def test_validate_waits_for_no_fifo(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    state = config.parent / "odd"
+    state.mkdir(mode=0o700)
+    if what == "store.ca_file":
+        monkeypatch.setenv("SEGUE_STORE__URL", "rediss://127.0.0.1:1/0")
+        monkeypatch.setenv("SEGUE_STORE__KEYS", f"[{new_key()}]")
+        monkeypatch.setenv("SEGUE_STORE__CA_FILE", str(state / what))
+    if what == "tracing.ca_file":
+        monkeypatch.setenv("SEGUE_TRACING__ENABLED", "true")
+        monkeypatch.setenv("SEGUE_TRACING__CA_FILE", str(state / what))
+    os.mkfifo(state / what, 0o600)
+    assert main(["validate", "--config", str(config), "--state-dir", str(state)]) == 1
+    assert str(state / what) in capsys.readouterr().err
+
+
 def test_validate_says_that_the_package_or_the_authorities_for_redis_are_missing(
     config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

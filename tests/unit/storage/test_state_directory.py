@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -69,4 +70,14 @@ def test_what_is_no_key_is_told_and_not_repeated(tmp_path: Path, text: str) -> N
 def test_a_key_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / KEY_FILE).mkdir()
     with pytest.raises(ConfigError, match=r"is a directory"):
+        development_key(tmp_path)
+
+
+@pytest.mark.parametrize("odd", ["fifo", "device"])
+def test_a_key_that_is_no_file_is_not_waited_for(tmp_path: Path, odd: str) -> None:
+    if odd == "fifo":
+        os.mkfifo(tmp_path / KEY_FILE, 0o600)
+    else:
+        (tmp_path / KEY_FILE).symlink_to("/dev/zero")
+    with pytest.raises(ConfigError, match=r"sessions\.key: not a file"):
         development_key(tmp_path)
