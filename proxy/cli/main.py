@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
 import os
 import sys
@@ -42,6 +43,8 @@ EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 
+_UNWRITTEN: Final = (errno.ENOSPC, errno.EDQUOT)
+
 _HELP: Final = "help"
 
 _COMMANDS: Final = (
@@ -70,9 +73,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "demo":
                 return _demo(rest)
             case _:
-                return int(options.run(options))
+                code = int(options.run(options))
+                # Here, where somebody can still be told that it was not written.
+                sys.stdout.flush()
+                return code
     except BrokenPipeError:
         # Whoever read the output has seen enough. Python would say so again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except OSError as error:
+        if options.command == "run" or error.errno not in _UNWRITTEN:
+            raise
+        print(f"segue: the output cannot be written: {os.strerror(error.errno)}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except ConfigError as error:

@@ -147,7 +147,7 @@ class Dispatcher:
         except TimeoutError:
             late = UpstreamTimeout("the server did not answer the handshake in time")
             if exchange is None or exchange.head is None:
-                pool.failed(epoch)
+                pool.failed(epoch, late.detail)
             if connection is None or exchange is None:
                 raise late from None
             exchange.error = late  # A refusal may have been on its way: it must not look complete.

@@ -62,8 +62,8 @@ class Owner(Protocol):
     def answered(self, status: int, epoch: int) -> None:
         """An exchange has got its final answer, or 101."""
 
-    def failed(self, epoch: int) -> None:
-        """An exchange got no answer, and that is not because the connection was stale."""
+    def failed(self, epoch: int, reason: str) -> None:
+        """An exchange got no answer, not because the connection was stale; `reason` says why."""
 
     def abandoned(self, epoch: int) -> None:
         """An exchange was given up before there was an answer."""
@@ -439,7 +439,7 @@ class Connection(asyncio.Protocol):
         sink = self._sink
         self._owner.counters.fail(error.label)
         if not (self._head_done or (self.stale and error.may_be_repeated)):
-            self._owner.failed(self._epoch)
+            self._owner.failed(self._epoch, error.detail)
         self.deadline = NEVER
         self.ended = perf_counter()
         self.abort()

@@ -208,7 +208,7 @@ class Pool:
         """A request was given up before there was an answer."""
         self.health.abandoned(epoch)
 
-    def failed(self, epoch: int, reason: str = "the server did not answer a request") -> None:
+    def failed(self, epoch: int, reason: str) -> None:
         """The server could not be reached, or did not answer a request that it was asked."""
         spare, health = self._neighbours.can_spare(self), self.health
         self.reason = reason

@@ -185,7 +185,7 @@ class _Answer:
     def answered(self, status: int, epoch: int) -> None:
         """The sink takes it."""
 
-    def failed(self, epoch: int) -> None:
+    def failed(self, epoch: int, reason: str) -> None:
         """The sink takes it."""
 
     def abandoned(self, epoch: int) -> None:

@@ -308,13 +308,29 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         assert re.search(rf"^    {command} +\S", out, re.MULTILINE), command
 
 
-def test_reader_that_has_seen_enough_is_no_fault() -> None:
-    script = f"{shlex.quote(sys.executable)} -m proxy schema mapping | head -c 1"
+@pytest.mark.parametrize("command", ["schema mapping", "version", "validate"])
+def test_reader_that_has_seen_enough_is_no_fault(command: str) -> None:
+    # Long and short: what is short is written at the end only, when nobody reads any more.
+    script = f"{shlex.quote(sys.executable)} -m proxy {command} | true"
     done = subprocess.run(
         ["sh", "-c", script], check=True, capture_output=True, cwd=ROOT, text=True
     )
-    assert done.stdout == "{"
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("command", ["schema mapping", "version"])
+def test_a_full_disk_is_told_of_the_output(command: str) -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "proxy", *command.split()],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            cwd=ROOT,
+            text=True,
+        )
+    assert done.stderr == "segue: the output cannot be written: No space left on device\n"
+    assert done.returncode == 1
 
 
 @pytest.mark.parametrize(

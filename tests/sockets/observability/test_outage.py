@@ -55,6 +55,39 @@ async def test_a_single_server_that_fails_is_told_of_and_so_is_that_it_is_back()
         await server.wait_closed()
 
 
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (None, "the server took too long with its response"),
+        (b"", "the server closed the connection without a response"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "the server's response is not valid HTTP/1.1"),
+    ],
+    ids=["slow", "gone", "strange"],
+)
+async def test_why_a_server_fails_is_what_its_requests_met(
+    answer: bytes | None, reason: str
+) -> None:
+    over = asyncio.Event()
+
+    async def serve(peer: RawPeer) -> None:
+        await peer.read_head()
+        if answer is None:
+            await over.wait()
+        else:
+            await peer.send(answer)
+
+    env = {"SEGUE_TIMEOUTS__RESPONSE": "50ms"}
+    async with raw_server(serve) as upstream, segue(upstream.url, env) as proxy:
+        async with proxy.client() as peer:
+            for _ in range(3):
+                await peer.send(GET)
+                await peer.read_response()
+        (ejected,) = lines(proxy, "upstream ejected")
+        assert ejected["reason"] == reason
+        assert {line["detail"] for line in lines(proxy, "request")} == {reason}
+        over.set()
+
+
 async def test_what_a_client_did_wrong_stays_info() -> None:
     async with raw_server(answering(OK)) as upstream, segue(upstream.url) as proxy:
         await proxy.ask(b"GET / HTTP/1.1\r\nHost: h\r\nHost: i\r\n\r\n")

@@ -625,6 +625,8 @@ async def test_handshakes_that_hang_put_a_server_out(configured: Configured) -> 
                 await proxy.ask(handshake())
             assert len(stuck.received) == 3
             assert await logged(proxy, "upstream ejected", 1) == [stuck.name]
+            reason = '"reason": "the server did not answer the handshake in time"'
+            assert reason in proxy.log.getvalue()
 
 
 @pytest.mark.parametrize("target", [b"/", b"http://elsewhere/"], ids=["origin", "absolute"])

@@ -46,7 +46,7 @@ def fleet_of(*names: str) -> Fleet:
 
 def put_out(pool: Pool) -> None:
     for _ in range(RULES.failures):
-        pool.failed(pool.epoch)
+        pool.failed(pool.epoch, "no answer")
 
 
 async def test_server_with_the_fewest_requests_and_websockets_is_chosen() -> None:
