@@ -88,7 +88,8 @@ def _watch(options: argparse.Namespace) -> None:
 def _list(options: argparse.Namespace) -> None:
     watches = ask(place(options), LIST).get("watches", [])
     if options.json:
-        print(json.dumps(watches))
+        for watch in watches:
+            print(json.dumps(watch))
     elif not watches:
         print("nothing is watched")
     else:

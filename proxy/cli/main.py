@@ -65,8 +65,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_USAGE
     if given[0] == _HELP:
         given = [*given[1:], "--help"]
-    options, rest = reader.parse_known_args(given)
     try:
+        try:
+            options, rest = reader.parse_known_args(given)
+        except SystemExit:
+            sys.stdout.flush()  # After `--help`, as below.
+            raise
         match options.command:
             case "run":
                 return _run(options)
@@ -82,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except OSError as error:
-        if options.command == "run" or error.errno not in _UNWRITTEN:
+        if given[0] == "run" or error.errno not in _UNWRITTEN:
             raise
         print(f"segue: the output cannot be written: {os.strerror(error.errno)}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

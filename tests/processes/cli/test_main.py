@@ -308,7 +308,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         assert re.search(rf"^    {command} +\S", out, re.MULTILINE), command
 
 
-@pytest.mark.parametrize("command", ["schema mapping", "version", "validate"])
+@pytest.mark.parametrize("command", ["schema mapping", "version", "validate", "help run"])
 def test_reader_that_has_seen_enough_is_no_fault(command: str) -> None:
     # Long and short: what is short is written at the end only, when nobody reads any more.
     script = f"{shlex.quote(sys.executable)} -m proxy {command} | true"
