@@ -93,7 +93,7 @@ class CloseRequest(AdminRequest):
     cohort: Label | None = None
     older_than_reload: bool = False
     everything: bool = False
-    seconds: Annotated[float, Field(ge=0, le=86400)] | None = None
+    seconds: Annotated[float, Field(ge=0, le=3600)] | None = None
 
 
 class Closing(pydantic.BaseModel):
@@ -138,8 +138,9 @@ class SocketOrders:
         unknown = self._unknown(order.cohort)
         if unknown is not None:
             return unknown
-        if self._closing is not None and not self._closing.done():
-            return refusal(409, "WebSockets are being closed already; wait until that is over")
+        # It takes the place of one that is under way, which can so be hastened, or narrowed.
+        replaced = self._closing is not None and not self._closing.done()
+        self.stop()
         chosen = list(self._chosen(order.cohort, older=order.older_than_reload))
         seconds = order.seconds
         if seconds is None:
@@ -151,12 +152,13 @@ class SocketOrders:
             seconds=seconds,
             cohort=order.cohort,
             older_than_reload=order.older_than_reload,
+            replaced=replaced,
         )
         self._closing = asyncio.create_task(self._close(chosen, seconds))
         return Closing(closing=len(chosen), seconds=seconds)
 
     def stop(self) -> None:
-        """The process drains, and closes all of them by itself."""
+        """End what is under way: the process drains, and closes all of them by itself."""
         if self._closing is not None:
             self._closing.cancel()
 

@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
             }
             for each in found
         ]
-        print(json.dumps(listed, indent=2, ensure_ascii=False))
+        print(json.dumps(listed, indent=2))
         return 0
     for line in _yaml(found, show_origin=options.show_origin):
         print(line)

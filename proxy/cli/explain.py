@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     answer = explain(options)
     failed = answer.trace is not None and answer.trace.outcome is MessageOutcome.FAILED
     if options.json:
-        print(json.dumps(data(answer), indent=2, ensure_ascii=False))
+        print(json.dumps(data(answer), indent=2))
     else:
         for line in told(answer, Paint(sys.stdout, os.environ), diff=options.diff):
             print(line)

@@ -109,7 +109,7 @@ def run(options: argparse.Namespace) -> int:
     """
     results, strays = results_of(options)
     if options.json:
-        print(json.dumps(_data(results, strays), indent=2, ensure_ascii=False))
+        print(json.dumps(_data(results, strays), indent=2))
         return 1 if strays or any(result.failed for result in results) else 0
     paint = Paint(sys.stdout, os.environ)
     for result in results:

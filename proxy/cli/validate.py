@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
         return 1
     if options.json:
         found["warnings"] = [dataclasses.asdict(warning) for warning in ending]
-        json.dump(found, sys.stdout, indent=2, ensure_ascii=False)
+        json.dump(found, sys.stdout, indent=2)
         print()
         return 0
     for warning in ending:

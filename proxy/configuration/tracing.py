@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from proxy.configuration.fields import Count, FileName, Seconds, Section
+from proxy.configuration.units import upstream_url
 
-_Endpoint = Annotated[
-    str, Field(max_length=1024, pattern=r"^https?://[A-Za-z0-9.:\[\]_-]+(/[!-~]*)?$")
-]
+
+def _endpoint(text: str) -> str:
+    """Read the address of a collector: that of a server, and a path."""
+    scheme, _, rest = text.partition("://")
+    authority, slash, _ = rest.partition("/")
+    with suppress(ValueError):
+        upstream_url(f"{scheme}://{authority}")
+        if not slash or re.fullmatch(r"/[!-~]*", rest[len(authority) :]):
+            return text
+    raise ValueError('expected a URL such as "http://collector:4318/v1/traces", without a password')
+
+
+_Endpoint = Annotated[str, Field(max_length=1024), AfterValidator(_endpoint)]
 _Bearer = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[!-~]+$")]
 _Name = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[ -~]+$")]
 
