@@ -45,6 +45,9 @@ EXIT_USAGE: Final = 2
 
 _UNWRITTEN: Final = (errno.ENOSPC, errno.EDQUOT)
 
+_SHOWN: Final = 100
+"""Problems that are printed: nobody reads more of them at once."""
+
 _HELP: Final = "help"
 
 _COMMANDS: Final = (
@@ -92,9 +95,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except ConfigError as error:
-        for problem in error.problems:
-            print(problem, file=sys.stderr)
         count = len(error.problems)
+        for problem in error.problems[:_SHOWN]:
+            print(problem, file=sys.stderr)
+        if count > _SHOWN:
+            print(f"... and {count - _SHOWN} more", file=sys.stderr)
         print(f"segue: {count} problem{'s' if count != 1 else ''} found", file=sys.stderr)
         return EXIT_FAILED
 

@@ -298,6 +298,18 @@ rules:
     assert "    route   GET /api/jobs/{}/: to client: jobs\n" in capsys.readouterr().out
 
 
+def test_a_thousand_problems_are_not_all_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.yaml"
+    origins = ", ".join(f"http://{number}:80" for number in range(1000))
+    config.write_text(f"upstream: {{url: http://a}}\ncors: {{origins: [{origins}]}}\n")
+    assert main(["validate", "--config", str(config)]) == 1
+    *shown, more, count = capsys.readouterr().err.splitlines()
+    assert len(shown) == 100
+    assert (more, count) == ("... and 900 more", "segue: 1000 problems found")
+
+
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["--help"])
