@@ -48,8 +48,13 @@ def texts() -> dict[str, str]:
         "arrays inside each other": filled('{"a":[', zigzag, "NaN]}"),
         "members of one name": filled('{"a":NaN', ',"":1', "}"),
         "members of many names": numbered(',"{}":1', '{"a":NaN', "}"),
+        "members of many names, and NaN last": numbered(',"{}":1', '{"a":1', ',"a":NaN}'),
         "names with an escape": numbered(',"\\n{}":1', '{"a":1', "}"),
         "names with two spellings": numbered(',"a{0}":1,"\\u0061{0}":1', '{"a":1', "}"),
+        "names with two spellings that have escapes": numbered(
+            ',"a\\u0061{0}":1,"\\u0061a{0}":1', '{"a":1', "}"
+        ),
+        "names with half of a surrogate pair": numbered(',"\\ud800{}":1', '{"a":1', "}"),
         "members of many names, as JSON has them": numbered(',"{}":1', '{"a":1', "}"),
         "an unfinished array": filled('{"a":[NaN', ",1", ""),
     }

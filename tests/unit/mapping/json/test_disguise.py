@@ -10,9 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from proxy.mapping.json import disguise as in_disguise
 from proxy.mapping.json import objects, tolerant
-from proxy.mapping.json.disguise import disguise
 from proxy.mapping.json.objects import close_object, open_list, open_object, open_tolerantly
 from tests.support import jsontexts
 
@@ -74,11 +72,23 @@ ODD = (
         '"\\\\"',
         '"\\n"',
     ),
+    *('"[ ]"', "[ ]", '"\\u0800"', '"\\uD8aF"', "\\ud", "{,}"),
     *("\\", '\\"', "\\\\", "\\u", "\\ud83d\\ude00", "\\x", "z", "\x00", "\x7f", "é", "[]", "{}"),
 )
 soups = st.lists(st.sampled_from(ODD), max_size=12).map("".join)
 keys = st.sampled_from(
-    ['"a"', '"\\u0061"', '"\\u0061b"', '"b"', '"\\ud800"', '"NaN"', '""', '"\\\\"']
+    [
+        '"a"',
+        '"\\u0061"',
+        '"\\u0061b"',
+        '"b"',
+        '"\\ud800"',
+        '"NaN"',
+        '"[ ]"',
+        '"\\u0800"',
+        '""',
+        '"\\\\"',
+    ]
 )
 plain = st.recursive(
     st.sampled_from(['"x"', "1", "NaN", "-Infinity", "Infinity", '"\\ud800 NaN"', "true", '"\\""']),
@@ -139,19 +149,37 @@ def test_the_last_spelling_of_a_key_counts(
     assert found == looked_at(text.encode())
 
 
-def test_what_would_be_put_in_is_never_confused_with_what_was_there(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    # As if somebody had guessed: with a seed of 7, these are the number and the mark.
-    monkeypatch.setattr(in_disguise, "hash", lambda _: 7, raising=False)
-    for inside in ('"10000000007"', "10000000007", " 100000000070 ", '"z00000000y"'):
-        text = f'{{"a":NaN,"\\ud800":{inside},"b":[-Infinity, {inside}]}}'.encode()
-        assert disguise(text, escapes=True) is None
-        assert opened(text) == looked_at(text)
-        elements = f"[NaN, {inside}]".encode()
-        read, expected = lists(elements)
-        assert read == expected == [b"NaN", inside.strip().encode()]
-    assert disguise(b'{"a":NaN}', escapes=True) is not None
+@pytest.mark.parametrize(
+    "key", ["NaN", "[ ]", r"\ud800", r"\u0800", "ࠀ", "-Infinity", "{:}", "[,]"]
+)
+def test_what_is_put_in_is_never_confused_with_what_was_there(key: str) -> None:
+    beside = r'"NaN":1,"[ ]":NaN,"[       ]":-Infinity,"\ud800":[ ],"\u0800":{"a":[{}]},"[,]":"{:}"'
+    text = f'{{{beside},"{key}":[NaN,"{key}"],{beside},"a":"\\ud800"}}'.encode()
+    assert opened(text) == looked_at(text)
+    assert opened(text) is not None
+    elements = f'[{{{beside}}},NaN,Infinity,[ ],"{key}","\\uD800",[      ]]'.encode()
+    read, expected = lists(elements)
+    assert read == expected
+    assert read is not None
+
+
+@pytest.mark.parametrize(
+    "text", [b"NaN", b" NaN", b"Infinity", b"-Infinity ", b'{"a",NaN}', b"[NaN}"]
+)
+def test_what_looks_like_a_list_or_an_object_in_disguise_alone_is_none(text: bytes) -> None:
+    assert opened(text) is None
+    assert lists(text) == (None, None)
+
+
+@given(st.one_of(members, soups.map(lambda soup: '{"a":' + soup + "}")))
+def test_long_texts_are_read_as_token_by_token(text: str) -> None:
+    # Of so many bytes, those with escapes are read this way first.
+    long = b" " * (1 << 16) + text.encode()
+    expected, read = looked_at(long), open_object(long)
+    assert (read is None) == (expected is None)
+    if read is not None and expected is not None:
+        assert [(key, bytes(value)) for key, value in read.items()] == expected[0]
+        assert getattr(read, "spellings", {}) == expected[1]
 
 
 @pytest.mark.parametrize("depth", [10, 500, 3_000, 50_000])
