@@ -116,7 +116,7 @@ async def test_parent_decides_and_the_ratio_where_there_is_none() -> None:
         await ask(proxy, get(b"/not-sampled", parent("00")))
         await ask(proxy, get(b"/sampled", parent("01")))
         (span,) = await to.first(1)
-        assert await proxy.metric(SPANS, result="exported") == 1
+        await exported(proxy, 1)
     assert values(span.attributes)["url.path"] == "/sampled"
     assert sent_parent(heads[0])[2] == "00"
     assert sent_parent(heads[1]) == (TRACE, PARENT, "00")
