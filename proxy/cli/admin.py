@@ -7,7 +7,9 @@ import http.client
 import json
 import ssl
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+import pydantic
 
 from proxy.admin.endpoints import Endpoint
 from proxy.cli.admin_place import Place, Unreachable
@@ -18,6 +20,9 @@ TIMEOUT: Final = 15.0
 
 MAX_ANSWER: Final = 64 * 1024 * 1024
 """Bytes of the longest answer, or line of one, that is read; Segue's own are far below."""
+
+
+Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 
 class Refused(Exception):
@@ -54,6 +59,18 @@ def ask(
     if not isinstance(found, dict):
         raise Refused(f"{where.name}{path}: an answer that cannot be read")
     return found
+
+
+def told_as(model: type[Model], found: object, what: str) -> Model:
+    """Return an answer as the endpoint's model.
+
+    Raises:
+        Refused: it is of another version's form; `what` begins the sentence.
+    """
+    try:
+        return model.model_validate(found)
+    except pydantic.ValidationError:
+        raise Refused(f"{what} told in a form that this version does not know") from None
 
 
 @contextlib.contextmanager

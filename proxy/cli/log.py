@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from collections.abc import Callable
 from typing import Any
 
 from proxy.admin.log_watches import LIST, START, STOP
-from proxy.cli.admin import Refused, ask
-from proxy.cli.admin_place import add_admin, place
-from proxy.cli.configuration import Subparsers, add_config
-from proxy.cli.parser import add_json, seconds, whole
+from proxy.cli.admin import ask
+from proxy.cli.admin_place import place
+from proxy.cli.asking import add_asking
+from proxy.cli.configuration import Subparsers
+from proxy.cli.parser import seconds, whole
 from proxy.cli.terminal import printable
 from proxy.observability.decisions import MAX_LINES, MAX_SECONDS
 
@@ -22,7 +21,7 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     text = "have the decisions about some requests of a running segue logged, for a while"
     command = commands.add_parser("log", help=text, description=text.capitalize() + ".")
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
-    action = _add(actions, "watch", "begin; the lines `decision` come in the log", _watch)
+    action = add_asking(actions, "watch", "begin; the lines `decision` come in the log", _watch)
     which = action.add_mutually_exclusive_group(required=True)
     which.add_argument("--cohort", metavar="NAME", help="the requests of this one, or `none`")
     which.add_argument(
@@ -44,37 +43,9 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
         metavar="N",
         help="stop after N lines (default: 1000)",
     )
-    _add(actions, "list", "show what is watched", _list)
-    action = _add(actions, "stop", "end a watch before its time", _stop)
+    add_asking(actions, "list", "show what is watched", _list)
+    action = add_asking(actions, "stop", "end a watch before its time", _stop)
     action.add_argument("name", metavar="NAME", help="as `list` shows it")
-
-
-def _add(
-    actions: Subparsers[argparse.ArgumentParser],
-    name: str,
-    text: str,
-    carry_out: Callable[[argparse.Namespace], None],
-) -> argparse.ArgumentParser:
-    action = actions.add_parser(name, help=text, description=text.capitalize() + ".")
-    add_config(action)
-    add_admin(action)
-    add_json(action)
-    action.set_defaults(run=run, carry_out=carry_out)
-    return action
-
-
-def run(options: argparse.Namespace) -> int:
-    """Start, list or stop.
-
-    Raises:
-        ConfigError: there is no address to ask.
-    """
-    try:
-        options.carry_out(options)
-    except Refused as refusal:
-        print(f"segue: {refusal}", file=sys.stderr)
-        return 1
-    return 0
 
 
 def _watch(options: argparse.Namespace) -> None:

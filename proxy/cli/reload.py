@@ -8,10 +8,10 @@ import sys
 from typing import Any, Final
 
 from proxy.admin.reload import RELOAD
-from proxy.cli.admin import Refused, ask
-from proxy.cli.admin_place import add_admin, place
-from proxy.cli.configuration import Subparsers, add_config
-from proxy.cli.parser import add_json
+from proxy.cli.admin import ask
+from proxy.cli.admin_place import place
+from proxy.cli.asking import add_asking
+from proxy.cli.configuration import Subparsers
 from proxy.cli.terminal import printable
 
 _TIMEOUT: Final = 120.0
@@ -21,24 +21,12 @@ _TIMEOUT: Final = 120.0
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     """Put the command into place."""
     text = "have a running segue read configuration, mappings and TLS files again, and wait for it"
-    command = commands.add_parser("reload", help=text, description=text.capitalize() + ".")
-    add_config(command)
-    add_admin(command)
-    add_json(command)
-    command.set_defaults(run=run)
+    add_asking(commands, "reload", text, _reload)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Reload; 0 if what was read serves.
-
-    Raises:
-        ConfigError: there is no address to ask.
-    """
-    try:
-        answer = ask(place(options), RELOAD, {}, timeout=_TIMEOUT)
-    except Refused as refusal:
-        print(f"segue: {refusal}", file=sys.stderr)
-        return 1
+def _reload(options: argparse.Namespace) -> int:
+    """Reload; 0 if what was read serves."""
+    answer = ask(place(options), RELOAD, {}, timeout=_TIMEOUT)
     succeeded = answer.get("succeeded") is True
     if options.json:
         print(json.dumps(answer))

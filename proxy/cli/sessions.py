@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
 
 from proxy.admin.sessions import END, END_ALL, LIST
 from proxy.cli.admin import Refused, ask
-from proxy.cli.admin_place import Place, add_admin, place
-from proxy.cli.configuration import Subparsers, add_config
-from proxy.cli.parser import add_json, whole
-from proxy.cli.terminal import Paint, printable, shortened
+from proxy.cli.admin_place import Place, place
+from proxy.cli.asking import add_asking
+from proxy.cli.configuration import Subparsers
+from proxy.cli.parser import whole
+from proxy.cli.terminal import print_table, printable, shortened, span
 
 _PAGE: Final = 500
 _MOST: Final = 1_000_000
@@ -51,44 +51,16 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     text = "list the sessions of a running segue, end one, or all of a user"
     command = commands.add_parser("sessions", help=text, description=text.capitalize() + ".")
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
-    action = _add(actions, "list", "show the open sessions, without their tokens", _list)
+    action = add_asking(actions, "list", "show the open sessions, without their tokens", _list)
     action.add_argument("--user", metavar="ID", help="only of this user")
     action.add_argument(
         "--limit", type=whole(1, _MOST), default=100, metavar="N", help="default: 100"
     )
     action.add_argument("--after", default="", metavar="SESSION", help="go on after this one")
-    action = _add(actions, "end", "end one: its tokens are refused from then on", _end)
+    action = add_asking(actions, "end", "end one: its tokens are refused from then on", _end)
     action.add_argument("session", metavar="SESSION", help="as `list` shows it")
-    action = _add(actions, "end-user", "end all sessions of a user", _end_user)
+    action = add_asking(actions, "end-user", "end all sessions of a user", _end_user)
     action.add_argument("user", metavar="ID", help="as `list` shows it")
-
-
-def _add(
-    actions: Subparsers[argparse.ArgumentParser],
-    name: str,
-    text: str,
-    carry_out: Callable[[argparse.Namespace], None],
-) -> argparse.ArgumentParser:
-    action = actions.add_parser(name, help=text, description=text.capitalize() + ".")
-    add_config(action)
-    add_admin(action)
-    add_json(action)
-    action.set_defaults(run=run, carry_out=carry_out)
-    return action
-
-
-def run(options: argparse.Namespace) -> int:
-    """List or end.
-
-    Raises:
-        ConfigError: there is no address to ask.
-    """
-    try:
-        options.carry_out(options)
-    except Refused as refusal:
-        print(f"segue: {refusal}", file=sys.stderr)
-        return 1
-    return 0
 
 
 def _list(options: argparse.Namespace) -> None:
@@ -104,11 +76,7 @@ def _list(options: argparse.Namespace) -> None:
             else:
                 rows.append(_row(each, now))
     if rows:
-        widths = [max(map(len, column)) for column in zip(_HEADER, *rows, strict=True)]
-        paint = Paint(sys.stdout, os.environ)
-        print(paint.bold(_line(_HEADER, widths)))
-        for row in rows:
-            print(_line(row, widths))
+        print_table(_HEADER, rows)
     elif not options.json:
         print("no sessions")
     if unreadable:
@@ -148,10 +116,6 @@ def _row(each: object, now: float) -> tuple[str, ...]:
     )
 
 
-def _line(cells: tuple[str, ...], widths: list[int]) -> str:
-    return "  ".join(map(str.ljust, cells, widths)).rstrip()
-
-
 def _end(options: argparse.Namespace) -> None:
     ended = ask(place(options), END, session=options.session).get("ended")
     if options.json:
@@ -173,17 +137,3 @@ def _end_user(options: argparse.Namespace) -> None:
     except Refused as refusal:
         raise Refused(f"{refusal}; {total} ended before") from None
     print(json.dumps({"ended": total}) if options.json else f"{total} ended")
-
-
-def span(seconds: float) -> str:
-    """A duration as people read it, in its two largest units; `over` where it is none."""
-    if not 0 <= seconds < float("inf"):
-        return "over" if seconds < 0 else "never"
-    left, parts = int(seconds), list[str]()
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        count, left = divmod(left, size)
-        if count or parts or unit == "s":
-            parts.append(f"{count}{unit}")
-        if len(parts) == 2:
-            break
-    return " ".join(parts)

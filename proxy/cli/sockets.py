@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-from collections.abc import Callable
 from typing import Final
 
-import pydantic
-
 from proxy.admin.sockets import CLOSE, LIST, MOST, Closing, SocketsPage, SocketView
-from proxy.cli.admin import Refused, ask
-from proxy.cli.admin_place import add_admin, place
-from proxy.cli.configuration import Subparsers, add_config
-from proxy.cli.parser import add_json, whole
-from proxy.cli.sessions import span
-from proxy.cli.terminal import Paint, shortened
+from proxy.cli.admin import ask, told_as
+from proxy.cli.admin_place import place
+from proxy.cli.asking import CarryOut, add_asking
+from proxy.cli.configuration import Subparsers
+from proxy.cli.parser import whole
+from proxy.cli.terminal import print_table, shortened, span
 from proxy.configuration.units import duration
 
 _WIDEST: Final = 40
@@ -61,57 +57,29 @@ def _time(text: str) -> float:
 
 
 def _add(
-    actions: Subparsers[argparse.ArgumentParser],
-    name: str,
-    text: str,
-    carry_out: Callable[[argparse.Namespace], None],
+    actions: Subparsers[argparse.ArgumentParser], name: str, text: str, carry_out: CarryOut
 ) -> argparse.ArgumentParser:
-    action = actions.add_parser(name, help=text, description=text.capitalize() + ".")
-    add_config(action)
-    add_admin(action)
+    action = add_asking(actions, name, text, carry_out)
     action.add_argument("--cohort", metavar="NAME", help="only of clients in this cohort")
     action.add_argument(
         "--older-than-reload",
         action="store_true",
         help="only those that began under another configuration than the one that serves",
     )
-    add_json(action)
-    action.set_defaults(run=run, carry_out=carry_out, refuse=action.error)
+    action.set_defaults(refuse=action.error)
     return action
-
-
-def run(options: argparse.Namespace) -> int:
-    """List or close.
-
-    Raises:
-        ConfigError: there is no address to ask.
-    """
-    try:
-        options.carry_out(options)
-    except Refused as refusal:
-        print(f"segue: {refusal}", file=sys.stderr)
-        return 1
-    except pydantic.ValidationError:
-        print("segue: they are told in a form that this version does not know", file=sys.stderr)
-        return 1
-    return 0
 
 
 def _list(options: argparse.Namespace) -> None:
     asked: dict[str, object] = {"cohort": options.cohort, "limit": options.limit}
     if options.older_than_reload:
         asked["older_than_reload"] = "true"
-    page = SocketsPage.model_validate(ask(place(options), LIST, asked))
+    page = told_as(SocketsPage, ask(place(options), LIST, asked), "they are")
     if options.json:
         for each in page.sockets:
             print(each.model_dump_json())
     elif page.sockets:
-        rows = [_row(each) for each in page.sockets]
-        widths = [max(map(len, column)) for column in zip(_HEADER, *rows, strict=True)]
-        paint = Paint(sys.stdout, os.environ)
-        print(paint.bold(_line(_HEADER, widths)))
-        for row in rows:
-            print(_line(row, widths))
+        print_table(_HEADER, [_row(each) for each in page.sockets])
     else:
         print("no websockets")
     more = page.total - len(page.sockets)
@@ -136,10 +104,6 @@ def _row(each: SocketView) -> tuple[str, ...]:
     return tuple(shortened(cell, _WIDEST) or "-" for cell in cells)
 
 
-def _line(cells: tuple[str, ...], widths: list[int]) -> str:
-    return "  ".join(map(str.ljust, cells, widths)).rstrip()
-
-
 def _close(options: argparse.Namespace) -> None:
     if options.cohort is None and not (options.older_than_reload or options.all):
         options.refuse("say which: --cohort NAME, --older-than-reload, or --all")
@@ -150,7 +114,7 @@ def _close(options: argparse.Namespace) -> None:
         "seconds": options.over,
     }
     answer = ask(place(options), CLOSE, asked)
-    closing = Closing.model_validate(answer)
+    closing = told_as(Closing, answer, "they are")
     if options.json:
         print(json.dumps(answer))
     elif closing.closing:

@@ -10,49 +10,29 @@ import time
 from collections.abc import Iterator
 from math import inf
 
-import pydantic
-
 from proxy.admin.status import STATUS, Status, UpstreamView
-from proxy.cli.admin import Refused, ask
-from proxy.cli.admin_place import add_admin, place
-from proxy.cli.configuration import Subparsers, add_config
-from proxy.cli.parser import add_json
-from proxy.cli.sessions import span
-from proxy.cli.terminal import Paint, counted, printable
+from proxy.cli.admin import ask, told_as
+from proxy.cli.admin_place import place
+from proxy.cli.asking import add_asking
+from proxy.cli.configuration import Subparsers
+from proxy.cli.terminal import Paint, counted, printable, span
 from proxy.process.tls_files import SOON
 
 
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     """Put the command into place."""
     text = "say what runs, what it listens to and asks, and what is wrong"
-    command = commands.add_parser("status", help=text, description=text.capitalize() + ".")
-    add_config(command)
-    add_admin(command)
-    add_json(command)
-    command.set_defaults(run=run)
+    add_asking(commands, "status", text, _show)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Ask, and print it.
-
-    Raises:
-        ConfigError: there is no address to ask.
-    """
-    try:
-        answer = ask(place(options), STATUS)
-        status = Status.model_validate(answer)
-    except Refused as refusal:
-        print(f"segue: {refusal}", file=sys.stderr)
-        return 1
-    except pydantic.ValidationError:
-        print("segue: it is told in a form that this version does not know", file=sys.stderr)
-        return 1
+def _show(options: argparse.Namespace) -> None:
+    answer = ask(place(options), STATUS)
+    status = told_as(Status, answer, "it is")
     if options.json:
         print(json.dumps(answer))
-        return 0
+        return
     for line in lines(status, time.time(), Paint(sys.stdout, os.environ)):
         print(line)
-    return 0
 
 
 def lines(status: Status, now: float, paint: Paint) -> Iterator[str]:

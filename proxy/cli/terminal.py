@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Final, TextIO
 
 from proxy.errors import printable
@@ -48,3 +50,28 @@ def shortened(text: str, most: int) -> str:
 def counted(number: int, what: str) -> str:
     """The number, and the word for one or for several of them."""
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print a table whose cells are safe to print, its header in bold on a terminal."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    first, *others = (
+        "  ".join(map(str.ljust, cells, widths)).rstrip() for cells in (header, *rows)
+    )
+    print(Paint(sys.stdout, os.environ).bold(first))
+    for line in others:
+        print(line)
+
+
+def span(seconds: float) -> str:
+    """A duration as people read it, in its two largest units; `over` where it is none."""
+    if not 0 <= seconds < float("inf"):
+        return "over" if seconds < 0 else "never"
+    left, parts = int(seconds), list[str]()
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count or parts or unit == "s":
+            parts.append(f"{count}{unit}")
+        if len(parts) == 2:
+            break
+    return " ".join(parts)

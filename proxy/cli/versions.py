@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import sys
 import time
 from typing import Any, Final
 
@@ -13,11 +11,10 @@ import msgspec
 
 from proxy.admin.versions import SHOW
 from proxy.cli.admin import Refused, ask
-from proxy.cli.admin_place import add_admin, place
-from proxy.cli.configuration import Subparsers, add_config
-from proxy.cli.parser import add_json
-from proxy.cli.sessions import span
-from proxy.cli.terminal import Paint, shortened
+from proxy.cli.admin_place import place
+from proxy.cli.asking import add_asking
+from proxy.cli.configuration import Subparsers
+from proxy.cli.terminal import print_table, shortened, span
 
 _WIDEST: Final = 40
 """Characters of a version or cohort in the table."""
@@ -44,29 +41,15 @@ class _Table(msgspec.Struct):
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     """Put the command into place."""
     text = "show which versions clients tell a running segue, and their cohorts"
-    command = commands.add_parser("versions", help=text, description=text.capitalize() + ".")
-    add_config(command)
-    add_admin(command)
-    add_json(command)
-    command.set_defaults(run=run)
+    add_asking(commands, "versions", text, _show)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Show the table.
-
-    Raises:
-        ConfigError: there is no address to ask.
-    """
-    try:
-        told = ask(place(options), SHOW)
-        if options.json:
-            print(json.dumps(told))
-        else:
-            _print(_read(told))
-    except Refused as refusal:
-        print(f"segue: {refusal}", file=sys.stderr)
-        return 1
-    return 0
+def _show(options: argparse.Namespace) -> None:
+    told = ask(place(options), SHOW)
+    if options.json:
+        print(json.dumps(told))
+    else:
+        _print(_read(told))
 
 
 def _read(told: dict[str, Any]) -> _Table:
@@ -96,15 +79,8 @@ def _print(table: _Table) -> None:
     if not rows:
         print("no requests yet")
         return
-    widths = [max(map(len, column)) for column in zip(_HEADER, *rows, strict=True)]
-    print(Paint(sys.stdout, os.environ).bold(_line(_HEADER, widths)))
-    for row in rows:
-        print(_line(row, widths))
+    print_table(_HEADER, rows)
 
 
 def _share(count: int, total: int) -> str:
     return f"{count / total:.1%}"
-
-
-def _line(cells: tuple[str, ...], widths: list[int]) -> str:
-    return "  ".join(map(str.ljust, cells, widths)).rstrip()

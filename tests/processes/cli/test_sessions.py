@@ -11,7 +11,7 @@ import pytest
 
 from proxy.cli import sessions
 from proxy.cli.main import main
-from proxy.cli.sessions import span
+from proxy.cli.terminal import span
 from proxy.sessions import administration
 from tests.support.authority import Authority, Client, authority, proxied, response
 from tests.support.rig import RawPeer, Segue, answering, raw_server, segue
