@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from proxy.cli.schema import config_schema
 from proxy.cli.written import written_value
 from proxy.control.loading import restart_keys
+from tools.generated import write_or_check
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 TARGET: Final = ROOT / "docs" / "configuration.md"
@@ -192,15 +193,7 @@ def render() -> str:
 
 def main(arguments: list[str]) -> int:
     """Write or check; the exit code."""
-    text = render()
-    if arguments == ["--check"]:
-        if TARGET.exists() and TARGET.read_text(encoding="utf-8") == text:
-            return 0
-        name = TARGET.relative_to(ROOT)
-        print(f"{name} is out of date: run `python -m tools.configuration_doc`")
-        return 1
-    TARGET.write_text(text, encoding="utf-8")
-    return 0
+    return write_or_check(arguments, TARGET, ROOT, render(), "tools.configuration_doc")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from proxy.observability import log as logs
 from proxy.observability.families import Combined, Families
 from proxy.observability.histogram import BOUNDS
 from proxy.process.server import Server
+from tools.generated import write_or_check
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 TARGET: Final = ROOT / "docs" / "metrics.md"
@@ -88,14 +89,9 @@ def render(shown: Families) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write or check; the exit code."""
-    text = render(asyncio.run(families()))
-    if arguments == ["--check"]:
-        if TARGET.exists() and TARGET.read_text(encoding="utf-8") == text:
-            return 0
-        print(f"{TARGET.relative_to(ROOT)} is out of date: run `python -m tools.metrics_doc`")
-        return 1
-    TARGET.write_text(text, encoding="utf-8")
-    return 0
+    return write_or_check(
+        arguments, TARGET, ROOT, render(asyncio.run(families())), "tools.metrics_doc"
+    )
 
 
 if __name__ == "__main__":

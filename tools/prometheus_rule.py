@@ -11,6 +11,8 @@ from pathlib import Path
 from textwrap import indent
 from typing import Final
 
+from tools.generated import write_or_check
+
 ROOT: Final = Path(__file__).resolve().parent.parent
 SOURCES: Final = tuple(
     ROOT / "deploy" / "prometheus" / name for name in ("segue-recording.yml", "segue-alerts.yml")
@@ -46,15 +48,7 @@ def render() -> str:
 
 def main(arguments: list[str]) -> int:
     """Write or check; the exit code."""
-    text = render()
-    if arguments == ["--check"]:
-        if TARGET.exists() and TARGET.read_text(encoding="utf-8") == text:
-            return 0
-        name = TARGET.relative_to(ROOT)
-        print(f"{name} is out of date: run `python -m tools.prometheus_rule`")
-        return 1
-    TARGET.write_text(text, encoding="utf-8")
-    return 0
+    return write_or_check(arguments, TARGET, ROOT, render(), "tools.prometheus_rule")
 
 
 if __name__ == "__main__":
