@@ -60,7 +60,7 @@ PARTS: Final = {
         "all tests, three times in a row, beside six busy loops",
         ("tools/proof/busy", "6", "3", "make", "-s", "test"),
         ("proxy", "demo", "tests", "requirements"),
-        90,
+        150,
     ),
     "fresh": Part(
         "the README's commands in a clone in an empty folder, with an empty environment, on an"
