@@ -19,22 +19,19 @@ from pydantic import Field
 from proxy.admin.access import author
 from proxy.admin.endpoints import Endpoint, Served
 from proxy.admin.orders import AdminRequest, Label, refusal
-from proxy.errors import MappingFailure
 from proxy.mapping.engine.explanation import MessageOutcome
-from proxy.mapping.engine.program import Program
-from proxy.mapping.engine.vocabulary import Vocabulary
-from proxy.recording.placeholders import redacted
 from proxy.recording.recorder import (
     MAX_COUNT,
     MAX_SECONDS,
     Busy,
-    Recorded,
     Recorder,
     Recording,
     Wanted,
 )
+from proxy.recording.shown import one_line, reason, shown
+from proxy.recording.tap import Observed
 from proxy.snapshot import Live
-from proxy.types import NONE, Channel, Direction, Role
+from proxy.types import NONE, Direction, Role
 
 
 class RecordingRequest(AdminRequest):
@@ -64,9 +61,6 @@ class Started(pydantic.BaseModel):
 
     name: str
 
-
-_KIND: Final = frozenset({"kind"})
-"""The key whose values are shown where no mapping says by which field messages are told apart."""
 
 START: Final = Endpoint("POST", "/recordings", Role.OPERATOR, RecordingRequest, Started)
 STREAM: Final = Endpoint("GET", "/recordings/{name}", Role.OPERATOR, None, None)
@@ -164,7 +158,7 @@ def _for_admins(request: web.Request) -> web.Response:
     return refusal(403, f"raw recordings need the role {Role.ADMIN}; {author(request)} has less")
 
 
-def line_of(recorded: Recorded, order: RecordingRequest) -> bytes:
+def line_of(recorded: Observed, order: RecordingRequest) -> bytes:
     """Write a message as a line, without its content unless `order` says otherwise.
 
     `out` is what the mapping makes of `in` as it is shown, so that the line is an example that
@@ -172,71 +166,31 @@ def line_of(recorded: Recorded, order: RecordingRequest) -> bytes:
     it cannot be on the placeholders alone, `unshown` names it; where the message is not a JSON
     object, `skipped` says so.
     """
+    point, failure = recorded.point, recorded.failure
     line: dict[str, Any] = {
-        "direction": recorded.direction,
-        "cohort": recorded.cohort,
+        "direction": point.direction,
+        "cohort": point.cohort,
         "outcome": recorded.outcome,
     }
-    if recorded.route:
-        line["route"] = recorded.route
+    if point.route:
+        line["route"] = point.route
     if recorded.program is not None:
         line["mapping"] = recorded.program.name
-    shown: str | None
-    made, unshown = recorded.made, None
-    # The bodies of HTTP can be lists; as a message's `out`, a list would be several messages.
-    program = recorded.program
-    lists = bool(recorded.route) or (program is not None and program.channel is Channel.HTTP)
-    if order.keep is None:
-        vocabulary = Vocabulary() if program is None else program.vocabulary
-        keys = vocabulary.keys or _KIND
-        shown = redacted(recorded.message, keys, vocabulary.words, lists=lists)
-    else:
-        shown = redacted(recorded.message, frozenset(order.keep), lists=lists)
-    if shown is not None and order.raw:
-        shown = recorded.message.decode()
-    elif recorded.failure is None:
-        made, unshown = _apply(program, shown)
-    if shown is None:
+    found = shown(recorded, order.keep, raw=order.raw)
+    if found.before is None:
         line["skipped"] = "not a JSON object"
         return json.dumps(line).encode() + b"\n"
-    pieces = [json.dumps(line)[1:-1], f'"in": {shown}']
-    if recorded.failure is not None:
-        pieces.append(f'"failed": {json.dumps(_reason(recorded.failure))}')
-    elif unshown is not None:
-        pieces.append(f'"unshown": {json.dumps(unshown)}')
+    pieces = [json.dumps(line)[1:-1], f'"in": {found.before}']
+    if failure is not None:
+        pieces.append(f'"failed": {json.dumps(reason(failure))}')
+    elif found.after is None:
+        pieces.append(f'"unshown": {json.dumps(found.unshown)}')
     else:
-        pieces.append(f'"out": {_out(shown, made)}')
-    # Line breaks are space between a JSON text's tokens, and cannot stand within its strings.
-    return f"{{{', '.join(pieces)}}}".replace("\n", " ").replace("\r", " ").encode() + b"\n"
+        pieces.append(f'"out": {_out(found.after)}')
+    return one_line(f"{{{', '.join(pieces)}}}").encode() + b"\n"
 
 
-def _apply(
-    program: Program | None, shown: str | None
-) -> tuple[tuple[bytes, ...] | None, str | None]:
-    if program is None or shown is None:
-        return None, None
-    try:
-        return program.apply(shown.encode()), None
-    except MappingFailure as failure:
-        return None, failure.rule
-
-
-def _reason(failure: MappingFailure) -> dict[str, str]:
-    """Why a rule could not be carried out; fields of the rule are named, no values."""
-    told = {
-        "mapping": failure.mapping,
-        "rule": failure.rule,
-        "operation": failure.operation,
-        "field": failure.field,
-        "reason": failure.detail,
-    }
-    return {name: value for name, value in told.items() if value}
-
-
-def _out(shown: str, made: tuple[bytes, ...] | None) -> str:
-    if made is None:
-        return shown
-    texts = [each.decode() for each in made]
+def _out(texts: tuple[str, ...]) -> str:
     match texts:
         case []:
             return "null"

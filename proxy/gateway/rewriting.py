@@ -16,7 +16,7 @@ from proxy.observability.access_log import RequestInfo
 from proxy.observability.decisions import DecisionLog
 from proxy.observability.limited import LimitedWarnings
 from proxy.observability.metrics import Metrics
-from proxy.recording.recorder import Recorder
+from proxy.recording.tap import TapPoint, Taps
 from proxy.relay.bodies import BodyMapping, HoldLimits
 from proxy.relay.observed import Observer
 from proxy.rewriting import MessageHandling
@@ -51,20 +51,20 @@ class Rewriting:
     """Finds the programs of a request, and gives them their accounts.
 
     Attributes:
-        recorder: may look at messages on their way.
+        taps: through which messages on their way are looked at.
     """
 
     def __init__(
         self,
         metrics: Metrics,
-        recorder: Recorder,
+        taps: Taps,
         warnings: LimitedWarnings,
         decisions: DecisionLog,
     ) -> None:
         self._metrics = metrics
         self._warnings = warnings
         self._decisions = decisions
-        self.recorder = recorder
+        self.taps = taps
         self._mapped: set[BodyMapping] = set()
 
     @property
@@ -83,7 +83,7 @@ class Rewriting:
     def handling(
         self, info: RequestInfo, program: Program | None, way: Direction, *, secret: bool = False
     ) -> MessageHandling:
-        """What is done to the messages of one direction, counted and open to recordings.
+        """What is done to the messages of one direction, counted and open to those who look.
 
         The account is a part of that of the cohort: somebody has to settle it.
 
@@ -91,7 +91,7 @@ class Rewriting:
             info: of the client's request.
             program: None where none is bound.
             way: the direction.
-            secret: whether no recording may have them.
+            secret: whether nobody may look at them.
         """
         cohort = info.cohort
         if program is None:
@@ -100,7 +100,9 @@ class Rewriting:
             whole = self._metrics.messages(program.name, way, cohort)
             counts = whole.part(partial(self._failed, info, program.name, way))
             handling = MessageHandling(program, counts, program.kind_of)
-        return handling if secret else self.recorder.tapped(handling, way, cohort)
+        if secret or not self.taps.are_used:
+            return handling
+        return self.taps.tapped(handling, TapPoint(way, cohort, info.request_id))
 
     def bodies(self, context: RequestContext) -> BodyMapping | None:
         """What is done to the bodies of a route; None for nearly all. Preflights have none."""
@@ -113,7 +115,7 @@ class Rewriting:
         to_server, to_client = route.to_server, route.to_client
         info.to_server = "" if to_server is None else to_server.name
         info.to_client = "" if to_client is None else to_client.name
-        secret = self.recorder.is_recording and _carries_tokens(context)
+        secret = self.taps.are_used and _carries_tokens(context)
 
         def handling(program: Program | None, way: Direction) -> MessageHandling | None:
             return None if program is None else self.handling(info, program, way, secret=secret)
@@ -132,12 +134,11 @@ class Rewriting:
         return bodies
 
     def observer(self, context: RequestContext) -> Observer | None:
-        """Who looks at bodies that no mapping is bound to; None without a recording.
+        """Who looks at bodies that no mapping is bound to; None where nobody wants to.
 
         Routes of tokens are left out: what they carry is secret as a whole.
         """
-        recorder = self.recorder
-        if not recorder.is_recording or context.head.preflight:
+        if not self.taps.are_used or context.head.preflight:
             return None
         if _carries_tokens(context):
             return None
@@ -151,7 +152,11 @@ class Rewriting:
             if not mapped
         ]
         route = f"{info.method} {_shape(info.path)}"
-        return recorder.observer(ways, info.cohort, route, context.request.fields)
+
+        def point(way: Direction) -> TapPoint:
+            return TapPoint(way, info.cohort, info.request_id, route)
+
+        return self.taps.observer(ways, point, context.request.fields)
 
     def _failed(
         self, info: RequestInfo, program: str, way: Direction, failure: MappingFailure

@@ -97,7 +97,7 @@ class Upgrades:
         self._connections.add(socket, client.bucket)
         self.sockets.add(socket)
         pool.sockets += 1
-        self._rewriting.recorder.attach(relay, context.info.selected)
+        self._rewriting.taps.attach(relay, context.info.selected, context.info.request_id)
         relay.start(
             client.take_transport(relay.client), connection.take_transport(relay.server), response
         )
@@ -109,7 +109,7 @@ class Upgrades:
         self.sockets.discard(socket)
         socket.pool.sockets -= 1
         self._sessions.closed(socket.session, socket)
-        self._rewriting.recorder.detach(socket.relay)
+        self._rewriting.taps.detach(socket.relay)
         self._access_log.close_socket(
             socket.info,
             perf_counter(),

@@ -57,6 +57,7 @@ from proxy.process.supervisor import Supervisor
 from proxy.process.tls_files import ServedCertificate
 from proxy.process.traces import access_log, span_queue
 from proxy.recording.recorder import Recorder
+from proxy.recording.tap import Taps
 from proxy.relay.dispatch import Dispatcher
 from proxy.sessions.opening import open_sessions
 from proxy.sessions.service import Sessions
@@ -129,11 +130,12 @@ class Server:
         self._watch = CertificateWatch(made.served, log)
         self._connections = Connections()
         self._socket_orders = SocketOrders(self._connections, self._live, log)
-        self._recorder = Recorder(loop, log)
+        taps = Taps()
+        self._recorder = Recorder(taps, loop, log)
         self._sessions = self._open_sessions(snapshot) if config.sessions.enabled else None
         renewal = None if self._sessions is None else TokenRenewal(self._sessions)
         session_filter = renewal or SessionFilter()
-        rewriting = Rewriting(self.metrics, self._recorder, self._warnings, self._decisions)
+        rewriting = Rewriting(self.metrics, taps, self._warnings, self._decisions)
         sender = Sender(Dispatcher(self._fleet), session_filter, rewriting, loop)
         self._coalescer = Coalescer(sender, loop)
         upgrades = Upgrades(

@@ -1,1 +1,1 @@
-"""Messages that are kept as examples, in memory only: `recorder`, and what hides values."""
+"""Looking at messages on their way, in memory only: the `tap`, who looks, and what hides values."""

@@ -19,7 +19,7 @@ from proxy.gateway.open_websocket import OpenWebSocket
 from proxy.mapping.catalog import CohortBinding, build
 from proxy.mapping.engine.program import Program
 from proxy.recording.bodies import BodyObserver, Room
-from proxy.recording.recorder import Recorded
+from proxy.recording.tap import Observed, TapPoint
 from proxy.types import Direction
 from tests.support.rfc6455 import TEXT
 from tests.support.rig import CONFIG, RawPeer, answering, raw_server, segue
@@ -523,7 +523,8 @@ def program() -> Program:
     ],
 )
 def test_line_is_an_example_that_holds(message: bytes, expected: dict[str, object]) -> None:
-    recorded = Recorded(Direction.TO_CLIENT, "modern", program(), message, None, None)
+    point = TapPoint(Direction.TO_CLIENT, "modern")
+    recorded = Observed(point, program(), message, None, None)
     line = line_of(recorded, RecordingRequest())
     assert line.count(b"\n") == 1
     found = json.loads(line)
@@ -533,7 +534,8 @@ def test_line_is_an_example_that_holds(message: bytes, expected: dict[str, objec
 
 def test_raw_line_has_every_message_that_was_sent() -> None:
     for made, out in (((), "null"), ((b'{"a":1}', b'{"b":2}'), '[{"a":1}, {"b":2}]')):
-        recorded = Recorded(Direction.TO_CLIENT, "none", None, b'{"c":3}', made, None)
+        point = TapPoint(Direction.TO_CLIENT, "none")
+        recorded = Observed(point, None, b'{"c":3}', made, None)
         line = line_of(recorded, RecordingRequest(raw=True)).decode()
         assert f'"in": {{"c":3}}, "out": {out}' in line
 

@@ -5,59 +5,16 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 
 import pytest
 
-from proxy.errors import MappingFailure
 from proxy.observability import log as logs
 from proxy.recording import recorder as module
 from proxy.recording.recorder import Busy, Recorder, Recording, Wanted
-from proxy.rewriting import MessageCounts, MessageHandling, Rewriter
-from proxy.types import Direction, OnError
+from proxy.recording.tap import Taps
+from proxy.types import Direction
+from tests.support.tapped import FakeSocket, Upper
 from tests.support.waiting import PATIENCE
-
-FAILURE = MappingFailure("mapping", "first", "no way", OnError.PASS)
-
-
-class Upper:
-    """Rewrites to capitals; leaves digits alone, fails on a question."""
-
-    def apply(self, message: bytes) -> tuple[bytes, ...] | None:
-        if message == b"?":
-            raise FAILURE
-        return None if message.isdigit() else (message.upper(),)
-
-
-@dataclass
-class FakeFilter:
-    handling: MessageHandling
-
-
-@dataclass
-class FakeLeg:
-    frame_filter: FakeFilter
-
-
-@dataclass(eq=False)
-class FakeSocket:
-    """What the recorder sees of a relay."""
-
-    to_server: Rewriter | None = None
-    to_client: Rewriter | None = field(default_factory=Upper)
-
-    def __post_init__(self) -> None:
-        self.handlings = (
-            MessageHandling(self.to_server, MessageCounts()),
-            MessageHandling(self.to_client, MessageCounts()),
-        )
-        self.client, self.server = (FakeLeg(FakeFilter(each)) for each in self.handlings)
-
-    def is_untouched(self) -> bool:
-        return (
-            self.client.frame_filter.handling is self.handlings[0]
-            and self.server.frame_filter.handling is self.handlings[1]
-        )
 
 
 @pytest.fixture
@@ -71,9 +28,14 @@ def writer(log: io.StringIO) -> logs.Writer:
 
 
 @pytest.fixture
-async def recorder(writer: logs.Writer) -> AsyncIterator[Recorder]:
+def taps() -> Taps:
+    return Taps()
+
+
+@pytest.fixture
+async def recorder(taps: Taps, writer: logs.Writer) -> AsyncIterator[Recorder]:
     made = Recorder(
-        asyncio.get_running_loop(), logs.build(writer, "debug", "json", is_terminal=False)
+        taps, asyncio.get_running_loop(), logs.build(writer, "debug", "json", is_terminal=False)
     )
     yield made
     made.close()
@@ -95,23 +57,23 @@ async def taken(recording: Recording) -> list[bytes]:
     return [each.message async for each in recording.messages() if each is not None]
 
 
-def test_without_a_recording_sockets_keep_the_very_treatments_they_were_given(
-    recorder: Recorder,
-) -> None:
+@pytest.mark.usefixtures("recorder")
+def test_without_a_recording_sockets_keep_the_very_treatments_they_were_given(taps: Taps) -> None:
     socket = FakeSocket()
-    recorder.attach(socket, "modern")
+    taps.attach(socket, "modern")
     assert socket.is_untouched()
 
 
 async def test_open_and_later_sockets_are_recorded_and_get_their_own_treatments_back(
+    taps: Taps,
     recorder: Recorder,
 ) -> None:
     early, late, left = FakeSocket(), FakeSocket(), FakeSocket()
-    recorder.attach(early, "modern")
-    recorder.attach(left, None)
-    recorder.detach(left)
+    taps.attach(early, "modern")
+    taps.attach(left, None)
+    taps.detach(left)
     recording = recorder.start(wanted(), raw=False, author="anna")
-    recorder.attach(late, "legacy")
+    taps.attach(late, "legacy")
     assert left.is_untouched()
     assert early.server.frame_filter.handling.rewrite(b"one") == (b"ONE",)
     assert late.server.frame_filter.handling.rewrite(b"2") is None
@@ -120,7 +82,9 @@ async def test_open_and_later_sockets_are_recorded_and_get_their_own_treatments_
     assert early.is_untouched()
     assert late.is_untouched()
     found = [each async for each in recording.messages() if each is not None]
-    assert [(each.direction, each.cohort, each.message, each.made) for each in found] == [
+    assert [
+        (each.point.direction, each.point.cohort, each.message, each.made) for each in found
+    ] == [
         (Direction.TO_CLIENT, "modern", b"one", (b"ONE",)),
         (Direction.TO_CLIENT, "legacy", b"2", None),
         (Direction.TO_SERVER, "legacy", b"three", None),
@@ -128,10 +92,11 @@ async def test_open_and_later_sockets_are_recorded_and_get_their_own_treatments_
 
 
 async def test_invariant_2_messages_count_once_and_as_before_while_they_are_recorded(
+    taps: Taps,
     recorder: Recorder,
 ) -> None:
     socket = FakeSocket()
-    recorder.attach(socket, None)
+    taps.attach(socket, None)
     recorder.start(wanted(), raw=False, author="anna")
     handling = socket.server.frame_filter.handling
     for message in (b"a", b"1", b"?"):
@@ -142,10 +107,11 @@ async def test_invariant_2_messages_count_once_and_as_before_while_they_are_reco
 
 
 async def test_message_that_began_under_a_recording_ends_as_it_would_have_after_it(
+    taps: Taps,
     recorder: Recorder,
 ) -> None:
     socket = FakeSocket()
-    recorder.attach(socket, None)
+    taps.attach(socket, None)
     recording = recorder.start(wanted(), raw=False, author="anna")
     begun = socket.server.frame_filter.handling
     recorder.stop(recording, "stopped")
@@ -165,10 +131,10 @@ async def test_message_that_began_under_a_recording_ends_as_it_would_have_after_
     ],
 )
 async def test_only_what_is_wanted_is_recorded(
-    recorder: Recorder, order: Wanted, expected: list[bytes]
+    taps: Taps, recorder: Recorder, order: Wanted, expected: list[bytes]
 ) -> None:
     socket = FakeSocket(to_server=Upper())
-    recorder.attach(socket, "modern")
+    taps.attach(socket, "modern")
     recording = recorder.start(order, raw=False, author="anna")
     socket.server.frame_filter.handling.rewrite(b"client")
     socket.client.frame_filter.handling.rewrite(b"server")
@@ -176,9 +142,9 @@ async def test_only_what_is_wanted_is_recorded(
     assert await taken(recording) == expected
 
 
-async def test_invariant_8_a_recording_ends_with_its_count(recorder: Recorder) -> None:
+async def test_invariant_8_a_recording_ends_with_its_count(taps: Taps, recorder: Recorder) -> None:
     socket = FakeSocket()
-    recorder.attach(socket, None)
+    taps.attach(socket, None)
     recording = recorder.start(wanted(count=2), raw=False, author="anna")
     for message in (b"a", b"b", b"c"):
         socket.server.frame_filter.handling.rewrite(message)
@@ -187,9 +153,9 @@ async def test_invariant_8_a_recording_ends_with_its_count(recorder: Recorder) -
     assert socket.is_untouched()
 
 
-async def test_invariant_8_a_recording_ends_with_its_time(recorder: Recorder) -> None:
+async def test_invariant_8_a_recording_ends_with_its_time(taps: Taps, recorder: Recorder) -> None:
     socket = FakeSocket()
-    recorder.attach(socket, None)
+    taps.attach(socket, None)
     recording = recorder.start(wanted(seconds=0.02), raw=False, author="anna")
     async with asyncio.timeout(PATIENCE):
         assert await taken(recording) == []
@@ -198,11 +164,11 @@ async def test_invariant_8_a_recording_ends_with_its_time(recorder: Recorder) ->
 
 
 async def test_invariant_8_messages_beyond_the_bytes_are_skipped(
-    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+    taps: Taps, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_BYTES", 10)
     socket = FakeSocket()
-    recorder.attach(socket, None)
+    taps.attach(socket, None)
     recording = recorder.start(wanted(), raw=False, author="anna")
     for message in (b"abcd", b"too large", b"1"):
         socket.server.frame_filter.handling.rewrite(message)

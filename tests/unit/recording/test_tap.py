@@ -1,0 +1,114 @@
+"""One tap for all who look: they share it, come and go, and none sees less for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from proxy.recording.tap import Observed, TapPoint, Taps, untapped
+from proxy.rewriting import MessageCounts, MessageHandling
+from proxy.types import NONE, Direction
+from tests.support.tapped import FakeSocket, Upper
+
+FIELDS = [(b"Content-Type", b"application/json")]
+
+
+class Looker:
+    """Wants the messages of one direction, or all."""
+
+    def __init__(self, direction: Direction | None = None) -> None:
+        self.direction = direction
+        self.found: list[Observed] = []
+        self.skipped = 0
+        self.asked: list[tuple[str, tuple[str, ...]]] = []
+
+    def wants(self, point: TapPoint, mappings: Sequence[str]) -> bool:
+        self.asked.append((point.request_id, tuple(mappings)))
+        return self.direction in (None, point.direction)
+
+    def note(self, observed: Observed) -> None:
+        self.found.append(observed)
+
+    def skip(self) -> None:
+        self.skipped += 1
+
+    @property
+    def messages(self) -> list[bytes]:
+        return [each.message for each in self.found]
+
+
+@pytest.fixture
+def taps() -> Taps:
+    return Taps()
+
+
+def test_several_look_through_one_tap_and_each_sees_what_it_wants(taps: Taps) -> None:
+    socket = FakeSocket()
+    taps.attach(socket, "modern", "id-1")
+    first, second = Looker(), Looker(Direction.TO_SERVER)
+    taps.add(first)
+    taps.add(second)
+    handling = socket.server.frame_filter.handling
+    assert untapped(handling) is socket.handlings[1]
+    assert handling.rewrite(b"a") == (b"A",)
+    assert socket.client.frame_filter.handling.rewrite(b"b") is None
+    assert (first.messages, second.messages) == ([b"a", b"b"], [b"b"])
+    assert first.found[1] is second.found[0]
+    assert first.found[0].point == TapPoint(Direction.TO_CLIENT, "modern", "id-1")
+    assert first.asked[-1] == ("id-1", (NONE,))
+
+
+def test_who_stays_sees_on_when_another_one_goes(taps: Taps) -> None:
+    socket = FakeSocket()
+    taps.attach(socket, None)
+    first, second = Looker(), Looker()
+    taps.add(first)
+    taps.add(second)
+    taps.remove(first)
+    taps.remove(first)
+    socket.server.frame_filter.handling.rewrite(b"a")
+    assert (first.messages, second.messages) == ([], [b"a"])
+    taps.remove(second)
+    assert not taps.are_used
+    assert socket.is_untouched()
+
+
+def test_socket_whose_handling_is_exchanged_keeps_the_new_one(taps: Taps) -> None:
+    """As a change of what is mapped does with sockets that are open."""
+    socket, looker = FakeSocket(), Looker()
+    taps.attach(socket, None)
+    taps.add(looker)
+    changed = MessageHandling(Upper(), MessageCounts())
+    point = TapPoint(Direction.TO_SERVER, NONE)
+    socket.client.frame_filter.handling = taps.tapped(changed, point)
+    assert socket.client.frame_filter.handling.rewrite(b"a") == (b"A",)
+    assert looker.messages == [b"a"]
+    taps.remove(looker)
+    assert socket.client.frame_filter.handling is changed
+
+
+def test_bodies_are_collected_once_for_all_who_want_them(taps: Taps) -> None:
+    def point(way: Direction) -> TapPoint:
+        return TapPoint(way, "modern", "id-2", "POST /api/")
+
+    assert taps.observer(list(Direction), point, FIELDS) is None
+    first, second = Looker(), Looker(Direction.TO_SERVER)
+    taps.add(first)
+    taps.add(second)
+    observer = taps.observer(list(Direction), point, FIELDS)
+    assert observer is not None
+    observer.request_piece(b"[1]")
+    observer.response_head(FIELDS)
+    observer.response_piece(b"[2]")
+    observer.end()
+    assert (first.messages, second.messages) == ([b"[1]", b"[2]"], [b"[1]"])
+    assert first.found[0].point.route == "POST /api/"
+    taps.remove(first)
+    assert taps.observer([Direction.TO_CLIENT], point, FIELDS) is None
+    too_long = taps.observer([Direction.TO_SERVER], point, FIELDS)
+    assert too_long is not None
+    too_long.request_piece(b"1" * 300_000)
+    too_long.end()
+    assert second.skipped == 1
+    assert second.messages == [b"[1]"]
