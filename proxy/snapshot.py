@@ -14,6 +14,7 @@ from proxy.configuration.reading import Config
 from proxy.configuration.sections import CoalescingRoute
 from proxy.http.routing import Routes
 from proxy.mapping.catalog import Catalog
+from proxy.mapping.switched import SwitchedCatalog
 from proxy.versions.selection import VersionRules
 
 Stamp = tuple[int, int, int, int] | tuple[str, ...] | None
@@ -47,6 +48,7 @@ class Snapshot:
         config: the effective configuration; the names of TLS files are resolved.
         versions: chooses a client's version and cohort.
         catalog: the compiled mappings of each cohort.
+        switches: which of them apply to whom.
         coalescing: the routes on which GETs share an upstream request; None where there are none.
         source: where it was read.
         files: what was read, and in which state it was then.
@@ -56,6 +58,7 @@ class Snapshot:
     config: Config
     versions: VersionRules
     catalog: Catalog
+    switches: SwitchedCatalog
     coalescing: Routes[CoalescingRoute] | None
     source: Source = field(repr=False)
     files: Mapping[Path, Stamp] = field(repr=False)

@@ -25,6 +25,7 @@ from proxy.configuration.environment import (
     variable,
 )
 from proxy.configuration.sections import Config
+from proxy.configuration.switching import unknown_switches
 from proxy.errors import ConfigError, Diagnostic
 
 __all__ = ["Config", "ConfigReading", "load", "read"]
@@ -267,8 +268,14 @@ def _store_can_be_shared(config: Config) -> _Found:
         yield ("store", "ca_file"), "this needs a rediss:// URL"
 
 
+def _switches_there(config: Config) -> _Found:
+    for path, message in unknown_switches(config.switching, config.switches()):
+        yield ("switching", *path), message
+
+
 _CHECKS: Final[tuple[tuple[frozenset[str], Callable[[Config], _Found]], ...]] = (
     (frozenset({"cohorts"}), _cohorts_all_reachable),
+    (frozenset({"cohorts", "switching"}), _switches_there),
     (frozenset({"coalescing"}), _coalescing_named_apart),
     (frozenset({"admin", "listen"}), _listeners_apart),
     (frozenset({"admin"}), _tokens_apart),

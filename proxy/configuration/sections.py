@@ -36,9 +36,11 @@ from proxy.configuration.fields import (
     VersionRange,
 )
 from proxy.configuration.sessions import SessionSettings, StoreSettings
+from proxy.configuration.switching import Switching
 from proxy.configuration.tracing import Tracing
 from proxy.configuration.units import Address
 from proxy.configuration.upstream import Upstream
+from proxy.switching.table import SwitchName
 from proxy.types import MAX_DEPTH
 from proxy.versions.cohorts import Cohort, Cohorts
 from proxy.versions.selection import VersionRules
@@ -162,6 +164,11 @@ class CohortSettings(Section):
     versions: VersionRange
     websocket: WebSocketMappings = WebSocketMappings()
     http: tuple[RouteMappings, ...] = ()
+
+    def mappings(self) -> set[str]:
+        """The names of the mappings of all of them."""
+        names = {*self.websocket.to_client, *self.websocket.to_server}
+        return names.union(*((*route.to_client, *route.to_server) for route in self.http))
 
 
 class Mappings(Section):
@@ -297,6 +304,7 @@ class Config(Section):
     upstream: Upstream
     versions: Versions = Versions()
     cohorts: tuple[CohortSettings, ...] = ()
+    switching: Switching = Switching()
     coalescing: tuple[CoalescingRoute, ...] = ()
     mappings: Mappings = Mappings()
     reload: Reload = Reload()
@@ -311,6 +319,12 @@ class Config(Section):
     def ordered_cohorts(self) -> Cohorts:
         """The cohorts, in their order."""
         return Cohorts([Cohort(cohort.name, cohort.versions) for cohort in self.cohorts])
+
+    def switches(self) -> frozenset[SwitchName]:
+        """The switches that there are: one for each mapping that a cohort names."""
+        return frozenset(
+            SwitchName(cohort.name, name) for cohort in self.cohorts for name in cohort.mappings()
+        )
 
     def version_rules(self) -> VersionRules:
         """Compile the settings that choose a client's version."""

@@ -26,6 +26,7 @@ from proxy.errors import ConfigError, Diagnostic
 from proxy.http.routing import Routes
 from proxy.mapping.catalog import Catalog, CohortBinding, RouteBinding
 from proxy.mapping.catalog import build as build_catalog
+from proxy.mapping.switched import SwitchedCatalog
 from proxy.snapshot import Snapshot, Source, Stamp
 
 MAX_FILE: Final = 4 * 1024 * 1024
@@ -96,6 +97,7 @@ def load(
         config=config,
         versions=config.version_rules(),
         catalog=catalog,
+        switches=SwitchedCatalog(catalog, config.switching.first()),
         coalescing=Routes(config.coalescing) if config.coalescing else None,
         source=Source(file, env, flags, required),
         files=reader.seen,
@@ -132,7 +134,7 @@ def mapping_files(directory: Path) -> tuple[list[Path], list[Diagnostic]]:
 
 def restart_keys() -> frozenset[str]:
     """The keys and sections whose new values only a restart brings."""
-    keys = {"sessions.enabled", "timeouts.tls_handshake"}
+    keys = {"sessions.enabled", "switching.authority", "timeouts.tls_handshake"}
     return frozenset(keys | _RESTART_KEYS | set(_RESTART_SECTIONS))
 
 
@@ -151,6 +153,8 @@ def needs_restart(serving: Config, wanted: Config) -> tuple[str, ...]:
         keys.append("admin.tls")
     if serving.sessions.enabled != wanted.sessions.enabled:
         keys.append("sessions.enabled")
+    if serving.switching.authority != wanted.switching.authority:
+        keys.append("switching.authority")
     if serving.timeouts.tls_handshake != wanted.timeouts.tls_handshake:
         keys.append("timeouts.tls_handshake")
     return tuple(keys)
@@ -183,6 +187,7 @@ def retained(serving: Config, snapshot: Snapshot) -> Snapshot:
     merged = _updated(
         snapshot.config,
         sessions=_updated(snapshot.config.sessions, enabled=serving.sessions.enabled),
+        switching=_updated(snapshot.config.switching, authority=serving.switching.authority),
         timeouts=_updated(snapshot.config.timeouts, tls_handshake=serving.timeouts.tls_handshake),
         **sections,
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
 
 import pydantic
 
@@ -13,6 +15,7 @@ from proxy.http.routing import Routes, check_pattern
 from proxy.mapping.checks.checks import Entry, problems_of_inverse, problems_of_rules
 from proxy.mapping.checks.inverse import Irreversible, invert
 from proxy.mapping.compiler.compiler import compile_mapping
+from proxy.mapping.engine.compiled import CompiledMapping
 from proxy.mapping.engine.program import Program
 from proxy.mapping.language import model
 from proxy.mapping.programs import NO_PROGRAMS, Programs, RoutePrograms
@@ -104,15 +107,32 @@ class Catalog:
         names: of all mappings, in the order of the files; a derived inverse follows its mapping.
         programs: of each cohort that is bound.
         mappings: each mapping for itself, by its name.
+        bindings: what each cohort names.
+        inverses: of each mapping that has one, its name.
     """
 
     names: tuple[str, ...]
     programs: Mapping[str, Programs]
     mappings: Mapping[str, Program] = field(default_factory=dict, compare=False, repr=False)
+    bindings: Mapping[str, CohortBinding] = field(default_factory=dict, compare=False, repr=False)
+    inverses: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    _composer: Composer | None = field(default=None, compare=False, repr=False)
 
     def for_cohort(self, name: str | None) -> Programs:
         """Give a cohort's programs; none for no cohort, and for one that is not bound."""
         return NO_PROGRAMS if name is None else self.programs.get(name, NO_PROGRAMS)
+
+    def without(self, cohort: str, left_out: frozenset[str]) -> Programs:
+        """Give what is left of a cohort's programs when some mappings are the identity.
+
+        Args:
+            cohort: which is bound.
+            left_out: names of mappings.
+        """
+        if not left_out:
+            return self.for_cohort(cohort)
+        assert self._composer is not None
+        return self._composer.programs(self.bindings[cohort], left_out)
 
 
 def build(
@@ -144,41 +164,68 @@ def build(
     if problems:
         raise ConfigError(problems)
 
-    programs: dict[tuple[str, ...], Program] = {}
-
-    def program(names: tuple[str, ...]) -> Program | None:
-        if names and names not in programs:
-            programs[names] = Program([entries[name].compiled for name in names], deepest)
-        return programs.get(names)
-
-    bound = {
-        cohort: Programs(
-            program(binding.to_client),
-            program(binding.to_server),
-            _routes(binding.http, program),
-        )
-        for cohort, binding in bindings.items()
-    }
-    alone = {name: Program([entry.compiled], deepest) for name, entry in entries.items()}
-    return Catalog(tuple(entries), bound, alone)
+    composer = Composer({name: entry.compiled for name, entry in entries.items()}, deepest)
+    return Catalog(
+        names=tuple(entries),
+        programs={
+            cohort: composer.programs(binding, frozenset()) for cohort, binding in bindings.items()
+        },
+        mappings={name: composer.chain((name,)) for name in entries},
+        bindings=bindings,
+        inverses=_inverses(entries.values()),
+        _composer=composer,
+    )
 
 
-def _routes(
-    bindings: Sequence[RouteBinding], program: Callable[[tuple[str, ...]], Program | None]
-) -> Routes[RoutePrograms] | None:
-    if not bindings:
-        return None
-    return Routes(
-        [
+def _inverses(entries: Iterable[Entry]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for entry in entries:
+        inverse = entry.file.inverse
+        if inverse is not None:
+            other = inverse.derive if isinstance(inverse, model.Derivation) else inverse
+            pairs.setdefault(entry.file.name, other)
+            pairs.setdefault(other, entry.file.name)
+    return pairs
+
+
+class Composer:
+    """Makes programs of mappings that are compiled; each chain once, as long as it is remembered.
+
+    While a switch is turned, some chains stand with a mapping left out. There can be as many of
+    them as there are sets of mappings, so that only the newest `MOST_CHAINS` are remembered.
+    """
+
+    MOST_CHAINS: Final = 512
+
+    def __init__(self, compiled: Mapping[str, CompiledMapping], deepest: int) -> None:
+        self._compiled = compiled
+        self._deepest = deepest
+        self.chain = lru_cache(maxsize=self.MOST_CHAINS)(self._chain)
+
+    def programs(self, binding: CohortBinding, left_out: frozenset[str]) -> Programs:
+        """Compose what a cohort names, without some of the mappings."""
+
+        def program(names: tuple[str, ...]) -> Program | None:
+            applied = tuple([name for name in names if name not in left_out])
+            return self.chain(applied) if applied else None
+
+        routes = [
             RoutePrograms(
                 route.path,
                 frozenset(method.upper() for method in route.methods),
                 program(route.to_server),
                 program(route.to_client),
             )
-            for route in bindings
+            for route in binding.http
         ]
-    )
+        return Programs(
+            program(binding.to_client),
+            program(binding.to_server),
+            Routes(routes) if routes else None,
+        )
+
+    def _chain(self, names: tuple[str, ...]) -> Program:
+        return Program([self._compiled[name] for name in names], self._deepest)
 
 
 def _read(

@@ -1,0 +1,350 @@
+"""Which programs apply to a client: what its cohort names, less what the switches leave out.
+
+It is decided once for a socket, or for a request, and never for a message: what is decided is a
+`Decision`, which is shared by all for whom the same comes out. Where no canary and no exception is
+set for a cohort, it has one decision, found by one look in a dictionary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, NamedTuple
+
+from proxy.mapping.catalog import Catalog, CohortBinding
+from proxy.mapping.programs import NO_PROGRAMS, Programs
+from proxy.switching.canary import Canary, Sketch
+from proxy.switching.setting import Mode, Setting
+from proxy.switching.table import ALL_ON, EMPTY, First, SwitchName, SwitchState, Table
+from proxy.versions.version import Version
+
+Identify = Callable[[], bytes]
+"""Says who the user is; asked only where a canary has to know."""
+
+MAX_USERS: Final = 4096
+"""Users of one cohort of whom it is remembered what was decided for them."""
+
+MAX_VERSIONS: Final = 256
+"""Versions of one cohort, the same."""
+
+MAX_DECISIONS: Final = 256
+"""Decisions of one cohort and version that are remembered: n canaries can make 2^n of them."""
+
+
+class Shadow(NamedTuple):
+    """A switch that is in shadow.
+
+    Attributes:
+        switch: its name.
+        programs: what would apply if it were on.
+    """
+
+    switch: SwitchName
+    programs: Programs
+
+
+class Applied(NamedTuple):
+    """What was decided about one switch.
+
+    Attributes:
+        switch: its name.
+        exception: the name of the exception that the version falls under; empty for none.
+        mode: `on`, `off` or `shadow`; of a canary, `on` or `off`.
+    """
+
+    switch: SwitchName
+    exception: str
+    mode: Mode
+
+
+class Decision:
+    """What applies to some clients. Equal to itself alone.
+
+    Attributes:
+        programs: what is done to their messages and bodies.
+        shadows: the switches whose effect is only looked at.
+        applied: what was decided about each switch of their cohort.
+        taken: how many sockets and requests it was taken for.
+    """
+
+    __slots__ = ("applied", "programs", "shadows", "taken")
+
+    def __init__(
+        self,
+        programs: Programs,
+        shadows: tuple[Shadow, ...] = (),
+        applied: tuple[Applied, ...] = (),
+    ) -> None:
+        self.programs = programs
+        self.shadows = shadows
+        self.applied = applied
+        self.taken = 0
+
+
+class SwitchUsers(NamedTuple):
+    """About how many users a canary has seen since the table is in force.
+
+    Attributes:
+        inside, outside: those for whom the mapping applies, and the others.
+    """
+
+    inside: Sketch
+    outside: Sketch
+
+
+class _CanaryOf(NamedTuple):
+    mapping: str
+    exception: str
+    canary: Canary
+    users: SwitchUsers
+
+
+class _Profile:
+    """What is decided for one version of a cohort's clients, as far as it is not up to the user."""
+
+    __slots__ = ("_canaries", "_cohort", "_made", "_modes", "_of_users", "settled")
+
+    def __init__(
+        self,
+        cohort: _CohortSwitches,
+        modes: Mapping[str, tuple[str, Mode]],
+        canaries: tuple[_CanaryOf, ...],
+    ) -> None:
+        self._cohort = cohort
+        self._modes = modes
+        self._canaries = canaries
+        self._made: dict[frozenset[str], Decision] = {}
+        self._of_users: dict[bytes, Decision] = {}
+        self.settled = None if canaries else self._decided(frozenset())
+
+    def decide(self, user: bytes) -> Decision:
+        decision = self._of_users.get(user)
+        if decision is None:
+            outside = []
+            for mapping, _, canary, users in self._canaries:
+                place = canary.place(user)
+                if canary.has(place):
+                    users.inside.add(place)
+                else:
+                    users.outside.add(place)
+                    outside.append(mapping)
+            decision = self._decided(frozenset(outside))
+            if len(self._of_users) >= MAX_USERS:
+                # The oldest: a dictionary keeps its order.
+                del self._of_users[next(iter(self._of_users))]
+            self._of_users[user] = decision
+        return decision
+
+    def _decided(self, outside: frozenset[str]) -> Decision:
+        """The decision for those who are outside of these canaries; there are 2^n sets of n."""
+        decision = self._made.get(outside)
+        if decision is None:
+            modes = {
+                **self._modes,
+                **{
+                    each.mapping: (each.exception, Mode.OFF if each.mapping in outside else Mode.ON)
+                    for each in self._canaries
+                },
+            }
+            decision = self._cohort.decided(modes)
+            self._made[outside] = decision
+            if len(self._made) > MAX_DECISIONS:
+                self._cohort.fold(self._made.pop(next(iter(self._made))))
+        return decision
+
+    def made(self) -> Iterable[Decision]:
+        return self._made.values()
+
+
+class _CohortSwitches:
+    """The switches of one cohort, and what they decide."""
+
+    __slots__ = (
+        "_by_version",
+        "_catalog",
+        "_cohort",
+        "_names",
+        "_profiles",
+        "_switched",
+        "folded",
+        "settled",
+        "users",
+    )
+
+    def __init__(self, switched: SwitchedCatalog, cohort: str, binding: CohortBinding) -> None:
+        self._switched = switched
+        self._catalog = switched.catalog
+        self._cohort = cohort
+        self._names = mappings_of(binding)
+        self._profiles: dict[tuple[str, ...], _Profile] = {}
+        self._by_version: dict[Version | None, _Profile] = {}
+        self.users: dict[tuple[str, str], SwitchUsers] = {}
+        self.folded: dict[Applied, int] = {}
+        states = [switched.in_force(SwitchName(cohort, name)) for name in self._names]
+        has_exceptions = any(state.exceptions for state in states)
+        self.settled = None if has_exceptions else self._profile(None).settled
+
+    def decide(self, version: Version | None, identify: Identify) -> Decision:
+        profile = self._by_version.get(version)
+        if profile is None:
+            profile = self._profile(version)
+            if len(self._by_version) < MAX_VERSIONS:
+                self._by_version[version] = profile
+        return profile.settled or profile.decide(identify())
+
+    def _profile(self, version: Version | None) -> _Profile:
+        """What is common to the versions that fall under the same exceptions."""
+        switched, cohort = self._switched, self._cohort
+        found = [
+            (name, *switched.in_force(SwitchName(cohort, name)).for_version(version))
+            for name in self._names
+        ]
+        key = tuple([exception for _, exception, _ in found])
+        profile = self._profiles.get(key)
+        if profile is None:
+            profile = self._profiles[key] = _Profile(
+                self,
+                {
+                    name: (exception, setting.mode)
+                    for name, exception, setting in found
+                    if setting.mode is not Mode.CANARY
+                },
+                tuple(
+                    self._canary(name, exception, setting)
+                    for name, exception, setting in found
+                    if setting.mode is Mode.CANARY
+                ),
+            )
+        return profile
+
+    def _canary(self, mapping: str, exception: str, setting: Setting) -> _CanaryOf:
+        users = self.users.setdefault((mapping, exception), SwitchUsers(Sketch(), Sketch()))
+        salt = self._switched.salt(self._cohort, mapping)
+        return _CanaryOf(mapping, exception, Canary(self._switched.key, salt, setting.share), users)
+
+    def decided(self, modes: Mapping[str, tuple[str, Mode]]) -> Decision:
+        left_out = frozenset(name for name, (_, mode) in modes.items() if mode is not Mode.ON)
+        shadows = tuple(
+            Shadow(
+                SwitchName(self._cohort, name),
+                self._catalog.without(self._cohort, left_out - {name}),
+            )
+            for name, (_, mode) in modes.items()
+            if mode is Mode.SHADOW
+        )
+        applied = tuple(
+            Applied(SwitchName(self._cohort, name), exception, mode)
+            for name, (exception, mode) in modes.items()
+        )
+        return Decision(self._catalog.without(self._cohort, left_out), shadows, applied)
+
+    def fold(self, decision: Decision) -> None:
+        """Keep the counts of a decision that is forgotten."""
+        for applied in decision.applied:
+            self.folded[applied] = self.folded.get(applied, 0) + decision.taken
+
+    def counts(self) -> dict[Applied, int]:
+        total = dict(self.folded)
+        for profile in self._profiles.values():
+            for decision in profile.made():
+                for applied in decision.applied:
+                    total[applied] = total.get(applied, 0) + decision.taken
+        return total
+
+
+class SwitchedCatalog:
+    """The mappings of all cohorts, under one table of switches.
+
+    Attributes:
+        catalog: the mappings.
+        first: the switches that there are, and the state that the configuration gives each.
+        table: what was set since.
+        key: of the canaries.
+    """
+
+    __slots__ = ("_cohorts", "_settled", "catalog", "first", "key", "table")
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        first: First | None = None,
+        table: Table = EMPTY,
+        key: bytes = b"",
+    ) -> None:
+        """Decide what can be decided without a client.
+
+        Args:
+            catalog, table, key: see the attributes.
+            first: what the configuration says; all other switches are `on`.
+        """
+        self.catalog = catalog
+        self.table = table
+        self.key = key
+        self.first: First = {
+            SwitchName(cohort, name): (first or {}).get(SwitchName(cohort, name), ALL_ON)
+            for cohort, binding in catalog.bindings.items()
+            for name in mappings_of(binding)
+        }
+        self._cohorts = {
+            cohort: _CohortSwitches(self, cohort, binding)
+            for cohort, binding in catalog.bindings.items()
+        }
+        self._settled = {
+            cohort: switches.settled
+            for cohort, switches in self._cohorts.items()
+            if switches.settled is not None
+        }
+
+    def decide(self, cohort: str | None, version: Version | None, identify: Identify) -> Decision:
+        """Decide what applies to a client.
+
+        0.1 µs where it is settled for its cohort, or known of the user.
+
+        Args:
+            cohort: None for a client in none.
+            version: of the client, for exceptions.
+            identify: says who the user is.
+        """
+        if cohort is None:
+            return NOTHING
+        decision = self._settled.get(cohort)
+        if decision is None:
+            switches = self._cohorts.get(cohort)
+            if switches is None:
+                return NOTHING
+            decision = switches.decide(version, identify)
+        decision.taken += 1
+        return decision
+
+    def in_force(self, switch: SwitchName) -> SwitchState:
+        """What a switch does."""
+        return self.table.in_force(switch, self.first)
+
+    def salt(self, cohort: str, mapping: str) -> str:
+        """What tells the canary of one switch from those of others, but for its inverse."""
+        other = self.catalog.inverses.get(mapping, mapping)
+        return str(SwitchName(cohort, min(mapping, other)))
+
+    def users(self) -> Iterator[tuple[SwitchName, str, SwitchUsers]]:
+        """The users of each canary: its switch, the name of its exception, and how many."""
+        for cohort, switches in self._cohorts.items():
+            for (mapping, exception), users in switches.users.items():
+                yield SwitchName(cohort, mapping), exception, users
+
+    def counts(self) -> dict[Applied, int]:
+        """For how many sockets and requests what was decided about each switch."""
+        total: dict[Applied, int] = {}
+        for switches in self._cohorts.values():
+            total |= switches.counts()
+        return total
+
+
+def mappings_of(binding: CohortBinding) -> tuple[str, ...]:
+    """The mappings that a cohort names anywhere, each once, in their order."""
+    names = [*binding.to_client, *binding.to_server]
+    for route in binding.http:
+        names += [*route.to_server, *route.to_client]
+    return tuple(dict.fromkeys(names))
+
+
+NOTHING: Final = Decision(NO_PROGRAMS)
+"""For clients in no cohort, and cohorts that name no mapping."""

@@ -1,0 +1,345 @@
+"""What can be done to a table of switches: each change makes another table, or says why not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from proxy.switching.setting import OFF, Setting
+from proxy.switching.table import (
+    MAX_EXCEPTIONS,
+    MAX_SWITCHES,
+    NO_TERM,
+    UNTOUCHED,
+    First,
+    SwitchName,
+    SwitchState,
+    Table,
+    Term,
+    VersionException,
+)
+from proxy.versions.version import Range
+
+
+class Why(StrEnum):
+    """The kind of a refusal."""
+
+    UNKNOWN = "unknown"
+    """What the change names is not there."""
+    INVALID = "invalid"
+    """The change makes no sense."""
+    CONFLICT = "conflict"
+    """It does not go with what is in force."""
+    CHANGED = "changed"
+    """Somebody changed the same meanwhile (412)."""
+    UNCONDITIONAL = "unconditional"
+    """It raises, and does not say on what it builds (428)."""
+    AUTHORITY = "authority"
+    """The configuration file is the authority."""
+
+
+class ChangeRefused(Exception):
+    """A change that is not made. The text says what is wrong, and what to do."""
+
+    def __init__(self, why: Why, text: str) -> None:
+        super().__init__(text)
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True)
+class SetSwitch:
+    """Set a switch, or what it is for some versions.
+
+    Attributes:
+        switch: which.
+        setting: to what.
+        versions: for these alone: an exception, or another setting of the one of that `name`.
+        name: of the exception.
+        term: whose it is, and until when.
+        expected: the revision of the switch that the change builds on; None where nobody said.
+    """
+
+    switch: SwitchName
+    setting: Setting
+    versions: Range | None = None
+    name: str = ""
+    term: Term = NO_TERM
+    expected: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DropException:
+    """Take an exception away."""
+
+    switch: SwitchName
+    name: str
+    expected: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AllOff:
+    """Have everything pass as it is; the states stay for `Restore`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """End `AllOff`: what was in force before is again.
+
+    Attributes:
+        expected: the number of the table.
+    """
+
+    expected: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """Go back to an earlier table.
+
+    Attributes:
+        earlier: that one.
+        expected: the number of the table.
+    """
+
+    earlier: Table
+    expected: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Take up another configuration, where the file is the authority: what overrode it ends.
+
+    Attributes:
+        digest: of the configuration.
+    """
+
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """End what is to end by itself, and is due.
+
+    Attributes:
+        now: in seconds since 1970.
+    """
+
+    now: float
+
+
+Change = SetSwitch | DropException | AllOff | Restore | Undo | Follow | Expire
+
+_MOST_TEXT: Final = 200
+
+
+def changed(table: Table, change: Change, first: First) -> Table:
+    """Make the table that a change leads to, with the next number.
+
+    Args:
+        table: what is in force.
+        change: to be made.
+        first: the switches that there are, and the state that the configuration gives each.
+
+    Raises:
+        ChangeRefused: it is not made.
+    """
+    number = table.number + 1
+    match change:
+        case SetSwitch():
+            state = _set(table, change, first)
+            return _with(table, change.switch, replace(state, revision=number))
+        case DropException():
+            state = _dropped(table, change, first)
+            return _with(table, change.switch, replace(state, revision=number))
+        case AllOff():
+            if table.all_off:
+                text = f"everything is off already, since revision {table.number} or before"
+                raise ChangeRefused(Why.CONFLICT, text)
+            return replace(table, number=number, all_off=True)
+        case Restore():
+            if not table.all_off:
+                raise ChangeRefused(Why.CONFLICT, "everything is not off: nothing to restore")
+            _check_number(table, change.expected)
+            return replace(table, number=number, all_off=False)
+        case Undo():
+            if not lowers(table, change.earlier, first):
+                _check_number(table, change.expected)
+            return _back(table, change.earlier, number)
+        case Follow():
+            return Table(number, digest=change.digest)
+        case Expire():
+            states = {
+                name: _expired(state, change.now, number) for name, state in table.states.items()
+            }
+            return replace(table, number=number, states=_kept(states))
+
+
+def lowers(table: Table, after: Table, first: First) -> bool:
+    """Whether nobody has more rewritten under `after` than under `table`.
+
+    Args:
+        table, after: to be compared.
+        first: the state that the configuration gives each switch.
+    """
+    if after.all_off:
+        return True
+    if table.all_off:
+        return False
+    for name in {*table.states, *after.states}:
+        before, then = table.wanted(name, first), after.wanted(name, first)
+        if before.exceptions != then.exceptions or not _setting(then).lowers(_setting(before)):
+            return False
+    return True
+
+
+def due(table: Table, now: float) -> bool:
+    """Whether something is to end by itself that has not ended."""
+    return any(
+        _is_due(term, now)
+        for state in table.states.values()
+        for term in (state.term, *(each.term for each in state.exceptions))
+    )
+
+
+def touched(before: Table, after: Table) -> tuple[SwitchName, ...]:
+    """The switches that two tables do not have in the same state, in the order of their names."""
+    names = {*before.states, *after.states}
+    return tuple(sorted(name for name in names if _facts(before, name) != _facts(after, name)))
+
+
+def _facts(table: Table, name: SwitchName) -> SwitchState:
+    return replace(table.states.get(name, UNTOUCHED), revision=0)
+
+
+def _setting(state: SwitchState) -> Setting:
+    return state.setting or OFF
+
+
+def _set(table: Table, change: SetSwitch, first: First) -> SwitchState:
+    _check_known(change.switch, first)
+    state = table.wanted(change.switch, first)
+    in_force = _setting(state)
+    if change.versions is None and not change.name:
+        if not change.setting.lowers(in_force):
+            _check_raise(table, state, change.switch, change.expected)
+        else:
+            _check_expected(state, change.switch, change.expected)
+        before = in_force if change.term.restore else None
+        return replace(state, setting=change.setting, term=change.term, before=before)
+    if not change.name or change.versions is None:
+        raise ChangeRefused(Why.INVALID, "an exception has both versions and a name")
+    known = state.named(change.name)
+    now = in_force if known is None else known.setting
+    if not change.setting.lowers(now):
+        _check_raise(table, state, change.switch, change.expected)
+    else:
+        _check_expected(state, change.switch, change.expected)
+    made = VersionException(change.name, change.versions, change.setting, change.term)
+    if known is not None:
+        exceptions = tuple(made if each is known else each for each in state.exceptions)
+    elif len(state.exceptions) >= MAX_EXCEPTIONS:
+        text = f"`{change.switch}` has {MAX_EXCEPTIONS} exceptions already; take one away first"
+        raise ChangeRefused(Why.CONFLICT, text)
+    else:
+        exceptions = (*state.exceptions, made)
+    return replace(state, exceptions=exceptions)
+
+
+def _dropped(table: Table, change: DropException, first: First) -> SwitchState:
+    _check_known(change.switch, first)
+    state = table.wanted(change.switch, first)
+    found = state.named(change.name)
+    if found is None:
+        names = ", ".join(each.name for each in state.exceptions) or "none"
+        text = f"`{change.switch}` has no exception `{change.name}`; it has: {names}"
+        raise ChangeRefused(Why.UNKNOWN, text)
+    if _setting(state).lowers(found.setting):
+        _check_expected(state, change.switch, change.expected)
+    else:
+        _check_raise(table, state, change.switch, change.expected)
+    return replace(state, exceptions=tuple(each for each in state.exceptions if each is not found))
+
+
+def _check_known(switch: SwitchName, first: First) -> None:
+    if switch not in first:
+        known = ", ".join(map(str, sorted(first)))
+        shown = known if len(known) <= _MOST_TEXT else f"{known[:_MOST_TEXT]}..."
+        raise ChangeRefused(
+            Why.UNKNOWN, f"there is no switch `{switch}`; there are: {shown or 'none'}"
+        )
+
+
+def _check_raise(
+    table: Table, state: SwitchState, switch: SwitchName, expected: int | None
+) -> None:
+    if table.all_off:
+        text = "everything is off: restore first, and set it then"
+        raise ChangeRefused(Why.CONFLICT, text)
+    if expected is None:
+        raise ChangeRefused(
+            Why.UNCONDITIONAL,
+            f"this raises `{switch}`: say on which revision it builds (If-Match);"
+            f" it is at {state.revision}",
+        )
+    _check_expected(state, switch, expected)
+
+
+def _check_expected(state: SwitchState, switch: SwitchName, expected: int | None) -> None:
+    if expected not in (None, state.revision):
+        raise ChangeRefused(
+            Why.CHANGED,
+            f"`{switch}` was changed meanwhile: it is at revision {state.revision}, not {expected}",
+        )
+
+
+def _check_number(table: Table, expected: int | None) -> None:
+    if expected is None:
+        text = (
+            f"this raises: say on which revision it builds (If-Match); the newest is {table.number}"
+        )
+        raise ChangeRefused(Why.UNCONDITIONAL, text)
+    if expected != table.number:
+        text = (
+            f"there was a change meanwhile: the newest revision is {table.number}, not {expected}"
+        )
+        raise ChangeRefused(Why.CHANGED, text)
+
+
+def _with(table: Table, switch: SwitchName, state: SwitchState) -> Table:
+    states = {**table.states, switch: state}
+    if len(states) > MAX_SWITCHES:
+        raise ChangeRefused(Why.CONFLICT, f"more than {MAX_SWITCHES} switches are set")
+    return replace(table, number=table.number + 1, states=_kept(states))
+
+
+def _kept(states: Mapping[SwitchName, SwitchState]) -> dict[SwitchName, SwitchState]:
+    # One that says nothing stays: its revision is what the next change builds on.
+    return dict(sorted(states.items()))
+
+
+def _back(table: Table, earlier: Table, number: int) -> Table:
+    """The earlier table; what differs in it is at the new revision."""
+    states = {
+        name: replace(
+            earlier.states.get(name, UNTOUCHED),
+            revision=table.revision(name)
+            if _facts(table, name) == _facts(earlier, name)
+            else number,
+        )
+        for name in {*table.states, *earlier.states}
+    }
+    return Table(number, _kept(states), all_off=earlier.all_off, digest=table.digest)
+
+
+def _is_due(term: Term, now: float) -> bool:
+    return term.restore and term.until is not None and now >= term.until
+
+
+def _expired(state: SwitchState, now: float, number: int) -> SwitchState:
+    kept = tuple(each for each in state.exceptions if not _is_due(each.term, now))
+    ended = replace(state, exceptions=kept)
+    if _is_due(state.term, now):
+        ended = replace(ended, setting=state.before, term=NO_TERM, before=None)
+    return ended if ended == state else replace(ended, revision=number)

@@ -1,0 +1,205 @@
+"""Revisions: what changed, by whom and why; and how they and tables are written down, as JSON."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from proxy.switching.setting import Setting, parse_setting
+from proxy.switching.table import (
+    MAX_EXCEPTIONS,
+    UNTOUCHED,
+    OpenSockets,
+    SwitchName,
+    SwitchState,
+    Table,
+    Term,
+    VersionException,
+    read_name,
+)
+from proxy.versions.version import parse_range
+
+MAX_REASON: Final = 500
+"""Characters."""
+
+_FORMAT: Final = 1
+
+
+class Unreadable(ValueError):
+    """What is stored is no table, or no revision, or one of a later version of Segue."""
+
+
+class ExceptionText(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An exception, as it is written."""
+
+    name: str
+    versions: str
+    setting: str
+    owner: str = ""
+    until: float | None = None
+    restore: bool = False
+
+
+class StateText(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one switch is set to, as it is written; no `setting`: the configuration's."""
+
+    setting: str | None = None
+    exceptions: tuple[ExceptionText, ...] = ()
+    owner: str = ""
+    until: float | None = None
+    restore: bool = False
+    before: str | None = None
+    revision: int = 0
+
+
+class _TableText(msgspec.Struct, frozen=True):
+    format: int
+    number: int
+    states: dict[str, StateText]
+    all_off: bool
+    digest: str
+
+
+class Revision(msgspec.Struct, frozen=True, kw_only=True):
+    """One change that was made.
+
+    Attributes:
+        number: 1 for the first; each is one more than that before it.
+        at: when, in seconds since 1970.
+        author: who was authenticated; `configuration DIGEST` where the file was the authority.
+        role: what they were allowed then.
+        reason: in their words.
+        kind: `set`, `drop`, `all-off`, `restore`, `undo`, `follow`, `expire`.
+        scope: the names of the switches that changed.
+        open_sockets: what WebSockets that were open did.
+        before, after: what the switches of `scope` were set to.
+        all_off: whether everything is off since.
+        digest: of the configuration that served where the change was made.
+    """
+
+    number: int
+    at: float
+    author: str
+    role: str
+    reason: str
+    kind: str
+    scope: tuple[str, ...]
+    open_sockets: OpenSockets
+    before: dict[str, StateText]
+    after: dict[str, StateText]
+    all_off: bool
+    digest: str
+
+
+def revision_of(
+    before: Table,
+    after: Table,
+    scope: tuple[SwitchName, ...],
+    **facts: object,
+) -> Revision:
+    """Write down what a change did.
+
+    Args:
+        before, after: the tables.
+        scope: the switches that it changed.
+        facts: the attributes of `Revision` that tables do not tell.
+    """
+    return Revision(
+        number=after.number,
+        scope=tuple(map(str, scope)),
+        before={str(name): state_text(before.states.get(name, UNTOUCHED)) for name in scope},
+        after={str(name): state_text(after.states.get(name, UNTOUCHED)) for name in scope},
+        all_off=after.all_off,
+        **facts,  # type: ignore[arg-type]  # checked by the decoder of whoever reads it
+    )
+
+
+def write_revision(revision: Revision) -> bytes:
+    """Write a revision."""
+    return msgspec.json.encode(revision)
+
+
+def read_revision(written: bytes) -> Revision:
+    """Read a revision.
+
+    Raises:
+        Unreadable: it is none.
+    """
+    try:
+        return msgspec.json.decode(written, type=Revision)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise Unreadable("not a revision that this version of Segue reads") from None
+
+
+def write_table(table: Table) -> bytes:
+    """Write a table."""
+    states = {str(name): state_text(state) for name, state in table.states.items()}
+    return msgspec.json.encode(
+        _TableText(_FORMAT, table.number, states, table.all_off, table.digest)
+    )
+
+
+def read_table(written: bytes) -> Table:
+    """Read a table.
+
+    Raises:
+        Unreadable: it is none.
+    """
+    try:
+        text = msgspec.json.decode(written, type=_TableText)
+        if text.format != _FORMAT:
+            raise Unreadable(f"a table of format {text.format}; this version reads {_FORMAT}")
+        states = {read_name(name): _state(each) for name, each in text.states.items()}
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise Unreadable("not a table of switches") from None
+    except ValueError as error:
+        raise Unreadable(str(error)) from None
+    return Table(text.number, states, text.all_off, text.digest)
+
+
+def state_text(state: SwitchState) -> StateText:
+    """Write what one switch is set to."""
+    return StateText(
+        setting=None if state.setting is None else str(state.setting),
+        exceptions=tuple(
+            ExceptionText(
+                each.name,
+                str(each.versions),
+                str(each.setting),
+                each.term.owner,
+                each.term.until,
+                each.term.restore,
+            )
+            for each in state.exceptions
+        ),
+        owner=state.term.owner,
+        until=state.term.until,
+        restore=state.term.restore,
+        before=None if state.before is None else str(state.before),
+        revision=state.revision,
+    )
+
+
+def _state(text: StateText) -> SwitchState:
+    if len(text.exceptions) > MAX_EXCEPTIONS:
+        raise ValueError(f"more than {MAX_EXCEPTIONS} exceptions")
+    return SwitchState(
+        setting=_setting(text.setting),
+        exceptions=tuple(
+            VersionException(
+                each.name,
+                parse_range(each.versions),
+                parse_setting(each.setting),
+                Term(each.owner, each.until, each.restore),
+            )
+            for each in text.exceptions
+        ),
+        term=Term(text.owner, text.until, text.restore),
+        before=_setting(text.before),
+        revision=text.revision,
+    )
+
+
+def _setting(text: str | None) -> Setting | None:
+    return None if text is None else parse_setting(text)

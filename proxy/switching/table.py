@@ -1,0 +1,161 @@
+"""What all switches are set to at one moment: an immutable table, and what it says of a switch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from proxy.switching.setting import OFF, ON, Setting
+from proxy.versions.version import Range, Version
+
+MAX_EXCEPTIONS: Final = 20
+"""Of one switch."""
+
+MAX_SWITCHES: Final = 2_000
+"""That can be set at the same time; a configuration with more than that has other problems."""
+
+
+class OpenSockets(StrEnum):
+    """What WebSockets that are open do when what applies to them changes."""
+
+    KEEP = "keep"
+    """They keep what they have to their end."""
+    NEXT_MESSAGE = "next_message"
+    """They change from the next message on, in each direction."""
+    RECONNECT = "reconnect"
+    """They are told to come back (close code 1012), spread over a time."""
+
+
+class SwitchName(NamedTuple):
+    """The name of a switch: `modern/old-to-new`."""
+
+    cohort: str
+    mapping: str
+
+    def __str__(self) -> str:
+        return f"{self.cohort}/{self.mapping}"
+
+
+def read_name(text: str) -> SwitchName:
+    """Read the name of a switch.
+
+    Raises:
+        ValueError: it is none.
+    """
+    cohort, slash, mapping = text.partition("/")
+    if not (cohort and slash and mapping) or len(text) > 256 or not text.isprintable():
+        raise ValueError('expected a cohort and a mapping, as in "modern/old-to-new"')
+    return SwitchName(cohort, mapping)
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """Who answers for something temporary, and until when.
+
+    Attributes:
+        owner: who wants it; empty where nobody said.
+        until: when it is overdue, in seconds since 1970; None: no time was said.
+        restore: whether it ends by itself then.
+    """
+
+    owner: str = ""
+    until: float | None = None
+    restore: bool = False
+
+
+NO_TERM: Final = Term()
+
+
+@dataclass(frozen=True, slots=True)
+class VersionException:
+    """Another setting for some versions of a cohort.
+
+    Attributes:
+        name: what lists and metrics call it.
+        versions: for which.
+        setting: what it is for them.
+        term: whose it is, and until when.
+    """
+
+    name: str
+    versions: Range
+    setting: Setting
+    term: Term = NO_TERM
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchState:
+    """What one switch is set to.
+
+    Attributes:
+        setting: for all versions but those of `exceptions`; None: all of it is as the configuration
+            says.
+        exceptions: in their order; the first that has the version counts.
+        term: of the setting.
+        before: what `setting` goes back to when its term ends by itself.
+        revision: that set it last; 0 for none.
+    """
+
+    setting: Setting | None = None
+    exceptions: tuple[VersionException, ...] = ()
+    term: Term = NO_TERM
+    before: Setting | None = None
+    revision: int = 0
+
+    def for_version(self, version: Version | None) -> tuple[str, Setting]:
+        """What it is for a version, and the name of the exception that says so; empty for none."""
+        if version is not None:
+            for each in self.exceptions:
+                if version in each.versions:
+                    return each.name, each.setting
+        return "", self.setting or ON
+
+    def named(self, exception: str) -> VersionException | None:
+        """The exception of that name."""
+        return next((each for each in self.exceptions if each.name == exception), None)
+
+
+UNTOUCHED: Final = SwitchState()
+ALL_ON: Final = SwitchState(ON)
+_ALL_OFF: Final = SwitchState(OFF)
+
+First = Mapping[SwitchName, SwitchState]
+"""The switches that there are, and the state that the configuration gives each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What all switches are set to.
+
+    Attributes:
+        number: of the revision that made it; 0 before the first.
+        states: of the switches that somebody has set, by their names.
+        all_off: whether everything is off, whatever the states say.
+        digest: of the configuration on which it stands, where the file is the authority: what is
+            said here counts for that one alone. Empty where it counts for any.
+    """
+
+    number: int = 0
+    states: Mapping[SwitchName, SwitchState] = field(default_factory=dict)
+    all_off: bool = False
+    digest: str = ""
+
+    def revision(self, switch: SwitchName) -> int:
+        """The revision that set a switch last; 0 for none."""
+        return self.states.get(switch, UNTOUCHED).revision
+
+    def wanted(self, switch: SwitchName, first: First) -> SwitchState:
+        """What a switch is set to, be everything off or not. One that is unknown is off."""
+        state = self.states.get(switch, UNTOUCHED)
+        if state.setting is not None:
+            return state
+        return replace(first.get(switch, _ALL_OFF), revision=state.revision)
+
+    def in_force(self, switch: SwitchName, first: First) -> SwitchState:
+        """What a switch does."""
+        return _ALL_OFF if self.all_off else self.wanted(switch, first)
+
+
+EMPTY: Final = Table()
