@@ -172,7 +172,7 @@ class SocketOrders:
             if (
                 isinstance(each, OpenWebSocket)
                 and cohort in (None, each.info.cohort)
-                and not (older and each.revision == serving)
+                and not (older and each.configuration == serving)
             ):
                 yield each
 
@@ -194,8 +194,8 @@ def _view(socket: OpenWebSocket, now: float, serving: str) -> SocketView:
         peer=state.peer,
         path=redact(state.path),
         cohort=state.cohort or NONE,
-        configuration=state.revision,
-        older_than_reload=state.revision != serving,
+        configuration=state.configuration,
+        older_than_reload=state.configuration != serving,
         to_client=state.to_client or NONE,
         to_server=state.to_server or NONE,
         session=state.session,

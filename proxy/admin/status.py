@@ -244,7 +244,9 @@ def _upstream(pool: Pool) -> UpstreamView:
 
 def _sockets(connections: Connections, serving: str) -> list[SocketsView]:
     counts = Counter(
-        (each.info.cohort, each.revision) for each in connections if isinstance(each, OpenWebSocket)
+        (each.info.cohort, each.configuration)
+        for each in connections
+        if isinstance(each, OpenWebSocket)
     )
     return [
         SocketsView(

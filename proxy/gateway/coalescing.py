@@ -119,7 +119,8 @@ class Coalescer:
         context = waiter.context
         # What a reload has changed, it may have changed for this answer too.
         like = likeness(context.target, context.fields)
-        key = (context.snapshot, context.info.cohort, like)
+        # What is done to the answer is done once for all who share it.
+        key = (context.snapshot, context.info.cohort, context.decision, like)
         queue = self._queues.get(key)
         call = None
         if queue is not None:

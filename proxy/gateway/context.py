@@ -10,6 +10,7 @@ from proxy.downstream.connection import ClientConnection
 from proxy.downstream.request import Request
 from proxy.http import cors, headers
 from proxy.http.headers import Fields
+from proxy.mapping.switched import Decision
 from proxy.observability.access_log import RequestInfo
 from proxy.relay.bodies import BodyMapping
 from proxy.sessions.cache import SessionToken
@@ -81,6 +82,7 @@ class RequestContext:
         subprotocols: those that the server is to be offered.
         session: the token of a session that it carries; None for whoever has none.
         bodies: what is done to its bodies; None for nearly all.
+        decision: which mappings apply to it; None while nobody had to know.
     """
 
     client: ClientConnection
@@ -93,6 +95,7 @@ class RequestContext:
     subprotocols: Sequence[bytes] = ()
     session: SessionToken | None = None
     bodies: BodyMapping | None = None
+    decision: Decision | None = None
 
     @property
     def path(self) -> bytes:

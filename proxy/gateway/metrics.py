@@ -57,7 +57,7 @@ def _open(upgrades: Upgrades, digest: str) -> Samples:
     counts: Counter[tuple[str, ...]] = Counter()
     for socket in upgrades.sockets:
         programs = socket.programs
-        configuration = "current" if socket.revision == digest else "older"
+        configuration = "current" if socket.configuration == digest else "older"
         names = _name(programs.to_client), _name(programs.to_server)
         counts[socket.info.cohort, *names, configuration] += 1
     return counts.items()

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from proxy.gateway.context import RequestContext
+from proxy.gateway.identity import identity_of
 from proxy.gateway.rewriting import Rewriting
 from proxy.mapping.engine.program import Program
 from proxy.mapping.programs import Programs
-from proxy.relay.leg import LegState
+from proxy.mapping.switched import Decision
+from proxy.relay.leg import Leg, LegState
 from proxy.relay.websocket import Relay, SocketLimits
+from proxy.rewriting import MessageCounts, MessageHandling
 from proxy.types import Direction
 from proxy.upstream.pool import Pool
 from proxy.websocket.closing import Side
@@ -24,7 +28,8 @@ class WebSocketState:
     Attributes:
         request_id, peer, path: of its handshake; the path has no query, where tokens travel.
         cohort: of its client; None for none.
-        revision: the digest of the configuration under which it was opened.
+        configuration: the digest of the configuration under which it was opened.
+        revision: of the switches, by which its programs were chosen.
         to_client, to_server: the names of the programs that apply; empty for none.
         session: the name of the session that it belongs to; empty for none.
         upstream: the server's name.
@@ -36,7 +41,8 @@ class WebSocketState:
     peer: str
     path: str
     cohort: str | None
-    revision: str
+    configuration: str
+    revision: int
     to_client: str
     to_server: str
     session: str
@@ -54,25 +60,29 @@ class OpenWebSocket:
     Attributes:
         info: what log and metrics are told.
         session: the token of its session; None for none.
-        revision: the digest of the configuration under which it was opened.
+        configuration: the digest of the configuration under which it was opened.
+        revision: of the switches, by which it was decided what applies to it.
+        identity: who its user is, for canaries; see `identity_of`.
+        decision: which mappings apply to it.
         pool: of the server that it is open to.
-        programs: what is done to its messages.
         subprotocol: what the two sides agreed on; None for none.
         relay: carries its bytes.
-        to_client, to_server: the accounts of its messages.
     """
 
     __slots__ = (
+        "_accounts",
+        "_ended_accounts",
         "_on_end",
+        "_rewriting",
+        "configuration",
+        "decision",
+        "identity",
         "info",
         "pool",
-        "programs",
         "relay",
         "revision",
         "session",
         "subprotocol",
-        "to_client",
-        "to_server",
     )
 
     def __init__(
@@ -97,16 +107,22 @@ class OpenWebSocket:
         """
         self.info = context.info
         self.session = context.session
-        self.revision = context.snapshot.digest
+        self.configuration = context.snapshot.digest
+        self.revision = context.snapshot.switches.table.number
+        self.identity = identity_of(context)
+        self.decision = rewriting.decide(context)
         self.pool = pool
         self.subprotocol = subprotocol
-        self.programs: Programs = rewriting.programs(context)
+        self._rewriting = rewriting
         self._on_end = on_end
-        info, config = context.info, context.snapshot.config
-        to_client, to_server = self.programs.to_client, self.programs.to_server
-        from_server = rewriting.handling(info, to_client, Direction.TO_CLIENT)
-        from_client = rewriting.handling(info, to_server, Direction.TO_SERVER)
-        self.to_client, self.to_server = from_server.counts, from_client.counts
+        config = context.snapshot.config
+        from_server, from_client = self._handlings()
+        # Newest last; those before it have a message that is not whole yet, or had one.
+        self._accounts = {
+            Direction.TO_CLIENT: [from_server.counts],
+            Direction.TO_SERVER: [from_client.counts],
+        }
+        self._ended_accounts: dict[Direction, Counter[str]] = {}
         self.relay = Relay(
             to_client=from_server,
             to_server=from_client,
@@ -123,6 +139,56 @@ class OpenWebSocket:
             on_limit=on_limit,
             loop=loop,
         )
+
+    @property
+    def programs(self) -> Programs:
+        """What is done to its messages."""
+        return self.decision.programs
+
+    @property
+    def accounts(self) -> tuple[MessageCounts, ...]:
+        """The accounts of its messages that may still change."""
+        return tuple(each for accounts in self._accounts.values() for each in accounts)
+
+    def change(self, decision: Decision, revision: int, configuration: str) -> None:
+        """Have something else applied from the next message on, in each direction.
+
+        Args:
+            decision, revision, configuration: see the attributes.
+        """
+        self.decision, self.revision, self.configuration = decision, revision, configuration
+        from_server, from_client = self._handlings()
+        self._change_leg(self.relay.server, Direction.TO_CLIENT, from_server)
+        self._change_leg(self.relay.client, Direction.TO_SERVER, from_client)
+
+    def _handlings(self) -> tuple[MessageHandling, MessageHandling]:
+        """How the messages of the server are treated, and those of the client."""
+        decision, handling = self.decision, self._rewriting.handling
+        programs = decision.programs
+        return (
+            handling(self.info, programs.to_client, Direction.TO_CLIENT),
+            handling(self.info, programs.to_server, Direction.TO_SERVER),
+        )
+
+    def _change_leg(self, leg: Leg, way: Direction, handling: MessageHandling) -> None:
+        frame_filter = leg.frame_filter
+        frame_filter.handling = handling
+        unfinished = frame_filter.unfinished
+        kept = []
+        for counts in self._accounts[way]:
+            if unfinished is not None and counts is unfinished.counts:
+                kept.append(counts)  # That message counts there.
+            else:
+                self._rewriting.close_account(counts)
+                self._ended_accounts.setdefault(way, Counter()).update(counts.outcomes())
+        self._accounts[way] = [*kept, handling.counts]
+        self._rewriting.open_account(handling.counts)
+
+    def _outcomes(self, way: Direction) -> dict[str, int]:
+        total = Counter(self._ended_accounts.get(way))
+        for counts in self._accounts[way]:
+            total.update(counts.outcomes())
+        return dict(total)
 
     def drain(self) -> None:
         """Begin to close it in an orderly way: its client is told to come back (1012)."""
@@ -150,8 +216,8 @@ class OpenWebSocket:
         return {
             "to_client": _name(self.programs.to_client),
             "to_server": _name(self.programs.to_server),
-            "to_client_messages": self.to_client.outcomes(),
-            "to_server_messages": self.to_server.outcomes(),
+            "to_client_messages": self._outcomes(Direction.TO_CLIENT),
+            "to_server_messages": self._outcomes(Direction.TO_SERVER),
             "client_close": relay.client.frame_filter.close_code,
             "server_close": relay.server.frame_filter.close_code,
             "fault": None if fault is None else fault.reason,
@@ -170,6 +236,7 @@ class OpenWebSocket:
             peer=info.peer,
             path=info.path,
             cohort=info.selected,
+            configuration=self.configuration,
             revision=self.revision,
             to_client=_name(self.programs.to_client) or "",
             to_server=_name(self.programs.to_server) or "",

@@ -10,8 +10,10 @@ from urllib.parse import unquote_to_bytes
 
 from proxy.errors import MappingFailure
 from proxy.gateway.context import RequestContext
+from proxy.gateway.identity import identity_of
 from proxy.mapping.engine.program import Program
-from proxy.mapping.programs import Programs, RoutePrograms
+from proxy.mapping.programs import RoutePrograms
+from proxy.mapping.switched import NOTHING, Decision
 from proxy.observability.access_log import RequestInfo
 from proxy.observability.decisions import DecisionLog
 from proxy.observability.limited import LimitedWarnings
@@ -19,7 +21,7 @@ from proxy.observability.metrics import Metrics
 from proxy.recording.tap import TapPoint, Taps
 from proxy.relay.bodies import BodyMapping, HoldLimits
 from proxy.relay.observed import Observer
-from proxy.rewriting import MessageHandling
+from proxy.rewriting import MessageCounts, MessageHandling
 from proxy.types import NONE, Direction
 
 _NAME: Final = re.compile(r"[A-Za-z_.-]{1,40}|v[0-9]{1,3}")
@@ -76,9 +78,24 @@ class Rewriting:
         """A request is over."""
         self._mapped.discard(bodies)
 
-    def programs(self, context: RequestContext) -> Programs:
-        """What is bound to the cohort of a client."""
-        return context.snapshot.catalog.for_cohort(context.info.selected)
+    def open_account(self, counts: MessageCounts) -> None:
+        """Show what a part of an account counts, from now on."""
+        self._metrics.open_account(counts)
+
+    def close_account(self, counts: MessageCounts) -> None:
+        """Nothing is counted there any more."""
+        self._metrics.close_account(counts)
+
+    def decide(self, context: RequestContext) -> Decision:
+        """Decide which mappings apply to a client: what its cohort names, as its switches say."""
+        selection = context.info.selection
+        decision = NOTHING
+        if selection is not None:
+            decision = context.snapshot.switches.decide(
+                selection.cohort, selection.version, partial(identity_of, context)
+            )
+        context.decision = decision
+        return decision
 
     def handling(
         self, info: RequestInfo, program: Program | None, way: Direction, *, secret: bool = False
@@ -106,13 +123,18 @@ class Rewriting:
 
     def bodies(self, context: RequestContext) -> BodyMapping | None:
         """What is done to the bodies of a route; None for nearly all. Preflights have none."""
-        route = self.programs(context).route(context.request.method, context.path)
+        route = None
         info, config = context.info, context.snapshot.config
+        if context.snapshot.catalog.for_cohort(info.selected).routes is not None:
+            programs = self.decide(context).programs
+            route = programs.route(context.request.method, context.path)
         if info.trail is not None:
             info.trail.note("route", **_bound(route), preflight=context.head.preflight)
         if route is None or context.head.preflight:
             return None
         to_server, to_client = route.to_server, route.to_client
+        if to_server is None and to_client is None:
+            return None  # All of it is switched off: the bytes pass as they are.
         info.to_server = "" if to_server is None else to_server.name
         info.to_client = "" if to_client is None else to_client.name
         secret = self.taps.are_used and _carries_tokens(context)

@@ -15,6 +15,7 @@ from proxy.gateway.sending import Sender
 from proxy.gateway.sessions import SessionFilter
 from proxy.observability.access_log import AccessLog
 from proxy.relay.exchange import Exchange
+from proxy.snapshot import Live
 from proxy.versions.selection import answered_subprotocol
 from proxy.websocket import handshake
 
@@ -34,8 +35,10 @@ class Upgrades:
         connections: Connections,
         access_log: AccessLog,
         on_limit: Callable[[str], None],
+        live: Live,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
+        self._live = live
         self._sender = sender
         self._sessions = sessions
         self._rewriting = rewriting
@@ -75,6 +78,9 @@ class Upgrades:
         except UpstreamError:
             connection.abort()
             raise
+        current = self._live.current
+        if current.digest == context.snapshot.digest:
+            context.snapshot = current  # A switch may have been turned during the handshake.
         socket = OpenWebSocket(
             context,
             pool,
@@ -91,7 +97,7 @@ class Upgrades:
             context.info,
             perf_counter(),
             relay,
-            (socket.to_client, socket.to_server),
+            socket.accounts,
             **socket.bound(),
         )
         self._connections.add(socket, client.bucket)
@@ -114,6 +120,6 @@ class Upgrades:
             socket.info,
             perf_counter(),
             socket.relay,
-            (socket.to_client, socket.to_server),
+            socket.accounts,
             **socket.facts(),
         )

@@ -145,6 +145,7 @@ class Server:
             self._connections,
             self._access_log,
             self.metrics.count_limit,
+            self._live,
             loop,
         )
         endpoints = None if renewal is None else TokenEndpoints(renewal, sender)

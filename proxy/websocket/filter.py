@@ -169,6 +169,11 @@ class FrameFilter:
         return self.fault is not None or self.close_code is not None
 
     @property
+    def unfinished(self) -> MessageHandling | None:
+        """How the message is treated of which a part has been read; None between two messages."""
+        return self._current if self._opcode or self._skip else None
+
+    @property
     def waiting(self) -> int:
         """Bytes that are kept: of a frame that cannot be decided on yet, of a held message."""
         return len(self._held) + len(self._raw) + len(self._payload)

@@ -35,7 +35,7 @@ async def test_its_state_is_a_plain_value_between_messages_and_within_one() -> N
         state = socket.state()
         assert (state.cohort, state.to_client, state.to_server) == ("modern", "old-to-new", "")
         assert state.upstream == pair.segue.server._fleet.pools[0].name
-        assert state.revision == pair.segue.server._live.current.digest
+        assert state.configuration == pair.segue.server._live.current.digest
         assert state.session == ""
         assert state.path.startswith("/")
         assert state.server.frame_filter.opcode == 0

@@ -1,0 +1,61 @@
+"""Who a client is, as far as it takes to treat the same user in the same way each time.
+
+It chooses a dialect and gives no right: a token is read and not verified.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Final
+
+from proxy.gateway.context import RequestContext
+from proxy.tokens import jwt
+from proxy.tokens.credentials import query_tokens
+
+_REMEMBERED: Final = 1024
+_LONGEST: Final = 2048
+"""Characters of a token that is remembered; 2 MiB of them at most."""
+
+_MOST_AGENT: Final = 256
+
+
+def identity_of(context: RequestContext) -> bytes:
+    """Say who a client is; equal for two requests of the same user, as far as that can be told.
+
+    The session's user; else the user that the token names, the same for each of their tokens; else
+    the credential; else the client's address and how it names itself. Of the last two there is
+    only a hash.
+    """
+    session = context.session
+    if session is not None and session.cached.record.user:
+        return _user(session.cached.record.user)
+    token = context.head.bearer
+    if token is None and context.head.upgrade:
+        # As the server reads it: browsers cannot set fields on a WebSocket.
+        token = next(iter(query_tokens(context.head.target)), None)
+    if token is not None:
+        return (_of_token if len(token) <= _LONGEST else _read)(token)
+    fields = context.request.shape.values(context.request.fields, b"authorization")
+    if fields:
+        return _hashed(b"c", b",".join(fields))
+    info = context.info
+    return _hashed(b"a", f"{info.client or info.peer}\0".encode() + info.user_agent[:_MOST_AGENT])
+
+
+def _user(name: str) -> bytes:
+    return b"u:" + name.encode("utf-8", "surrogatepass")
+
+
+def _read(token: str) -> bytes:
+    claims = jwt.read(token)
+    if claims is not None and claims.user:
+        return _user(claims.user)
+    return _hashed(b"c", token.encode("utf-8", "surrogatepass"))
+
+
+_of_token = lru_cache(maxsize=_REMEMBERED)(_read)
+
+
+def _hashed(kind: bytes, told: bytes) -> bytes:
+    return kind + b":" + blake2b(told, digest_size=16).digest()

@@ -1,0 +1,153 @@
+"""Bringing a change of switches to the WebSockets that are open.
+
+New requests and sockets read the snapshot; those that are open have their programs fixed, and are
+gone through here, one change after the other, a few at a time so that no message waits for all of
+them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from structlog.typing import FilteringBoundLogger
+
+from proxy.downstream.websockets import Connections
+from proxy.gateway.open_websocket import OpenWebSocket
+from proxy.gateway.upgrade import Upgrades
+from proxy.mapping.programs import Programs
+from proxy.snapshot import Snapshot
+from proxy.switching.table import OpenSockets, SwitchName
+
+_AT_ONCE: Final = 100
+"""Sockets that are gone through in one step of the loop: about 1 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchChange:
+    """A change that has been made.
+
+    Attributes:
+        snapshot: what serves since.
+        scope: the switches that changed; None for all.
+        policy: what open sockets do.
+        seconds: over which `reconnect` is spread.
+    """
+
+    snapshot: Snapshot
+    scope: frozenset[SwitchName] | None
+    policy: OpenSockets
+    seconds: float
+
+
+class Rollover:
+    """Goes through the open sockets of a process."""
+
+    def __init__(
+        self,
+        upgrades: Upgrades,
+        connections: Connections,
+        log: FilteringBoundLogger,
+        current: Callable[[], int],
+    ) -> None:
+        """Construct; nothing runs while there is no change.
+
+        Args:
+            upgrades, connections: know the sockets.
+            log: told of sockets that are told to come back.
+            current: the number of the revision that is in force.
+        """
+        self._upgrades = upgrades
+        self._connections = connections
+        self._log = log
+        self._current = current
+        self._pending: deque[SwitchChange] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def begin(self, change: SwitchChange) -> None:
+        """Bring a change to the sockets, after those before it."""
+        self._pending.append(change)
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def finished(self) -> None:
+        """Wait until every change that was begun has been brought to all sockets.
+
+        Those that are told to come back are not waited for.
+        """
+        while self._task is not None and not self._task.done():
+            await asyncio.wait((self._task,))
+
+    def behind(self) -> Counter[tuple[str, int]]:
+        """The sockets that are not on the revision in force: how many, by cohort and revision."""
+        current = self._current()
+        return Counter(
+            (each.info.cohort, each.revision)
+            for each in self._upgrades.sockets
+            if each.revision != current
+        )
+
+    async def close(self) -> None:
+        """The process ends."""
+        running = [task for task in (self._task, *self._closing) if task is not None]
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+
+    async def _run(self) -> None:
+        while self._pending:
+            change = self._pending.popleft()
+            returning: list[OpenWebSocket] = []
+            for count, socket in enumerate(tuple(self._upgrades.sockets)):
+                if socket in self._upgrades.sockets and self._bring(change, socket):
+                    returning.append(socket)
+                if count % _AT_ONCE == _AT_ONCE - 1:
+                    await asyncio.sleep(0)
+            if returning:
+                closing = asyncio.create_task(self._reconnect(returning, change))
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
+
+    async def _reconnect(self, sockets: list[OpenWebSocket], change: SwitchChange) -> None:
+        number = change.snapshot.switches.table.number
+        self._log.info(
+            "reconnecting websockets",
+            websockets=len(sockets),
+            seconds=change.seconds,
+            revision=number,
+        )
+        sockets.sort(key=lambda each: each.info.started)
+        told = await self._connections.close_each(sockets, change.seconds)
+        self._log.info("reconnected websockets", websockets=told, revision=number)
+
+    def _bring(self, change: SwitchChange, socket: OpenWebSocket) -> bool:
+        """Bring a change to a socket; whether it is to come back."""
+        switches = change.snapshot.switches
+        number = switches.table.number
+        selection = socket.info.selection
+        if socket.revision >= number or selection is None:
+            return False
+        decision = switches.decide(selection.cohort, selection.version, lambda: socket.identity)
+        before, after = socket.decision, decision
+        changed = {each.switch for each in set(before.applied) ^ set(after.applied)}
+        if not changed:
+            socket.revision = number
+            return False
+        if change.scope is not None and changed.isdisjoint(change.scope):
+            return False  # What it was left with at an earlier change.
+        sent_alike = _is_same_done(before.programs, after.programs)
+        if change.policy is OpenSockets.NEXT_MESSAGE or sent_alike:
+            # What is only looked at changes nothing that anybody is sent.
+            socket.change(after, number, change.snapshot.digest)
+            return False
+        return change.policy is OpenSockets.RECONNECT
+
+
+def _is_same_done(before: Programs, after: Programs) -> bool:
+    """Whether the same is done to the messages of a WebSocket; a chain is composed once."""
+    return before.to_client is after.to_client and before.to_server is after.to_server
