@@ -15,6 +15,7 @@ from proxy.configuration.sections import CoalescingRoute
 from proxy.http.routing import Routes
 from proxy.mapping.catalog import Catalog
 from proxy.mapping.switched import SwitchedCatalog
+from proxy.switching.table import OpenSockets, SwitchName
 from proxy.versions.selection import VersionRules
 
 Stamp = tuple[int, int, int, int] | tuple[str, ...] | None
@@ -63,6 +64,21 @@ class Snapshot:
     source: Source = field(repr=False)
     files: Mapping[Path, Stamp] = field(repr=False)
     digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchChange:
+    """A change of switches that was put to work.
+
+    Attributes:
+        snapshot: what serves since.
+        scope: the switches that changed; None for all.
+        policy: what open sockets do.
+    """
+
+    snapshot: Snapshot
+    scope: frozenset[SwitchName] | None
+    policy: OpenSockets
 
 
 class Live:

@@ -94,6 +94,7 @@ class Reloads:
         log: FilteringBoundLogger,
         on_begin: Callable[[], None] = lambda: None,
         on_end: Callable[[ReloadOutcome], None] = lambda _: None,
+        dressed: Callable[[Snapshot], Snapshot] = lambda snapshot: snapshot,
     ) -> None:
         """Nothing is read yet.
 
@@ -104,6 +105,7 @@ class Reloads:
             log: told of each attempt, and of each problem.
             on_begin: told that an attempt begins.
             on_end: told what came of it.
+            dressed: gives what was read the switches that are in force.
         """
         self._live = live
         self._prepare = prepare
@@ -111,6 +113,7 @@ class Reloads:
         self._log = log
         self._on_begin = on_begin
         self._on_end = on_end
+        self._dressed = dressed
         self._asked = asyncio.Event()
         # Of the attempt that begins next; everybody who asks before that waits for the same one.
         self._next: asyncio.Future[ReloadOutcome] | None = None
@@ -220,7 +223,7 @@ class Reloads:
             return self._failed(reason, reading.problems)
         keys = needs_restart(self._live.current.config, reading.wanted.config)
         reading.commit()
-        self._live.current = reading.serving
+        self._live.current = self._dressed(reading.serving)
         self._known = dict(reading.files)
         self.succeeded += 1
         self.last_succeeded = True

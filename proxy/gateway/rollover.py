@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from structlog.typing import FilteringBoundLogger
@@ -19,28 +18,11 @@ from proxy.downstream.websockets import Connections
 from proxy.gateway.open_websocket import OpenWebSocket
 from proxy.gateway.upgrade import Upgrades
 from proxy.mapping.programs import Programs
-from proxy.snapshot import Snapshot
-from proxy.switching.table import OpenSockets, SwitchName
+from proxy.snapshot import SwitchChange
+from proxy.switching.table import OpenSockets
 
 _AT_ONCE: Final = 100
 """Sockets that are gone through in one step of the loop: about 1 ms."""
-
-
-@dataclass(frozen=True, slots=True)
-class SwitchChange:
-    """A change that has been made.
-
-    Attributes:
-        snapshot: what serves since.
-        scope: the switches that changed; None for all.
-        policy: what open sockets do.
-        seconds: over which `reconnect` is spread.
-    """
-
-    snapshot: Snapshot
-    scope: frozenset[SwitchName] | None
-    policy: OpenSockets
-    seconds: float
 
 
 class Rollover:
@@ -115,14 +97,15 @@ class Rollover:
 
     async def _reconnect(self, sockets: list[OpenWebSocket], change: SwitchChange) -> None:
         number = change.snapshot.switches.table.number
+        seconds = change.snapshot.config.switching.reconnect_over
         self._log.info(
             "reconnecting websockets",
             websockets=len(sockets),
-            seconds=change.seconds,
+            seconds=seconds,
             revision=number,
         )
         sockets.sort(key=lambda each: each.info.started)
-        told = await self._connections.close_each(sockets, change.seconds)
+        told = await self._connections.close_each(sockets, seconds)
         self._log.info("reconnected websockets", websockets=told, revision=number)
 
     def _bring(self, change: SwitchChange, socket: OpenWebSocket) -> bool:

@@ -219,7 +219,9 @@ class _CohortSwitches:
     def _canary(self, mapping: str, exception: str, setting: Setting) -> _CanaryOf:
         users = self.users.setdefault((mapping, exception), SwitchUsers(Sketch(), Sketch()))
         salt = self._switched.salt(self._cohort, mapping)
-        return _CanaryOf(mapping, exception, Canary(self._switched.key, salt, setting.share), users)
+        # Without the key, nobody can be told from others: then nobody is in.
+        share = setting.share if self._switched.key else 0
+        return _CanaryOf(mapping, exception, Canary(self._switched.key, salt, share), users)
 
     def decided(self, modes: Mapping[str, tuple[str, Mode]]) -> Decision:
         left_out = frozenset(name for name, (_, mode) in modes.items() if mode is not Mode.ON)

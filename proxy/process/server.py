@@ -29,7 +29,9 @@ from proxy.admin.sockets import SocketOrders
 from proxy.admin.status import StatusPage, StoreView, Watched
 from proxy.admin.versions import Versions
 from proxy.control import metrics as control_metrics
-from proxy.control.reload import Commit, Reloads
+from proxy.control.reload import Commit, ReloadOutcome, Reloads
+from proxy.control.switch_store.memory import MemorySwitchStore
+from proxy.control.switchboard import Switchboard
 from proxy.downstream import metrics as downstream_metrics
 from proxy.downstream.certificate import Certificate
 from proxy.downstream.listener import Listener
@@ -39,6 +41,7 @@ from proxy.gateway import metrics as gateway_metrics
 from proxy.gateway.coalescing import Coalescer
 from proxy.gateway.pipeline import Gateway, Steps
 from proxy.gateway.rewriting import Rewriting
+from proxy.gateway.rollover import Rollover
 from proxy.gateway.sending import Sender
 from proxy.gateway.sessions import SessionFilter, TokenRenewal
 from proxy.gateway.token_endpoints import TokenEndpoints
@@ -62,6 +65,7 @@ from proxy.relay.dispatch import Dispatcher
 from proxy.sessions.opening import open_sessions
 from proxy.sessions.service import Sessions
 from proxy.snapshot import Live, Snapshot
+from proxy.tokens.sealing import new_key
 from proxy.upstream import metrics as upstream_metrics
 from proxy.upstream.fleet import Fleet
 
@@ -165,13 +169,29 @@ class Server:
         self._local: LocalAccess | None = None
         self._ticker: asyncio.TimerHandle | None = None
         self._supervisor = Supervisor(snapshot.source.env, log)
+        self._rollover = Rollover(
+            upgrades,
+            self._connections,
+            log,
+            lambda: self._live.current.switches.table.number,
+        )
+        self._switchboard = Switchboard(
+            self._live,
+            MemorySwitchStore(),
+            [new_key()],
+            log,
+            self._rollover.begin,
+            lambda _: None,
+            is_kept=False,
+        )
         self._reloads = Reloads(
             self._live,
             self._prepare,
             self._watch_interval,
             log,
             self._supervisor.reloading,
-            self._supervisor.reloaded,
+            self._reloaded,
+            self._switchboard.dressed,
         )
         self._reloading: asyncio.Task[None] | None = None
         for families in (
@@ -243,6 +263,7 @@ class Server:
         self.admin_socket = await self._local.open(admin, f"{scheme}://{self.admin_address}")
         self._servers.append(server)
         self.address = _authority(server.sockets[0].getsockname())
+        await self._switchboard.start()
         self._tick()
         self._fleet.start()
         self._reloading = asyncio.create_task(self._reloads.run())
@@ -310,6 +331,8 @@ class Server:
         if self._reloading is not None:
             self._reloading.cancel()
             await asyncio.wait((self._reloading,))
+        await self._switchboard.close()
+        await self._rollover.close()
         await asyncio.gather(self._listener.drain(0), self._connections.drain(0))
         await self._coalescer.close()
         if self._ticker is not None:
@@ -378,6 +401,10 @@ class Server:
             lambda: self._live.current.config.sessions,
             self._log,
         )
+
+    def _reloaded(self, outcome: ReloadOutcome) -> None:
+        self._supervisor.reloaded(outcome)
+        self._switchboard.reloaded()
 
     def _watch_interval(self) -> float | None:
         settings = self._live.current.config.reload

@@ -1,0 +1,180 @@
+"""What a store of switches does.
+
+A store keeps revisions, a few small values, and what each replica says of itself. It reads none of
+them, and decides nothing but this:
+
+- **One writer wins.** `SwitchStore.append` takes a revision only where its number follows the
+  newest one's; `SwitchStore.replace` is a compare-and-set.
+- **Nothing is half there.** A revision and the state after it are written in one step.
+- **A hint is no change.** Who listens is told that something *may* have changed. Hints can be lost
+  and can come for nothing; what has changed, whoever is told finds out by reading.
+
+The newest number usually grows. It can be lower than before where the storage is an older copy of
+itself: a backup that was restored, or a replica of Redis that was made the master and had not heard
+of the latest change. Numbers below the newest one can be missing, too.
+
+A call that raised `StoreAway` may have been carried out all the same; `SwitchStore.load` tells.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final, NamedTuple, Protocol
+
+KEPT: Final = 1000
+"""Revisions that are kept; the oldest goes when one more comes."""
+
+MAX_REVISION: Final = 256 * 1024
+"""Bytes of a revision."""
+
+MAX_STATE: Final = 1024 * 1024
+"""Bytes of the state after a revision."""
+
+MAX_NUMBER: Final = 2**53
+"""The largest number of a revision: every store counts exactly so far."""
+
+MAX_PAGE: Final = 100
+"""The most that `SwitchStore.revisions` returns."""
+
+MAX_VALUE: Final = 16 * 1024
+"""Bytes of a named value, and of what a replica says of itself."""
+
+MAX_VALUES: Final = 10_000
+"""Named values that there may be."""
+
+MAX_ANNOUNCED: Final = 500
+"""Replicas that are known; where there are more, those whose time ends first are forgotten."""
+
+MAX_TTL: Final = 3600.0
+"""Seconds that an announcement is kept at most."""
+
+_NAME: Final = re.compile(r"[!-~]{1,200}")
+
+
+class StoredRevision(NamedTuple):
+    """A change, and everything that is set after it.
+
+    Attributes:
+        number: 1 for the first.
+        revision: who changed what, and why; no more than `MAX_REVISION` bytes.
+        state: all that is set after it; no more than `MAX_STATE` bytes.
+    """
+
+    number: int
+    revision: bytes
+    state: bytes
+
+
+class SwitchStore(Protocol):
+    """Where switches are kept.
+
+    Every operation raises `StoreAway` where the store does not answer, `StoreReadOnly` where it
+    does, and cannot write what it would have to, and `RecordUnreadable`, which is a `StoreAway`,
+    where it answers with what no store has written. A ValueError says that an argument is over its
+    bound; nothing has been asked of the storage then.
+
+    Names (of values and of replicas) are 1 to 200 visible ASCII characters.
+
+    A store may be shared by any number of processes. It gives up after a time limit, and finds its
+    storage again by itself.
+    """
+
+    async def load(self) -> StoredRevision | None:
+        """The newest revision; None where there is none."""
+
+    async def append(self, new: StoredRevision) -> bool:
+        """Make this the newest revision, and tell everybody who listens.
+
+        Returns whether it is: False, and nothing is changed, where its number is not the newest
+        one's plus 1 (1 where there is none). It is on the disk, as far as the storage promises
+        that, when this returns.
+
+        Raises:
+            ValueError: the number, the revision or the state is over its bound.
+        """
+
+    async def number(self) -> int:
+        """The newest revision's number, 0 where there is none. Cheap."""
+
+    async def revision(self, number: int) -> StoredRevision | None:
+        """One of those that are kept."""
+
+    async def revisions(self, before: int | None, limit: int) -> list[bytes]:
+        """Revisions without their states, the newest first. Unreadable ones are left out.
+
+        Args:
+            before: only those with a lower number, where it is not None.
+            limit: how many at most; no more than `MAX_PAGE`.
+        """
+
+    async def value(self, name: str) -> bytes | None:
+        """A named value; None where it is missing."""
+
+    async def replace(self, name: str, expected: bytes | None, new: bytes | None) -> bool:
+        """Set a named value, if it is what is expected. Nobody is told.
+
+        Args:
+            name: its name.
+            expected: what it has to be; None where it has to be missing.
+            new: what it becomes, `MAX_VALUE` bytes at most; None removes it.
+
+        Returns:
+            Whether it was as expected; where not, nothing is changed.
+
+        Raises:
+            StoreFull: it would be one more than `MAX_VALUES`.
+        """
+
+    async def announce(self, replica: str, document: bytes, ttl: float) -> None:
+        """Say something of a replica, in place of what was said of it before.
+
+        Args:
+            replica: its name.
+            document: `MAX_VALUE` bytes at most.
+            ttl: seconds until it is forgotten; no more than `MAX_TTL`.
+        """
+
+    async def announced(self) -> dict[str, bytes]:
+        """What is said of each replica, as far as its time has not ended."""
+
+    def listen(self, told: Callable[[], None]) -> None:
+        """Have something called, in the running loop, whenever a revision may have been appended.
+
+        By this store or any other on the same storage; within a second, as long as it answers. It
+        is also called after every gap in which nothing could be heard, and the time before the
+        first hearing is one: so it is called once soon after this.
+        """
+
+    async def close(self) -> None:
+        """Give up the connection to the storage; nobody is told anything any more."""
+
+
+def check_revision(new: StoredRevision) -> None:
+    """Raises a ValueError where one of its parts is over its bound."""
+    if not 1 <= new.number <= MAX_NUMBER:
+        raise ValueError(f"the number of a revision is not from 1 to {MAX_NUMBER}")
+    if len(new.revision) > MAX_REVISION:
+        raise ValueError(f"a revision is larger than {MAX_REVISION} bytes")
+    if len(new.state) > MAX_STATE:
+        raise ValueError(f"the state after a revision is larger than {MAX_STATE} bytes")
+
+
+def check_value(name: str, *values: bytes | None) -> None:
+    """Raises a ValueError where this is no name, or one of the values is over its bound."""
+    if _NAME.fullmatch(name) is None:
+        raise ValueError("a name is not 1 to 200 visible ASCII characters")
+    if any(len(value) > MAX_VALUE for value in values if value is not None):
+        raise ValueError(f"a value is larger than {MAX_VALUE} bytes")
+
+
+def check_announcement(replica: str, document: bytes, ttl: float) -> None:
+    """Raises a ValueError where one of them is over its bound."""
+    check_value(replica, document)
+    if not 0 < ttl <= MAX_TTL:
+        raise ValueError(f"an announcement is not kept for 0 to {MAX_TTL:.0f} seconds")
+
+
+def page_size(limit: int) -> int:
+    """How many revisions are asked for."""
+    return max(0, min(limit, MAX_PAGE))

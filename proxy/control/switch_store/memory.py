@@ -1,0 +1,96 @@
+"""Switches in the memory of one process, for where nothing can be written: they end with it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from proxy.control.switch_store.base import (
+    KEPT,
+    MAX_ANNOUNCED,
+    MAX_VALUES,
+    StoredRevision,
+    check_announcement,
+    check_revision,
+    check_value,
+    page_size,
+)
+from proxy.errors import StoreFull
+
+
+class MemorySwitchStore:
+    """A store in memory; see `proxy.control.switch_store.base.SwitchStore`."""
+
+    def __init__(self) -> None:
+        self._revisions: OrderedDict[int, StoredRevision] = OrderedDict()
+        self._values: dict[str, bytes] = {}
+        self._announced: dict[str, tuple[float, bytes]] = {}
+        self._told: list[Callable[[], None]] = []
+
+    async def load(self) -> StoredRevision | None:
+        return self._revisions.get(await self.number())
+
+    async def append(self, new: StoredRevision) -> bool:
+        check_revision(new)
+        if new.number != await self.number() + 1:
+            return False
+        self._revisions[new.number] = new
+        while len(self._revisions) > KEPT:
+            self._revisions.popitem(last=False)
+        for told in self._told:
+            asyncio.get_running_loop().call_soon(self._tell, told)
+        return True
+
+    async def number(self) -> int:
+        return next(reversed(self._revisions), 0)
+
+    async def revision(self, number: int) -> StoredRevision | None:
+        return self._revisions.get(number)
+
+    async def revisions(self, before: int | None, limit: int) -> list[bytes]:
+        wanted = (
+            each.revision
+            for number, each in reversed(self._revisions.items())
+            if before is None or number < before
+        )
+        return [revision for revision, _ in zip(wanted, range(page_size(limit)), strict=False)]
+
+    async def value(self, name: str) -> bytes | None:
+        check_value(name)
+        return self._values.get(name)
+
+    async def replace(self, name: str, expected: bytes | None, new: bytes | None) -> bool:
+        check_value(name, expected, new)
+        if self._values.get(name) != expected:
+            return False
+        if new is None:
+            self._values.pop(name, None)
+        elif name not in self._values and len(self._values) >= MAX_VALUES:
+            raise StoreFull("the store holds as many named values as it may")
+        else:
+            self._values[name] = new
+        return True
+
+    async def announce(self, replica: str, document: bytes, ttl: float) -> None:
+        check_announcement(replica, document, ttl)
+        now = time.monotonic()
+        self._announced[replica] = (now + ttl, document)
+        by_end = sorted(self._announced.items(), key=lambda item: item[1][0])
+        self._announced = {name: said for name, said in by_end[-MAX_ANNOUNCED:] if said[0] > now}
+
+    async def announced(self) -> dict[str, bytes]:
+        now = time.monotonic()
+        return {name: said for name, (until, said) in self._announced.items() if until > now}
+
+    def listen(self, told: Callable[[], None]) -> None:
+        self._told.append(told)
+        asyncio.get_running_loop().call_soon(self._tell, told)
+
+    async def close(self) -> None:
+        self._told.clear()
+
+    def _tell(self, told: Callable[[], None]) -> None:
+        if told in self._told:
+            told()

@@ -1,0 +1,472 @@
+"""The board of switches: takes changes, makes revisions of them, and puts them to work.
+
+Whatever is decided ends as a snapshot: a change is appended to the store, and where it was taken,
+the snapshot that serves is replaced by one with the new table, in one step of the loop. All other
+processes on the same store read it there: they are told that there is one, and look by themselves
+every few seconds besides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from structlog.typing import FilteringBoundLogger
+
+from proxy.control.canary_key import canary_key
+from proxy.control.switch_store.base import MAX_PAGE, StoredRevision, SwitchStore
+from proxy.errors import StoreAway
+from proxy.mapping.switched import SwitchedCatalog
+from proxy.snapshot import Live, Snapshot, SwitchChange
+from proxy.switching.changes import (
+    AllOff,
+    Change,
+    ChangeRefused,
+    DropException,
+    Expire,
+    Follow,
+    Restore,
+    SetSwitch,
+    Undo,
+    Why,
+    changed,
+    due,
+    lowers,
+    touched,
+)
+from proxy.switching.history import (
+    Revision,
+    Unreadable,
+    read_revision,
+    read_table,
+    revision_of,
+    write_revision,
+    write_table,
+)
+from proxy.switching.table import EMPTY, OpenSockets, SwitchName, Table
+
+POLL: Final = 5.0
+"""Seconds between two looks at the store's newest revision, whoever tells of one meanwhile."""
+
+_TRIES: Final = 5
+"""How often a change is tried when others are made at the same moment."""
+
+_RETRY: Final = 0.5
+"""Seconds between two looks at a store that is away."""
+
+_STRENGTH: Final = (OpenSockets.KEEP, OpenSockets.RECONNECT, OpenSockets.NEXT_MESSAGE)
+"""Of what several revisions ask of open sockets, the last of these is done."""
+
+SEGUE: Final = "segue"
+"""The author of what nobody has asked for."""
+
+
+class Author(NamedTuple):
+    """Who makes a change, as it is written down."""
+
+    name: str
+    role: str
+
+
+class Switchboard:
+    """The switches of this process, which are those of all processes on the same store.
+
+    Attributes:
+        stored: the newest table of the store, as far as it was read.
+        read_at: when that was, on the clock of `time.monotonic`.
+        away_since: since when the store has not answered, in seconds since 1970; None while it
+            does.
+        trouble: why it does not.
+        unapplied: the switches that the newest revision names and that are not there in this
+            process's files; what is in force is the revision before it then.
+    """
+
+    def __init__(
+        self,
+        live: Live,
+        store: SwitchStore,
+        keys: Sequence[str],
+        log: FilteringBoundLogger,
+        on_installed: Callable[[SwitchChange], None],
+        on_revision: Callable[[Revision], None],
+        *,
+        is_kept: bool,
+    ) -> None:
+        """Nothing is read yet; what serves is what the configuration says.
+
+        Args:
+            live: holds what serves.
+            store: of the switches.
+            keys: that seal what is in it; the first is in use.
+            log: told of revisions, and of the store.
+            on_installed: brings what was put to work to the open sockets.
+            on_revision: told of each revision that was made here.
+            is_kept: whether the store outlives the process.
+        """
+        self._live = live
+        self._store = store
+        self._keys = tuple(keys)
+        self._log = log
+        self._on_installed = on_installed
+        self._on_revision = on_revision
+        self.is_kept = is_kept
+        self.stored = EMPTY
+        self.read_at = time.monotonic()
+        self.away_since: float | None = None
+        self.trouble = ""
+        self.unapplied: tuple[SwitchName, ...] = ()
+        self._key = b""
+        self._followed = ""
+        self._changing = asyncio.Lock()
+        self._told = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+
+    @property
+    def in_force(self) -> SwitchedCatalog:
+        """What applies to whom."""
+        return self._live.current.switches
+
+    async def start(self) -> None:
+        """Read the store, if it answers, and keep in step with it from now on."""
+        with suppress(StoreAway):
+            await self._read()
+        self._store.listen(self._told.set)
+        self._running = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Look no more, and give up the store."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait((self._running,))
+            self._running = None
+        with suppress(StoreAway):
+            await self._store.close()
+
+    def dressed(self, snapshot: Snapshot) -> Snapshot:
+        """Give a snapshot that was read from files the switches that are in force."""
+        return self._dressed(snapshot, self.in_force.table)
+
+    def reloaded(self) -> None:
+        """The configuration was read anew: where the file is the authority, it is a revision."""
+        self._told.set()
+
+    @property
+    def _is_file(self) -> bool:
+        return self._live.current.config.switching.authority == "file"
+
+    # Changes.
+
+    def preview(self, change: Change) -> Table:
+        """Say which table a change would lead to; nothing is changed.
+
+        Raises:
+            ChangeRefused: it would not be made.
+        """
+        self._check_authority(change)
+        return changed(self.stored, change, self.in_force.first)
+
+    async def change(
+        self,
+        change: Change | Callable[[Table], Change],
+        author: Author,
+        reason: str,
+        open_sockets: OpenSockets | None = None,
+    ) -> Revision:
+        """Make a change; it is in force in this process when this returns.
+
+        Args:
+            change: to be made, or what makes it of the newest table.
+            author: who makes it.
+            reason: why.
+            open_sockets: what open sockets do; as the configuration says where None.
+
+        Raises:
+            ChangeRefused: it is not made.
+            StoreAway: it may have been made all the same, if that came while it was written.
+        """
+        async with self._changing:
+            for _ in range(_TRIES):
+                await self._read()
+                wanted = change(self.stored) if callable(change) else change
+                revision = await self._try(wanted, author, reason, open_sockets)
+                if revision is not None:
+                    return revision
+        text = "others made changes at the same moment, again and again: try it once more"
+        raise ChangeRefused(Why.CHANGED, text)
+
+    async def revision(self, number: int) -> tuple[Revision, Table] | None:
+        """A revision, and what was set after it; None where it is not kept.
+
+        Raises:
+            StoreAway: the store does not answer, or with what cannot be read.
+        """
+        found = await self._store.revision(number)
+        if found is None:
+            return None
+        try:
+            return read_revision(found.revision), read_table(found.state)
+        except Unreadable as error:
+            raise StoreAway(f"revision {number} cannot be read: {error}") from None
+
+    async def history(self, before: int | None, limit: int) -> list[Revision]:
+        """Revisions, the newest first; those that cannot be read are left out.
+
+        Args:
+            before: only those with a lower number, where it is not None.
+            limit: how many at most.
+
+        Raises:
+            StoreAway: the store does not answer.
+        """
+        found = []
+        for written in await self._store.revisions(before, limit):
+            with suppress(Unreadable):
+                found.append(read_revision(written))
+        return found
+
+    async def undo(
+        self,
+        to: int | None,
+        expected: int | None,
+        author: Author,
+        reason: str,
+        open_sockets: OpenSockets | None = None,
+    ) -> Revision:
+        """Go back to the table of an earlier revision; that before the newest where None.
+
+        Raises:
+            ChangeRefused: there is none, or it is not made.
+            StoreAway: see `change`.
+        """
+        await self._read()
+        number = self.stored.number - 1 if to is None else to
+        if not 0 <= number < max(self.stored.number, 1):
+            text = (
+                f"there is no revision {number} to go back to; the newest is {self.stored.number}"
+            )
+            raise ChangeRefused(Why.UNKNOWN, text)
+        earlier = EMPTY
+        if number:
+            found = await self.revision(number)
+            if found is None:
+                raise ChangeRefused(Why.UNKNOWN, f"revision {number} is not kept any more")
+            earlier = found[1]
+        return await self.change(Undo(earlier, expected), author, reason, open_sockets)
+
+    async def _try(
+        self, change: Change, author: Author, reason: str, open_sockets: OpenSockets | None
+    ) -> Revision | None:
+        """Make a change; None where somebody else was faster."""
+        self._check_authority(change)
+        before = self.stored
+        after = changed(before, change, self.in_force.first)
+        settings = self._live.current.config.switching
+        policy = open_sockets or OpenSockets(settings.open_sockets)
+        if isinstance(change, AllOff):
+            policy = OpenSockets.NEXT_MESSAGE
+        if settings.authority == "file":
+            after = replace(after, digest=self._live.current.digest)
+        scope = touched(before, after)
+        revision = revision_of(
+            before,
+            after,
+            scope,
+            at=time.time(),
+            author=author.name,
+            role=author.role,
+            reason=reason,
+            kind=_KINDS[type(change)],
+            open_sockets=policy,
+            digest=self._live.current.digest,
+        )
+        stored = StoredRevision(after.number, write_revision(revision), write_table(after))
+        try:
+            if not await self._store.append(stored):
+                return None
+        except ValueError as error:
+            raise ChangeRefused(Why.CONFLICT, str(error)) from None
+        except StoreAway as error:
+            self._is_away(error)
+            raise
+        self._log.info(
+            "switches changed",
+            revision=revision.number,
+            author=author.name,
+            kind=revision.kind,
+            scope=[*revision.scope],
+            open_sockets=policy.value,
+        )
+        self._take(after, policy)
+        self._on_revision(revision)
+        return revision
+
+    def _check_authority(self, change: Change) -> None:
+        if not self._is_file:
+            return
+        first, stored = self.in_force.first, self.stored
+        match change:
+            case Follow() | AllOff() | Restore() | Expire():
+                return
+            case SetSwitch():
+                state = stored.wanted(change.switch, first)
+                steps_down = state.setting is not None and change.setting.lowers(state.setting)
+            case Undo():
+                steps_down = lowers(stored, change.earlier, first)
+            case _:
+                steps_down = False
+        if not steps_down:
+            text = (
+                "the configuration file is the authority (switching.authority: file), and only"
+                " steps down are taken here: change switching.switches in the file, and reload"
+            )
+            raise ChangeRefused(Why.AUTHORITY, text)
+
+    # Keeping in step.
+
+    async def _run(self) -> None:
+        while True:
+            pause = POLL if self.away_since is None else _RETRY
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._told.wait()
+            self._told.clear()
+            try:
+                await self._read()
+                await self._follow()
+                await self._expire()
+            except StoreAway:
+                pass  # It has been said.
+            except Exception as error:  # noqa: BLE001 (the next look may fare better)
+                self._log.error("switches failed", fault=type(error).__name__)
+
+    async def _read(self) -> None:
+        """Read what is new in the store, and put it to work.
+
+        Raises:
+            StoreAway: it does not answer, or with what cannot be read.
+        """
+        try:
+            if not self._key:
+                await self._take_key()
+            number = await self._store.number()
+            if number != self.stored.number or self.unapplied:
+                found = await self._store.load()
+                table = EMPTY if found is None else _table_of(found)
+                self._take(table, await self._missed(self.stored.number, table.number))
+        except StoreAway as error:
+            self._is_away(error)
+            raise
+        self.read_at = time.monotonic()
+        if self.away_since is not None:
+            self._log.info("the store of switches is back", revision=self.stored.number)
+            self.away_since, self.trouble = None, ""
+
+    async def _take_key(self) -> None:
+        self._key = await canary_key(self._store, self._keys, self._log)
+        self._live.current = self.dressed(self._live.current)
+
+    def _take(self, table: Table, policy: OpenSockets) -> None:
+        """Put a table of the store to work, if this process has what its revisions name."""
+        before, current = self.stored, self.in_force.table
+        if table.number < before.number:
+            self._log.warning(
+                "the store of switches went back", revision=table.number, before=before.number
+            )
+        self.stored = table
+        scope = touched(current, table)
+        unknown = tuple(name for name in scope if name not in self.in_force.first)
+        stands_elsewhere = self._is_file and table.digest not in ("", self._live.current.digest)
+        if stands_elsewhere or (unknown and current.number):
+            if unknown and unknown != self.unapplied:
+                self._log.error(
+                    "a revision names switches that are not in the configuration here",
+                    revision=table.number,
+                    switches=[str(name) for name in unknown],
+                    in_force=current.number,
+                )
+            self.unapplied = unknown
+            # What is to be stopped everywhere is stopped here, too.
+            table = replace(current, all_off=table.all_off)
+            scope = ()
+        else:
+            self.unapplied = ()
+        if current.all_off is not table.all_off:
+            self._install(table, None, OpenSockets.NEXT_MESSAGE)
+        elif table != current:
+            self._install(table, scope, policy)
+
+    async def _missed(self, before: int, number: int) -> OpenSockets:
+        """What the revisions ask of open sockets that this process has missed."""
+        if before == 0 or not before < number <= before + MAX_PAGE:
+            return OpenSockets.KEEP
+        found = await self.history(None, number - before)
+        asked = [each.open_sockets for each in found if each.number > before]
+        return max(asked, key=_STRENGTH.index, default=OpenSockets.KEEP)
+
+    async def _follow(self) -> None:
+        """Where the file is the authority: say which one it is, once for each."""
+        current = self._live.current
+        if not self._is_file or self._followed == current.digest:
+            return
+        self._followed = current.digest
+        if self.stored.digest == current.digest:
+            return
+        author = Author(f"configuration {current.digest}", "")
+        reason = "the configuration file is the authority, and has changed"
+        await self.change(Follow(current.digest), author, reason)
+
+    async def _expire(self) -> None:
+        """End what is to end by itself, and is due."""
+        while due(self.stored, time.time()):
+
+            def expire(table: Table) -> Change:
+                now = time.time()
+                if not due(table, now):
+                    raise ChangeRefused(Why.CHANGED, "somebody else has ended it")
+                return Expire(now)
+
+            with suppress(ChangeRefused):
+                await self.change(expire, Author(SEGUE, ""), "its time was over")
+
+    def _install(
+        self, table: Table, scope: Sequence[SwitchName] | None, policy: OpenSockets
+    ) -> None:
+        self._live.current = self._dressed(self._live.current, table)
+        switches = None if scope is None else frozenset(scope)
+        self._on_installed(SwitchChange(self._live.current, switches, policy))
+
+    def _dressed(self, snapshot: Snapshot, table: Table) -> Snapshot:
+        first = snapshot.config.switching.first()
+        if snapshot.config.switching.authority == "file" and table.digest != snapshot.digest:
+            # What was said of another file ends with it.
+            table = Table(table.number)
+        switches = SwitchedCatalog(snapshot.catalog, first, table, self._key)
+        return replace(snapshot, switches=switches)
+
+    def _is_away(self, error: StoreAway) -> None:
+        if self.away_since is None:
+            self.away_since = time.time()
+            self._log.warning("the store of switches is away", reason=error.detail)
+        self.trouble = error.detail
+
+
+_KINDS: Final[dict[type, str]] = {
+    SetSwitch: "set",
+    DropException: "drop",
+    AllOff: "all-off",
+    Restore: "restore",
+    Undo: "undo",
+    Follow: "follow",
+    Expire: "expire",
+}
+
+
+def _table_of(found: StoredRevision) -> Table:
+    try:
+        return read_table(found.state)
+    except Unreadable as error:
+        raise StoreAway(f"the state of the switches cannot be read: {error}") from None
