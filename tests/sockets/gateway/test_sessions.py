@@ -414,7 +414,7 @@ async def test_a_session_is_renewed_while_only_a_websocket_uses_it(tmp_path: Pat
         assert status_of(await peer.read_head()) == 101
         async with asyncio.timeout(PATIENCE):
             # Counted when the answer has been read, a moment after the server has been asked.
-            while not await refreshes(proxy):
+            while not await refreshes(proxy):  # noqa: ASYNC110 (nobody tells)
                 await asyncio.sleep(0.05)
         assert (await refreshes(proxy)).keys() == {("socket", "renewed")}
         assert len(set(server.presented())) == len(server.presented())
