@@ -1,0 +1,251 @@
+"""What every store of switches does, held against each of them on real storage."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from proxy.control.switch_store.base import (
+    KEPT,
+    MAX_ANNOUNCED,
+    MAX_NUMBER,
+    MAX_PAGE,
+    MAX_REVISION,
+    MAX_STATE,
+    MAX_TTL,
+    MAX_VALUE,
+    MAX_VALUES,
+    StoredRevision,
+    SwitchStore,
+)
+from proxy.errors import StoreFull
+from tests.support.switch_storages import Listener, Memory, SwitchStorage, appended, revision
+
+
+@pytest.fixture
+def memory() -> Memory:
+    return Memory()
+
+
+@pytest.fixture(params=["memory"])
+def storage(request: pytest.FixtureRequest) -> SwitchStorage:
+    found: SwitchStorage = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+async def store(storage: SwitchStorage) -> AsyncIterator[SwitchStore]:
+    async with storage.switches() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def other(storage: SwitchStorage) -> AsyncIterator[SwitchStore]:
+    """A second store on the same storage, as another process has one."""
+    async with storage.switches() as opened:
+        yield opened
+
+
+async def test_nothing_is_there_at_first(store: SwitchStore) -> None:
+    assert await store.load() is None
+    assert await store.number() == 0
+    assert await store.revision(1) is None
+    assert await store.revision(0) is None
+    assert await store.revisions(None, 10) == []
+    assert await store.value("salt") is None
+    assert await store.announced() == {}
+
+
+async def test_what_is_appended_is_the_newest_for_everybody(
+    store: SwitchStore, other: SwitchStore
+) -> None:
+    await appended(store, 1)
+    await appended(other, 2)
+    for reader in (store, other):
+        assert await reader.load() == revision(2)
+        assert await reader.number() == 2
+        assert await reader.revision(1) == revision(1)
+        assert await reader.revision(2) == revision(2)
+        assert await reader.revision(3) is None
+
+
+async def test_every_byte_comes_back(store: SwitchStore) -> None:
+    every = bytes(range(256))
+    new = StoredRevision(1, every, every[::-1])
+    assert await store.append(new)
+    assert await store.load() == new
+    assert await store.append(StoredRevision(2, b"", b""))
+    assert await store.load() == (2, b"", b"")
+    assert await store.revisions(None, 10) == [b"", every]
+    assert await store.replace("every", None, every)
+    assert await store.value("every") == every
+    await store.announce("every", every, 60)
+    assert await store.announced() == {"every": every}
+
+
+@pytest.mark.parametrize("number", [1, 2, 4, 5, MAX_NUMBER])
+async def test_a_number_that_jumps_changes_nothing(store: SwitchStore, number: int) -> None:
+    assert not await store.append(revision(2))
+    await appended(store, 1, 2)
+    assert not await store.append(revision(number, "jumps"))
+    assert await store.load() == revision(2)
+    assert await store.revisions(None, 10) == [revision(2).revision, revision(1).revision]
+
+
+async def test_of_many_who_append_at_the_same_moment_one_wins(
+    store: SwitchStore, other: SwitchStore
+) -> None:
+    for number in range(1, 11):
+        new = [revision(number, f"of {name}") for name in range(8)]
+        outcomes = await asyncio.gather(
+            *((store, other)[name % 2].append(each) for name, each in enumerate(new))
+        )
+        (winner,) = [each for each, has_won in zip(new, outcomes, strict=True) if has_won]
+        assert await store.load() == await other.load() == winner
+
+
+async def test_the_newest_revisions_are_kept(store: SwitchStore) -> None:
+    await appended(store, *range(1, KEPT + 3))
+    assert await store.number() == KEPT + 2
+    assert [await store.revision(number) for number in (1, 2, 3)] == [None, None, revision(3)]
+    assert await store.revisions(4, 10) == [revision(3).revision]
+    assert await store.revisions(3, 10) == []
+
+
+async def test_revisions_are_listed_in_pages(store: SwitchStore) -> None:
+    await appended(store, *range(1, MAX_PAGE + 11))
+    everything = [revision(number).revision for number in range(MAX_PAGE + 10, 0, -1)]
+    assert await store.revisions(None, 3) == everything[:3]
+    assert await store.revisions(None, MAX_PAGE + 10) == everything[:MAX_PAGE]
+    assert await store.revisions(11, MAX_PAGE) == everything[MAX_PAGE:]
+    assert await store.revisions(MAX_NUMBER, 1) == everything[:1]
+    assert await store.revisions(1, 1) == []
+    assert await store.revisions(None, 0) == await store.revisions(None, -1) == []
+
+
+async def test_what_is_over_its_bound_is_refused(store: SwitchStore) -> None:
+    for new in (
+        StoredRevision(0, b"", b""),
+        StoredRevision(-1, b"", b""),
+        StoredRevision(MAX_NUMBER + 1, b"", b""),
+        StoredRevision(1, bytes(MAX_REVISION + 1), b""),
+        StoredRevision(1, b"", bytes(MAX_STATE + 1)),
+    ):
+        with pytest.raises(ValueError, match="revision"):
+            await store.append(new)
+    assert await store.load() is None
+    for name, value in (("n", bytes(MAX_VALUE + 1)), ("", b""), ("a b", b""), ("é" * 9, b"")):
+        with pytest.raises(ValueError, match=r"value|name"):
+            await store.replace(name, None, value)
+        with pytest.raises(ValueError, match=r"value|name"):
+            await store.announce(name, value, 60)
+    for ttl in (0, -1, MAX_TTL + 1, float("nan")):
+        with pytest.raises(ValueError, match="seconds"):
+            await store.announce("n", b"", ttl)
+    with pytest.raises(ValueError, match="name"):
+        await store.value("n" * 201)
+    assert await store.announced() == {}
+
+
+async def test_what_is_as_large_as_it_may_be_is_kept(store: SwitchStore) -> None:
+    largest = StoredRevision(1, bytes(MAX_REVISION), bytes(MAX_STATE))
+    assert await store.append(largest)
+    assert await store.load() == largest
+    assert await store.replace("n" * 200, None, bytes(MAX_VALUE))
+    assert await store.value("n" * 200) == bytes(MAX_VALUE)
+    await store.announce("n" * 200, bytes(MAX_VALUE), MAX_TTL)
+    assert await store.announced() == {"n" * 200: bytes(MAX_VALUE)}
+
+
+async def test_a_value_is_compared_and_set(store: SwitchStore, other: SwitchStore) -> None:
+    assert not await store.replace("salt", b"", b"x")
+    assert await store.replace("salt", None, b"one")
+    assert not await other.replace("salt", None, b"two")
+    assert not await other.replace("salt", b"", b"two")
+    assert await other.value("salt") == b"one"
+    assert await other.replace("salt", b"one", b"two")
+    assert await store.value("salt") == b"two"
+    assert await store.value("Salt") is None
+    # What is empty is there, all the same.
+    assert await store.replace("salt", b"two", b"")
+    assert await store.value("salt") == b""
+    assert not await store.replace("salt", None, b"three")
+    assert await store.replace("salt", b"", None)
+    assert await store.value("salt") is None
+    assert await store.replace("salt", None, None)
+
+
+async def test_of_many_who_replace_a_value_one_wins(store: SwitchStore, other: SwitchStore) -> None:
+    stores = (store, other)
+    outcomes = await asyncio.gather(
+        *(stores[n % 2].replace("key", None, str(n).encode()) for n in range(20))
+    )
+    (winner,) = [n for n, has_won in enumerate(outcomes) if has_won]
+    assert await store.value("key") == await other.value("key") == str(winner).encode()
+
+
+async def test_there_are_no_more_values_than_there_may_be(store: SwitchStore) -> None:
+    for first in range(0, MAX_VALUES, 100):
+        names = [f"value:{number}" for number in range(first, first + 100)]
+        assert all(await asyncio.gather(*(store.replace(name, None, b"x") for name in names)))
+    with pytest.raises(StoreFull):
+        await store.replace("one-more", None, b"x")
+    assert await store.value("one-more") is None
+    assert await store.replace("value:7", b"x", b"y")
+    assert await store.replace("value:7", b"y", None)
+    assert await store.replace("one-more", None, b"x")
+
+
+async def test_what_a_replica_says_is_heard_by_all(store: SwitchStore, other: SwitchStore) -> None:
+    await store.announce("one", b"1", 60)
+    await other.announce("two", b"2", 60)
+    await other.announce("one", b"1 again", 60)
+    assert await store.announced() == await other.announced() == {"one": b"1 again", "two": b"2"}
+
+
+async def test_what_a_replica_said_is_forgotten(store: SwitchStore, other: SwitchStore) -> None:
+    await other.announce("stays", b"", MAX_TTL)
+    await store.announce("goes", b"", 0.001)
+    while "goes" in await other.announced():  # noqa: ASYNC110 (nobody tells of an end)
+        await asyncio.sleep(0.001)
+    assert await store.announced() == {"stays": b""}
+    await store.announce("goes", b"is back", 60)
+    assert await other.announced() == {"stays": b"", "goes": b"is back"}
+
+
+async def test_too_many_replicas_displace_those_that_end_first(store: SwitchStore) -> None:
+    await store.announce("first", b"", 1000)
+    await store.announce("second", b"", 2000)
+    for number in range(MAX_ANNOUNCED - 1):
+        await store.announce(f"replica:{number}", b"", MAX_TTL)
+    announced = await store.announced()
+    assert len(announced) == MAX_ANNOUNCED
+    assert "first" not in announced
+    assert "second" in announced
+
+
+async def test_who_listens_is_told_of_each_change(store: SwitchStore, other: SwitchStore) -> None:
+    listeners = [Listener(store), Listener(other), Listener(other)]
+    for listener in listeners:
+        await listener.hears()  # The time before is a gap.
+    for number, writer in enumerate((store, other, store), 1):
+        await appended(writer, number)
+        for listener in listeners:
+            await listener.hears()
+            assert await store.number() == number
+
+
+async def test_who_has_closed_is_told_nothing_more(
+    storage: SwitchStorage, store: SwitchStore
+) -> None:
+    heard: list[int] = []
+    async with storage.switches() as leaving:
+        leaving.listen(lambda: heard.append(1))
+        await Listener(leaving).hears()
+    before = list(heard)
+    listener = Listener(store)
+    await appended(store, 1)
+    await listener.hears_until(store, 1)
+    assert heard == before
