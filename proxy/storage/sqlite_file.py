@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import sqlite3
 import stat
@@ -114,12 +115,39 @@ def _code(error: sqlite3.Error) -> int:
 def make(path: Path) -> None:
     """Make the file where it is missing, readable for this user alone, as SQLite's own beside it.
 
-    A log without its file would be taken for that of the new one.
+    A log without its file would be taken for that of the new one. One that exists is not opened
+    for it: closing it would end the locks that another store of this process has on it (POSIX), and
+    whoever closes the file next would believe to be its last user, and remove the log.
+
+    Raises:
+        OSError: it is not possible, or what has the name is no file that may be written.
     """
     if not path.exists():
-        for suffix in ("-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        with _locked(path.parent):
+            _make_new(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def _make_new(path: Path) -> None:
+    if path.exists():
+        return  # Somebody else was faster, and may use the log beside it already.
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """One process, or thread of one, at a time."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def identity_of(path: Path) -> tuple[int, int]:

@@ -1,13 +1,9 @@
 """Sessions in one SQLite file, for the processes of one machine.
 
-One connection, used by one thread (`worker`); calls from the loop wait for it and never block.
-The write-ahead log lets processes read while one writes; each change is one `BEGIN IMMEDIATE`
-transaction, which has the write lock from its first statement on. A save is on the disk when it
-returns; uses and leases are written without waiting for the disk, because a crash of the machine
-ends every holder of a lease too.
-
-A file that cannot be written, because the disk is full, is still read. Beside it is a reserve,
-which is given up where the write-ahead log is what fills the disk.
+One connection, used by one thread (`storage.sqlite_database`). The write-ahead log lets processes
+read while one writes; each change is one `BEGIN IMMEDIATE` transaction, which has the write lock
+from its first statement on. A save is on the disk when it returns; uses and leases are written
+without waiting for the disk, because a crash of the machine ends every holder of a lease too.
 
 Leases end by the machine's clock. Where it was set back behind the beginning of a lease, that lease
 counts as ended: the fence keeps its holder from writing.
@@ -17,36 +13,19 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final, NoReturn, TypeVar
+from typing import Final
 
-from proxy.errors import ConfigError, Diagnostic, StoreAway, StoreFull, StoreReadOnly
+from proxy.errors import ConfigError, Diagnostic, StoreAway, StoreFull
 from proxy.sessions.record import Record, check_texts, decode, encode, next_fence, succeeding
 from proxy.sessions.store.base import MAX_BATCH, RecordPage, page_of
-from proxy.storage.reserve import Reserve
-from proxy.storage.sqlite_file import (
-    check,
-    connected,
-    empty_log,
-    identity_of,
-    is_passing,
-    is_unwritable,
-    make,
-    reason_of,
-    transaction,
-)
+from proxy.storage.sqlite_database import SqliteDatabase
+from proxy.storage.sqlite_file import check, reason_of, transaction
 from proxy.storage.state_directory import check_directory
-from proxy.storage.worker import Worker
 
-_T = TypeVar("_T")
 _Row = tuple[bytes, float, str, str, int]
-
-_SPARE: Final = 1 << 18
-"""Bytes beside the reserve without which a file that was full still counts as full."""
 
 _SELECT: Final = "SELECT body, used, version, cohort, fence FROM sessions"
 _LIST: Final = (
@@ -88,18 +67,8 @@ class SqliteStore:
         Raises:
             ConfigError: it cannot be opened, is damaged, or is of another version.
         """
-        self._path = path
         self._limit = limit
-        self._timeout = timeout
-        self._connection: sqlite3.Connection | None = None
-        self._identity = (0, 0)
-        self._reserve = Reserve(path)
-        self._worker = Worker("segue-store")
-        try:
-            self._worker.submit(self._opened).result()
-        except (StoreAway, ConfigError) as error:
-            self._worker.end()
-            raise ConfigError([Diagnostic(str(path), 0, 0, "store.url", error.detail)]) from None
+        self._database = SqliteDatabase(path, timeout=timeout, thread="segue-store")
 
     async def find(self, *digests: bytes) -> Record | None:
         def work(connection: sqlite3.Connection) -> Record | None:
@@ -110,14 +79,14 @@ class SqliteStore:
                     return _record(row)
             return None
 
-        return await self._call(work)
+        return await self._database.call(work)
 
     async def load(self, session: str) -> Record | None:
         def work(connection: sqlite3.Connection) -> Record | None:
             row = _row(connection, session)
             return None if row is None else _record(row)
 
-        return await self._call(work)
+        return await self._database.call(work)
 
     async def save(self, record: Record, *, fence: int | None = None) -> Record | None:
         encode(record)  # What is no record is the caller's fault, and said at once.
@@ -136,7 +105,7 @@ class SqliteStore:
                 _write(connection, following, stored)
                 return following
 
-        return await self._call(work)
+        return await self._database.call(work)
 
     async def touch(self, session: str, used: float, version: str, cohort: str) -> None:
         check_texts(version, cohort)
@@ -149,7 +118,7 @@ class SqliteStore:
                     (used, version, cohort, session, used),
                 )
 
-        await self._call(work)
+        await self._database.call(work)
 
     async def acquire(self, session: str, owner: str, ttl: float) -> int | None:
         def work(connection: sqlite3.Connection) -> int | None:
@@ -170,7 +139,7 @@ class SqliteStore:
                 )
                 return fence
 
-        return await self._call(work)
+        return await self._database.call(work)
 
     async def extend(self, session: str, owner: str, ttl: float) -> bool:
         def work(connection: sqlite3.Connection) -> bool:
@@ -183,7 +152,7 @@ class SqliteStore:
                 )
                 return changed.rowcount == 1
 
-        return await self._call(work)
+        return await self._database.call(work)
 
     async def release(self, session: str, owner: str) -> None:
         def work(connection: sqlite3.Connection) -> None:
@@ -193,7 +162,7 @@ class SqliteStore:
                     (session, owner),
                 )
 
-        await self._call(work)
+        await self._database.call(work)
 
     async def sessions(self, *, user: str | None, after: str, limit: int) -> RecordPage:
         everybody = _LIST + " ORDER BY session LIMIT ?"
@@ -208,14 +177,14 @@ class SqliteStore:
             )
             return page_of(((row[-1], partial(_record, row[:-1])) for row in rows), most)
 
-        return await self._call(work)
+        return await self._database.call(work)
 
     async def count(self) -> int:
         def work(connection: sqlite3.Connection) -> int:
             query = "SELECT count(*) FROM sessions WHERE ended IS NULL"
             return int(connection.execute(query).fetchone()[0])
 
-        return await self._call(work)
+        return await self._database.call(work)
 
     async def purge(self, now: float) -> int:
         chosen = "SELECT session FROM sessions WHERE purge_after <= ? LIMIT ?"
@@ -229,98 +198,25 @@ class SqliteStore:
 
         # In steps, so that other calls find their turn in between.
         total = 0
-        while removed := await self._call(work):
+        while removed := await self._database.call(work):
             total += removed
         return total
 
     async def writable(self) -> None:
         def work(connection: sqlite3.Connection) -> None:
-            empty_log(connection)
-            self._reserve.keep(_SPARE)
+            self._database.try_room(connection)
             with transaction(connection, durable=True):
                 connection.execute("UPDATE total SET kept = kept")
 
-        await self._call(work)
+        await self._database.call(work)
 
     async def ping(self) -> None:
-        await self._call(lambda connection: connection.execute("SELECT kept FROM total").fetchone())
+        await self._database.call(
+            lambda connection: connection.execute("SELECT kept FROM total").fetchone()
+        )
 
     async def close(self) -> None:
-        try:
-            await self._worker.call(self._drop, self._timeout)
-        finally:
-            self._worker.end()
-
-    async def _call(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        return await self._worker.call(lambda: self._work(work), self._timeout)
-
-    def _work(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        connection = self._opened()
-        try:
-            try:
-                return work(connection)
-            except (sqlite3.Error, OSError) as error:
-                if not is_unwritable(error):
-                    raise
-                self._make_room(connection)
-            return work(connection)  # Nothing of it was done: it is one transaction.
-        except (sqlite3.Error, OSError) as error:
-            self._fail(error)
-
-    def _make_room(self, connection: sqlite3.Connection) -> None:
-        """Empty a write-ahead log that has filled the disk, with the help of the reserve.
-
-        Raises:
-            sqlite3.Error, OSError: the disk is full of something else.
-        """
-        self._reserve.give_up()
-        empty_log(connection)
-        self._reserve.keep()
-
-    def _opened(self) -> sqlite3.Connection:
-        """The connection, to the file that has the name now: it may be another than before.
-
-        Raises:
-            StoreAway: the file is gone, cannot be opened, is damaged, or of another version.
-        """
-        try:
-            if self._connection is not None:
-                if identity_of(self._path) == self._identity:
-                    return self._connection
-                self._drop()
-            elif self._identity == (0, 0):
-                make(self._path)
-            self._identity = identity_of(self._path)
-            # The loop gives up after the whole timeout: an answer after half of it is still heard.
-            self._connection = self._connected()
-        except (sqlite3.Error, OSError) as error:
-            self._drop()
-            raise StoreAway(f"the file of sessions {reason_of(error)}") from None
-        return self._connection
-
-    def _connected(self) -> sqlite3.Connection:
-        try:
-            connection = connected(self._path, self._timeout / 2)
-        except sqlite3.Error as error:
-            if not is_unwritable(error):
-                raise
-            self._reserve.give_up()  # To be read, it needs a little room beside it.
-            connection = connected(self._path, self._timeout / 2)
-        with suppress(OSError):
-            self._reserve.keep()
-        return connection
-
-    def _fail(self, error: sqlite3.Error | OSError) -> NoReturn:
-        if is_unwritable(error):
-            raise StoreReadOnly(f"the file of sessions {reason_of(error)}") from None
-        if not is_passing(error):
-            self._drop()
-        raise StoreAway(f"the file of sessions {reason_of(error)}") from None
-
-    def _drop(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        await self._database.close()
 
 
 def _row(connection: sqlite3.Connection, session: str) -> _Row | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -39,7 +41,7 @@ async def test_a_save_is_durable_and_a_use_need_not_be(sqlite: SqliteStorage) ->
 
 async def setting(store: SqliteStore, name: str) -> object:
     """A setting of the connection that the store uses, asked on its thread."""
-    value: object = await store._call(
+    value: object = await store._database.call(
         lambda connection: connection.execute(f"PRAGMA {name}").fetchone()[0]
     )
     return value
@@ -207,3 +209,22 @@ async def test_many_calls_at_once_are_all_answered(sqlite: SqliteStorage) -> Non
         await store.save(record())
         found = await asyncio.gather(*(store.load(session_of(1)) for _ in range(500)))
         assert len([each for each in found if each is not None]) == 500
+
+
+async def test_a_second_store_of_a_process_leaves_the_locks_of_the_first(
+    sqlite: SqliteStorage,
+) -> None:
+    """Whoever opens and closes the file ends all locks of the process on it (POSIX)."""
+    async with sqlite.opened() as store:
+        await store.save(record(1))
+        async with sqlite.opened() as second:
+            # Another program that is the last to close the file would remove the log.
+            code = (
+                "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('PRAGMA user_version')"
+            )
+            subprocess.run([sys.executable, "-c", code, sqlite.path], check=True)
+            assert sqlite.path.with_name(f"{sqlite.path.name}-wal").exists()
+            await second.save(record(2))
+        await store.save(record(3))
+    async with sqlite.opened() as store:
+        assert await store.count() == 3
