@@ -45,6 +45,23 @@ INSERT INTO total VALUES (0);
 CREATE TRIGGER kept_one_more AFTER INSERT ON sessions BEGIN UPDATE total SET kept = kept + 1; END;
 CREATE TRIGGER kept_one_less AFTER DELETE ON sessions BEGIN UPDATE total SET kept = kept - 1; END;
 """
+_SWITCHES: Final = """
+CREATE TABLE IF NOT EXISTS switch_revisions (
+    number INTEGER PRIMARY KEY NOT NULL,
+    revision BLOB NOT NULL,
+    state BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS switch_values (name TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS switch_replicas (
+    replica TEXT PRIMARY KEY NOT NULL,
+    document BLOB NOT NULL,
+    said REAL NOT NULL,
+    until REAL NOT NULL
+);
+"""
+"""Beside the sessions, also in a file that was made before there were switches. Who knows nothing
+of them reads and writes the file as before: they are no change of its version."""
+
 _CHECKPOINT: Final = 200
 """Pages of the write-ahead log, 800 KiB, with which it is brought into the file."""
 
@@ -234,6 +251,8 @@ def _check_version(connection: sqlite3.Connection) -> None:
             connection.execute(f"PRAGMA user_version = {VERSION}")
         else:
             _check_kind(application, version)
+        for statement in _statements(_SWITCHES):
+            connection.execute(statement)
 
 
 def _check_kind(application: int, version: int) -> None:

@@ -1,14 +1,17 @@
-"""The storages that the contract of the store of switches is held against."""
+"""The storages that the contract of the store of switches is held against, each a real one."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Protocol
 
 from proxy.control.switch_store.base import StoredRevision, SwitchStore
 from proxy.control.switch_store.memory import MemorySwitchStore
+from proxy.control.switch_store.sqlite import SqliteSwitchStore
+from tests.support.storages import TIMEOUT, Storage
 from tests.support.waiting import PATIENCE
 
 
@@ -29,6 +32,26 @@ class Memory:
     async def switches(self) -> AsyncIterator[SwitchStore]:
         yield self._store
         await self._store.close()
+
+
+class Shared:
+    """What sessions are kept in, too."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    @asynccontextmanager
+    async def switches(self, *, timeout: float = TIMEOUT) -> AsyncIterator[SwitchStore]:
+        store = switch_store_at(self.storage.address, timeout=timeout)
+        try:
+            yield store
+        finally:
+            await store.close()
+
+
+def switch_store_at(address: str, *, timeout: float = TIMEOUT) -> SwitchStore:
+    path = Path(address.removeprefix("sqlite:"))
+    return SqliteSwitchStore(path, timeout=timeout)
 
 
 class Listener:

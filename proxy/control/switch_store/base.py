@@ -22,6 +22,8 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
+from proxy.errors import RecordUnreadable
+
 KEPT: Final = 1000
 """Revisions that are kept; the oldest goes when one more comes."""
 
@@ -40,7 +42,7 @@ MAX_PAGE: Final = 100
 MAX_VALUE: Final = 16 * 1024
 """Bytes of a named value, and of what a replica says of itself."""
 
-MAX_VALUES: Final = 10_000
+MAX_VALUES: Final = 4000
 """Named values that there may be."""
 
 MAX_ANNOUNCED: Final = 500
@@ -173,6 +175,21 @@ def check_announcement(replica: str, document: bytes, ttl: float) -> None:
     check_value(replica, document)
     if not 0 < ttl <= MAX_TTL:
         raise ValueError(f"an announcement is not kept for 0 to {MAX_TTL:.0f} seconds")
+
+
+def read_part(part: object, most: int) -> bytes:
+    """What a storage has of something that is written as bytes.
+
+    Args:
+        part: what came of it.
+        most: bytes that it may have.
+
+    Raises:
+        RecordUnreadable: it is something else, or larger.
+    """
+    if not isinstance(part, bytes) or len(part) > most:
+        raise RecordUnreadable("what the store has of switches is damaged")
+    return part
 
 
 def page_size(limit: int) -> int:

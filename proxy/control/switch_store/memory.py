@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from proxy.control.switch_store.base import (
     check_value,
     page_size,
 )
+from proxy.control.switch_store.listeners import Listeners
 from proxy.errors import StoreFull
 
 
@@ -27,7 +27,7 @@ class MemorySwitchStore:
         self._revisions: OrderedDict[int, StoredRevision] = OrderedDict()
         self._values: dict[str, bytes] = {}
         self._announced: dict[str, tuple[float, bytes]] = {}
-        self._told: list[Callable[[], None]] = []
+        self._listeners = Listeners()
 
     async def load(self) -> StoredRevision | None:
         return self._revisions.get(await self.number())
@@ -39,8 +39,7 @@ class MemorySwitchStore:
         self._revisions[new.number] = new
         while len(self._revisions) > KEPT:
             self._revisions.popitem(last=False)
-        for told in self._told:
-            asyncio.get_running_loop().call_soon(self._tell, told)
+        self._listeners.tell()
         return True
 
     async def number(self) -> int:
@@ -85,12 +84,7 @@ class MemorySwitchStore:
         return {name: said for name, (until, said) in self._announced.items() if until > now}
 
     def listen(self, told: Callable[[], None]) -> None:
-        self._told.append(told)
-        asyncio.get_running_loop().call_soon(self._tell, told)
+        self._listeners.add(told)
 
     async def close(self) -> None:
-        self._told.clear()
-
-    def _tell(self, told: Callable[[], None]) -> None:
-        if told in self._told:
-            told()
+        self._listeners.end()

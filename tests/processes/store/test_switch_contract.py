@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -20,8 +22,19 @@ from proxy.control.switch_store.base import (
     StoredRevision,
     SwitchStore,
 )
-from proxy.errors import StoreFull
-from tests.support.switch_storages import Listener, Memory, SwitchStorage, appended, revision
+from proxy.errors import StoreAway, StoreFull
+from tests.support.checkout import ROOT
+from tests.support.records import record
+from tests.support.storages import Storage
+from tests.support.switch_storages import (
+    Listener,
+    Memory,
+    Shared,
+    SwitchStorage,
+    appended,
+    revision,
+)
+from tests.support.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -29,10 +42,16 @@ def memory() -> Memory:
     return Memory()
 
 
-@pytest.fixture(params=["memory"])
+@pytest.fixture(params=["memory", "sqlite"])
 def storage(request: pytest.FixtureRequest) -> SwitchStorage:
-    found: SwitchStorage = request.getfixturevalue(request.param)
-    return found
+    found = request.getfixturevalue(request.param)
+    return Shared(found) if isinstance(found, Storage) else found
+
+
+@pytest.fixture(params=["sqlite"])
+def shared(request: pytest.FixtureRequest) -> Shared:
+    """One that outlives a process, and can be away."""
+    return Shared(request.getfixturevalue(request.param))
 
 
 @pytest.fixture
@@ -249,3 +268,90 @@ async def test_who_has_closed_is_told_nothing_more(
     await appended(store, 1)
     await listener.hears_until(store, 1)
     assert heard == before
+
+
+async def test_what_was_appended_outlives_the_process_that_wrote_it(shared: Shared) -> None:
+    async with shared.switches() as store:
+        await appended(store, 1)
+        assert await store.replace("salt", None, b"salt")
+    async with shared.switches() as store:
+        assert await store.load() == revision(1)
+        assert await store.value("salt") == b"salt"
+
+
+async def test_of_two_processes_that_append_at_the_same_moment_one_wins(shared: Shared) -> None:
+    """Two real processes take 30 numbers each; no number is taken twice, none is left out."""
+    async with shared.switches() as store, asyncio.timeout(PATIENCE):
+        listener = Listener(store)
+        children = [appending(shared, "compete", name) for name in ("a", "b")]
+        won = {
+            name: [int(line) for line in (await asyncio.to_thread(child.communicate))[0].split()]
+            for name, child in zip(("a", "b"), children, strict=True)
+        }
+        assert [child.returncode for child in children] == [0, 0]
+        await listener.hears_until(store, 60)
+        assert sorted(won["a"] + won["b"]) == list(range(1, 61))
+        for name, numbers in won.items():
+            for number in numbers:
+                assert await store.revision(number) == revision(number, name)
+
+
+async def test_a_process_that_is_killed_loses_nothing_that_was_appended(shared: Shared) -> None:
+    """`kill -9` of a process that only appends; one that was on its way may be there too."""
+    async with shared.switches() as store:
+        with appending(shared, "aloud", "a") as child:
+            assert child.stdout is not None
+            said = [int(child.stdout.readline()) for _ in range(20)]
+            child.kill()
+            said += [int(line) for line in child.stdout.read().split()]
+        newest = await store.load()
+        assert newest is not None
+        assert newest.number in (said[-1], said[-1] + 1)
+        assert newest == revision(newest.number, "a")
+        await appended(store, newest.number + 1)
+
+
+def appending(shared: Shared, mode: str, name: str) -> subprocess.Popen[str]:
+    command = [
+        *(sys.executable, "-m", "tests.support.switch_appending"),
+        *(mode, shared.storage.address, name),
+    ]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+async def test_a_store_that_is_away_is_told_and_found_again(shared: Shared) -> None:
+    async with shared.switches() as store, shared.switches() as other:
+        listener = Listener(store)
+        await appended(store, 1)
+        await listener.hears_until(store, 1)
+        with shared.storage.away():
+            for call in (
+                store.load(),
+                store.append(revision(2)),
+                store.number(),
+                store.revision(1),
+                store.revisions(None, 1),
+                store.value("salt"),
+                store.replace("salt", None, b""),
+                store.announce("one", b"", 60),
+                store.announced(),
+            ):
+                with pytest.raises(StoreAway):
+                    await call
+        assert await store.load() == revision(1)
+        await appended(other, 2)
+        await listener.hears_until(store, 2)
+        # Who was told nothing in the meantime is told of what comes now.
+        await appended(other, 3)
+        await listener.hears_until(store, 3)
+
+
+async def test_switches_and_sessions_do_not_meet(shared: Shared) -> None:
+    async with shared.switches() as switches, shared.storage.opened() as sessions:
+        saved = await sessions.save(record())
+        await appended(switches, 1)
+        assert await sessions.load(record().session) == saved
+        assert await sessions.count() == 1
+        assert await switches.load() == revision(1)
+        assert await sessions.purge(record().purge_after) == 1
+        assert await switches.load() == revision(1)
