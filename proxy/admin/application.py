@@ -61,9 +61,9 @@ def probes(
         return web.Response(body=body, headers={"Content-Type": kind})
 
     return (
-        (Endpoint("GET", "/healthz", None, None, None), healthz),
-        (Endpoint("GET", "/readyz", None, None, None), readyz),
-        (Endpoint("GET", "/metrics", Role.METRICS, None, None), page),
+        (Endpoint("GET", "/healthz", None, None, None, base=""), healthz),
+        (Endpoint("GET", "/readyz", None, None, None, base=""), readyz),
+        (Endpoint("GET", "/metrics", Role.METRICS, None, None, base=""), page),
     )
 
 

@@ -21,6 +21,9 @@ from proxy.types import Role
 Handler = Callable[..., Awaitable[web.StreamResponse | pydantic.BaseModel]]
 """Takes the request, and what it asks for where the endpoint has a model for that."""
 
+API: Final = "/api/v1"
+"""Where the endpoints for operators are; modules name theirs below it."""
+
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -29,10 +32,13 @@ class Endpoint(NamedTuple):
 
     Attributes:
         method: in capitals.
-        path: `{name}` stands for one segment, which the handler finds in `match_info`.
+        path: below `base`; `{name}` stands for one segment, which the handler finds in
+            `match_info`.
         role: what whoever asks needs; None for nothing, as probes.
         request: what is asked for; None for nothing.
         response: what a successful answer is, as JSON; None for no content, or for another type.
+        base: what its path begins with; empty for what is asked by machines that know no version of
+            an API, as probes.
     """
 
     method: str
@@ -40,6 +46,12 @@ class Endpoint(NamedTuple):
     role: Role | None
     request: type[AdminRequest] | None
     response: type[pydantic.BaseModel] | None
+    base: str = API
+
+    @property
+    def place(self) -> str:
+        """The whole path."""
+        return self.base + self.path
 
     def target(self, asked: Mapping[str, object] | None = None, **segments: str) -> str:
         """The request target for somebody who asks.
@@ -48,7 +60,7 @@ class Endpoint(NamedTuple):
             asked: what goes into the query; what is None is left out.
             segments: of the path, by their names.
         """
-        path = self.path.format(**{name: quote(each, safe="") for name, each in segments.items()})
+        path = self.place.format(**{name: quote(each, safe="") for name, each in segments.items()})
         if self.has_body or asked is None:
             return path
         query = urlencode({name: each for name, each in asked.items() if each is not None})
@@ -67,7 +79,7 @@ Served = tuple[Endpoint, Handler]
 def routes(endpoints: Iterable[Served], access: Access) -> list[web.RouteDef]:
     """The routes of an application that has these endpoints, for those whom they are for."""
     return [
-        web.route(each.method, each.path, access.guarded(each.role, _carried_out(each, by)))
+        web.route(each.method, each.place, access.guarded(each.role, _carried_out(each, by)))
         for each, by in endpoints
     ]
 

@@ -26,24 +26,29 @@ from tests.support.administered import (
 from tests.support.rig import RawPeer
 
 NEEDED = {
-    ("GET", "/sessions"): "viewer",
-    ("GET", "/versions"): "viewer",
-    ("GET", "/log/watches"): "viewer",
-    ("POST", "/log/watches"): "operator",
-    ("DELETE", "/log/watches/{name}"): "operator",
-    ("DELETE", "/sessions/{session}"): "operator",
-    ("POST", "/sessions/end"): "operator",
-    ("GET", "/status"): "viewer",
-    ("GET", "/sockets"): "viewer",
-    ("POST", "/sockets/close"): "operator",
-    ("POST", "/reload"): "operator",
-    ("POST", "/recordings"): "operator",
-    ("GET", "/recordings/{name}"): "operator",
-    ("DELETE", "/recordings/{name}"): "operator",
+    ("GET", "/api/v1/sessions"): "viewer",
+    ("GET", "/api/v1/versions"): "viewer",
+    ("GET", "/api/v1/log/watches"): "viewer",
+    ("POST", "/api/v1/log/watches"): "operator",
+    ("DELETE", "/api/v1/log/watches/{name}"): "operator",
+    ("DELETE", "/api/v1/sessions/{session}"): "operator",
+    ("POST", "/api/v1/sessions/end"): "operator",
+    ("GET", "/api/v1/status"): "viewer",
+    ("GET", "/api/v1/sockets"): "viewer",
+    ("POST", "/api/v1/sockets/close"): "operator",
+    ("POST", "/api/v1/reload"): "operator",
+    ("POST", "/api/v1/recordings"): "operator",
+    ("GET", "/api/v1/recordings/{name}"): "operator",
+    ("DELETE", "/api/v1/recordings/{name}"): "operator",
 }
-ANSWERS = {"/versions": 200, "/recordings": 201, "/sessions/end": 400, "/reload": 200}
-ANSWERS |= {"GET /log/watches": 200, "POST /log/watches": 400}
-ANSWERS |= {"/status": 200, "/sockets": 200, "/sockets/close": 400}
+ANSWERS = {
+    "/api/v1/versions": 200,
+    "/api/v1/recordings": 201,
+    "/api/v1/sessions/end": 400,
+    "/api/v1/reload": 200,
+}
+ANSWERS |= {"GET /api/v1/log/watches": 200, "POST /api/v1/log/watches": 400}
+ANSWERS |= {"/api/v1/status": 200, "/api/v1/sockets": 200, "/api/v1/sockets/close": 400}
 """What somebody gets who may ask; 404 where there is nothing of that name, or sessions are off."""
 
 RANKS = ["metrics", "viewer", "operator", "admin"]
@@ -89,7 +94,7 @@ async def test_being_on_this_machine_gives_nothing(running: Administered) -> Non
 
 
 async def test_who_shows_nothing_is_told_what_it_takes(running: Administered) -> None:
-    answer = await running.ask("/sessions")
+    answer = await running.ask("/api/v1/sessions")
     assert answer.status == 401
     assert 'WWW-Authenticate: Bearer realm="segue"\r\n' in f"{answer.head}\r\n"
     assert "Cache-Control: no-store" in answer.head
@@ -139,8 +144,8 @@ async def test_probes_need_nothing_and_metrics_only_where_the_configuration_says
 
 
 async def test_who_asked_for_what_is_in_the_log(running: Administered) -> None:
-    await running.ask("/recordings", bearer(OPERATOR), method="POST", body='{"count": 1}')
-    await running.ask("/sessions", bearer(VIEWER))
+    await running.ask("/api/v1/recordings", bearer(OPERATOR), method="POST", body='{"count": 1}')
+    await running.ask("/api/v1/sessions", bearer(VIEWER))
     started, listed = running.lines("admin request")
     del started["timestamp"], listed["timestamp"]
     common = {"event": "admin request", "level": "info", "by": "token", "peer": "127.0.0.1"}
@@ -148,14 +153,14 @@ async def test_who_asked_for_what_is_in_the_log(running: Administered) -> None:
         "author": "operator-token",
         "role": "operator",
         "method": "POST",
-        "path": "/recordings",
+        "path": "/api/v1/recordings",
         "status": 201,
     }
     assert listed == common | {
         "author": "viewer-token",
         "role": "viewer",
         "method": "GET",
-        "path": "/sessions",
+        "path": "/api/v1/sessions",
         "status": 404,
     }
     (recording,) = running.lines("recording started")
@@ -165,7 +170,7 @@ async def test_who_asked_for_what_is_in_the_log(running: Administered) -> None:
 async def test_what_a_terminal_would_obey_is_logged_as_it_was_written(
     running: Administered,
 ) -> None:
-    target = "/sessions/%1b%5B2J%0Aadmin"
+    target = "/api/v1/sessions/%1b%5B2J%0Aadmin"
     await running.ask(target, bearer(UNKNOWN), method="DELETE")
     await running.ask(target, bearer(ADMIN), method="DELETE")
     for event in ("admin request refused", "admin request"):
@@ -177,7 +182,7 @@ async def test_order_that_fails_in_its_body_is_logged_with_its_author(
     running: Administered,
 ) -> None:
     large = '{"keep": ["' + "x" * (1 << 20) + '"]}'
-    answer = await running.ask("/recordings", bearer(OPERATOR), method="POST", body=large)
+    answer = await running.ask("/api/v1/recordings", bearer(OPERATOR), method="POST", body=large)
     assert answer.status == 413
     (line,) = running.lines("admin request")
     assert (line["author"], line["status"]) == ("operator-token", 413)
@@ -186,17 +191,19 @@ async def test_order_that_fails_in_its_body_is_logged_with_its_author(
 async def test_raw_recordings_are_for_admins_alone(tmp_path: Path) -> None:
     async with administered(tmp_path, tokens=TOKENS, allow_raw_recordings=True) as running:
         order = '{"raw": true, "seconds": 0.1}'
-        answer = await running.ask("/recordings", bearer(OPERATOR), method="POST", body=order)
+        answer = await running.ask(
+            "/api/v1/recordings", bearer(OPERATOR), method="POST", body=order
+        )
         assert (answer.status, "role admin" in answer.detail) == (403, True)
-        answer = await running.ask("/recordings", bearer(ADMIN), method="POST", body=order)
+        answer = await running.ask("/api/v1/recordings", bearer(ADMIN), method="POST", body=order)
         assert answer.status == 201
         name = answer.body.partition('"name": "')[2].partition('"')[0]
-        refused = await running.ask(f"/recordings/{name}", bearer(OPERATOR))
+        refused = await running.ask(f"/api/v1/recordings/{name}", bearer(OPERATOR))
         assert (refused.status, "role admin" in refused.detail) == (403, True)
-        assert (await running.ask(f"/recordings/{name}", bearer(ADMIN))).status == 200
+        assert (await running.ask(f"/api/v1/recordings/{name}", bearer(ADMIN))).status == 200
         await running.reload(tokens=TOKENS)
         answer = await running.ask(
-            "/recordings", bearer(ADMIN), method="POST", body='{"raw": true}'
+            "/api/v1/recordings", bearer(ADMIN), method="POST", body='{"raw": true}'
         )
         assert (answer.status, "allow_raw_recordings" in answer.detail) == (403, True)
 
@@ -208,7 +215,7 @@ async def test_reload_brings_and_revokes_tokens_on_open_connections_too(
 
     async def asked_again() -> bytes:
         await peer.send(
-            f"GET /sessions HTTP/1.1\r\nHost: localhost\r\n{bearer(VIEWER)}\r\n\r\n".encode()
+            f"GET /api/v1/sessions HTTP/1.1\r\nHost: localhost\r\n{bearer(VIEWER)}\r\n\r\n".encode()
         )
         head, _ = await peer.read_response()
         return head.split(b" ")[1]
@@ -216,7 +223,7 @@ async def test_reload_brings_and_revokes_tokens_on_open_connections_too(
     assert await asked_again() == b"404"
     await running.reload(tokens=[TOKENS[2]])
     assert await asked_again() == b"401"
-    assert (await running.ask("/sessions", bearer(OPERATOR))).status == 404
+    assert (await running.ask("/api/v1/sessions", bearer(OPERATOR))).status == 404
     await running.reload(tokens=TOKENS)
     assert await asked_again() == b"404"
     await peer.close()
@@ -229,9 +236,9 @@ async def test_expired_token_is_refused_with_its_name(tmp_path: Path) -> None:
         TOKENS[2] | {"expires": (now + dt.timedelta(days=1)).isoformat()},
     ]
     async with administered(tmp_path, tokens=tokens) as running:
-        answer = await running.ask("/sessions", bearer(VIEWER))
+        answer = await running.ask("/api/v1/sessions", bearer(VIEWER))
         assert (answer.status, answer.detail) == (401, "the token viewer-token has expired")
-        assert (await running.ask("/sessions", bearer(OPERATOR))).status == 404
+        assert (await running.ask("/api/v1/sessions", bearer(OPERATOR))).status == 404
 
 
 @pytest.mark.parametrize(
@@ -253,10 +260,12 @@ async def test_page_whose_name_points_here_is_refused_at_every_endpoint(
 async def test_name_of_this_listener_is_what_the_configuration_says(
     running: Administered,
 ) -> None:
-    refused = await running.ask("/sessions", bearer(VIEWER), host="segue.example:9090")
+    refused = await running.ask("/api/v1/sessions", bearer(VIEWER), host="segue.example:9090")
     assert (refused.status, "admin.hosts" in refused.detail) == (403, True)
     await running.reload(tokens=TOKENS, hosts=["Segue.example"])
-    assert (await running.ask("/sessions", bearer(VIEWER), host="segue.example:9090")).status == 404
+    assert (
+        await running.ask("/api/v1/sessions", bearer(VIEWER), host="segue.example:9090")
+    ).status == 404
 
 
 @pytest.mark.parametrize(
@@ -282,16 +291,16 @@ async def test_own_page_may_ask(running: Administered) -> None:
         ("Origin: http://localhost", "Sec-Fetch-Site: same-origin"),
         ("Sec-Fetch-Site: none",),
     ):
-        assert (await running.ask("/sessions", bearer(VIEWER), *fields)).status == 404
+        assert (await running.ask("/api/v1/sessions", bearer(VIEWER), *fields)).status == 404
 
 
 @pytest.mark.parametrize(
     "target",
     [
-        f"/sessions?token={ADMIN}",
-        f"/sessions?access_token={ADMIN}",
-        f"/sessions?user={ADMIN}",
-        f"/sessions/{ADMIN}",
+        f"/api/v1/sessions?token={ADMIN}",
+        f"/api/v1/sessions?access_token={ADMIN}",
+        f"/api/v1/sessions?user={ADMIN}",
+        f"/api/v1/sessions/{ADMIN}",
         f"/metrics?{ADMIN}",
         f"/healthz?authorization=Bearer%20{ADMIN.replace('_', '%5F')}",
     ],
@@ -299,7 +308,7 @@ async def test_own_page_may_ask(running: Administered) -> None:
 async def test_invariant_7_token_in_a_url_is_refused_and_is_in_no_log(
     running: Administered, target: str
 ) -> None:
-    method = "DELETE" if target.startswith("/sessions/") else "GET"
+    method = "DELETE" if target.startswith("/api/v1/sessions/") else "GET"
     answer = await running.ask(target, bearer(ADMIN), method=method)
     assert answer.status == 400
     assert "no place in a URL" in answer.detail
@@ -312,7 +321,7 @@ async def test_invariant_7_token_in_a_url_is_refused_and_is_in_no_log(
 @pytest.mark.parametrize("second", [bearer(ADMIN), bearer(UNKNOWN), "Authorization: Basic eDp5"])
 async def test_two_authorizations_are_refused(running: Administered, second: str) -> None:
     for fields in ((bearer(ADMIN), second), (second, bearer(ADMIN))):
-        answer = await running.ask("/sessions", *fields)
+        answer = await running.ask("/api/v1/sessions", *fields)
         assert answer.status == 400
     assert running.lines("admin request") == []
 
@@ -335,16 +344,18 @@ async def test_forged_user_field_counts_for_nothing(running: Administered) -> No
 async def test_brute_force_is_slowed_in_the_log_and_shuts_nobody_else_out(
     running: Administered,
 ) -> None:
-    statuses = [(await running.ask("/sessions", bearer(UNKNOWN))).status for _ in range(MOST + 20)]
+    statuses = [
+        (await running.ask("/api/v1/sessions", bearer(UNKNOWN))).status for _ in range(MOST + 20)
+    ]
     assert statuses[:MOST] == [401] * MOST
     assert set(statuses[MOST + 5 :]) == {429}
     assert len(running.lines("admin request refused")) < MOST + 5
-    answer = await running.ask("/sessions", bearer(UNKNOWN))
+    answer = await running.ask("/api/v1/sessions", bearer(UNKNOWN))
     assert 1 <= int(answer.head.partition("Retry-After: ")[2].partition("\r\n")[0]) <= 60
     assert "too many failed attempts" in answer.detail
     # From the same address, with what is right: all the same.
-    assert (await running.ask("/sessions", bearer(VIEWER))).status == 404
-    assert (await running.ask("/sessions")).status == 401
+    assert (await running.ask("/api/v1/sessions", bearer(VIEWER))).status == 404
+    assert (await running.ask("/api/v1/sessions")).status == 401
     assert UNKNOWN[12:] not in running.proxy.log.getvalue()
 
 
@@ -353,9 +364,8 @@ async def test_huge_credential_is_refused_and_the_listener_lives(
     running: Administered, size: int
 ) -> None:
     peer = RawPeer(*await asyncio.open_connection(*running.place))
-    head = (
-        f"GET /sessions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {'a' * size}\r\n\r\n"
-    )
+    fields = f"Host: localhost\r\nAuthorization: Bearer {'a' * size}\r\n"
+    head = f"GET /api/v1/sessions HTTP/1.1\r\n{fields}\r\n"
     try:
         await peer.send(head.encode())
         answer = await peer.read_all()
@@ -363,7 +373,7 @@ async def test_huge_credential_is_refused_and_the_listener_lives(
         answer = b""  # It was refused before all of it had been sent.
     await peer.close()
     assert answer == b"" or answer.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400"))
-    assert (await running.ask("/sessions", bearer(VIEWER))).status == 404
+    assert (await running.ask("/api/v1/sessions", bearer(VIEWER))).status == 404
     assert "aaaaaaaa" not in running.proxy.log.getvalue()
 
 

@@ -87,12 +87,12 @@ async def test_certificate_has_the_role_of_its_name(pki: Pki) -> None:
             (pki.context("ops@example.com"), "operator"),
             (pki.context(name="batch job"), "admin"),
         ):
-            answer = await running.ask("/sessions", tls=context)
+            answer = await running.ask("/api/v1/sessions", tls=context)
             assert answer.status == 404
             line = running.lines("admin request")[-1]
             assert (line["by"], line["role"]) == ("certificate", role)
         answer = await running.ask(
-            "/sessions/end", method="POST", body="{}", tls=pki.context("grafana.example")
+            "/api/v1/sessions/end", method="POST", body="{}", tls=pki.context("grafana.example")
         )
         assert (answer.status, "needs the role operator" in answer.detail) == (403, True)
 
@@ -104,7 +104,7 @@ async def test_certificate_without_a_listed_name_has_no_role(pki: Pki) -> None:
             pki.context("other.example"),
             pki.context("other.example", name="batch job"),
         ):
-            answer = await running.ask("/sessions", tls=context)
+            answer = await running.ask("/api/v1/sessions", tls=context)
             assert (answer.status, "admin.clients" in answer.detail) == (403, True)
 
 
@@ -121,11 +121,11 @@ async def test_without_a_certificate_a_token_will_do_and_probes_need_nothing(pki
     async with serving(pki, tokens=TOKENS) as running:
         assert (await running.ask("/readyz")).status == 200
         assert (await running.ask("/metrics")).status == 200
-        assert (await running.ask("/sessions")).status == 401
-        assert (await running.ask("/sessions", bearer(OPERATOR))).status == 404
+        assert (await running.ask("/api/v1/sessions")).status == 401
+        assert (await running.ask("/api/v1/sessions", bearer(OPERATOR))).status == 404
         # What is wrong in this very request is told, whatever the connection has shown.
         context = pki.context("ops@example.com")
-        assert (await running.ask("/sessions", bearer(UNKNOWN), tls=context)).status == 401
+        assert (await running.ask("/api/v1/sessions", bearer(UNKNOWN), tls=context)).status == 401
 
 
 async def test_only_tls_1_3_is_spoken(pki: Pki) -> None:
@@ -142,27 +142,27 @@ async def test_roles_of_certificates_change_with_a_reload(pki: Pki) -> None:
     tls = pki.section(client_ca="clients.pem")
     context = pki.context("ops@example.com")
     async with serving(pki) as running:
-        assert (await running.ask("/sessions", tls=context)).status == 404
+        assert (await running.ask("/api/v1/sessions", tls=context)).status == 404
         await running.reload(tls=tls, clients={"other": "admin"})
-        assert (await running.ask("/sessions", tls=context)).status == 403
+        assert (await running.ask("/api/v1/sessions", tls=context)).status == 403
 
 
 async def test_certificate_and_authorities_are_exchanged_by_a_reload(pki: Pki) -> None:
     clients = {"ops@example.com": "operator"}
     before = pki.context("ops@example.com")
     async with serving(pki) as running:
-        assert (await running.ask("/sessions", tls=before)).status == 404
+        assert (await running.ask("/api/v1/sessions", tls=before)).status == 404
         next_pki = Pki(pki.directory, trustme.CA(), trustme.CA(), pki.strange)
         await running.reload(tls=next_pki.section(client_ca="clients.pem"), clients=clients)
         # The listener's own: who trusts only the old authority meets a stranger.
         with pytest.raises(ssl.SSLCertVerificationError):
             await running.ask("/healthz", tls=pki.context())
         after = next_pki.context("ops@example.com")
-        assert (await running.ask("/sessions", tls=after)).status == 404
+        assert (await running.ask("/api/v1/sessions", tls=after)).status == 404
         # The clients':
         next_pki.listener.configure_trust(before)
         with pytest.raises((ssl.SSLError, ConnectionError, IndexError)):
-            await running.ask("/sessions", tls=before)
+            await running.ask("/api/v1/sessions", tls=before)
 
 
 async def test_no_session_goes_on_without_its_certificate_being_verified(pki: Pki) -> None:
@@ -177,7 +177,7 @@ async def test_no_session_goes_on_without_its_certificate_being_verified(pki: Pk
                     plain, server_hostname="localhost", session=session
                 ) as connection,
             ):
-                connection.sendall(b"GET /sessions HTTP/1.0\r\nHost: localhost\r\n\r\n")
+                connection.sendall(b"GET /api/v1/sessions HTTP/1.0\r\nHost: localhost\r\n\r\n")
                 assert connection.recv(12) == b"HTTP/1.0 404"
                 return connection.session, connection.session_reused
 
@@ -194,10 +194,12 @@ async def test_asking_for_certificates_begins_and_ends_with_a_restart(pki: Pki) 
         await running.reload(tls=pki.section(client_ca="clients.pem"), tokens=TOKENS)
         (line,) = running.lines("a restart is needed for some changes")
         assert "admin.tls" in str(line)
-        assert (await running.ask("/sessions", tls=pki.context("ops@example.com"))).status == 401
+        assert (
+            await running.ask("/api/v1/sessions", tls=pki.context("ops@example.com"))
+        ).status == 401
         # What needs none counts at once.
         await running.reload(tls=pki.section(), tokens=TOKENS[:1])
-        assert (await running.ask("/sessions", bearer(OPERATOR))).status == 401
+        assert (await running.ask("/api/v1/sessions", bearer(OPERATOR))).status == 401
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ async def test_next_head_and_body_that_never_end_are_not_waited_for(
     monkeypatch.setattr(connections, "HEAD", 0.2)
     peer = await opened(running)
     await peer.send(
-        b"POST /reload HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"POST /api/v1/reload HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         b"Content-Length: 2\r\n%b\r\n\r\n{" % bearer(ADMIN).encode()
     )
     assert await ended(peer) == b""
@@ -117,7 +117,7 @@ async def test_who_says_nothing_makes_way_and_probes_and_operators_get_in(
     # Those who ask are kept before those who never did.
     await kept.send(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
     assert (await kept.read_response())[0].startswith(b"HTTP/1.1 200")
-    async with running.proxy.admin() as client, client.get("/status") as response:
+    async with running.proxy.admin() as client, client.get("/api/v1/status") as response:
         assert response.status == 200
     assert await refused(running, "too_many_connections") >= 17
     for peer in (kept, *silent):
@@ -172,13 +172,13 @@ async def test_tls_handshake_that_never_ends_is_not_waited_for(
 
 
 async def test_refused_requests_are_counted_by_reason(running: Administered) -> None:
-    await running.ask("/status")
-    await running.ask("/status", "Authorization: Bearer nonsense")
-    await running.ask("/status", bearer(ADMIN), bearer(ADMIN))
-    await running.ask("/status", host="evil.example")
-    await running.ask("/status", "Origin: https://evil.example")
-    await running.ask("/status?token=x")
-    await running.ask("/status", bearer(TOKENS[0]["hash"]))
+    await running.ask("/api/v1/status")
+    await running.ask("/api/v1/status", "Authorization: Bearer nonsense")
+    await running.ask("/api/v1/status", bearer(ADMIN), bearer(ADMIN))
+    await running.ask("/api/v1/status", host="evil.example")
+    await running.ask("/api/v1/status", "Origin: https://evil.example")
+    await running.ask("/api/v1/status?token=x")
+    await running.ask("/api/v1/status", bearer(TOKENS[0]["hash"]))
     counted = {
         dict(labels)["reason"]: value
         for (name, labels), value in (await running.proxy.metrics()).items()

@@ -35,7 +35,7 @@ STEP = json.dumps({"kind": "agentDialogue", "jobId": "j-1", "order": 3}).encode(
 
 
 async def start(client: aiohttp.ClientSession, **order: object) -> str:
-    async with client.post("/recordings", json=order) as response:
+    async with client.post("/api/v1/recordings", json=order) as response:
         assert response.status == 201, await response.text()
         name = (await response.json())["name"]
         assert isinstance(name, str)
@@ -43,7 +43,7 @@ async def start(client: aiohttp.ClientSession, **order: object) -> str:
 
 
 async def lines(client: aiohttp.ClientSession, name: str) -> list[dict[str, Any]]:
-    async with asyncio.timeout(PATIENCE), client.get(f"/recordings/{name}") as response:
+    async with asyncio.timeout(PATIENCE), client.get(f"/api/v1/recordings/{name}") as response:
         assert response.status == 200
         assert response.headers["Cache-Control"] == "no-store"
         return [json.loads(line) for line in (await response.text()).splitlines()]
@@ -82,7 +82,7 @@ async def test_invariant_7_nothing_that_was_written_leaves_in_a_recording() -> N
     async with relayed(None, MODERN) as pair, pair.segue.admin() as client:
         name = await start(client, direction="to_client", count=1, keep=["kind", "message"])
         await exchange(pair, STATUS)
-        async with client.get(f"/recordings/{name}") as response:
+        async with client.get(f"/api/v1/recordings/{name}") as response:
             text = await response.text()
         assert "Anna" not in text
         for part in SECRET.split("."):
@@ -99,7 +99,7 @@ async def test_invariant_1_messages_are_the_same_before_during_and_after_a_recor
         await pair.client.send(0, chat[9:])
         assert (await pair.server.receive()).payload == chat[:9]
         assert (await pair.server.receive()).payload == chat[9:]
-        async with client.delete(f"/recordings/{name}") as response:
+        async with client.delete(f"/api/v1/recordings/{name}") as response:
             assert response.status == 204
         after = await exchange(pair, STATUS, b"no JSON", STEP)
         assert before == during == after
@@ -122,7 +122,7 @@ async def test_open_socket_has_the_programs_themselves_before_and_after_a_record
         assert type(before.rewriter) is Program
         name = await start(client)
         assert relay.server.frame_filter.handling is not before
-        async with client.delete(f"/recordings/{name}"):
+        async with client.delete(f"/api/v1/recordings/{name}"):
             assert relay.server.frame_filter.handling is before
 
 
@@ -177,7 +177,7 @@ async def test_only_messages_that_ended_so_are_recorded(outcome: str, expected: 
     async with relayed(None, MODERN) as pair, pair.segue.admin() as client:
         name = await start(client, mapping="old-to-new", outcomes=[outcome])
         await exchange(pair, STATUS, b'{"kind": "unknown"}')
-        async with client.delete(f"/recordings/{name}") as response:
+        async with client.delete(f"/api/v1/recordings/{name}") as response:
             assert response.status == 204
         *found, _ = await lines(client, name)
         assert [line["outcome"] for line in found] == ([outcome] if expected else [])
@@ -191,15 +191,15 @@ async def test_setting_for_raw_recordings_changes_with_a_reload(tmp_path: Path) 
     async with segue(None, config=config) as running, running.admin() as client:
         for allowed, status in ((False, 403), (True, 201), (False, 403)):
             config.write_text(f"{text}admin: {{allow_raw_recordings: {str(allowed).lower()}}}\n")
-            async with client.post("/reload", json={}) as response:
+            async with client.post("/api/v1/reload", json={}) as response:
                 answer = await response.json()
                 assert answer["succeeded"]
                 assert answer["needs_restart"] == []
-            async with client.post("/recordings", json={"raw": True}) as response:
+            async with client.post("/api/v1/recordings", json={"raw": True}) as response:
                 assert response.status == status
                 name = (await response.json()).get("name")
             if name is not None:
-                await client.delete(f"/recordings/{name}")
+                await client.delete(f"/api/v1/recordings/{name}")
                 await lines(client, name)
 
 
@@ -241,7 +241,7 @@ async def test_bodies_of_unmapped_routes_are_recorded_and_pass_as_they_came() ->
                         assert await answer.read() == body
                 async with user.post("/upload/", data=b"\x00" * 8) as answer:
                     assert await answer.read() == body
-            async with client.delete(f"/recordings/{name}"):
+            async with client.delete(f"/api/v1/recordings/{name}"):
                 pass
             *found, end = await lines(client, name)
     assert arrived[0] == b'POST /api/jobs/17/ HTTP/1.1 {"kind": "ask", "text": "Anna"}'
@@ -296,7 +296,7 @@ async def test_no_spelling_of_a_route_of_tokens_is_recorded(
                     )
                     head, _ = await peer.read_response()
                     assert head.startswith(b"HTTP/1.1 200")
-            async with client.delete(f"/recordings/{name}"):
+            async with client.delete(f"/api/v1/recordings/{name}"):
                 pass
             *found, end = await lines(client, name)
     # What went to the route of tokens is not there; the next request is.
@@ -344,7 +344,7 @@ async def test_body_that_cannot_be_looked_at_is_skipped_and_passes(odd: str) -> 
             name = await start(client, direction="to_client")
             answer = await running.ask(b"GET /api/x/ HTTP/1.0\r\n\r\n")
             assert answer.endswith(content)
-            async with client.delete(f"/recordings/{name}"):
+            async with client.delete(f"/api/v1/recordings/{name}"):
                 pass
             *found, end = await lines(client, name)
     assert found == []
@@ -372,7 +372,7 @@ cohorts: [{name: modern, versions: ">=2", websocket: {to_client: [words]}}]
 
 async def test_raw_recording_needs_the_setting() -> None:
     async with segue("http://127.0.0.1:9") as running, running.admin() as client:
-        async with client.post("/recordings", json={"raw": True}) as response:
+        async with client.post("/api/v1/recordings", json={"raw": True}) as response:
             assert response.status == 403
             assert "allow_raw_recordings" in (await response.json())["detail"]
 
@@ -404,7 +404,7 @@ async def test_raw_recording_shows_messages_as_they_are() -> None:
 )
 async def test_invariant_8_order_beyond_the_bounds_is_refused(order: object) -> None:
     async with segue("http://127.0.0.1:9") as running, running.admin() as client:
-        async with client.post("/recordings", json=order) as response:
+        async with client.post("/api/v1/recordings", json=order) as response:
             assert response.status == 400
             assert response.content_type == "application/problem+json"
 
@@ -412,7 +412,7 @@ async def test_invariant_8_order_beyond_the_bounds_is_refused(order: object) -> 
 async def test_second_recording_is_refused_while_there_is_one() -> None:
     async with segue("http://127.0.0.1:9") as running, running.admin() as client:
         await start(client)
-        async with client.post("/recordings", json={}) as response:
+        async with client.post("/api/v1/recordings", json={}) as response:
             assert response.status == 409
 
 
@@ -420,24 +420,24 @@ async def test_nobody_finds_a_recording_without_its_name() -> None:
     async with segue("http://127.0.0.1:9") as running, running.admin() as client:
         await start(client)
         for method in ("GET", "DELETE"):
-            async with client.request(method, "/recordings/guess") as response:
+            async with client.request(method, "/api/v1/recordings/guess") as response:
                 assert response.status == 404
 
 
 async def test_form_of_a_web_page_is_refused() -> None:
     async with segue("http://127.0.0.1:9") as running, running.admin() as client:
-        async with client.post("/recordings", data="{}") as response:
+        async with client.post("/api/v1/recordings", data="{}") as response:
             assert response.status == 415
 
 
 async def test_reader_that_goes_away_ends_the_recording() -> None:
     async with relayed(None, MODERN) as pair, pair.segue.admin() as client:
         name = await start(client)
-        response = await client.get(f"/recordings/{name}")
+        response = await client.get(f"/api/v1/recordings/{name}")
         response.close()
         async with asyncio.timeout(PATIENCE):
             while True:
-                async with client.post("/recordings", json={"count": 1}) as again:
+                async with client.post("/api/v1/recordings", json={"count": 1}) as again:
                     if again.status == 201:
                         break
                 await asyncio.sleep(0.05)

@@ -67,11 +67,13 @@ async def test_faults_are_told_with_their_place_and_the_exit_code_is_1(
 async def test_it_takes_an_operator_and_a_body_that_no_page_can_send(tmp_path: Path) -> None:
     async with administered(tmp_path) as running:
         for token, status in ((VIEWER, 403), (OPERATOR, 200)):
-            answer = await running.ask("/reload", bearer(token), method="POST", body="{}")
+            answer = await running.ask("/api/v1/reload", bearer(token), method="POST", body="{}")
             assert answer.status == status
-        answer = await running.ask("/reload", bearer(OPERATOR), method="POST")
+        answer = await running.ask("/api/v1/reload", bearer(OPERATOR), method="POST")
         assert answer.status == 415
-        answer = await running.ask("/reload", bearer(OPERATOR), method="POST", body='{"x": 1}')
+        answer = await running.ask(
+            "/api/v1/reload", bearer(OPERATOR), method="POST", body='{"x": 1}'
+        )
         assert answer.status == 400
         assert len(running.lines("reloaded")) == 1
 
@@ -97,13 +99,13 @@ async def test_who_waits_while_the_process_ends_is_told(
 
         reloads = running.proxy.server._reloads
         monkeypatch.setattr(reloads, "_reload", hang)
-        ask = running.ask("/reload", bearer(OPERATOR), method="POST", body="{}")
+        ask = running.ask("/api/v1/reload", bearer(OPERATOR), method="POST", body="{}")
         asked = asyncio.create_task(ask)
         await begun.wait()
         running.proxy.server._reloading.cancel()  # type: ignore[union-attr]
         answer = await asked
         assert (answer.status, answer.detail) == (503, "this process is stopping")
-        again = await running.ask("/reload", bearer(OPERATOR), method="POST", body="{}")
+        again = await running.ask("/api/v1/reload", bearer(OPERATOR), method="POST", body="{}")
         assert again.status == 503
 
 
@@ -116,7 +118,7 @@ async def test_fault_of_segues_own_is_an_outcome_too(
             raise ZeroDivisionError
 
         monkeypatch.setattr(running.proxy.server._reloads, "_reload", fail)
-        answer = await running.ask("/reload", bearer(OPERATOR), method="POST", body="{}")
+        answer = await running.ask("/api/v1/reload", bearer(OPERATOR), method="POST", body="{}")
         told = json.loads(answer.body)
         assert not told["succeeded"]
         assert told["problems"][0]["reason"] == "a fault of Segue's: ZeroDivisionError"

@@ -41,7 +41,7 @@ async def logged_in(server: Authority, proxy: Segue, user: str = "7") -> Client:
 
 
 async def listed(client: aiohttp.ClientSession, query: str = "") -> Any:
-    async with client.get(f"/sessions{query}") as response:
+    async with client.get(f"/api/v1/sessions{query}") as response:
         assert response.status == 200, await response.text()
         assert response.headers["Cache-Control"] == "no-store"
         return await response.json()
@@ -106,12 +106,12 @@ async def test_one_session_is_ended_and_its_user_has_to_log_in_again(tmp_path: P
         user = await logged_in(server, proxy)
         (seen,) = (await listed(client))["sessions"]
         for ended in (1, 0):
-            async with client.delete(f"/sessions/{seen['session']}") as response:
+            async with client.delete(f"/api/v1/sessions/{seen['session']}") as response:
                 assert (response.status, await response.json()) == (200, {"ended": ended})
         assert await user.get() == 401
         assert (await listed(client))["sessions"] == []
         assert await (await logged_in(server, proxy)).get() == 200
-        async with client.delete(f"/sessions/{'0' * 32}") as response:
+        async with client.delete(f"/api/v1/sessions/{'0' * 32}") as response:
             assert await refused(response) == (404, "there is no session of this name")
 
 
@@ -119,7 +119,7 @@ async def test_all_sessions_of_a_user_are_ended(tmp_path: Path) -> None:
     async with running(tmp_path) as (server, proxy, client):
         annas = [await logged_in(server, proxy, "anna") for _ in range(3)]
         ben = await logged_in(server, proxy, "ben")
-        async with client.post("/sessions/end", json={"user": "anna"}) as response:
+        async with client.post("/api/v1/sessions/end", json={"user": "anna"}) as response:
             assert (response.status, await response.json()) == (200, {"ended": 3, "next": None})
         assert [await each.get() for each in annas] == [401] * 3
         assert await ben.get() == 200
@@ -136,7 +136,10 @@ async def test_all_sessions_of_a_user_are_ended(tmp_path: Path) -> None:
 async def test_invariant_8_questions_beyond_the_bounds_are_refused(
     tmp_path: Path, query: str
 ) -> None:
-    async with running(tmp_path) as (_, _, client), client.get(f"/sessions?{query}") as response:
+    async with (
+        running(tmp_path) as (_, _, client),
+        client.get(f"/api/v1/sessions?{query}") as response,
+    ):
         status, detail = await refused(response)
     assert status == 400
     assert query.partition("=")[0] in detail
@@ -157,9 +160,9 @@ async def test_an_order_that_names_no_user_ends_nothing(tmp_path: Path, order: b
     async with running(tmp_path) as (server, proxy, client):
         user = await logged_in(server, proxy)
         headers = {"Content-Type": "application/json"}
-        async with client.post("/sessions/end", data=order, headers=headers) as response:
+        async with client.post("/api/v1/sessions/end", data=order, headers=headers) as response:
             assert (await refused(response))[0] == 400
-        async with client.post("/sessions/end", data='{"user": "7"}') as response:
+        async with client.post("/api/v1/sessions/end", data='{"user": "7"}') as response:
             assert (await refused(response))[0] == 415
         assert await user.get() == 200
 
@@ -170,9 +173,9 @@ async def test_a_store_that_is_away_is_a_503_with_a_reason(tmp_path: Path) -> No
         user = await logged_in(server, proxy)
         with storage.away():
             for ask in (
-                client.get("/sessions"),
-                client.delete(f"/sessions/{'0' * 32}"),
-                client.post("/sessions/end", json={"user": "7"}),
+                client.get("/api/v1/sessions"),
+                client.delete(f"/api/v1/sessions/{'0' * 32}"),
+                client.post("/api/v1/sessions/end", json={"user": "7"}),
             ):
                 async with ask as response:
                     status, detail = await refused(response)
@@ -183,7 +186,7 @@ async def test_a_store_that_is_away_is_a_503_with_a_reason(tmp_path: Path) -> No
 
 async def test_without_sessions_the_answer_says_so() -> None:
     async with segue("http://127.0.0.1:9") as proxy, proxy.admin() as client:
-        async with client.get("/sessions") as response:
+        async with client.get("/api/v1/sessions") as response:
             status, detail = await refused(response)
     assert status == 404
     assert "sessions.enabled" in detail

@@ -298,11 +298,13 @@ async def test_orders_are_read_within_bounds_and_roles(tmp_path: Path) -> None:
             ('{"what": 1}', 400),
             ("[]", 400),
         ):
-            answer = await running.ask("/sockets/close", bearer(OPERATOR), method="POST", body=body)
+            answer = await running.ask(
+                "/api/v1/sockets/close", bearer(OPERATOR), method="POST", body=body
+            )
             assert answer.status == status
         for query in ("limit=0", "limit=10001", "cohort=", "x=1", f"cohort={'c' * 257}"):
-            assert (await running.ask(f"/sockets?{query}", bearer(VIEWER))).status == 400
+            assert (await running.ask(f"/api/v1/sockets?{query}", bearer(VIEWER))).status == 400
         answer = await running.ask(
-            "/sockets/close", bearer(VIEWER), method="POST", body='{"everything": true}'
+            "/api/v1/sockets/close", bearer(VIEWER), method="POST", body='{"everything": true}'
         )
         assert answer.status == 403

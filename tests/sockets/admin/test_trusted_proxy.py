@@ -52,7 +52,14 @@ async def behind(
 async def ask(address: str, *fields: str) -> int:
     host, _, port = address.rpartition(":")
     peer = RawPeer(*await asyncio.open_connection(host, int(port)))
-    lines = ["GET /sessions HTTP/1.1", "Host: segue.example", "Connection: close", *fields, "", ""]
+    lines = [
+        "GET /api/v1/sessions HTTP/1.1",
+        "Host: segue.example",
+        "Connection: close",
+        *fields,
+        "",
+        "",
+    ]
     await peer.send("\r\n".join(lines).encode())
     answer = await peer.read_all()
     await peer.close()
@@ -68,7 +75,7 @@ async def test_user_that_the_proxy_names_has_the_role_that_is_listed(tmp_path: P
             (line["author"], line["by"], line["role"]) for line in running.lines("admin request")
         } == {("anna@example.com", "proxy", "operator")}
         order = await running.ask(
-            "/sessions/end", "X-Forwarded-User: ben", method="POST", body="{}"
+            "/api/v1/sessions/end", "X-Forwarded-User: ben", method="POST", body="{}"
         )
         assert (order.status, "ben (proxy) has the role viewer" in order.detail) == (403, True)
 
@@ -124,5 +131,5 @@ async def test_page_of_another_site_gets_nothing_in_the_users_name(tmp_path: Pat
 async def test_everybody_who_comes_from_there_is_believed(tmp_path: Path) -> None:
     """The price of trust in an address, which the documents name."""
     async with administered(tmp_path, **SECTION) as running:
-        answer: Answer = await running.ask("/sessions", "X-Forwarded-User: ben")
+        answer: Answer = await running.ask("/api/v1/sessions", "X-Forwarded-User: ben")
         assert answer.status == 404

@@ -23,7 +23,7 @@ def at(directory: Path) -> dict[str, str]:
     return {"SEGUE_STATE_DIR": str(directory)}
 
 
-async def answers(path: Path, target: str = "/recordings", **order: object) -> int:
+async def answers(path: Path, target: str = "/api/v1/recordings", **order: object) -> int:
     async with (
         aiohttp.ClientSession(connector=aiohttp.UnixConnector(path=str(path))) as client,
         client.post(f"http://localhost{target}", json=order) as response,
@@ -60,7 +60,7 @@ async def test_it_is_for_its_user_alone_whatever_the_umask(tmp_path: Path, umask
 
 async def test_its_user_may_do_everything_and_is_the_author(tmp_path: Path) -> None:
     async with administered(tmp_path) as running, running.proxy.admin() as client:
-        async with client.post("/recordings", json={"count": 1}) as response:
+        async with client.post("/api/v1/recordings", json={"count": 1}) as response:
             assert response.status == 201
         (line,) = running.lines("admin request")
         assert (line["author"], line["by"]) == (f"uid {os.geteuid()}", "socket")
@@ -77,9 +77,9 @@ async def test_pages_of_other_sites_get_nothing_by_it_either(tmp_path: Path) -> 
             {"Origin": "https://evil.example"},
             {"Sec-Fetch-Site": "cross-site"},
         ):
-            async with client.get("/sessions", headers=fields) as response:
+            async with client.get("/api/v1/sessions", headers=fields) as response:
                 assert response.status == 403
-        async with client.get(f"/sessions?token={ADMIN}") as response:
+        async with client.get(f"/api/v1/sessions?token={ADMIN}") as response:
             assert response.status == 400
 
 
@@ -169,5 +169,5 @@ async def test_traffic_does_not_depend_on_it(tmp_path: Path, hindrance: str) -> 
 async def test_token_shown_to_it_changes_nothing(tmp_path: Path) -> None:
     async with administered(tmp_path) as running, running.proxy.admin() as client:
         name, _, value = bearer(UNKNOWN).partition(": ")
-        async with client.get("/sessions", headers={name: value}) as response:
+        async with client.get("/api/v1/sessions", headers={name: value}) as response:
             assert response.status == 404

@@ -27,7 +27,7 @@ async def ask(proxy: Segue, version: bytes | None) -> None:
 
 
 async def table(proxy: Segue) -> dict[str, Any]:
-    async with proxy.admin() as client, client.get("/versions") as response:
+    async with proxy.admin() as client, client.get("/api/v1/versions") as response:
         assert response.status == 200
         assert response.headers["Cache-Control"] == "no-store"
         found: dict[str, Any] = await response.json()
@@ -91,9 +91,9 @@ async def test_what_clients_send_as_a_version_is_neither_obeyed_nor_shown_as_a_t
 
 async def test_the_table_is_for_the_role_viewer(tmp_path: Path) -> None:
     async with administered(tmp_path, tokens=TOKENS) as running:
-        assert (await running.ask("/versions")).status == 401
-        assert (await running.ask("/versions", bearer(METRICS))).status == 403
-        assert (await running.ask("/versions", bearer(VIEWER))).status == 200
+        assert (await running.ask("/api/v1/versions")).status == 401
+        assert (await running.ask("/api/v1/versions", bearer(METRICS))).status == 403
+        assert (await running.ask("/api/v1/versions", bearer(VIEWER))).status == 200
 
 
 async def test_nobody_there_is_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,7 +28,7 @@ async def test_token_is_printed_once_and_let_in_by_the_printed_entry(
     assert (found.name, found.role, found.hash) == ("ci", "operator", hash_of(token))
     assert found.expires is not None
     async with administered(tmp_path, **entry["admin"]) as running:
-        assert (await running.ask("/sessions", bearer(token))).status == 404
+        assert (await running.ask("/api/v1/sessions", bearer(token))).status == 404
 
 
 def test_token_can_go_to_a_file_that_only_its_owner_reads(

@@ -71,7 +71,7 @@ async def test_a_request_id_that_a_client_brings_is_watched_and_so_is_an_open_we
         before = await open_pair(proxy, upstream, fields=(b"X-Client-Version: 2.0",))
         async with proxy.admin() as admin:
             body = {"request_id": "from-my-shell"}
-            response = await admin.post("/log/watches", json=body)
+            response = await admin.post("/api/v1/log/watches", json=body)
             assert response.status == 200, await response.text()
         watched = await open_pair(
             proxy, upstream, fields=(b"X-Client-Version: 2.0", b"X-Request-Id: from-my-shell")
@@ -103,15 +103,15 @@ async def test_a_request_id_that_a_client_brings_is_watched_and_so_is_an_open_we
 )
 async def test_an_order_has_to_be_one(order: dict[str, object], status: int) -> None:
     async with segue("http://127.0.0.1:1", level="info") as proxy, proxy.admin() as admin:
-        response = await admin.post("/log/watches", json=order)
+        response = await admin.post("/api/v1/log/watches", json=order)
         assert response.status == status
 
 
 async def test_watches_are_for_operators_and_there_are_only_so_many() -> None:
     async with segue("http://127.0.0.1:1", level="info") as proxy, proxy.admin() as admin:
         for expected in [200] * 8 + [409]:
-            response = await admin.post("/log/watches", json={"cohort": "modern"})
+            response = await admin.post("/api/v1/log/watches", json={"cohort": "modern"})
             assert response.status == expected
-        listed = await (await admin.get("/log/watches")).json()
+        listed = await (await admin.get("/api/v1/log/watches")).json()
         assert len(listed["watches"]) == 8
-        assert (await admin.delete("/log/watches/unknown")).status == 404
+        assert (await admin.delete("/api/v1/log/watches/unknown")).status == 404

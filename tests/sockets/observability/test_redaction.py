@@ -87,8 +87,8 @@ async def test_no_line_of_a_request_holds_a_secret() -> None:
             await proxy.ask(b"\r\n".join(lines))
         await proxy.ask(b"GET /?token=in-the-query HTTP/1.1\r\nin-the-query: \x00" + b"\r\n\r\n")
         async with proxy.admin() as admin:
-            await admin.get("/sessions?token=in-the-query")
-            await admin.post("/log/watches", data="in-a-value")
+            await admin.get("/api/v1/sessions?token=in-the-query")
+            await admin.post("/api/v1/log/watches", data="in-a-value")
     log = proxy.log.getvalue()
     assert_silent(log)
     assert REDACTED in log

@@ -237,7 +237,7 @@ def test_encrypted_key_prompts_nobody_on_a_terminal(tmp_path: Path) -> None:
 
 
 async def reload(running: Administered) -> str:
-    answer = await running.ask("/reload", bearer(OPERATOR), method="POST", body="{}")
+    answer = await running.ask("/api/v1/reload", bearer(OPERATOR), method="POST", body="{}")
     assert answer.status == 200
     return answer.body
 
