@@ -12,9 +12,13 @@ from demo.logs import NAMES
 from demo.programs import shown_path
 from demo.screen import Screen, Span, Style
 from demo.stage import Where
-from demo.verdict import MAPPED, NEW_KINDS, Counts, Dialect, Frame
+from demo.verdict import MAPPED, Counts, Dialect, Frame
+from proxy.cli.styled import Column, Line, Piece
 
-_HEADER: Final = ("mapping", "direction", "outcome", "messages")
+_COLUMNS: Final = (
+    *(Column("mapping"), Column("direction"), Column("outcome")),
+    Column("messages", right=True),
+)
 
 
 def places(screen: Screen, where: Where) -> None:
@@ -43,22 +47,20 @@ def clients(screen: Screen, everybody: Sequence[Client]) -> None:
 
 def kinds(screen: Screen, server: Client, others: Sequence[Client]) -> None:
     """Say how often the server sent each kind, and which kind each client got for it."""
-    names = ["server sent", "frames", *(client.name for client in others)]
-    width = max(map(len, NEW_KINDS)) + len("→ ")
-    widths = [width, len("frames"), *[width] * len(others)]
-    cells = [f"{name:<{width}}" for name, width in zip(names, widths, strict=True)]
-    screen.line(Span(f"  {'  '.join(cells)}", Style.DIM))
+    rows: list[Line] = []
     for kind, count in Counter(frame.kind for frame in server.frames).items():
         style = Style.OLD if kind in MAPPED else Style.PLAIN
-        spans = [Span(f"  {kind:<{width}}", style), Span(f"  {count:>6}")]
+        row: list[Piece] = [Span(kind, style), str(count)]
         for client in others:
             pairs = zip(server.frames, client.frames, strict=False)
             kinds_got = dict.fromkeys(got.kind or "?" for sent, got in pairs if sent.kind == kind)
             became = " or ".join(kinds_got) or "nothing"
             mark = "=" if became == kind else "→"
-            look = style if became == kind else Style.NEW
-            spans.append(Span(f"  {f'{mark} {became}':<{width}}", look))
-        screen.line(*spans)
+            row.append(Span(f"{mark} {became}", style if became == kind else Style.NEW))
+        rows.append(tuple(row))
+    columns = [Column("server sent"), Column("frames", right=True)]
+    columns += (Column(client.name, cut=True) for client in others)
+    screen.table(columns, rows, indent=2)
     if any(frame.kind not in MAPPED for frame in server.frames):
         screen.line(
             Span("  No rule names the answer to a bad message: it passes as it is.", Style.DIM)
@@ -84,12 +86,7 @@ def finding(screen: Screen, claim: str, wrong: Sequence[str]) -> None:
 def counts(screen: Screen, messages: Counts) -> None:
     """Write the proxy's counts of messages as a table."""
     rows = [(*key, str(count)) for key, count in sorted(messages.items()) if count]
-    widths = [max(map(len, column)) for column in zip(_HEADER, *rows, strict=True)]
-    for number, row in enumerate((_HEADER, *rows)):
-        *labels, count = row
-        cells = [f"{text:<{width}}" for text, width in zip(labels, widths, strict=False)]
-        line = "  ".join([*cells, f"{count:>{widths[-1]}}"])
-        screen.line(Span(f"      {line}", Style.PLAIN if number else Style.DIM))
+    screen.table(_COLUMNS, rows, indent=6)
 
 
 def conclusion(screen: Screen, found: int) -> None:

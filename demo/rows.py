@@ -38,15 +38,15 @@ class Rows:
         self._screen = screen
         self._server = server
         self._clients = clients
-        self._wide = screen.width >= _WIDE
+        self._wide = screen.room >= _WIDE
         self._names = max(len(client.name) for client in clients)
         if self._wide:
             columns = 1 + len(clients)
-            each = (screen.width - _NUMBER - 1 - _SEPARATOR * (columns - 1)) // columns
+            each = (screen.room - _NUMBER - 1 - _SEPARATOR * (columns - 1)) // columns
             self._widths = [_NUMBER + 1 + each] + [each] * len(clients)
         else:
             right = self._names + 2 + _KIND + 1 + len("✓ same fields")
-            self._widths = [screen.width - _SEPARATOR - right, right]
+            self._widths = [screen.room - _SEPARATOR - right, right]
         self._shown = 0
 
     @property
@@ -60,9 +60,9 @@ class Rows:
         if self._wide:
             titles = ["SERVER SENT", *(f"{client.name.upper()} GOT" for client in self._clients)]
         titles[0] = f"{'#':>{_NUMBER}} {titles[0]}"
-        self._screen.table(
+        self._screen.beside(
             [
-                (width, [[Span(title, Style.HEADING)]])
+                (width, [(Span(title, Style.HEADING),)])
                 for width, title in zip(self._widths, titles, strict=True)
             ]
         )
@@ -82,17 +82,17 @@ class Rows:
             ]
         else:
             cells = [[self._brief(client, sent, got) for client, got in pairs]]
-        rule: list[Line] = [[Span("─" * self._screen.width, Style.DIM)]]
-        self._screen.table([(self._screen.width, rule)])
-        self._screen.table(list(zip(self._widths, [left, *cells], strict=True)))
+        rule: list[Line] = [(Span("─" * self._screen.room, Style.DIM),)]
+        self._screen.beside([(self._screen.room, rule)])
+        self._screen.beside(list(zip(self._widths, [left, *cells], strict=True)))
 
     def _brief(self, client: Client, sent: Frame | None, got: Frame | None) -> Line:
-        return [
+        return (
             Span(f"{client.name:<{self._names}}  "),
-            *fitted([_kind(got)], _KIND),
+            *fitted((_kind(got),), _KIND),
             Span(" "),
             *_judged(client, sent, got),
-        ]
+        )
 
 
 def _frame(client: Client, number: int) -> Frame | None:
@@ -101,32 +101,26 @@ def _frame(client: Client, number: int) -> Frame | None:
 
 def _numbered(number: int, lines: Sequence[Line]) -> list[Line]:
     margins = [f"{number:>{_NUMBER}} ", *[" " * (_NUMBER + 1)] * (len(lines) - 1)]
-    return [[Span(margin, Style.DIM), *line] for margin, line in zip(margins, lines, strict=True)]
+    return [(Span(margin, Style.DIM), *line) for margin, line in zip(margins, lines, strict=True)]
 
 
 def _cell(frame: Frame | None, width: int, *, size: bool = False) -> list[Line]:
     """A frame's kind, and below it its other fields."""
     if frame is None:
-        return [[Span("nothing", Style.BAD)]]
-    head = [_kind(frame)]
+        return [(Span("nothing", Style.BAD),)]
+    head: Line = (_kind(frame),)
     if size:
-        head.append(Span(f"  {size_text(len(frame.payload))}", Style.DIM))
+        head += (Span(f"  {size_text(len(frame.payload))}", Style.DIM),)
     if frame.content is None:
         text = frame.payload.decode(errors="replace")
-        return [head, [Span(value_text(text, width))]]
+        return [head, (value_text(text, width),)]
     fields = [(harmless(name), value) for name, value in frame.content if name != "kind"]
     names = min(max((columns_of(name) for name, _ in fields), default=0), width // 2)
-    return [
-        head,
-        *(
-            [
-                *(Span(part.text, Style.DIM) for part in fitted([Span(name)], names)),
-                Span(" "),
-                Span(value_text(json_text(value), width - names - 1)),
-            ]
-            for name, value in fields
-        ),
-    ]
+    lines: list[Line] = [head]
+    for name, value in fields:
+        value_shown = value_text(json_text(value), width - names - 1)
+        lines.append((*fitted((Span(name, Style.DIM),), names), " ", value_shown))
+    return lines
 
 
 def _kind(frame: Frame | None) -> Span:
@@ -142,5 +136,5 @@ def _kind(frame: Frame | None) -> Span:
 def _judged(client: Client, sent: Frame | None, got: Frame | None) -> Line:
     wrong = fault(client.dialect, sent, got)
     if wrong is None:
-        return [Span(f"✓ {_SAME[client.dialect]}", Style.GOOD)]
-    return [Span("✗ differs", Style.BAD)]
+        return (Span(f"✓ {_SAME[client.dialect]}", Style.GOOD),)
+    return (Span("✗ differs", Style.BAD),)

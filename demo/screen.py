@@ -1,140 +1,98 @@
 """What the watcher sees: coloured lines that fit the terminal, and frames side by side.
 
-Text comes from a server, so what a terminal would take for a command is escaped, and widths are
-those that terminals show (two columns for most of East Asian script and for emoji).
+It is the screen that the commands of Segue print to, with a width that is bounded, and with cells
+of several lines beside each other. Text comes from a server: nothing of it acts on the terminal.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import unicodedata
 from collections.abc import Mapping, Sequence
-from enum import Enum
 from itertools import zip_longest
-from typing import Final, NamedTuple, TextIO
+from typing import Final, TextIO
+
+from rich.cells import cell_len, set_cell_size
+
+from proxy.cli import screen
+from proxy.cli.styled import Line, Piece, Span, Style, safe
+
+__all__ = ["Line", "Screen", "Span", "Style", "columns_of", "cut", "fitted", "harmless"]
 
 _NARROWEST: Final = 60
 _WIDEST: Final = 220
+_USUAL: Final = 100
 _SIZE_FROM: Final = 100
 
 
-class Style(Enum):
-    """How text looks; the values are the parameters of SGR (ECMA-48 section 8.3.117)."""
+class Screen(screen.Screen):
+    """Where lines are written."""
 
-    PLAIN = ""
-    DIM = "2"
-    HEADING = "1"
-    OLD = "33"
-    NEW = "1;32"
-    GOOD = "32"
-    BAD = "1;31"
-
-
-class Span(NamedTuple):
-    """Text of one look."""
-
-    text: str
-    style: Style = Style.PLAIN
-
-
-Line = Sequence[Span]
-
-
-def is_colourful(stream: TextIO, environ: Mapping[str, str]) -> bool:
-    """Whether to use colour: on a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise."""
-    return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
-
-
-class Screen:
-    """Where lines are written.
-
-    Attributes:
-        width: columns; from 60 to 220, so that there is always room for something and lines stay
-            readable.
-    """
-
-    def __init__(self, stream: TextIO, width: int, *, colour: bool) -> None:
-        self.width = min(max(width, _NARROWEST), _WIDEST)
-        self._stream = stream
-        self._colour = colour
+    def __init__(
+        self,
+        stream: TextIO,
+        env: Mapping[str, str],
+        *,
+        colour: bool = True,
+        width: int | None = None,
+    ) -> None:
+        """Nothing is written yet; `width` is for who wants another than the stream's."""
+        super().__init__(stream, env, colour=colour)
+        told = env.get("COLUMNS", "")
+        columns = width or self.width or (int(told[:6]) if told.isdecimal() else 0) or _USUAL
+        self.room = min(max(columns, _NARROWEST), _WIDEST)
+        """Columns; from 60 to 220, so that there is always room and lines stay readable."""
 
     @classmethod
     def on(cls, stream: TextIO, *, colour: bool) -> Screen:
         """The screen of this terminal; 100 columns where it is none and `COLUMNS` is unset."""
-        columns = shutil.get_terminal_size((100, 24)).columns
-        return cls(stream, columns, colour=colour and is_colourful(stream, os.environ))
-
-    def line(self, *spans: Span | str) -> None:
-        """Write one line; what does not fit wraps as the terminal wraps it."""
-        painted = (self._paint(Span(span) if isinstance(span, str) else span) for span in spans)
-        self._stream.write("".join(painted).rstrip() + "\n")
-        self._stream.flush()
+        return cls(stream, os.environ, colour=colour)
 
     def heading(self, text: str) -> None:
         """Write a heading, set off from what precedes it."""
         self.line()
         self.line(Span(text, Style.HEADING))
 
-    def table(self, columns: Sequence[tuple[int, Sequence[Line]]]) -> None:
+    def beside(self, columns: Sequence[tuple[int, Sequence[Line]]]) -> None:
         """Write cells of several lines beside each other; each column has its width."""
         for cells in zip_longest(*(cell for _, cell in columns), fillvalue=()):
-            spans: list[Span] = []
+            pieces: list[Piece] = []
             for number, (line, (width, _)) in enumerate(zip(cells, columns, strict=True)):
                 if number:
-                    spans.append(Span(" │ ", Style.DIM))
-                spans += fitted(line, width)
-            self.line(*spans)
-
-    def _paint(self, span: Span) -> str:
-        if not self._colour or span.style is Style.PLAIN:
-            return span.text
-        return f"\x1b[{span.style.value}m{span.text}\x1b[0m"
+                    pieces.append(Span(" │ ", Style.DIM))
+                pieces += fitted(line, width)
+            while pieces and not (last := safe(pieces.pop())).text.strip():
+                pass
+            self.line(*pieces, Span(last.text.rstrip(), last.style))
 
 
-def fitted(line: Line, width: int) -> list[Span]:
+def fitted(line: Line, width: int) -> tuple[Span, ...]:
     """The line with exactly this width: cut with an ellipsis, or filled with spaces."""
     room = width
     spans = []
-    for span in line:
+    for piece in line:
+        span = safe(piece)
         text = cut(span.text, room)
         spans.append(Span(text, span.style))
-        room -= columns_of(text)
-    spans.append(Span(" " * room))
-    return spans
+        room -= cell_len(text)
+    return *spans, Span(" " * room)
 
 
 def cut(text: str, width: int) -> str:
     """The text if it fits, else as much of it as fits before an ellipsis."""
-    if columns_of(text) <= width:
+    if cell_len(text) <= width:
         return text
-    if width < 1:
-        return ""
-    kept = []
-    room = width - 1
-    for character in text:
-        room -= _columns_of_one(character)
-        if room < 0:
-            break
-        kept.append(character)
-    return "".join(kept) + "…"
+    return f"{set_cell_size(text, width - 1)}…" if width > 0 else ""
 
 
 def columns_of(text: str) -> int:
     """How many columns of a terminal the text takes."""
-    return sum(map(_columns_of_one, text))
-
-
-def _columns_of_one(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+    return cell_len(text)
 
 
 def value_text(text: str, width: int) -> str:
     """A JSON text on one line of this width; a long one is cut and its size told."""
     text = harmless(text)
-    if columns_of(text) <= width:
+    if cell_len(text) <= width:
         return text
     size = len(text.encode(errors="replace"))
     note = f" {size_text(size)}" if size >= _SIZE_FROM else ""

@@ -129,7 +129,7 @@ def _print(screen: Screen, number: int, frame: Frame) -> None:
     else:
         rest = json_text(tuple(pair for pair in frame.content if pair[0] != "kind"))
     head = f"{number:>3}  "
-    room = screen.width - len(head) - max(columns_of(kind), len("agentDialogue")) - 2
+    room = screen.room - len(head) - max(columns_of(kind), len("agentDialogue")) - 2
     kind += " " * (len("agentDialogue") - columns_of(kind))
     screen.line(head, Span(kind, Style.HEADING), f"  {value_text(rest, room)}")
 

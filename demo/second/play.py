@@ -155,7 +155,7 @@ class SecondHalf:
         for frame in frames:
             head = f"  {who:<19}"
             value = json_text(dict(frame.content or ()).get(field))
-            room = self._screen.width - len(head) - len(harmless(frame.kind)) - 2
+            room = self._screen.room - len(head) - len(harmless(frame.kind)) - 2
             self._screen.line(
                 head, Span(harmless(frame.kind), style), f"  {value_text(value, room)}"
             )
@@ -165,11 +165,11 @@ class SecondHalf:
         answers: list[Answer] = [await one.call("GET", path) for one in (server, client)]
         sent, got = (read(answer.body) for answer in answers)
         self._screen.line(f"  GET {path}")
-        width = (self._screen.width - 5) // 2
-        self._screen.table(
+        width = (self._screen.room - 5) // 2
+        self._screen.beside(
             [
-                (width, [[Span("  the server answers", Style.DIM)]]),
-                (width, [[Span(f"client {VERSION} reads", Style.DIM)]]),
+                (width, [(Span("  the server answers", Style.DIM),)]),
+                (width, [(Span(f"client {VERSION} reads", Style.DIM),)]),
             ]
         )
         for before, after in changed_fields(sent, got):
@@ -179,9 +179,9 @@ class SecondHalf:
                 (after, Style.NEW, ""),
             ):
                 shown = value_text(json_text(value), width - len(indent) - len(name) - 1)
-                line = [Span(indent), Span(harmless(name), style), Span(f" {shown}")]
+                line = (indent, Span(harmless(name), style), f" {shown}")
                 cells.append((width, [line]))
-            self._screen.table(cells)
+            self._screen.beside(cells)
         self._claims.append(
             ("the job has the fields of the newer client, all values equal", job_faults(sent, got))
         )

@@ -13,6 +13,7 @@ import pydantic
 
 from proxy.admin.endpoints import Endpoint
 from proxy.cli.admin_place import Place, Unreachable
+from proxy.cli.exit_codes import of_answer
 from proxy.cli.terminal import printable
 
 TIMEOUT: Final = 15.0
@@ -26,7 +27,22 @@ Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 
 class Refused(Exception):
-    """Segue cannot be reached, or will not do it. The text says why, and is safe to print."""
+    """Segue cannot be reached, or will not do it. The text says why, and is safe to print.
+
+    Attributes:
+        status: of its answer; None where there was none, or none that can be read.
+        problem: the problem document of the answer (RFC 9457) as it came, not safe to print; empty
+            where it was none.
+        code: the exit code that follows from the two, for commands that have it.
+    """
+
+    def __init__(
+        self, text: str, status: int | None = None, problem: Mapping[str, object] | None = None
+    ) -> None:
+        super().__init__(text)
+        self.status = status
+        self.problem = problem or {}
+        self.code = of_answer(status, str(self.problem.get("type", "")))
 
 
 def ask(
@@ -89,8 +105,10 @@ def answer(
             connection.request(method, path, body, {**fields, **where.fields})
             response = connection.getresponse()
             if response.status >= 300:
-                detail = _detail(response.read(MAX_ANSWER))
-                raise Refused(f"{where.name}{path}: {response.status}: {detail}")
+                problem = _problem(response.read(MAX_ANSWER))
+                detail = printable(str(problem.get("detail", "no reason given")))
+                text = f"{where.name}{path}: {response.status}: {detail}"
+                raise Refused(text, response.status, problem)
         except Unreachable as error:
             raise Refused(str(error)) from None
         except ssl.SSLError as error:
@@ -111,9 +129,9 @@ def _tls_reason(error: ssl.SSLError) -> str:
     return "the TLS handshake failed; is it https, and is the client certificate accepted?"
 
 
-def _detail(body: bytes) -> str:
+def _problem(body: bytes) -> dict[str, object]:
     try:
         problem = json.loads(body)
     except (ValueError, RecursionError):
-        return "no reason given"
-    return printable(str(problem.get("detail"))) if isinstance(problem, dict) else "refused"
+        return {}
+    return problem if isinstance(problem, dict) else {}

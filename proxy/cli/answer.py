@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from proxy.cli.comparison import shown, texts
-from proxy.cli.terminal import Paint, printable, shortened
+from proxy.cli.styled import Line, Span, Style
+from proxy.cli.terminal import shortened
 from proxy.mapping.checks.comparison import differences
 from proxy.mapping.engine.explanation import Explanation, MessageOutcome, Pass
 from proxy.mapping.engine.program import Program
@@ -43,68 +44,72 @@ class Told:
     frame: bytes | None
 
 
-def told(answer: Told, paint: Paint, *, diff: bool) -> Iterator[str]:
+def told(answer: Told, *, diff: bool) -> Iterator[Line]:
     """Yield the lines of an answer; with `diff`, those that mark what changed among them."""
     selection = answer.selection
-    version = "none" if selection.version is None else printable(str(selection.version))
-    yield f"{paint.bold('version')}   {version}, {_SOURCES[selection.source]}"
+    version = "none" if selection.version is None else str(selection.version)
+    yield _title("version"), f"   {version}, {_SOURCES[selection.source]}"
     cohort = selection.cohort
     within = f"{cohort} ({answer.range})" if cohort is not None else "none: nothing is mapped"
-    yield f"{paint.bold('cohort')}    {within}"
+    yield _title("cohort"), f"    {within}"
     if answer.route is not None:
-        yield f"{paint.bold('route')}     {answer.route}"
+        yield _title("route"), f"     {answer.route}"
     for label, program in (("to client", answer.to_client), ("to server", answer.to_server)):
-        yield f"{paint.bold(label)} {program.name if program is not None else 'no mapping'}"
+        yield _title(label), f" {program.name if program is not None else 'no mapping'}"
     if answer.frame is None:
         return
-    yield ""
+    yield ()
     text = shortened(answer.frame.decode(errors="replace"), MAX_FRAME)
-    yield f"{paint.bold('frame')}     {answer.direction.value.replace('_', ' ')}"
-    yield f"  {text}"
+    yield _title("frame"), f"     {answer.direction.value.replace('_', ' ')}"
+    yield (f"  {text}",)
     trace = answer.trace
     if trace is None:
-        yield f"{paint.bold('outcome')}   passed: no mapping is bound, it goes on as it came"
+        yield _title("outcome"), "   passed: no mapping is bound, it goes on as it came"
         return
     for each in trace.passes:
-        yield from _pass(each, paint, diff=diff)
+        yield from _pass(each, diff=diff)
     if trace.cut:
-        yield paint.dim("what follows is not shown")
-    yield f"{paint.bold('outcome')}   {_outcome(trace)}"
+        yield (Span("what follows is not shown", Style.DIM),)
+    yield _title("outcome"), f"   {_outcome(trace)}"
     if trace.outcome is MessageOutcome.MAPPED:
         for message in trace.messages:
-            yield f"  {shortened(message.decode(errors='replace'), MAX_FRAME)}"
+            yield (f"  {shortened(message.decode(errors='replace'), MAX_FRAME)}",)
         if diff and len(trace.messages) == 1:
             for found in differences(trace.message, trace.messages[0]):
-                yield from (f"  {line}" for line in shown(found, paint))
+                yield from (("  ", line) for line in shown(found))
 
 
-def _pass(told: Pass, paint: Paint, *, diff: bool) -> Iterator[str]:
+def _title(text: str) -> Span:
+    return Span(text, Style.HEADING)
+
+
+def _pass(told: Pass, *, diff: bool) -> Iterator[Line]:
     where = "" if told.element is None else f", element {told.element}"
-    yield f"{paint.bold('mapping')}   {told.mapping}{where}"
+    yield _title("mapping"), f"   {told.mapping}{where}"
     width = max((len(each.rule) for each in told.considered), default=0)
     for each in told.considered:
         if each.matched:
-            yield paint.green(f"  {each.rule:<{width}}  matches")
+            yield (Span(f"  {each.rule:<{width}}  matches", Style.GOOD),)
         else:
-            yield paint.dim(f"  {each.rule:<{width}}  no: {printable(each.why_not or '')}")
+            yield (Span(f"  {each.rule:<{width}}  no: {each.why_not or ''}", Style.DIM),)
     if told.applied is None:
-        yield "  no rule matches"
+        yield ("  no rule matches",)
     for step in told.carried:
         if step.failure is not None:
-            result = paint.red(f"fails: {printable(step.failure)}")
+            result = Span(f"fails: {step.failure}", Style.BAD)
         elif step.skipped is not None:
-            result = paint.dim(f"skipped: {printable(step.skipped)}")
+            result = Span(f"skipped: {step.skipped}", Style.DIM)
         elif not step.changed:
-            result = paint.dim("nothing to do")
+            result = Span("nothing to do", Style.DIM)
         elif len(step.after) != len(step.before):
-            result = f"{len(step.before)} message(s) in, {len(step.after)} out"
+            result = Span(f"{len(step.before)} message(s) in, {len(step.after)} out")
         else:
-            result = "done"
-        yield f"    {step.index + 1}. {step.operation}: {result}"
+            result = Span("done")
+        yield f"    {step.index + 1}. {step.operation}: ", result
         if diff and step.changed and len(step.before) == len(step.after):
             for before, after in zip(step.before, step.after, strict=True):
                 for found in differences(before, after):
-                    yield from (f"       {line}" for line in shown(found, paint))
+                    yield from (("       ", line) for line in shown(found))
 
 
 def _outcome(trace: Explanation) -> str:

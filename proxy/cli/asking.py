@@ -9,6 +9,7 @@ from collections.abc import Callable
 from proxy.cli.admin import Refused
 from proxy.cli.admin_place import add_admin
 from proxy.cli.configuration import Subparsers, add_config
+from proxy.cli.exit_codes import COMMON, ExitCode
 from proxy.cli.parser import add_json
 
 CarryOut = Callable[[argparse.Namespace], int | None]
@@ -16,19 +17,31 @@ CarryOut = Callable[[argparse.Namespace], int | None]
 
 
 def add_asking(
-    commands: Subparsers[argparse.ArgumentParser], name: str, text: str, carry_out: CarryOut
+    commands: Subparsers[argparse.ArgumentParser],
+    name: str,
+    text: str,
+    carry_out: CarryOut,
+    codes: frozenset[ExitCode] = COMMON,
 ) -> argparse.ArgumentParser:
-    """Put such a command into place, with the flags that all of them have."""
+    """Put such a command into place, with the flags that all of them have.
+
+    Args:
+        commands: those that it will be one of.
+        name: what it is called.
+        text: its help.
+        carry_out: what it does.
+        codes: those that it may end with; a refusal that has none of them is a failure.
+    """
     command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
     add_config(command)
     add_admin(command)
     add_json(command)
-    command.set_defaults(run=run, carry_out=carry_out)
+    command.set_defaults(run=run, carry_out=carry_out, codes=codes)
     return command
 
 
 def run(options: argparse.Namespace) -> int:
-    """Carry the command out; 1 where Segue cannot be reached, or will not do it.
+    """Carry the command out; where Segue cannot be reached, or will not do it, return why.
 
     Raises:
         ConfigError: there is no address to ask.
@@ -37,4 +50,4 @@ def run(options: argparse.Namespace) -> int:
         return options.carry_out(options) or 0
     except Refused as refusal:
         print(f"segue: {refusal}", file=sys.stderr)
-        return 1
+        return refusal.code if refusal.code in options.codes else ExitCode.FAILED

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from proxy.cli.terminal import Paint, printable, shortened
+from proxy.cli.styled import Span, Style
+from proxy.cli.terminal import printable, shortened
 from proxy.configuration.document import render_path
 from proxy.mapping.checks.comparison import Difference
 
@@ -13,14 +14,14 @@ MAX_SHOWN: Final = 120
 """How many characters of a value are shown."""
 
 
-def shown(found: Difference, paint: Paint) -> Iterator[str]:
+def shown(found: Difference) -> Iterator[Span]:
     """Write a difference as lines, as `diff` does."""
     path, expected, got = texts(found)
     place = f"{path}: " if path else ""
     if expected is not None:
-        yield paint.red(f"- {place}{expected}")
+        yield Span(f"- {place}{expected}", Style.BAD)
     if got is not None:
-        yield paint.green(f"+ {place}{got}")
+        yield Span(f"+ {place}{got}", Style.GOOD)
 
 
 def texts(found: Difference) -> tuple[str, str | None, str | None]:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 
 from proxy.cli.answer import Told, data, told
 from proxy.cli.configuration import Subparsers, add_config, add_overrides, read_bytes, snapshot
 from proxy.cli.parser import add_json
-from proxy.cli.terminal import Paint
+from proxy.cli.screen import Screen
 from proxy.configuration.reading import Config
 from proxy.errors import ConfigError, Diagnostic
 from proxy.http.headers import shape_of
@@ -69,8 +68,9 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(data(answer), indent=2))
     else:
-        for line in told(answer, Paint(sys.stdout, os.environ), diff=options.diff):
-            print(line)
+        screen = Screen.of_stdout()
+        for line in told(answer, diff=options.diff):
+            screen.line(*line)
     return 1 if failed else 0
 
 

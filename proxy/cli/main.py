@@ -32,16 +32,13 @@ from proxy.cli import (
     versions,
 )
 from proxy.cli.configuration import add_config, add_overrides, add_state_directory, snapshot
+from proxy.cli.exit_codes import COMMON, ExitCode
 from proxy.cli.parser import Parser
 from proxy.cli.version import segue_version
 from proxy.errors import ConfigError
 from proxy.observability import log as logs
 from proxy.process import running
 from proxy.types import MAX_DEPTH
-
-EXIT_OK: Final = 0
-EXIT_FAILED: Final = 1
-EXIT_USAGE: Final = 2
 
 _UNWRITTEN: Final = (errno.ENOSPC, errno.EDQUOT)
 
@@ -59,13 +56,13 @@ _COMMANDS: Final = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code.
 
-    0 is success, 1 that something is wrong, 2 a command line that cannot be understood.
+    They are those of `proxy.cli.exit_codes`.
     """
     reader = parser()
     given = sys.argv[1:] if arguments is None else arguments
     if not given:
         reader.print_help(sys.stderr)
-        return EXIT_USAGE
+        return ExitCode.USAGE
     if given[0] == _HELP:
         given = [*given[1:], "--help"]
     try:
@@ -87,13 +84,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever read the output has seen enough. Python would say so again at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_FAILED
+        return ExitCode.FAILED
     except OSError as error:
         if given[0] == "run" or error.errno not in _UNWRITTEN:
             raise
         print(f"segue: the output cannot be written: {os.strerror(error.errno)}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_FAILED
+        return ExitCode.FAILED
     except ConfigError as error:
         count = len(error.problems)
         for problem in error.problems[:_SHOWN]:
@@ -101,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if count > _SHOWN:
             print(f"... and {count - _SHOWN} more", file=sys.stderr)
         print(f"segue: {count} problem{'s' if count != 1 else ''} found", file=sys.stderr)
-        return EXIT_FAILED
+        return ExitCode.FAILED
 
 
 def parser() -> Parser:
@@ -118,6 +115,7 @@ def parser() -> Parser:
     add_config(command)
     add_overrides(command)
     add_state_directory(command)
+    command.set_defaults(codes=COMMON - {ExitCode.INTERRUPTED})
     for module in _COMMANDS:
         module.add(commands)
     text = "start the old server, the proxy and three clients, and watch the frames"
@@ -147,7 +145,7 @@ def _run(options: argparse.Namespace) -> int:
         uvloop.run(running.run(loaded, log, writer))
     finally:
         writer.close()
-    return EXIT_OK
+    return ExitCode.OK
 
 
 def _settle_memory() -> None:
@@ -177,7 +175,7 @@ def _demo(arguments: Sequence[str]) -> int:
             "segue: the demo needs a checkout of the repository; there, run `make demo`",
             file=sys.stderr,
         )
-        return EXIT_FAILED
+        return ExitCode.FAILED
     # In place of this process, so that signals and the exit code are the demo's own.
     paths = [str(checkout), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}

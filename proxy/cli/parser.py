@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
+from proxy.cli.exit_codes import ExitCode
+
 
 class Parser(argparse.ArgumentParser):
     """Reads a command line, and suggests what a misspelt word may have meant.
@@ -39,7 +41,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, and where to read on; exit with 2."""
-        self.exit(2, f"{self.format_usage()}{self.prog}: {message}\nMore: {self.prog} --help\n")
+        self.exit(
+            ExitCode.USAGE,
+            f"{self.format_usage()}{self.prog}: {message}\nMore: {self.prog} --help\n",
+        )
 
     def options(self) -> list[argparse.Action]:
         """Its flags, in the order of its help."""

@@ -24,6 +24,7 @@ from proxy.admin.recording import START, STOP, STREAM
 from proxy.cli.admin import MAX_ANSWER, TIMEOUT, Refused, answer, ask
 from proxy.cli.admin_place import Place, add_admin, place
 from proxy.cli.configuration import Subparsers, add_config
+from proxy.cli.exit_codes import COMMON, ExitCode
 from proxy.cli.parser import seconds, whole
 from proxy.errors import ConfigError, Diagnostic
 from proxy.mapping.engine.explanation import MessageOutcome
@@ -77,7 +78,7 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     command.add_argument(
         "--output", metavar="FILE", help="a new file for the examples (default: standard output)"
     )
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, codes=COMMON - {ExitCode.INTERRUPTED})
 
 
 def run(options: argparse.Namespace) -> int:
@@ -94,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
                 end, counts = _record(where, order, output, options.seconds, interrupts)
         except Refused as refusal:
             print(f"segue: {refusal}", file=sys.stderr)
-            return 1
+            return ExitCode.FAILED
     told = [f"{counts['written']} examples written", f"ended by {end}"]
     if counts["failed"]:
         told.append(

@@ -17,16 +17,21 @@ from proxy.cli.admin_place import Place, place
 from proxy.cli.asking import add_asking
 from proxy.cli.configuration import Subparsers
 from proxy.cli.parser import whole
-from proxy.cli.terminal import print_table, printable, shortened, span
+from proxy.cli.screen import Screen
+from proxy.cli.styled import Column
+from proxy.cli.terminal import printable, shortened, span
 
 _PAGE: Final = 500
 _MOST: Final = 1_000_000
 _WIDEST: Final = 40
 """Characters of a user, cohort or version in the table."""
 
-_HEADER: Final = (
-    *("SESSION", "USER", "COHORT", "VERSION", "AGE", "IDLE", "RENEWED", "SOCKETS"),
-    *("TOKEN", "ENDS"),
+_COLUMNS: Final = (
+    Column("SESSION"),
+    *(Column(title, cut=True) for title in ("USER", "COHORT", "VERSION")),
+    *(Column(title) for title in ("AGE", "IDLE")),
+    *(Column(title, right=True) for title in ("RENEWED", "SOCKETS")),
+    *(Column(title) for title in ("TOKEN", "ENDS")),
 )
 
 
@@ -76,7 +81,7 @@ def _list(options: argparse.Namespace) -> None:
             else:
                 rows.append(_row(each, now))
     if rows:
-        print_table(_HEADER, rows)
+        Screen.of_stdout().table(_COLUMNS, rows)
     elif not options.json:
         print("no sessions")
     if unreadable:
@@ -135,5 +140,6 @@ def _end_user(options: argparse.Namespace) -> None:
             total += int(answer.get("ended") or 0)
             after = answer.get("next")
     except Refused as refusal:
-        raise Refused(f"{refusal}; {total} ended before") from None
+        told = f"{refusal}; {total} ended before"
+        raise Refused(told, refusal.status, refusal.problem) from None
     print(json.dumps({"ended": total}) if options.json else f"{total} ended")

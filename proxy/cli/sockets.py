@@ -13,15 +13,24 @@ from proxy.cli.admin_place import place
 from proxy.cli.asking import CarryOut, add_asking
 from proxy.cli.configuration import Subparsers
 from proxy.cli.parser import whole
-from proxy.cli.terminal import print_table, shortened, span
+from proxy.cli.screen import Screen
+from proxy.cli.styled import Column
+from proxy.cli.terminal import shortened, span
 from proxy.configuration.units import duration
 
 _WIDEST: Final = 40
 """Characters of a cell of the table."""
 
-_HEADER: Final = (
-    *("REQUEST", "PEER", "COHORT", "OPEN FOR", "CONFIG", "TO CLIENT", "TO SERVER"),
-    *("FROM CLIENT", "FROM SERVER", "UPSTREAM", "PATH"),
+_COLUMNS: Final = (
+    Column("REQUEST"),
+    Column("PEER"),
+    Column("COHORT", cut=True),
+    Column("OPEN FOR"),
+    Column("CONFIG"),
+    *(Column(title, cut=True) for title in ("TO CLIENT", "TO SERVER")),
+    Column("FROM CLIENT", right=True),
+    Column("FROM SERVER", right=True),
+    *(Column(title, cut=True) for title in ("UPSTREAM", "PATH")),
 )
 
 
@@ -79,7 +88,7 @@ def _list(options: argparse.Namespace) -> None:
         for each in page.sockets:
             print(each.model_dump_json())
     elif page.sockets:
-        print_table(_HEADER, [_row(each) for each in page.sockets])
+        Screen.of_stdout().table(_COLUMNS, [_row(each) for each in page.sockets])
     else:
         print("no websockets")
     more = page.total - len(page.sockets)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import sys
 import time
 from collections.abc import Iterator
 from math import inf
@@ -15,7 +13,9 @@ from proxy.cli.admin import ask, told_as
 from proxy.cli.admin_place import place
 from proxy.cli.asking import add_asking
 from proxy.cli.configuration import Subparsers
-from proxy.cli.terminal import Paint, counted, printable, span
+from proxy.cli.screen import Screen
+from proxy.cli.styled import Line, Span, Style
+from proxy.cli.terminal import counted, span
 from proxy.process.tls_files import SOON
 
 
@@ -31,54 +31,50 @@ def _show(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(answer))
         return
-    for line in lines(status, time.time(), Paint(sys.stdout, os.environ)):
-        print(line)
+    screen = Screen.of_stdout()
+    for line in lines(status, time.time()):
+        screen.line(*line)
 
 
-def lines(status: Status, now: float, paint: Paint) -> Iterator[str]:
+def lines(status: Status, now: float) -> Iterator[Line]:
     """The status for people."""
     configuration = status.configuration
 
-    def titled(title: str, text: str) -> str:
-        return f"{paint.bold(f'{title:<12}')}{printable(text)}"
-
-    yield titled(
+    yield _titled(
         "segue",
         f"{status.version}, {status.state}, pid {status.pid}, for {_ago(now, status.since)}",
     )
-    yield titled(
+    yield _titled(
         "config",
         f"{configuration.file or 'variables and flags, without a file'} ({configuration.digest}),"
         f" read {_ago(now, configuration.since)} ago",
     )
-    yield titled("mappings", ", ".join(configuration.mappings) or "none")
+    yield _titled("mappings", ", ".join(configuration.mappings) or "none")
     for listener in status.listeners:
         text = f"{listener.name} {listener.address}{' (TLS)' if listener.tls else ''}"
         left = inf if listener.certificate_ends is None else listener.certificate_ends - now
         if listener.certificate_ends is not None:
             text += f", its certificate {'has ended' if left < 0 else 'ends in ' + span(left)}"
-        line = titled("listener", text)
-        yield paint.red(line) if left < SOON else line
-    yield titled("connections", str(status.connections))
+        yield _titled("listener", text, bad=left < SOON)
+    yield _titled("connections", str(status.connections))
     for server in status.upstreams:
         good = server.health == "healthy" and server.trouble is None
-        line = titled("upstream", _server(server))
-        yield line if good else paint.red(line)
+        yield _titled("upstream", _server(server), bad=not good)
     if not status.websockets:
-        yield titled("websockets", "none")
+        yield _titled("websockets", "none")
     for sockets in status.websockets:
         older = " (older than the reload)" if sockets.older_than_reload else ""
         text = f"{sockets.open} of cohort {sockets.cohort}, began under {sockets.configuration}"
-        yield titled("websockets", text + older)
-    yield from _last_reload(status, now, paint, titled("last reload", ""))
+        yield _titled("websockets", text + older)
+    yield from _last_reload(status, now)
     reached = ", ".join(f"{name} {count}" for name, count in sorted(status.limits.items()))
-    yield titled("limits", f"reached: {reached}" if reached else "none was reached")
+    yield _titled("limits", f"reached: {reached}" if reached else "none was reached")
     store = status.store
     if not store.sessions:
-        yield titled("store", "sessions are off")
+        yield _titled("store", "sessions are off")
     else:
         text = f"{store.state}, {counted(store.open, 'session')}, {store.unsaved} unsaved"
-        yield titled("store", text) if store.state == "up" else paint.red(titled("store", text))
+        yield _titled("store", text, bad=store.state != "up")
 
 
 def _server(server: UpstreamView) -> str:
@@ -90,19 +86,25 @@ def _server(server: UpstreamView) -> str:
     return f"{server.target} {health}{why}; now {open_now}; {failures}"
 
 
-def _last_reload(status: Status, now: float, paint: Paint, title: str) -> Iterator[str]:
-    last = status.last_reload
+def _last_reload(status: Status, now: float) -> Iterator[Line]:
+    last, title = status.last_reload, "last reload"
     if last is None:
-        yield f"{title}none since the start"
+        yield _titled(title, "none since the start")
         return
     if last.succeeded:
-        yield f"{title}succeeded {_ago(now, last.ended)} ago"
+        yield _titled(title, f"succeeded {_ago(now, last.ended)} ago")
         if last.needs_restart:
-            yield f"{title}needs a restart for {printable(', '.join(last.needs_restart))}"
+            yield _titled(title, f"needs a restart for {', '.join(last.needs_restart)}")
         return
-    yield paint.red(f"{title}FAILED {_ago(now, last.ended)} ago; what served before goes on")
+    failed = f"FAILED {_ago(now, last.ended)} ago; what served before goes on"
+    yield _titled(title, failed, bad=True)
     for problem in last.problems:
-        yield paint.red(f"  {printable(problem.text)}")
+        yield (Span(f"  {problem.text}", Style.BAD),)
+
+
+def _titled(title: str, text: str, *, bad: bool = False) -> Line:
+    """A line with its title; one of something that is wrong is red."""
+    return Span(f"{title:<12}", Style.HEADING), Span(text, Style.BAD if bad else Style.PLAIN)
 
 
 def _ago(now: float, then: float) -> str:

@@ -1,43 +1,10 @@
-"""What is printed: colours where they are wanted, and text that cannot act on a terminal."""
+"""Text as commands write it: short, counted, and none that could act on a terminal."""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Mapping, Sequence
-from typing import Final, TextIO
-
 from proxy.errors import printable
 
-__all__ = ["Paint", "printable", "shortened"]
-
-_RESET: Final = "\x1b[0m"
-
-
-class Paint:
-    """Colours, or none of them.
-
-    They are used on a terminal, unless `NO_COLOR` is set to anything but nothing
-    (https://no-color.org) or the terminal calls itself dumb.
-    """
-
-    def __init__(self, stream: TextIO, env: Mapping[str, str]) -> None:
-        self.enabled = stream.isatty() and not env.get("NO_COLOR") and env.get("TERM") != "dumb"
-
-    def red(self, text: str) -> str:
-        return self._in("\x1b[31m", text)
-
-    def green(self, text: str) -> str:
-        return self._in("\x1b[32m", text)
-
-    def dim(self, text: str) -> str:
-        return self._in("\x1b[2m", text)
-
-    def bold(self, text: str) -> str:
-        return self._in("\x1b[1m", text)
-
-    def _in(self, code: str, text: str) -> str:
-        return f"{code}{text}{_RESET}" if self.enabled else text
+__all__ = ["counted", "printable", "shortened", "span"]
 
 
 def shortened(text: str, most: int) -> str:
@@ -50,17 +17,6 @@ def shortened(text: str, most: int) -> str:
 def counted(number: int, what: str) -> str:
     """The number, and the word for one or for several of them."""
     return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Print a table whose cells are safe to print, its header in bold on a terminal."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    first, *others = (
-        "  ".join(map(str.ljust, cells, widths)).rstrip() for cells in (header, *rows)
-    )
-    print(Paint(sys.stdout, os.environ).bold(first))
-    for line in others:
-        print(line)
 
 
 def span(seconds: float) -> str:

@@ -10,7 +10,6 @@ import argparse
 import dataclasses
 import json
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,9 @@ import pydantic
 from proxy.cli.comparison import shown, texts
 from proxy.cli.configuration import Subparsers, add_config, mappings_directory, read_text, reading
 from proxy.cli.parser import add_json
-from proxy.cli.terminal import Paint, counted, printable
+from proxy.cli.screen import Screen
+from proxy.cli.styled import Line, Span, Style
+from proxy.cli.terminal import counted
 from proxy.configuration.document import Document, parse, problems_from, render_path
 from proxy.control.loading import mapping_files
 from proxy.errors import ConfigError, Diagnostic
@@ -36,6 +37,8 @@ from proxy.mapping.language import model
 
 EXAMPLES: Final = ".examples.jsonl"
 """What the name of an example file has in place of its mapping's `.yaml`."""
+
+_FAIL: Final = Span("FAIL", Style.BAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +114,12 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(_data(results, strays), indent=2))
         return 1 if strays or any(result.failed for result in results) else 0
-    paint = Paint(sys.stdout, os.environ)
+    screen = Screen.of_stdout()
     for result in results:
-        for line in _told(result, paint):
-            print(line)
+        for line in _told(result):
+            screen.line(*line)
     for stray in strays:
-        print(f"{paint.red('FAIL')}  {stray}")
+        screen.line(_FAIL, f"  {stray}")
     failed = sum(result.failed for result in results) + len(strays)
     rules = sum(len(result.rules) for result in results)
     examples = sum(rule.examples for result in results for rule in result.rules)
@@ -127,9 +130,8 @@ def run(options: argparse.Namespace) -> int:
         counted(examples, "example"),
         f"{recorded} recorded",
     ]
-    print(
-        f"{', '.join(ran)}: {paint.red(f'{failed} failed') if failed else paint.green('all hold')}"
-    )
+    end = Span(f"{failed} failed", Style.BAD) if failed else Span("all hold", Style.GOOD)
+    screen.line(f"{', '.join(ran)}: ", end)
     return 1 if failed else 0
 
 
@@ -324,19 +326,19 @@ def _data(results: Sequence[MappingResult], strays: Sequence[Diagnostic]) -> dic
     }
 
 
-def _told(result: MappingResult, paint: Paint) -> Iterator[str]:
-    yield f"{paint.bold(printable(result.name))} ({result.file})"
+def _told(result: MappingResult) -> Iterator[Line]:
+    yield Span(result.name, Style.HEADING), f" ({result.file})"
     for rule in result.rules:
         count = counted(rule.examples, "example")
         if not rule.failures:
-            yield f"  {paint.green('ok')}    {rule.name}: {count}"
+            yield "  ", Span("ok", Style.GOOD), f"    {rule.name}: {count}"
             continue
-        yield f"  {paint.red('FAIL')}  {rule.name}: {len(rule.failures)} of {count} ({rule.where})"
+        yield "  ", _FAIL, f"  {rule.name}: {len(rule.failures)} of {count} ({rule.where})"
         for failure in rule.failures:
-            yield f"        {failure.where}: {failure.reason or '- expected, + got'}"
+            yield (f"        {failure.where}: {failure.reason or '- expected, + got'}",)
             for found in failure.differing:
-                yield from (f"          {line}" for line in shown(found, paint))
+                yield from (("          ", line) for line in shown(found))
     if result.recorded is not None:
-        yield f"  {Path(result.file).with_suffix(EXAMPLES).name}: {result.recorded} recorded"
+        yield (f"  {Path(result.file).with_suffix(EXAMPLES).name}: {result.recorded} recorded",)
     for problem in result.problems:
-        yield f"  {paint.red('FAIL')}  {problem}"
+        yield "  ", _FAIL, f"  {problem}"

@@ -14,12 +14,20 @@ from proxy.cli.admin import Refused, ask
 from proxy.cli.admin_place import place
 from proxy.cli.asking import add_asking
 from proxy.cli.configuration import Subparsers
-from proxy.cli.terminal import print_table, shortened, span
+from proxy.cli.screen import Screen
+from proxy.cli.styled import Column
+from proxy.cli.terminal import shortened, span
 
 _WIDEST: Final = 40
 """Characters of a version or cohort in the table."""
 
-_HEADER: Final = ("VERSION", "COHORT", "REQUESTS", "SHARE", "LAST")
+_COLUMNS: Final = (
+    Column("VERSION", cut=True),
+    Column("COHORT", cut=True),
+    Column("REQUESTS", right=True),
+    Column("SHARE", right=True),
+    Column("LAST"),
+)
 
 
 class _Version(msgspec.Struct):
@@ -79,7 +87,7 @@ def _print(table: _Table) -> None:
     if not rows:
         print("no requests yet")
         return
-    print_table(_HEADER, rows)
+    Screen.of_stdout().table(_COLUMNS, rows)
 
 
 def _share(count: int, total: int) -> str:

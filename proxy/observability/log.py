@@ -152,7 +152,10 @@ def build(writer: Writer, level: str, form: Format, *, is_terminal: bool) -> Log
         [
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer(colors=is_terminal),
+            # Where there is rich, its own choice would print the values of variables: tokens.
+            structlog.dev.ConsoleRenderer(
+                colors=is_terminal, exception_formatter=structlog.dev.plain_traceback
+            ),
         ]
         if console
         else [as_json]

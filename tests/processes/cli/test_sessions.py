@@ -42,7 +42,7 @@ async def test_list_is_a_table_of_who_is_logged_in(
             await client.get()
         assert await segue_sessions(proxy, "list") == 0
         header, *rows = capsys.readouterr().out.splitlines()
-        assert header.split() == list(sessions._HEADER)
+        assert header.split() == [column.title for column in sessions._COLUMNS]
         assert sorted(row.split()[1] for row in rows) == ["anna", "ben"]
         assert {tuple(row.split()[2:4]) for row in rows} == {("modern", "2.1")}
         # Columns stand under their names.

@@ -453,7 +453,7 @@ def kinds_of(watched: str) -> str:
 def test_what_is_suggested_fits_the_configuration(tmp_path: Path) -> None:
     written = io.StringIO()
     where = Where("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", tmp_path)
-    invitation(Screen(written, 100, colour=False), where, tmp_path / "config.yaml", tmp_path)
+    invitation(Screen(written, {}), where, tmp_path / "config.yaml", tmp_path)
     # There is no such mapping beside this configuration: nothing is said of editing it.
     assert "Try it" in written.getvalue()
     assert "Edit the mapping" not in written.getvalue()

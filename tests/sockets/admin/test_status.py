@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import os
 from collections.abc import AsyncIterator
@@ -17,7 +16,7 @@ import pytest
 from proxy.admin.status import ConfigurationView, ListenerView, Status, StoreView
 from proxy.cli.main import main
 from proxy.cli.status import lines
-from proxy.cli.terminal import Paint
+from proxy.cli.styled import Span, Style
 from tests.support.administered import OPERATOR, TOKENS, VIEWER, Administered, bearer
 from tests.support.rig import segue, status_of
 from tests.support.sockets import Origin, Pair, gone, open_pair, origin
@@ -142,20 +141,13 @@ async def test_status_says_why_a_server_fails_and_that_there_is_no_file(
 
 @pytest.mark.parametrize(("days", "told"), [(-1, "has ended"), (13, "ends in 13d"), (15, "")])
 def test_what_is_wrong_is_red_on_a_terminal(days: int, told: str) -> None:
-    red = [line for line in lines(status_with(days), NOW, Painted()) if line.startswith("\x1b[31m")]
+    spans = [piece for line in lines(status_with(days), NOW) for piece in line]
+    red = [span.text for span in spans if isinstance(span, Span) and span.style is Style.BAD]
     assert len(red) == (1 if told else 0)
-    assert all(told in line for line in red)
+    assert all(told in text for text in red)
 
 
 NOW = 1_700_000_000.0
-
-
-class Painted(Paint):
-    """Colours, as on a terminal."""
-
-    def __init__(self) -> None:
-        super().__init__(io.StringIO(), {})
-        self.enabled = True
 
 
 def status_with(days: int) -> Status:

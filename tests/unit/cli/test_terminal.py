@@ -1,36 +1,10 @@
-"""Colours only where they are wanted, and nothing printed that acts on a terminal."""
+"""Text as commands write it."""
 
 from __future__ import annotations
 
-import io
-
 import pytest
 
-from proxy.cli.terminal import Paint, printable, shortened
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.mark.parametrize(
-    ("stream", "env", "coloured"),
-    [
-        (Terminal(), {}, True),
-        (Terminal(), {"NO_COLOR": ""}, True),
-        (Terminal(), {"NO_COLOR": "1"}, False),
-        (Terminal(), {"TERM": "dumb"}, False),
-        (io.StringIO(), {"TERM": "xterm"}, False),
-    ],
-)
-def test_colours_are_for_terminals_without_no_color(
-    stream: io.StringIO, env: dict[str, str], coloured: bool
-) -> None:
-    paint = Paint(stream, env)
-    for colour in (paint.red, paint.green, paint.dim, paint.bold):
-        assert (colour("text") != "text") is coloured
-        assert "text" in colour("text")
+from proxy.cli.terminal import printable, shortened
 
 
 @pytest.mark.parametrize("hostile", ["\x1b[2J", "a\rb", "\x9b31m", "\u202eabc", "\u2028", "\0"])

@@ -9,11 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from demo.screen import Screen, Span, Style, columns_of, cut, fitted, harmless, value_text
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
+from tests.support.screens import Terminal
 
 
 def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +44,7 @@ def test_what_is_cut_fits_and_what_fits_is_not_cut(text: str, width: int) -> Non
 
 @given(st.lists(st.text(), max_size=4), st.integers(1, 60))
 def test_a_fitted_line_has_exactly_its_width(texts: list[str], width: int) -> None:
-    line = fitted([Span(text) for text in texts], width)
+    line = fitted(tuple(Span(text) for text in texts), width)
     assert sum(columns_of(span.text) for span in line) == width
 
 

@@ -275,6 +275,20 @@ def test_the_short_way_is_for_people_too() -> None:
     assert re.fullmatch(r"\S+Z \[info +\] request +status=200\n", stream.getvalue())
 
 
+def test_a_traceback_for_people_shows_no_values_of_variables() -> None:
+    stream = io.StringIO()
+    writer = Writer(stream)
+    log = build(writer, "info", "console", is_terminal=True)
+    token = "-".join(["a", "secret", "token"])  # noqa: FLY002 (not in the source as one word)
+    try:
+        raise ValueError(f"{len(token)} characters")
+    except ValueError:
+        log.exception("failed")
+    writer.close()
+    assert "14 characters" in stream.getvalue()
+    assert token not in stream.getvalue()
+
+
 def test_times_are_those_of_the_clock_across_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     readings = [
         (1_700_000_000_999_999_999, "2023-11-14T22:13:20.999999Z"),
