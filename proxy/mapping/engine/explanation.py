@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Final
 
 from proxy.errors import MappingFailure
-from proxy.mapping.engine.compiled import CompiledMapping, Unable, each
+from proxy.mapping.engine.compiled import CompiledMapping, OutputBudget, Unable, each
 from proxy.mapping.json.objects import Object, close_object, open_list, open_object
 from proxy.types import NONE, Channel, OnError
 
@@ -166,15 +166,53 @@ def trace(
     )
 
 
-def _passes(chain: Sequence[CompiledMapping], message: bytes) -> Iterator[Pass]:
+def rules_for(chain: Sequence[CompiledMapping], message: bytes) -> tuple[tuple[str, str], ...]:
+    """Name the rules that apply to a message, up to one that cannot be carried out.
+
+    Less than a trace, for who asks often: it costs about what the rewriting itself does.
+
+    Returns:
+        (mapping, rule) names in the order in which they are met, each once.
+    """
+    found: dict[tuple[str, str], None] = {}
+    for _, members in _objects(chain, message):
+        messages: tuple[Object, ...] = (members,)
+        for number, compiled in enumerate(chain, 1):
+            budget = OutputBudget()
+            made: list[Object] = []
+            for one in messages:
+                rule = compiled.select(one)
+                result = None
+                if rule is not None:
+                    found[compiled.mapping, rule.name] = None
+                    try:
+                        # What the last one makes of it is asked by nobody.
+                        if number < len(chain):
+                            result = rule.run(one, budget)
+                    except Unable:
+                        return tuple(found)
+                made += (one,) if result is None else result
+            messages = tuple(made)
+    return tuple(found)
+
+
+def _objects(
+    chain: Sequence[CompiledMapping], message: bytes
+) -> Iterator[tuple[int | None, Object]]:
+    """Give what rules are tried on: the message, or the elements of a body with their positions."""
     members = open_object(message)
     if members is not None:
-        yield from _passes_of(chain, members, None)
+        yield None, members
     elif chain[0].channel is Channel.HTTP:
         for index, element in enumerate(open_list(message) or ()):
             opened = open_object(bytes(element))
             if opened is not None:
-                yield from _passes_of(chain, opened, index)
+                yield index, opened
+
+
+def _passes(chain: Sequence[CompiledMapping], message: bytes) -> Iterator[Pass]:
+    for index, members in _objects(chain, message):
+        yield from _passes_of(chain, members, index)
 
 
 def _passes_of(

@@ -7,10 +7,11 @@ from sys import maxsize
 
 from proxy.errors import MappingFailure
 from proxy.mapping.engine.compiled import CompiledMapping, OutputBudget, Rewrite
-from proxy.mapping.engine.explanation import Explanation, trace
+from proxy.mapping.engine.explanation import Explanation, rules_for, trace
 from proxy.mapping.engine.vocabulary import together
 from proxy.mapping.json.depth import nests_deeper
 from proxy.mapping.json.objects import Object, close_list, close_object, open_list, open_object
+from proxy.rewriting import Rewriter
 from proxy.types import MAX_DEPTH, NONE, Channel
 
 
@@ -102,6 +103,10 @@ class Program:
         """Rewrite one message as `apply` does, and tell how it came about; never raises."""
         return trace(self.name, self._chain, message, self.apply)
 
+    def rules_for(self, message: bytes) -> tuple[tuple[str, str], ...]:
+        """Name the rules that apply to a message: (mapping, rule), each once; never raises."""
+        return rules_for(self._chain, message)
+
     def _apply_to_another(self, message: bytes) -> tuple[bytes, ...] | None:
         """Work on what is no object."""
         try:
@@ -146,6 +151,16 @@ class Program:
         if len(messages) == 1 and list(messages[0].items()) == before:
             return None
         return messages
+
+
+def program_of(rewriter: Rewriter | None) -> Program | None:
+    """The program that a rewriter is, or that does the work inside of it.
+
+    What only looks at messages on their way names that as its `program`. None where nothing is
+    applied.
+    """
+    inside = getattr(rewriter, "program", rewriter)
+    return inside if isinstance(inside, Program) else None
 
 
 def _run_on_several(compiled: CompiledMapping, messages: tuple[Object, ...]) -> tuple[Object, ...]:

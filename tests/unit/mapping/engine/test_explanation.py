@@ -184,3 +184,57 @@ def test_the_passes_agree_with_what_is_sent(
             assert passed.after == (passed.before,)
         case _:
             assert passed.after == told.messages
+
+
+@pytest.mark.parametrize(
+    ("message", "rules"),
+    [
+        (b'{"kind":"chat"}', ["chat"]),
+        (b'{"kind":"gone"}', ["gone"]),
+        (b'{"kind":"broken"}', ["broken"]),
+        (b'{"kind":"other"}', []),
+        (b"[]", []),
+        (b'[{"kind":"chat"}]', []),
+        (b"\xff", []),
+    ],
+)
+def test_the_rules_for_a_message_are_named(message: bytes, rules: list[str]) -> None:
+    assert program(RULES).rules_for(message) == tuple(("tested", rule) for rule in rules)
+
+
+def test_the_rules_for_a_body_are_those_for_its_objects_each_once() -> None:
+    rules = "".join(
+        f"\n- name: {kind}\n  match: {{field: kind, equals: {kind}}}\n  do: [{{set: {{a: 1}}}}]"
+        for kind in ("first", "second")
+    )
+    mapped = Program([compiled(rules, channel="http")])
+    body = b'[{"kind":"second"}, 1, {"kind":"x"}, {"kind":"second"}, {"kind":"first"}]'
+    assert mapped.rules_for(body) == (("tested", "second"), ("tested", "first"))
+    assert mapped.rules_for(b"{") == ()
+
+
+def test_the_rules_of_a_chain_are_those_for_what_came_of_the_mapping_before() -> None:
+    second = compiled(
+        "\n- name: bots\n  match: {field: text, exists: true}\n  do: [{set: {a: 1}}]", name="second"
+    )
+    chain = Program([compiled(RULES, name="first"), second])
+    assert chain.rules_for(b'{"kind":"chat","content":1}') == (
+        ("first", "chat"),
+        ("second", "bots"),
+    )
+    assert chain.rules_for(b'{"kind":"text","text":1}') == (("second", "bots"),)
+    batch = b'{"kind":"batch","l":[{"text":1},{"text":2},{}]}'
+    assert chain.rules_for(batch) == (("first", "batch"),)
+    # Nothing comes behind one that cannot be carried out, or of what is dropped.
+    assert chain.rules_for(b'{"kind":"broken","text":1}') == (("first", "broken"),)
+    assert chain.rules_for(b'{"kind":"gone","text":1}') == (("first", "gone"),)
+
+
+@given(messages)
+def test_a_rule_is_named_where_a_trace_says_that_it_applied(message: dict[str, object]) -> None:
+    written = json.dumps(message).encode()
+    mapped = program(RULES)
+    applied = [
+        (each.mapping, each.applied) for each in mapped.trace(written).passes if each.applied
+    ]
+    assert list(mapped.rules_for(written)) == applied
