@@ -6,6 +6,7 @@ from collections import Counter
 
 from proxy.gateway.coalescing import Coalescer
 from proxy.gateway.rewriting import Rewriting
+from proxy.gateway.shadow import Shadows
 from proxy.gateway.upgrade import Upgrades
 from proxy.mapping.engine.program import Program
 from proxy.observability.families import Combined, Families, Samples, counter, gauge
@@ -14,9 +15,13 @@ from proxy.types import NONE
 
 
 def families(
-    coalescer: Coalescer, rewriting: Rewriting, upgrades: Upgrades, live: Live
+    coalescer: Coalescer,
+    rewriting: Rewriting,
+    upgrades: Upgrades,
+    shadows: Shadows,
+    live: Live,
 ) -> Families:
-    """What request coalescing asks, what is open, and what is kept in memory for it."""
+    """What coalescing asks, what is open and in memory for it, what switches would have done."""
     return (
         counter(
             "segue_coalescing_requests",
@@ -49,6 +54,21 @@ def families(
             ("kind",),
             lambda: _held(coalescer, rewriting, upgrades),
             over_processes=Combined.SUM,
+        ),
+        counter(
+            "segue_switch_shadow_messages",
+            "Messages and bodies that came by a switch in shadow, by what would have become of"
+            " them, compared with what was sent: `mapped`, `passed` (the same), `dropped`,"
+            " `failed`; `skipped` are those left out: there was no time for them in the budget, or"
+            " they were too large.",
+            ("switch", "outcome"),
+            shadows.messages,
+        ),
+        counter(
+            "segue_switch_shadow_cpu_seconds",
+            "CPU time that comparing them took, which the budget bounds.",
+            ("switch",),
+            shadows.seconds,
         ),
     )
 

@@ -44,6 +44,7 @@ from proxy.gateway.rewriting import Rewriting
 from proxy.gateway.rollover import Rollover
 from proxy.gateway.sending import Sender
 from proxy.gateway.sessions import SessionFilter, TokenRenewal
+from proxy.gateway.shadow import Shadows
 from proxy.gateway.token_endpoints import TokenEndpoints
 from proxy.gateway.upgrade import Upgrades
 from proxy.observability import log as logs
@@ -136,6 +137,11 @@ class Server:
         self._socket_orders = SocketOrders(self._connections, self._live, log)
         taps = Taps()
         self._recorder = Recorder(taps, loop, log)
+        self._shadows = Shadows(
+            loop,
+            budget=lambda: self._live.current.config.switching.shadow_budget,
+            allows_raw=lambda: self._live.current.config.admin.allow_raw_recordings,
+        )
         self._sessions = self._open_sessions(snapshot) if config.sessions.enabled else None
         renewal = None if self._sessions is None else TokenRenewal(self._sessions)
         session_filter = renewal or SessionFilter()
@@ -197,7 +203,9 @@ class Server:
         for families in (
             self._access_log.families(),
             tracing.families(self._spans),
-            gateway_metrics.families(self._coalescer, rewriting, upgrades, self._live),
+            gateway_metrics.families(
+                self._coalescer, rewriting, upgrades, self._shadows, self._live
+            ),
             () if self._sessions is None else self._sessions.counts.families(),
             downstream_metrics.families(
                 self._listener, self._connections, self._certificate, self._admin_certificate
@@ -341,6 +349,7 @@ class Server:
             await self._sessions.close()
         self._fleet.close()
         self._recorder.close()
+        self._shadows.close()
         if self._local is not None:
             self._local.close()
         self._decisions.close()

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, Protocol
 from proxy.errors import MappingFailure
 from proxy.http.headers import RawFields
 from proxy.mapping.engine.explanation import MessageOutcome
-from proxy.mapping.engine.program import Program
+from proxy.mapping.engine.program import Program, program_of
 from proxy.recording.bodies import BodyObserver, Room
 from proxy.rewriting import MessageHandling
 from proxy.types import NONE, Direction
@@ -161,7 +161,7 @@ class Taps:
         if not self._listeners:
             return original
         rewriter = original.rewriter
-        program = rewriter if isinstance(rewriter, Program) else None
+        program = program_of(rewriter)
         names = (NONE,) if program is None else program.mappings
         wanting = tuple(each for each in self._listeners if each.wants(point, names))
         if not wanting:

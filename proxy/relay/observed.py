@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Protocol
 
 from proxy.downstream.request import Request
@@ -22,6 +23,35 @@ class Observer(Protocol):
     def response_piece(self, data: bytes) -> None: ...
 
     def end(self) -> None: ...
+
+
+class Observers:
+    """Several who look at the same bodies."""
+
+    __slots__ = ("_each",)
+
+    def __init__(self, each: Sequence[Observer]) -> None:
+        self._each = tuple(each)
+
+    def request_piece(self, data: bytes) -> None:
+        """A piece of the request's body went by."""
+        for observer in self._each:
+            observer.request_piece(data)
+
+    def response_head(self, fields: RawFields) -> None:
+        """The head of the final response went by."""
+        for observer in self._each:
+            observer.response_head(fields)
+
+    def response_piece(self, data: bytes) -> None:
+        """A piece of the response's body went by."""
+        for observer in self._each:
+            observer.response_piece(data)
+
+    def end(self) -> None:
+        """Both have gone by, whole."""
+        for observer in self._each:
+            observer.end()
 
 
 class ObservedExchange(Exchange):
