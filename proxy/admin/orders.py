@@ -63,16 +63,20 @@ def asked(request: web.Request, kind: type[_AdminRequest]) -> _AdminRequest:
         raise _bad(error, "the query") from None
 
 
-def refusal(status: int, detail: str, fields: Mapping[str, str] | None = None) -> web.Response:
+def refusal(
+    status: int, detail: str, fields: Mapping[str, str] | None = None, *, kind: str | None = None
+) -> web.Response:
     """Return a problem document (RFC 9457).
 
     Args:
         status: of the answer.
         detail: what was wrong, and what to do.
         fields: further fields of the answer.
+        kind: of the problem, where the status does not say it.
     """
+    named = {} if kind is None else {"type": f"/problems/{kind}"}
     return web.json_response(
-        {"status": status, "detail": detail},
+        {**named, "status": status, "detail": detail},
         status=status,
         content_type="application/problem+json",
         headers={**NO_STORE, **(fields or {})},

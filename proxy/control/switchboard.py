@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from structlog.typing import FilteringBoundLogger
 
@@ -157,6 +157,11 @@ class Switchboard:
     @property
     def _is_file(self) -> bool:
         return self._live.current.config.switching.authority == "file"
+
+    @property
+    def authority(self) -> Literal["live", "file"]:
+        """Who has the say."""
+        return self._live.current.config.switching.authority
 
     # Changes.
 

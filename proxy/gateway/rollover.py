@@ -18,6 +18,7 @@ from proxy.downstream.websockets import Connections
 from proxy.gateway.open_websocket import OpenWebSocket
 from proxy.gateway.upgrade import Upgrades
 from proxy.mapping.programs import Programs
+from proxy.mapping.switched import SwitchedCatalog
 from proxy.snapshot import SwitchChange
 from proxy.switching.table import OpenSockets
 
@@ -72,6 +73,22 @@ class Rollover:
             for each in self._upgrades.sockets
             if each.revision != current
         )
+
+    def by_revision(self) -> Counter[tuple[str, int]]:
+        """The open sockets: how many, by cohort and revision."""
+        return Counter((each.info.cohort, each.revision) for each in self._upgrades.sockets)
+
+    def of_cohort(self, cohort: str) -> list[OpenWebSocket]:
+        """The open sockets of a cohort."""
+        return [each for each in self._upgrades.sockets if each.info.cohort == cohort]
+
+    def would_change(self, socket: OpenWebSocket, switches: SwitchedCatalog) -> bool:
+        """Whether something else would apply to a socket under other switches."""
+        selection = socket.info.selection
+        if selection is None:
+            return False
+        decision = switches.decide(selection.cohort, selection.version, lambda: socket.identity)
+        return not _is_same_done(socket.programs, decision.programs)
 
     async def close(self) -> None:
         """The process ends."""

@@ -27,6 +27,7 @@ from proxy.admin.reload import ReloadOrders
 from proxy.admin.sessions import SessionOrders
 from proxy.admin.sockets import SocketOrders
 from proxy.admin.status import StatusPage, StoreView, Watched
+from proxy.admin.switching import SwitchOrders
 from proxy.admin.versions import Versions
 from proxy.control import metrics as control_metrics
 from proxy.control.reload import Commit, ReloadOutcome, Reloads
@@ -233,6 +234,7 @@ class Server:
             *Versions(self._access_log.versions).endpoints(),
             *LogWatches(self._decisions, self._live).endpoints(),
             *self._socket_orders.endpoints(),
+            *SwitchOrders(self._switchboard, self._rollover).endpoints(),
             *StatusPage(self._watched()).endpoints(),
         )
         access = Access(lambda: self._live.current.config.admin, self._log, self._refused)

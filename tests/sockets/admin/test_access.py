@@ -36,6 +36,15 @@ NEEDED = {
     ("GET", "/api/v1/status"): "viewer",
     ("GET", "/api/v1/sockets"): "viewer",
     ("POST", "/api/v1/sockets/close"): "operator",
+    ("GET", "/api/v1/switches"): "viewer",
+    ("GET", "/api/v1/switches/{cohort}/{mapping}"): "viewer",
+    ("PUT", "/api/v1/switches/{cohort}/{mapping}"): "operator",
+    ("DELETE", "/api/v1/switches/{cohort}/{mapping}/exceptions/{name}"): "operator",
+    ("POST", "/api/v1/switches/all-off"): "operator",
+    ("POST", "/api/v1/switches/restore"): "operator",
+    ("GET", "/api/v1/revisions"): "viewer",
+    ("GET", "/api/v1/revisions/{number}"): "viewer",
+    ("POST", "/api/v1/undo"): "operator",
     ("POST", "/api/v1/reload"): "operator",
     ("POST", "/api/v1/recordings"): "operator",
     ("GET", "/api/v1/recordings/{name}"): "operator",
@@ -49,6 +58,15 @@ ANSWERS = {
 }
 ANSWERS |= {"GET /api/v1/log/watches": 200, "POST /api/v1/log/watches": 400}
 ANSWERS |= {"/api/v1/status": 200, "/api/v1/sockets": 200, "/api/v1/sockets/close": 400}
+ANSWERS |= {
+    "/api/v1/switches": 200,
+    "/api/v1/switches/all-off": 400,
+    "/api/v1/switches/restore": 400,
+    "/api/v1/revisions": 200,
+    "/api/v1/undo": 400,
+    "PUT /api/v1/switches/{cohort}/{mapping}": 415,
+    "DELETE /api/v1/switches/{cohort}/{mapping}/exceptions/{name}": 400,
+}
 """What somebody gets who may ask; 404 where there is nothing of that name, or sessions are off."""
 
 RANKS = ["metrics", "viewer", "operator", "admin"]

@@ -1,0 +1,344 @@
+"""What the admin API shows of switches and revisions: its models, and how they are made."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from hashlib import blake2b
+from typing import Literal
+
+import pydantic
+
+from proxy.control.switchboard import Switchboard
+from proxy.gateway.rollover import Rollover
+from proxy.mapping.switched import SwitchedCatalog, SwitchUsers
+from proxy.switching.canary import Sketch
+from proxy.switching.changes import SetSwitch
+from proxy.switching.history import Revision, StateText
+from proxy.switching.setting import Mode, Setting
+from proxy.switching.table import OpenSockets, SwitchName, SwitchState, Table, Term
+
+
+class UsersView(pydantic.BaseModel):
+    """About how many users a canary has seen in this process since the newest revision.
+
+    Attributes:
+        inside: for whom the mapping applies.
+        outside: the others.
+        error: the standard error of both, as a part of 1.
+    """
+
+    inside: int
+    outside: int
+    error: float
+
+
+class TermView(pydantic.BaseModel):
+    """Who answers for what is temporary.
+
+    Attributes:
+        owner: their name.
+        until: in seconds since 1970; null where no time was said.
+        restore: whether it ends by itself then.
+        overdue: whether that time is over.
+    """
+
+    owner: str
+    until: float | None
+    restore: bool
+    overdue: bool
+
+
+class ExceptionView(pydantic.BaseModel):
+    """Another setting for some versions."""
+
+    name: str
+    versions: str
+    state: Mode
+    percent: float | None
+    term: TermView
+    users: UsersView | None
+
+
+class SwitchView(pydantic.BaseModel):
+    """One switch, as it is in force in the process that answers.
+
+    Attributes:
+        switch: its name.
+        state, percent: what it does; `off` while everything is off.
+        set_to: what it is set to, as it is written: differs from `state` while everything is off.
+        configured: its first state, by the configuration.
+        differs: whether what it is set to is not what the configuration says.
+        revision: that set it last; 0 for none.
+        exceptions: in their order.
+        term: of what it is set to.
+        users: of a canary.
+        sockets_behind: open WebSockets of its cohort that are not on the newest revision.
+        guard: what watches it; nothing does.
+    """
+
+    switch: str
+    state: Mode
+    percent: float | None
+    set_to: str
+    configured: str
+    differs: bool
+    revision: int
+    exceptions: list[ExceptionView]
+    term: TermView
+    users: UsersView | None
+    sockets_behind: int
+    guard: None = None
+
+
+class SocketsOnRevision(pydantic.BaseModel):
+    """How many WebSockets of a cohort have their programs from a revision."""
+
+    cohort: str
+    revision: int
+    websockets: int
+
+
+class SwitchesView(pydantic.BaseModel):
+    """All switches.
+
+    Attributes:
+        revision: the newest that is in force here.
+        stored: the newest in the store; another one where this process lacks what it names.
+        all_off: whether everything is off.
+        authority: `live` or `file`.
+        kept: whether the store outlives the process.
+        store: `up`, or why it is away.
+        away_since: in seconds since 1970; null while it answers.
+        unapplied: what the newest revision names and is not in the configuration here.
+        orphans: switches that are set, of mappings that no cohort names any more.
+        switches: in the order of their names.
+        sockets: the open WebSockets, by the revision that they are on.
+    """
+
+    revision: int
+    stored: int
+    all_off: bool
+    authority: Literal["live", "file"]
+    kept: bool
+    store: str
+    away_since: float | None
+    unapplied: list[str]
+    orphans: list[str]
+    switches: list[SwitchView]
+    sockets: list[SocketsOnRevision]
+
+
+class StateView(pydantic.BaseModel):
+    """What a switch was set to; `setting` is null where the configuration's first state counted."""
+
+    setting: str | None
+    exceptions: list[str]
+    owner: str
+    until: float | None
+    restore: bool
+
+
+class RevisionView(pydantic.BaseModel):
+    """One revision. Times are seconds since 1970."""
+
+    number: int
+    at: float
+    author: str
+    role: str
+    reason: str
+    kind: str
+    scope: list[str]
+    open_sockets: OpenSockets
+    before: dict[str, StateView]
+    after: dict[str, StateView]
+    all_off: bool
+    configuration: str
+
+
+class RevisionPage(pydantic.BaseModel):
+    """Some revisions, the newest first."""
+
+    revisions: list[RevisionView]
+
+
+class Changed(pydantic.BaseModel):
+    """A change that is in force in the process that answers, and where its WebSockets are."""
+
+    revision: RevisionView
+    sockets: list[SocketsOnRevision]
+
+
+class DryRun(pydantic.BaseModel):
+    """What a change would touch, in the process that answers.
+
+    Attributes:
+        switch, before, after: as they are written.
+        lowers: whether nobody would have more rewritten.
+        websockets: open ones for which another program would apply.
+        of_websockets: open ones of the cohort.
+        users: about how many users these belong to.
+        exceptions_left_alone: which it does not touch.
+    """
+
+    switch: str
+    before: str
+    after: str
+    lowers: bool
+    websockets: int
+    of_websockets: int
+    users: int
+    exceptions_left_alone: list[str]
+
+
+def switches_view(board: Switchboard, rollover: Rollover) -> SwitchesView:
+    """Show all switches, and how the store is."""
+    switched, behind = board.in_force, _behind(rollover)
+    users = _users(switched)
+    return SwitchesView(
+        revision=switched.table.number,
+        stored=board.stored.number,
+        all_off=switched.table.all_off,
+        authority=board.authority,
+        kept=board.is_kept,
+        store=board.trouble or "up",
+        away_since=board.away_since,
+        unapplied=[str(name) for name in board.unapplied],
+        orphans=[
+            str(name)
+            for name, state in switched.table.states.items()
+            if name not in switched.first and state.setting is not None
+        ],
+        switches=[_switch_view(switched, name, behind, users) for name in sorted(switched.first)],
+        sockets=[
+            SocketsOnRevision(cohort=cohort, revision=number, websockets=count)
+            for (cohort, number), count in sorted(rollover.by_revision().items())
+        ],
+    )
+
+
+def switch_view(board: Switchboard, rollover: Rollover, switch: SwitchName) -> SwitchView:
+    """Show one switch, which there has to be."""
+    switched = board.in_force
+    return _switch_view(switched, switch, _behind(rollover), _users(switched))
+
+
+def revision_view(revision: Revision) -> RevisionView:
+    """Show a revision."""
+    return RevisionView(
+        number=revision.number,
+        at=revision.at,
+        author=revision.author,
+        role=revision.role,
+        reason=revision.reason,
+        kind=revision.kind,
+        scope=list(revision.scope),
+        open_sockets=revision.open_sockets,
+        before={name: _state_view(each) for name, each in revision.before.items()},
+        after={name: _state_view(each) for name, each in revision.after.items()},
+        all_off=revision.all_off,
+        configuration=revision.digest,
+    )
+
+
+def dry_run_view(board: Switchboard, rollover: Rollover, change: SetSwitch, after: Table) -> DryRun:
+    """Show what a change would touch."""
+    now, name = board.in_force, change.switch
+    would = SwitchedCatalog(now.catalog, now.first, after, now.key)
+    sockets, touched = rollover.of_cohort(name.cohort), 0
+    users = Sketch()
+    for socket in sockets:
+        if rollover.would_change(socket, would):
+            touched += 1
+            users.add(_place(socket.identity))
+    before, then = now.in_force(name), would.in_force(name)
+    left = {each.name for each in before.exceptions} - {change.name}
+    return DryRun(
+        switch=str(name),
+        before=str(before.setting),
+        after=str(change.setting),
+        lowers=change.setting.lowers(_current(before, change)),
+        websockets=touched,
+        of_websockets=len(sockets),
+        users=users.count(),
+        exceptions_left_alone=sorted(left & {each.name for each in then.exceptions}),
+    )
+
+
+def _current(state: SwitchState, change: SetSwitch) -> Setting:
+    named = state.named(change.name)
+    found = named.setting if named is not None else state.setting
+    assert found is not None
+    return found
+
+
+def _place(identity: bytes) -> int:
+    # Any hash will do: only how many are different is asked.
+    return int.from_bytes(blake2b(identity, digest_size=8).digest())
+
+
+def _switch_view(
+    switched: SwitchedCatalog,
+    name: SwitchName,
+    behind: Counter[str],
+    users: dict[tuple[SwitchName, str], SwitchUsers],
+) -> SwitchView:
+    table, first = switched.table, switched.first
+    now, wanted = table.in_force(name, first), table.wanted(name, first)
+    assert now.setting is not None
+    return SwitchView(
+        switch=str(name),
+        state=now.setting.mode,
+        percent=now.setting.percent,
+        set_to=str(wanted.setting),
+        configured=str(first[name].setting),
+        differs=(wanted.setting, wanted.exceptions)
+        != (first[name].setting, first[name].exceptions),
+        revision=table.revision(name),
+        exceptions=[
+            ExceptionView(
+                name=each.name,
+                versions=str(each.versions),
+                state=each.setting.mode,
+                percent=each.setting.percent,
+                users=_users_view(users.get((name, each.name))),
+                term=_term(each.term),
+            )
+            for each in wanted.exceptions
+        ],
+        users=_users_view(users.get((name, ""))),
+        sockets_behind=behind[name.cohort],
+        term=_term(wanted.term),
+    )
+
+
+def _term(term: Term) -> TermView:
+    overdue = term.until is not None and time.time() >= term.until
+    return TermView(owner=term.owner, until=term.until, restore=term.restore, overdue=overdue)
+
+
+def _users(switched: SwitchedCatalog) -> dict[tuple[SwitchName, str], SwitchUsers]:
+    return {(switch, exception): users for switch, exception, users in switched.users()}
+
+
+def _users_view(users: SwitchUsers | None) -> UsersView | None:
+    if users is None:
+        return None
+    return UsersView(inside=users.inside.count(), outside=users.outside.count(), error=Sketch.ERROR)
+
+
+def _behind(rollover: Rollover) -> Counter[str]:
+    behind: Counter[str] = Counter()
+    for (cohort, _), count in rollover.behind().items():
+        behind[cohort] += count
+    return behind
+
+
+def _state_view(text: StateText) -> StateView:
+    return StateView(
+        setting=text.setting,
+        exceptions=[f"{each.name} ({each.versions}): {each.setting}" for each in text.exceptions],
+        owner=text.owner,
+        until=text.until,
+        restore=text.restore,
+    )

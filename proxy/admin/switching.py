@@ -1,0 +1,394 @@
+"""The part of the admin API that shows switches and turns them.
+
+`GET /switches` shows all of them, `GET /switches/COHORT/MAPPING` one; `PUT` there turns it, or
+makes an exception for some versions, which `DELETE .../exceptions/NAME` takes away. `POST
+/switches/all-off` has everything pass as it is, `POST /switches/restore` ends that. `GET
+/revisions` is what was done, `POST /undo` goes back.
+
+What is shown are the programs in force in the process that answers. A change that raises says on
+which revision it builds, in `If-Match` (RFC 9110 section 13.1.1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from typing import Annotated, Final
+
+import pydantic
+from aiohttp import web
+from pydantic import Field
+
+from proxy.admin.access import author
+from proxy.admin.endpoints import Endpoint, Served
+from proxy.admin.orders import NO_STORE, AdminRequest, refusal
+from proxy.admin.switch_views import (
+    Changed,
+    RevisionPage,
+    RevisionView,
+    SocketsOnRevision,
+    SwitchesView,
+    SwitchView,
+    dry_run_view,
+    revision_view,
+    switch_view,
+    switches_view,
+)
+from proxy.control.switchboard import Author, Switchboard
+from proxy.errors import StoreAway
+from proxy.gateway.rollover import Rollover
+from proxy.switching.changes import (
+    AllOff,
+    Change,
+    ChangeRefused,
+    DropException,
+    Restore,
+    SetSwitch,
+    Why,
+)
+from proxy.switching.history import MAX_REASON, Revision
+from proxy.switching.setting import Mode, Setting, share_of
+from proxy.switching.table import OpenSockets, SwitchName, Term
+from proxy.types import Role
+from proxy.versions.version import parse_range
+
+_PATIENCE: Final = 5.0
+"""Seconds for which an answer waits until a change has been brought to all open sockets."""
+
+_TAG: Final = re.compile(r'"([0-9]{1,16})"')
+
+_MOST_TERM: Final = 366 * 86400
+
+Reason = Annotated[str, Field(min_length=1, max_length=MAX_REASON, pattern=r"\S")]
+Owner = Annotated[str, Field(max_length=256)]
+
+_STATUS: Final = {
+    Why.UNKNOWN: 404,
+    Why.INVALID: 400,
+    Why.CONFLICT: 409,
+    Why.CHANGED: 412,
+    Why.UNCONDITIONAL: 428,
+    Why.AUTHORITY: 409,
+}
+
+
+def _checked_range(text: str | None) -> str | None:
+    if text is not None:
+        parse_range(text)
+    return text
+
+
+class ChangeRequest(AdminRequest):
+    """What every change says.
+
+    Attributes:
+        reason: why; it is kept with the revision.
+        open_sockets: what open WebSockets do; as the configuration says where null.
+    """
+
+    reason: Reason
+    open_sockets: OpenSockets | None = None
+
+
+class SetRequest(ChangeRequest):
+    """What a switch is to be set to.
+
+    Attributes:
+        state: as the name says.
+        percent: of a canary, with two decimals.
+        versions: for these alone: an exception.
+        name: of the exception.
+        owner: who answers for what is temporary; whoever asks where empty.
+        seconds: after which it is overdue; null for no time.
+        restore: whether it ends by itself then.
+        dry_run: only say what it would touch.
+    """
+
+    state: Mode
+    percent: Annotated[float, Field(ge=0, le=100)] | None = None
+    versions: Annotated[
+        Annotated[str, Field(max_length=256)] | None, pydantic.AfterValidator(_checked_range)
+    ] = None
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,63}$")] | None = None
+    owner: Owner = ""
+    seconds: Annotated[float, Field(gt=0, le=_MOST_TERM)] | None = None
+    restore: bool = False
+    dry_run: bool = False
+
+
+class DropQuery(AdminRequest):
+    """Why an exception is taken away, and what open sockets do."""
+
+    reason: Reason
+    open_sockets: OpenSockets | None = None
+
+
+class UndoRequest(ChangeRequest):
+    """Where to go back to: the revision before the newest where null."""
+
+    to: Annotated[int, Field(ge=0, le=2**53)] | None = None
+
+
+class AllOffRequest(AdminRequest):
+    """Why everything is to be off."""
+
+    reason: Reason
+
+
+class RevisionsQuery(AdminRequest):
+    """Which revisions: those before a number, the newest first."""
+
+    before: Annotated[int, Field(ge=1, le=2**53)] | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+
+
+LIST: Final = Endpoint("GET", "/switches", Role.VIEWER, None, SwitchesView)
+SHOW: Final = Endpoint("GET", "/switches/{cohort}/{mapping}", Role.VIEWER, None, SwitchView)
+SET: Final = Endpoint("PUT", "/switches/{cohort}/{mapping}", Role.OPERATOR, SetRequest, Changed)
+DROP: Final = Endpoint(
+    "DELETE",
+    "/switches/{cohort}/{mapping}/exceptions/{name}",
+    Role.OPERATOR,
+    DropQuery,
+    Changed,
+)
+ALL_OFF: Final = Endpoint("POST", "/switches/all-off", Role.OPERATOR, AllOffRequest, Changed)
+RESTORE: Final = Endpoint("POST", "/switches/restore", Role.OPERATOR, ChangeRequest, Changed)
+REVISIONS: Final = Endpoint("GET", "/revisions", Role.VIEWER, RevisionsQuery, RevisionPage)
+REVISION: Final = Endpoint("GET", "/revisions/{number}", Role.VIEWER, None, RevisionView)
+UNDO: Final = Endpoint("POST", "/undo", Role.OPERATOR, UndoRequest, Changed)
+
+Answer = web.Response | pydantic.BaseModel
+
+
+class SwitchOrders:
+    """Answers the requests."""
+
+    def __init__(self, board: Switchboard, rollover: Rollover) -> None:
+        """Construct.
+
+        Args:
+            board: takes the changes.
+            rollover: knows what is brought to open sockets.
+        """
+        self._board = board
+        self._rollover = rollover
+
+    def endpoints(self) -> tuple[Served, ...]:
+        """What operators may ask, and what carries it out."""
+        return (
+            (LIST, self.show_all),
+            (SHOW, self.show),
+            (SET, self.set),
+            (DROP, self.drop),
+            (ALL_OFF, self.all_off),
+            (RESTORE, self.restore),
+            (REVISIONS, self.revisions),
+            (REVISION, self.revision),
+            (UNDO, self.undo),
+        )
+
+    async def show_all(self, _: web.Request) -> Answer:
+        """Show all switches."""
+        return switches_view(self._board, self._rollover)
+
+    async def show(self, request: web.Request) -> Answer:
+        """Show one switch."""
+        switch = _switch(request)
+        if switch not in self._board.in_force.first:
+            return refusal(404, f"there is no switch `{switch}`; GET /switches lists them")
+        view = switch_view(self._board, self._rollover, switch)
+        tag = {"ETag": f'"{view.revision}"', **NO_STORE}
+        return web.Response(
+            text=view.model_dump_json(), content_type="application/json", headers=tag
+        )
+
+    async def set(self, request: web.Request, order: SetRequest) -> Answer:
+        """Turn a switch."""
+        try:
+            setting = _setting(order)
+            change = SetSwitch(
+                _switch(request),
+                setting,
+                None if order.versions is None else parse_range(order.versions),
+                order.name or "",
+                self._term(request, order, setting),
+                _expected(request),
+            )
+        except ValueError as error:
+            return refusal(400, str(error))
+        if order.dry_run:
+            return await self._dry(change)
+        return await self._made(request, change, order.reason, order.open_sockets)
+
+    async def drop(self, request: web.Request, order: DropQuery) -> Answer:
+        """Take an exception away."""
+        try:
+            name = request.match_info["name"]
+            change = DropException(_switch(request), name, _expected(request))
+        except ValueError as error:
+            return refusal(400, str(error))
+        return await self._made(request, change, order.reason, order.open_sockets)
+
+    async def all_off(self, request: web.Request, order: AllOffRequest) -> Answer:
+        """Have everything pass as it is."""
+        return await self._made(request, AllOff(), order.reason, None)
+
+    async def restore(self, request: web.Request, order: ChangeRequest) -> Answer:
+        """End that."""
+        try:
+            change = Restore(_expected(request))
+        except ValueError as error:
+            return refusal(400, str(error))
+        return await self._made(request, change, order.reason, order.open_sockets)
+
+    async def undo(self, request: web.Request, order: UndoRequest) -> Answer:
+        """Go back to an earlier revision."""
+        try:
+            expected = _expected(request)
+        except ValueError as error:
+            return refusal(400, str(error))
+        return await self._answered(
+            lambda: self._board.undo(
+                order.to, expected, _author(request), order.reason, order.open_sockets
+            ),
+            None,
+            expected,
+        )
+
+    async def revisions(self, _: web.Request, query: RevisionsQuery) -> Answer:
+        """Show what was done."""
+        try:
+            found = await self._board.history(query.before, query.limit)
+        except StoreAway as error:
+            return self._away(error)
+        return RevisionPage(revisions=[revision_view(each) for each in found])
+
+    async def revision(self, request: web.Request) -> Answer:
+        """Show one revision."""
+        number = request.match_info["number"]
+        try:
+            found = None
+            if number.isascii() and number.isdecimal() and 0 < len(number) <= 15:
+                found = await self._board.revision(int(number))
+        except StoreAway as error:
+            return self._away(error)
+        if found is None:
+            return refusal(404, "there is no such revision, or it is not kept any more")
+        return revision_view(found[0])
+
+    async def _dry(self, change: SetSwitch) -> Answer:
+        try:
+            after = self._board.preview(change)
+        except ChangeRefused as refused:
+            return await self._refused(refused, change.switch, change.expected)
+        return dry_run_view(self._board, self._rollover, change, after)
+
+    async def _made(
+        self, request: web.Request, change: Change, reason: str, open_sockets: OpenSockets | None
+    ) -> Answer:
+        switch = change.switch if isinstance(change, SetSwitch | DropException) else None
+        return await self._answered(
+            lambda: self._board.change(change, _author(request), reason, open_sockets),
+            switch,
+            getattr(change, "expected", None),
+        )
+
+    async def _answered(
+        self,
+        make: Callable[[], Awaitable[Revision]],
+        switch: SwitchName | None,
+        expected: int | None,
+    ) -> Answer:
+        try:
+            revision = await make()
+        except ChangeRefused as refused:
+            return await self._refused(refused, switch, expected)
+        except StoreAway as error:
+            return self._away(error)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                await self._rollover.finished()
+        return Changed(
+            revision=revision_view(revision),
+            sockets=[
+                SocketsOnRevision(cohort=cohort, revision=number, websockets=count)
+                for (cohort, number), count in sorted(self._rollover.by_revision().items())
+            ],
+        )
+
+    async def _refused(
+        self, refused: ChangeRefused, switch: SwitchName | None, expected: int | None
+    ) -> web.Response:
+        text = str(refused)
+        if refused.why is Why.CHANGED and expected is not None:
+            with suppress(StoreAway):
+                text += _meanwhile(await self._board.history(None, 100), switch, expected)
+        kind = "authority" if refused.why is Why.AUTHORITY else None
+        return refusal(_STATUS[refused.why], text, kind=kind)
+
+    def _away(self, error: StoreAway) -> web.Response:
+        since = self._board.away_since
+        told = "" if since is None else f", for {time.time() - since:.0f} seconds now"
+        text = (
+            f"the store of switches is away{told}: {error.detail}. What is in force stays; try the"
+            " change again when it is back, and look at GET /revisions first: a change that was"
+            " being written may have been made"
+        )
+        return refusal(503, text, {"Retry-After": "5"})
+
+    def _term(self, request: web.Request, order: SetRequest, setting: Setting) -> Term:
+        is_temporary = setting.mode in (Mode.CANARY, Mode.SHADOW) or order.versions is not None
+        until = None if order.seconds is None else time.time() + order.seconds
+        if order.restore and until is None:
+            raise ValueError("restore: say after how many seconds")
+        if order.restore and order.versions is None and not order.name:
+            return Term(order.owner or author(request).name, until, restore=True)
+        if not (is_temporary or until is not None or order.owner):
+            return Term()
+        return Term(order.owner or author(request).name, until, restore=order.restore)
+
+
+def _setting(order: SetRequest) -> Setting:
+    if (order.percent is None) is (order.state is Mode.CANARY):
+        raise ValueError("percent: a canary has one, and nothing else does")
+    if (order.versions is None) is not (order.name is None):
+        raise ValueError("an exception has both versions and a name")
+    return Setting(order.state, 0 if order.percent is None else share_of(order.percent))
+
+
+def _switch(request: web.Request) -> SwitchName:
+    return SwitchName(request.match_info["cohort"], request.match_info["mapping"])
+
+
+def _author(request: web.Request) -> Author:
+    principal = author(request)
+    return Author(principal.name, principal.role.value)
+
+
+def _expected(request: web.Request) -> int | None:
+    """The revision that `If-Match` names.
+
+    Raises:
+        ValueError: it names none.
+    """
+    values = request.headers.getall("If-Match", [])
+    if not values:
+        return None
+    found = _TAG.fullmatch(values[0].strip()) if len(values) == 1 else None
+    if found is None:
+        raise ValueError('If-Match: expected the number of one revision, as "7" with its quotes')
+    return int(found[1])
+
+
+def _meanwhile(revisions: Iterable[Revision], switch: SwitchName | None, expected: int) -> str:
+    """What was done since, for whoever built on an older revision."""
+    told = [
+        f"revision {each.number} by {each.author} ({each.kind}: {each.reason})"
+        for each in revisions
+        if each.number > expected and (switch is None or str(switch) in each.scope)
+    ]
+    return f"; meanwhile: {'; '.join(told[:3])}" if told else ""
