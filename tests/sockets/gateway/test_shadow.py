@@ -110,10 +110,10 @@ async def test_recordings_see_messages_as_they_are_really_treated() -> None:
         assert isinstance(socket, OpenWebSocket)
         async with pair.segue.admin() as client:
             order = {"mapping": "old-to-new", "count": 1}
-            async with client.post("/recordings", json=order) as answer:
+            async with client.post("/api/v1/recordings", json=order) as answer:
                 name = (await answer.json())["name"]
             await pair.server.send(TEXT, b'{"kind": "jobStatus"}')
-            async with client.get(f"/recordings/{name}") as stream:
+            async with client.get(f"/api/v1/recordings/{name}") as stream:
                 line = json.loads(await stream.content.readline())
         assert (line["mapping"], line["out"]) == ("old-to-new", {"kind": "status"})
         assert (await settled(shadows)).offered == 1
