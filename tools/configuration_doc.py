@@ -29,6 +29,7 @@ EFFECTS: Final[Mapping[str, str]] = {
     "listen.trusted_proxies": _NEXT,
     "listen.origins": _NEXT,
     "admin": _NEXT,
+    "audit": "the next line",
     "admin.tls": "new TLS handshakes; turning it, or `client_ca`, on or off: a restart",
     "upstream": "new requests and handshakes",
     "versions": _BEGINS,

@@ -12,7 +12,7 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from aiohttp import web
 from structlog.typing import FilteringBoundLogger
@@ -23,6 +23,7 @@ from proxy.admin.metrics import Refusal
 from proxy.admin.orders import BadRequest, refusal
 from proxy.admin.roles import Certificate, Presented, Principal, Stranger, Why, who
 from proxy.configuration.admin import Admin
+from proxy.control.audit import Audit
 from proxy.downstream.limits import client_bucket, is_in
 from proxy.tokens.redaction import redact
 from proxy.types import Role
@@ -30,6 +31,9 @@ from proxy.types import Role
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _PRINCIPAL: Final = web.RequestKey("principal", Principal)
+
+UNKNOWN: Final = "unknown"
+"""The author of what somebody has tried who did not show who they are."""
 
 _SHOWN_PATH: Final = 256
 _CREDENTIALS: Final = struct.Struct("3i")
@@ -44,9 +48,25 @@ _ANSWERED: Final = {
 _CHALLENGE: Final = 'Bearer realm="segue"'
 
 
+class Signature(TypedDict):
+    """Who has asked, as the audit says it."""
+
+    author: str
+    role: str
+
+
 def author(request: web.Request) -> Principal:
     """Who has made a request to an endpoint that needs a role."""
     return request[_PRINCIPAL]
+
+
+def signature(request: web.Request) -> Signature:
+    """The same, for a line of the audit."""
+    return _signed(author(request))
+
+
+def _signed(principal: Principal) -> Signature:
+    return Signature(author=str(principal), role=principal.role.value)
 
 
 class Access:
@@ -57,6 +77,7 @@ class Access:
         settings: Callable[[], Admin],
         log: FilteringBoundLogger,
         refused: Counter[Refusal],
+        audit: Audit,
     ) -> None:
         """Construct.
 
@@ -64,11 +85,15 @@ class Access:
             settings: gives the section `admin` of the configuration that serves.
             log: for who asked, and who was refused.
             refused: counts those.
+            audit: told of those who showed something that was wrong, or had too little of a role.
         """
         self._settings = settings
         self._log = log
         self._refused_by = refused
         self._failures = FailureLimit()
+        self._audit = audit
+        self._audited = FailureLimit()
+        self._unaudited = 0
 
     def guarded(self, needed: Role | None, handler: Handler) -> Handler:
         """Put the rules before what answers.
@@ -105,7 +130,7 @@ class Access:
             if not found.role.covers(needed):
                 detail = f"this needs the role {needed}; {found} has the role {found.role}"
                 fields = {"WWW-Authenticate": f'{_CHALLENGE}, error="insufficient_scope"'}
-                return self._refused(request, Refusal.TOO_LITTLE_ROLE, 403, detail, fields)
+                return self._refused(request, Refusal.TOO_LITTLE_ROLE, 403, detail, fields, found)
             request[_PRINCIPAL] = found
             if needed is Role.METRICS:  # Every few seconds: nothing that anybody has to answer for.
                 return await _answered(request, handler)
@@ -152,6 +177,7 @@ class Access:
         status: int,
         detail: str,
         fields: dict[str, str] | None = None,
+        principal: Principal | None = None,
     ) -> web.Response:
         """Refuse and log; of one client only so often, and then failures are 429 (RFC 6585)."""
         self._refused_by[reason] += 1
@@ -160,10 +186,29 @@ class Access:
             self._log.warning(
                 "admin request refused", status=status, reason=redact(detail), **_told(request)
             )
+            self._audit_refusal(request, status, detail, principal)
         elif status == 401:
             detail = f"too many failed attempts from this address; {detail}"
             return refusal(429, detail, {"Retry-After": str(math.ceil(wait))})
         return refusal(status, detail, fields)
+
+    def _audit_refusal(
+        self, request: web.Request, status: int, detail: str, principal: Principal | None
+    ) -> None:
+        """Say so in the audit; of all clients together only so often, for its files are few."""
+        if self._audited.failed("", time.monotonic()):
+            self._unaudited += 1
+            return
+        who_asked = Signature(author=UNKNOWN, role="") if principal is None else _signed(principal)
+        self._audit.write(
+            "admin request refused",
+            **who_asked,
+            status=status,
+            reason=redact(detail),
+            refused_before=self._unaudited,
+            **_told(request),
+        )
+        self._unaudited = 0
 
 
 async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -13,9 +13,10 @@ import pydantic
 from aiohttp import web
 from pydantic import Field
 
-from proxy.admin.access import author
+from proxy.admin.access import author, signature
 from proxy.admin.endpoints import Endpoint, Served
 from proxy.admin.orders import AdminRequest, Label, refusal
+from proxy.control.audit import Audit
 from proxy.observability.decisions import (
     MAX_LINES,
     MAX_SECONDS,
@@ -71,9 +72,10 @@ STOP: Final = Endpoint("DELETE", "/log/watches/{name}", Role.OPERATOR, None, Non
 class LogWatches:
     """Answers the requests of the API."""
 
-    def __init__(self, decisions: DecisionLog, live: Live) -> None:
+    def __init__(self, decisions: DecisionLog, live: Live, audit: Audit) -> None:
         self._decisions = decisions
         self._live = live
+        self._audit = audit
 
     def endpoints(self) -> tuple[Served, ...]:
         """What operators may ask, and what carries it out."""
@@ -95,6 +97,8 @@ class LogWatches:
             )
         except TooMany:
             return refusal(409, f"there are {MAX_WATCHES} watches already; stop one")
+        asked = order.model_dump(exclude_none=True)
+        self._audit.write("log watch started", **signature(request), watch=watch.name, **asked)
         return self._told(watch)
 
     async def list(self, _: web.Request) -> WatchList:
@@ -103,8 +107,10 @@ class LogWatches:
 
     async def stop(self, request: web.Request) -> web.StreamResponse:
         """End a watch."""
-        if not self._decisions.stop(request.match_info["name"]):
+        name = request.match_info["name"]
+        if not self._decisions.stop(name):
             return refusal(404, "there is no such watch; it may have ended by itself")
+        self._audit.write("log watch stopped", **signature(request), watch=name)
         return web.Response(status=204)
 
     def _told(self, watch: Watch) -> WatchTold:

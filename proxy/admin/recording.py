@@ -16,9 +16,10 @@ import pydantic
 from aiohttp import web
 from pydantic import Field
 
-from proxy.admin.access import author
+from proxy.admin.access import author, signature
 from proxy.admin.endpoints import Endpoint, Served
 from proxy.admin.orders import AdminRequest, Label, refusal
+from proxy.control.audit import Audit
 from proxy.mapping.engine.explanation import MessageOutcome
 from proxy.recording.recorder import (
     MAX_COUNT,
@@ -70,8 +71,9 @@ STOP: Final = Endpoint("DELETE", "/recordings/{name}", Role.OPERATOR, None, None
 class Recordings:
     """Answers the requests of the API."""
 
-    def __init__(self, recorder: Recorder, live: Live) -> None:
+    def __init__(self, recorder: Recorder, live: Live, audit: Audit) -> None:
         self._recorder = recorder
+        self._audit = audit
         self._live = live
         self._orders: dict[str, RecordingRequest] = {}
 
@@ -103,6 +105,12 @@ class Recordings:
             return refusal(409, "there is a recording already; one is possible at a time")
         # One at a time: what another one was ordered with is of no use any more.
         self._orders = {recording.name: order}
+        self._audit.write(
+            "recording started",
+            **signature(request),
+            recording=recording.name,
+            **order.model_dump(mode="json", exclude_none=True),
+        )
         return web.json_response(Started(name=recording.name).model_dump(), status=201)
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
@@ -139,6 +147,7 @@ class Recordings:
         if recording is None:
             return refusal(404, "there is no such recording")
         self._recorder.stop(recording, "stopped")
+        self._audit.write("recording stopped", **signature(request), recording=recording.name)
         return web.Response(status=204)
 
     def _unknown(self, order: RecordingRequest) -> str | None:

@@ -11,6 +11,7 @@ from typing import Final
 import pydantic
 from aiohttp import web
 
+from proxy.admin.access import signature
 from proxy.admin.endpoints import Endpoint, Served
 from proxy.admin.orders import AdminRequest, refusal
 from proxy.control.reload import ReloadOutcome, Reloads, Stopping
@@ -72,10 +73,10 @@ class ReloadOrders:
         """What operators may ask, and what carries it out."""
         return ((RELOAD, self.reload),)
 
-    async def reload(self, _: web.Request, __: ReloadRequest) -> web.Response | Reloaded:
+    async def reload(self, request: web.Request, _: ReloadRequest) -> web.Response | Reloaded:
         """Read everything again, and wait for what comes of it."""
         try:
-            return described(await self._reloads.carried_out())
+            return described(await self._reloads.carried_out(**signature(request)))
         except Stopping:
             return refusal(503, "this process is stopping")
 

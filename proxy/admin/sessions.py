@@ -14,9 +14,10 @@ import pydantic
 from aiohttp import web
 from pydantic import Field
 
-from proxy.admin.access import author
+from proxy.admin.access import author, signature
 from proxy.admin.endpoints import Endpoint, Handler, Served
 from proxy.admin.orders import AdminRequest, Label, refusal
+from proxy.control.audit import Audit
 from proxy.errors import Unavailable
 from proxy.sessions.administration import Administration, ShownSession
 from proxy.sessions.store.base import MAX_BATCH
@@ -100,9 +101,10 @@ END_ALL: Final = Endpoint("POST", "/sessions/end", Role.OPERATOR, Ending, EndedS
 class SessionOrders:
     """Answers the requests of the API."""
 
-    def __init__(self, administration: Administration | None) -> None:
+    def __init__(self, administration: Administration | None, audit: Audit) -> None:
         """Construct; `administration` is None where sessions are off."""
         self._administration = administration
+        self._audit = audit
 
     def endpoints(self) -> tuple[Served, ...]:
         """What operators may ask of sessions, and what carries it out."""
@@ -120,9 +122,11 @@ class SessionOrders:
 
     async def end(self, request: web.Request) -> Ended | web.Response:
         """End one session."""
-        ended = await self._sessions.end(request.match_info["session"], str(author(request)))
+        name = request.match_info["session"]
+        ended = await self._sessions.end(name, str(author(request)))
         if ended is None:
             return refusal(404, "there is no session of this name")
+        self._audit.write("session ended", **signature(request), session=name, ended=int(ended))
         return Ended(ended=int(ended))
 
     async def end_all(self, request: web.Request, ending: Ending) -> EndedSome:
@@ -130,6 +134,7 @@ class SessionOrders:
         ended, following = await self._sessions.end_all(
             ending.user, ending.after, str(author(request))
         )
+        self._audit.write("sessions ended", **signature(request), user=ending.user, ended=ended)
         return EndedSome(ended=ended, next=following or None)
 
     @property

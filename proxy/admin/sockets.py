@@ -16,9 +16,10 @@ from aiohttp import web
 from pydantic import Field
 from structlog.typing import FilteringBoundLogger
 
-from proxy.admin.access import author
+from proxy.admin.access import author, signature
 from proxy.admin.endpoints import Endpoint, Served
 from proxy.admin.orders import AdminRequest, Label, refusal
+from proxy.control.audit import Audit
 from proxy.downstream.websockets import CLOSING, Connections
 from proxy.gateway.open_websocket import OpenWebSocket
 from proxy.snapshot import Live
@@ -110,10 +111,13 @@ CLOSE: Final = Endpoint("POST", "/sockets/close", Role.OPERATOR, CloseRequest, C
 class SocketOrders:
     """Answers the requests."""
 
-    def __init__(self, connections: Connections, live: Live, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self, connections: Connections, live: Live, log: FilteringBoundLogger, audit: Audit
+    ) -> None:
         self._connections = connections
         self._live = live
         self._log = log
+        self._audit = audit
         self._closing: asyncio.Task[None] | None = None
 
     def endpoints(self) -> tuple[Served, ...]:
@@ -145,15 +149,15 @@ class SocketOrders:
         seconds = order.seconds
         if seconds is None:
             seconds = self._live.current.config.timeouts.drain * CLOSING
-        self._log.warning(
-            "closing websockets",
-            author=str(author(request)),
-            websockets=len(chosen),
-            seconds=seconds,
-            cohort=order.cohort,
-            older_than_reload=order.older_than_reload,
-            replaced=replaced,
-        )
+        told = {
+            "websockets": len(chosen),
+            "seconds": seconds,
+            "cohort": order.cohort,
+            "older_than_reload": order.older_than_reload,
+            "replaced": replaced,
+        }
+        self._log.warning("closing websockets", author=str(author(request)), **told)
+        self._audit.write("closing websockets", **signature(request), **told)
         self._closing = asyncio.create_task(self._close(chosen, seconds))
         return Closing(closing=len(chosen), seconds=seconds)
 

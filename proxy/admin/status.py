@@ -13,6 +13,7 @@ from aiohttp import web
 from proxy.admin.application import ProcessState
 from proxy.admin.endpoints import Endpoint, Served
 from proxy.admin.reload import Reloaded, described
+from proxy.control.audit import Audit
 from proxy.control.reload import Reloads
 from proxy.downstream.certificate import Certificate
 from proxy.downstream.listener import Listener
@@ -110,6 +111,24 @@ class StoreView(pydantic.BaseModel):
     unsaved: int
 
 
+class AuditView(pydantic.BaseModel):
+    """The audit.
+
+    Attributes:
+        trouble: why nothing can be written at the moment; null where all is well.
+        written: lines that are on the disk, since the start.
+        waiting: lines that are not yet.
+        lost: lines that were given up; the log has what they said of who did what.
+        head_behind: seconds for which the store has not known of the last line.
+    """
+
+    trouble: str | None
+    written: int
+    waiting: int
+    lost: int
+    head_behind: float
+
+
 class Status(pydantic.BaseModel):
     """The process.
 
@@ -137,6 +156,7 @@ class Status(pydantic.BaseModel):
     reloads_failed: int
     limits: dict[str, int]
     store: StoreView
+    audit: AuditView
 
 
 STATUS: Final = Endpoint("GET", "/status", Role.VIEWER, None, Status)
@@ -167,6 +187,7 @@ class Watched:
     certificates: tuple[Certificate, Certificate]
     metrics: Metrics
     store: Callable[[], StoreView]
+    audit: Audit
 
 
 class StatusPage:
@@ -203,6 +224,7 @@ class StatusPage:
             reloads_failed=reloads.failed,
             limits={name: n for name, n in watched.metrics.limits_reached.items() if n},
             store=watched.store(),
+            audit=_audit(watched.audit),
         )
 
 
@@ -220,6 +242,16 @@ def _listeners(watched: Watched) -> list[ListenerView]:
         )
     ]
     return listeners + ([ListenerView(name="socket", address=local)] if local else [])
+
+
+def _audit(audit: Audit) -> AuditView:
+    return AuditView(
+        trouble=audit.trouble or None,
+        written=audit.written,
+        waiting=audit.waiting,
+        lost=audit.lost,
+        head_behind=round(audit.head.behind, 1),
+    )
 
 
 def _upstream(pool: Pool) -> UpstreamView:

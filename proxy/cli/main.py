@@ -14,6 +14,7 @@ from typing import Final
 import uvloop
 
 from proxy.cli import (
+    audit,
     completion,
     config,
     explain,
@@ -49,7 +50,7 @@ _HELP: Final = "help"
 
 _COMMANDS: Final = (
     *(validate, reload, status, sockets, test, explain, record, log, sessions, versions),
-    *(token, config, schema, health, version, completion),
+    *(token, audit, config, schema, health, version, completion),
 )
 
 

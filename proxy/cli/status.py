@@ -75,6 +75,10 @@ def lines(status: Status, now: float) -> Iterator[Line]:
     else:
         text = f"{store.state}, {counted(store.open, 'session')}, {store.unsaved} unsaved"
         yield _titled("store", text, bad=store.state != "up")
+    audit = status.audit
+    text = f"{counted(audit.written, 'line')} written, {audit.waiting} waiting, {audit.lost} lost"
+    why = "" if audit.trouble is None else f": {audit.trouble}"
+    yield _titled("audit", text + why, bad=audit.trouble is not None or audit.lost > 0)
 
 
 def _server(server: UpstreamView) -> str:

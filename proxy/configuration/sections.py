@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from proxy.configuration.admin import Admin
+from proxy.configuration.audit import AuditSettings
 from proxy.configuration.fields import (
     KIB,
     MIB,
@@ -315,6 +316,7 @@ class Config(Section):
     sessions: SessionSettings = SessionSettings()
     log: LogSettings = LogSettings()
     tracing: Tracing = Tracing()
+    audit: AuditSettings = AuditSettings()
 
     def ordered_cohorts(self) -> Cohorts:
         """The cohorts, in their order."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +24,9 @@ from proxy.snapshot import Live, Snapshot, Stamp
 _TRIES: Final = 20
 _PAUSE: Final = 0.05
 """How often, and with which seconds between, files are read anew that changed meanwhile."""
+
+_MOST_AUTHORS: Final = 16
+"""Of one attempt: whoever asks while it waits for its turn."""
 
 Commit = Callable[[], None]
 """Puts to work what was prepared; it cannot fail, and runs between two steps of the loop."""
@@ -62,6 +65,8 @@ class ReloadOutcome:
         problems: what was wrong; empty where it succeeded.
         needs_restart: the keys whose new values only a restart brings.
         serving: the digest of what serves since.
+        authors: who asked for it at the admin listener, each with a role; empty for a signal, or
+            files that changed.
     """
 
     reason: str
@@ -69,6 +74,7 @@ class ReloadOutcome:
     problems: tuple[Diagnostic, ...]
     needs_restart: tuple[str, ...]
     serving: str
+    authors: tuple[tuple[str, str], ...] = ()
 
     @property
     def succeeded(self) -> bool:
@@ -117,6 +123,7 @@ class Reloads:
         self._asked = asyncio.Event()
         # Of the attempt that begins next; everybody who asks before that waits for the same one.
         self._next: asyncio.Future[ReloadOutcome] | None = None
+        self._authors: list[tuple[str, str]] = []
         self._stopped = False
         self.last: ReloadOutcome | None = None
         self._known = dict(live.current.files)
@@ -129,8 +136,12 @@ class Reloads:
         """Have everything read again, soon; asking twice meanwhile is asking once."""
         self._asked.set()
 
-    async def carried_out(self) -> ReloadOutcome:
+    async def carried_out(self, author: str, role: str) -> ReloadOutcome:
         """Have everything read again, from now on, and wait for what comes of it.
+
+        Args:
+            author: who asks.
+            role: what they may do.
 
         Raises:
             Stopping: the process ends before that.
@@ -140,6 +151,8 @@ class Reloads:
         if self._next is None:
             self._next = asyncio.get_running_loop().create_future()
         waited = self._next
+        if (author, role) not in self._authors and len(self._authors) < _MOST_AUTHORS:
+            self._authors.append((author, role))
         self.ask()
         try:
             return await asyncio.shield(waited)
@@ -155,8 +168,9 @@ class Reloads:
             while True:
                 reason = await self._due()
                 waited, self._next = self._next, None
+                authors, self._authors = tuple(self._authors), []
                 self._on_begin()
-                self.last = await self._attempt(reason)
+                self.last = replace(await self._attempt(reason), authors=authors)
                 self._on_end(self.last)
                 if waited is not None and not waited.done():
                     waited.set_result(self.last)

@@ -30,7 +30,10 @@ from proxy.admin.status import StatusPage, StoreView, Watched
 from proxy.admin.switching import SwitchOrders
 from proxy.admin.versions import Versions
 from proxy.control import metrics as control_metrics
+from proxy.control.audit import SEGUE, Audit
+from proxy.control.audit_details import added_and_removed, principals
 from proxy.control.reload import Commit, ReloadOutcome, Reloads
+from proxy.control.switch_store.base import SwitchStore
 from proxy.control.switch_store.memory import MemorySwitchStore
 from proxy.control.switchboard import Switchboard
 from proxy.downstream import metrics as downstream_metrics
@@ -84,6 +87,9 @@ cannot know that an idle connection is about to be closed (RFC 9112 section 9.5)
 _LAST_SPANS: Final = 3.0
 """Seconds for which an end waits until the collector has the last spans."""
 
+_LAST_LINES: Final = 3.0
+"""Seconds for which an end waits until the last lines of the audit are on the disk."""
+
 
 def segue_version() -> str:
     """Return the version of the installed distribution."""
@@ -135,7 +141,16 @@ class Server:
         self._admin_certificate = Certificate(made.admin_tls, _end_of(made.admin_certificate))
         self._watch = CertificateWatch(made.served, log)
         self._connections = Connections()
-        self._socket_orders = SocketOrders(self._connections, self._live, log)
+        switch_store: SwitchStore = MemorySwitchStore()
+        self.audit = Audit(
+            state_directory(snapshot.source.env),
+            config.store,
+            lambda: self._live.current.config.audit,
+            log,
+            switch_store,
+        )
+        self._audited_admin = config.admin
+        self._socket_orders = SocketOrders(self._connections, self._live, log, self.audit)
         taps = Taps()
         self._recorder = Recorder(taps, loop, log)
         self._shadows = Shadows(
@@ -184,7 +199,7 @@ class Server:
         )
         self._switchboard = Switchboard(
             self._live,
-            MemorySwitchStore(),
+            switch_store,
             [new_key()],
             log,
             self._rollover.begin,
@@ -213,7 +228,7 @@ class Server:
             ),
             upstream_metrics.families(self._fleet),
             logs.families(lambda: 0 if writer is None else writer.dropped),
-            control_metrics.families(self._live, self._reloads),
+            control_metrics.families(self._live, self._reloads, self.audit),
             admin_metrics.families(self._refused),
         ):
             self.metrics.add(families)
@@ -228,16 +243,18 @@ class Server:
         administration = None if self._sessions is None else self._sessions.administration
         endpoints = (
             *probes(self.metrics, lambda: self.state, self._store_state),
-            *Recordings(self._recorder, self._live).endpoints(),
-            *SessionOrders(administration).endpoints(),
+            *Recordings(self._recorder, self._live, self.audit).endpoints(),
+            *SessionOrders(administration, self.audit).endpoints(),
             *ReloadOrders(self._reloads).endpoints(),
             *Versions(self._access_log.versions).endpoints(),
-            *LogWatches(self._decisions, self._live).endpoints(),
+            *LogWatches(self._decisions, self._live, self.audit).endpoints(),
             *self._socket_orders.endpoints(),
             *SwitchOrders(self._switchboard, self._rollover).endpoints(),
             *StatusPage(self._watched()).endpoints(),
         )
-        access = Access(lambda: self._live.current.config.admin, self._log, self._refused)
+        access = Access(
+            lambda: self._live.current.config.admin, self._log, self._refused, self.audit
+        )
         admin = AdminListener(application(endpoints, access), self._refused)
         place = config.admin.address
         tls = self._admin_certificate.for_listener()
@@ -274,6 +291,16 @@ class Server:
         self._servers.append(server)
         self.address = _authority(server.sockets[0].getsockname())
         await self._switchboard.start()
+        self.audit.start()
+        self.audit.write(
+            "started",
+            author=SEGUE,
+            role="",
+            version=segue_version(),
+            pid=os.getpid(),
+            configuration=self._live.current.digest,
+            may=principals(config.admin),
+        )
         self._tick()
         self._fleet.start()
         self._reloading = asyncio.create_task(self._reloads.run())
@@ -293,6 +320,24 @@ class Server:
         """Read configuration, mappings and TLS files again, soon; what is wrong changes nothing."""
         self._reloads.ask()
 
+    def _reloaded(self, outcome: ReloadOutcome) -> None:
+        """Say what came of a reload: to the supervisor, the switches, and in the audit."""
+        self._supervisor.reloaded(outcome)
+        self._switchboard.reloaded()
+        admin = self._live.current.config.admin
+        for author, role in outcome.authors or ((SEGUE, ""),):
+            self.audit.write(
+                "reloaded" if outcome.succeeded else "reload failed",
+                author=author,
+                role=role,
+                reason=outcome.reason,
+                configuration=outcome.serving,
+                problems=len(outcome.problems),
+                needs_restart=list(outcome.needs_restart),
+                **added_and_removed(self._audited_admin, admin),
+            )
+        self._audited_admin = admin
+
     async def drain(self) -> bool:
         """End in an orderly way: unready, accept no more, finish requests, close sockets.
 
@@ -309,6 +354,9 @@ class Server:
             await asyncio.sleep(delay)
         self._socket_orders.stop()
         self._log.info("draining", websockets=len(self._connections), seconds=timeout)
+        self.audit.write(
+            "draining", author=SEGUE, role="", websockets=len(self._connections), seconds=timeout
+        )
         for server in self._servers:
             server.close()
         deadline = self._loop.time() + timeout
@@ -321,6 +369,7 @@ class Server:
         if self._sessions is not None:
             left = max(deadline - self._loop.time(), 0)
             orderly = await self._sessions.drain(left) and orderly
+        self.audit.write("stopped", author=SEGUE, role="", pid=os.getpid(), orderly=orderly)
         await self.close()
         self._log.info("stopped", orderly=orderly)
         return orderly
@@ -341,8 +390,6 @@ class Server:
         if self._reloading is not None:
             self._reloading.cancel()
             await asyncio.wait((self._reloading,))
-        await self._switchboard.close()
-        await self._rollover.close()
         await asyncio.gather(self._listener.drain(0), self._connections.drain(0))
         await self._coalescer.close()
         if self._ticker is not None:
@@ -359,6 +406,10 @@ class Server:
         self._warnings.close()
         if self._admin is not None:
             await self._admin.close()
+        # Its head goes into the store of the switches, which closes with their board.
+        await self.audit.close(_LAST_LINES)
+        await self._switchboard.close()
+        await self._rollover.close()
         if self._spans is not None:
             await asyncio.to_thread(self._spans.close, _LAST_SPANS)
 
@@ -402,6 +453,7 @@ class Server:
             certificates=(self._certificate, self._admin_certificate),
             metrics=self.metrics,
             store=store,
+            audit=self.audit,
         )
 
     def _open_sessions(self, snapshot: Snapshot) -> Sessions:
@@ -412,10 +464,6 @@ class Server:
             lambda: self._live.current.config.sessions,
             self._log,
         )
-
-    def _reloaded(self, outcome: ReloadOutcome) -> None:
-        self._supervisor.reloaded(outcome)
-        self._switchboard.reloaded()
 
     def _watch_interval(self) -> float | None:
         settings = self._live.current.config.reload

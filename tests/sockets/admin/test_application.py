@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -13,6 +14,9 @@ from pytest_aiohttp import AiohttpClient
 from proxy.admin.access import Access
 from proxy.admin.application import ProcessState, application, probes
 from proxy.configuration.admin import Admin
+from proxy.configuration.audit import AuditSettings
+from proxy.configuration.sessions import StoreSettings
+from proxy.control.audit import Audit
 from proxy.observability.metrics import Metrics
 from tests.support.rig import RawPeer, answering, raw_server, segue
 
@@ -21,7 +25,9 @@ SECRET = b"eyJhbGciOiJIUzI1NiJ9.c2VjcmV0.c2lnbmF0dXJl"
 
 
 def serving(state: ProcessState = ProcessState.READY, *, store: str = "") -> web.Application:
-    access = Access(Admin, structlog.get_logger(), Counter())
+    log = structlog.get_logger()
+    audit = Audit(Path("unused"), StoreSettings(), AuditSettings, log)
+    access = Access(Admin, log, Counter(), audit)
     return application(probes(Metrics("1.2.3"), lambda: state, lambda: store), access)
 
 

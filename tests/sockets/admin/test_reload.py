@@ -82,8 +82,10 @@ async def test_many_who_ask_at_once_wait_for_one_that_begins_after_them(tmp_path
     async with administered(tmp_path) as running:
         reloads = running.proxy.server._reloads
         async with asyncio.timeout(PATIENCE):
-            outcomes = await asyncio.gather(*(reloads.carried_out() for _ in range(20)))
+            asked = (reloads.carried_out(f"ci-{n % 2}", "operator") for n in range(20))
+            outcomes = await asyncio.gather(*asked)
         assert len({id(each) for each in outcomes}) == 1
+        assert outcomes[0].authors == (("ci-0", "operator"), ("ci-1", "operator"))
         assert len(running.lines("reloaded")) == 1
 
 

@@ -12,10 +12,12 @@ from typing import Any
 import aiohttp
 import pytest
 
+from proxy.storage.audit_files import CURRENT
 from tests.support.authority import Authority, Client, authority, proxied
 from tests.support.rig import Segue, segue
 from tests.support.sockets import handshake
 from tests.support.storages import SqliteStorage
+from tests.support.waiting import PATIENCE
 
 KEYS = {
     *("session", "user", "cohort", "version", "age", "idle", "created", "used", "refreshed"),
@@ -45,6 +47,12 @@ async def listed(client: aiohttp.ClientSession, query: str = "") -> Any:
         assert response.status == 200, await response.text()
         assert response.headers["Cache-Control"] == "no-store"
         return await response.json()
+
+
+async def audited(proxy: Segue, event: str) -> list[dict[str, Any]]:
+    assert await proxy.server.audit.flushed(PATIENCE)
+    text = (Path(proxy.state_directory) / CURRENT).read_text()
+    return [line for each in text.splitlines() if (line := json.loads(each))["event"] == event]
 
 
 async def refused(response: aiohttp.ClientResponse) -> tuple[int, str]:
@@ -113,6 +121,10 @@ async def test_one_session_is_ended_and_its_user_has_to_log_in_again(tmp_path: P
         assert await (await logged_in(server, proxy)).get() == 200
         async with client.delete(f"/api/v1/sessions/{'0' * 32}") as response:
             assert await refused(response) == (404, "there is no session of this name")
+        first, second = await audited(proxy, "session ended")
+        assert first["details"] == {"session": seen["session"], "ended": 1}
+        assert (first["author"].endswith("(socket)"), first["role"]) == (True, "admin")
+        assert second["details"]["ended"] == 0
 
 
 async def test_all_sessions_of_a_user_are_ended(tmp_path: Path) -> None:
@@ -121,6 +133,8 @@ async def test_all_sessions_of_a_user_are_ended(tmp_path: Path) -> None:
         ben = await logged_in(server, proxy, "ben")
         async with client.post("/api/v1/sessions/end", json={"user": "anna"}) as response:
             assert (response.status, await response.json()) == (200, {"ended": 3, "next": None})
+        (line,) = await audited(proxy, "sessions ended")
+        assert line["details"] == {"user": "anna", "ended": 3}
         assert [await each.get() for each in annas] == [401] * 3
         assert await ben.get() == 200
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from proxy.admin.status import ConfigurationView, ListenerView, Status, StoreView
+from proxy.admin.status import AuditView, ConfigurationView, ListenerView, Status, StoreView
 from proxy.cli.main import main
 from proxy.cli.status import lines
 from proxy.cli.styled import Span, Style
@@ -92,6 +92,15 @@ async def test_status_says_what_runs(tmp_path: Path, capsys: pytest.CaptureFixtu
         ]
         assert (status["last_reload"], status["reloads_failed"], status["limits"]) == (None, 0, {})
         assert status["store"]["sessions"] is False
+        assert await running.proxy.server.audit.flushed(PATIENCE)
+        audit = (await running.ask("/api/v1/status", bearer(VIEWER))).body
+        assert json.loads(audit)["audit"] == {
+            "trouble": None,
+            "written": 1,
+            "waiting": 0,
+            "lost": 0,
+            "head_behind": 0.0,
+        }
         assert status["connections"] == 3
         await close(*peers)
 
@@ -147,6 +156,21 @@ def test_what_is_wrong_is_red_on_a_terminal(days: int, told: str) -> None:
     assert all(told in text for text in red)
 
 
+@pytest.mark.parametrize(
+    ("audit", "told"),
+    [
+        ({"trouble": "no space left on device"}, "0 lost: no space left on device"),
+        ({"lost": 1}, "7 lines written, 2 waiting, 1 lost"),
+    ],
+)
+def test_an_audit_that_is_not_written_is_red(audit: dict[str, object], told: str) -> None:
+    status = status_with(15)
+    status = status.model_copy(update={"audit": status.audit.model_copy(update=audit)})
+    spans = [piece for line in lines(status, NOW) for piece in line]
+    (red,) = (each.text for each in spans if isinstance(each, Span) and each.style is Style.BAD)
+    assert told in red
+
+
 NOW = 1_700_000_000.0
 
 
@@ -171,6 +195,7 @@ def status_with(days: int) -> Status:
         reloads_failed=0,
         limits={},
         store=StoreView(sessions=False, state="up", open=0, unsaved=0),
+        audit=AuditView(trouble=None, written=7, waiting=2, lost=0, head_behind=0),
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from proxy import errors
+from proxy.configuration.audit import AuditSettings
 from proxy.configuration.sections import Config, LimitSettings, Timeouts
 from proxy.configuration.sessions import SessionSettings, StoreSettings
 from proxy.configuration.units import duration, size
@@ -31,6 +32,7 @@ def settings() -> dict[str, float | None]:
         "timeouts": Timeouts,
         "sessions": SessionSettings,
         "store": StoreSettings,
+        "audit": AuditSettings,
         "upstream": Upstream,
         "upstream.ejection": Ejection,
         "upstream.health": HealthCheck,
