@@ -2,58 +2,35 @@
 
 Every operation is one script (`scripts`), and so one step. A save is never sent twice: whether one
 whose answer is missing was carried out is not known, and its caller finds out by loading. The
-others do the same when done again, and are, once, on a new connection. Leases end by the clock of
-the server.
+others do the same when done again (`storage.redis_client`). Leases end by the clock of the server.
 """
 
 from __future__ import annotations
 
-import asyncio
-import socket
-import ssl
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
-from redis import exceptions
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-
-from proxy.errors import ConfigError, Diagnostic, StoreAway, StoreFull, StoreReadOnly
+from proxy.errors import StoreFull
 from proxy.sessions.record import Record, check_texts, decode, encode
 from proxy.sessions.store import scripts
 from proxy.sessions.store.base import MAX_BATCH, RecordPage, page_of
+from proxy.storage.redis_client import RedisClient
 
-# The most special first: some are kinds of others.
-_REASONS: Final = (
-    (exceptions.AuthenticationError, "refuses user or password"),
-    (exceptions.BusyLoadingError, "is still loading"),
-    (exceptions.TimeoutError, "did not answer in time"),
-    (exceptions.ConnectionError, "cannot be reached"),
-    (exceptions.ReadOnlyError, "is a replica, which cannot be written"),
-    (exceptions.OutOfMemoryError, "has no memory left"),
-    (exceptions.NoPermissionError, "does not permit this user what is needed"),
+_SCRIPTS: Final = (
+    scripts.ACQUIRE,
+    scripts.COUNT,
+    scripts.EXTEND,
+    scripts.FIND,
+    scripts.LOAD,
+    scripts.PURGE,
+    scripts.RELEASE,
+    scripts.SAVE,
+    scripts.SESSIONS,
+    scripts.TOUCH,
+    scripts.WRITABLE,
 )
-
-
-# Of connections, as the system says it; the most special first.
-_CONNECTING: Final = (
-    (ssl.SSLCertVerificationError, "its certificate is not to be trusted"),
-    (ssl.SSLError, "the TLS handshake failed; does its port speak TLS?"),
-    (socket.gaierror, "the name of its host cannot be looked up"),
-    (ConnectionRefusedError, "the connection was refused; nothing listens on its port"),
-    (ConnectionResetError, "it ended the connection"),
-)
-_CAUSES: Final = 4
-"""How far behind an error its cause is looked for."""
-
-_UNWRITABLE: Final = (exceptions.ReadOnlyError, exceptions.OutOfMemoryError)
-_DISK_FULL: Final = "MISCONF"
-"""The code of the error of a server that cannot write to its disk, and therefore refuses to change
-anything; the client knows no class of it."""
 
 
 class RedisStore:
@@ -81,47 +58,9 @@ class RedisStore:
             ConfigError: the CA file cannot be used.
         """
         self._limit = limit
-        self._timeout = timeout
-        options: dict[str, Any] = {}
-        if url.startswith("rediss:"):
-            try:
-                if ca_file is not None and not Path(ca_file).is_file():
-                    raise FileNotFoundError  # OpenSSL would wait for a FIFO.
-                ssl.create_default_context(cafile=ca_file)
-            except (OSError, ssl.SSLError):
-                message = "cannot be read as CA certificates in PEM"
-                raise ConfigError(
-                    [Diagnostic(str(ca_file), 0, 0, "store.ca_file", message)]
-                ) from None
-            options = {"ssl_ca_certs": ca_file, "ssl_cert_reqs": "required"}
-        self._pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=connections,
-            timeout=timeout,
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            retry=Retry(NoBackoff(), 0),
-            # Version 3 has messages that nobody asked for, which nothing here needs.
-            protocol=2,
-            **options,
+        self._client = RedisClient(
+            url, _SCRIPTS, timeout=timeout, connections=connections, ca_file=ca_file
         )
-        self._client = Redis.from_pool(self._pool)
-        self._scripts = {
-            text: self._client.register_script(text)
-            for text in (
-                scripts.ACQUIRE,
-                scripts.COUNT,
-                scripts.EXTEND,
-                scripts.FIND,
-                scripts.LOAD,
-                scripts.PURGE,
-                scripts.RELEASE,
-                scripts.SAVE,
-                scripts.SESSIONS,
-                scripts.TOUCH,
-                scripts.WRITABLE,
-            )
-        }
 
     async def find(self, *digests: bytes) -> Record | None:
         fields = await self._run(scripts.FIND, *digests) if digests else None
@@ -187,60 +126,10 @@ class RedisStore:
         await self._run(scripts.COUNT)
 
     async def close(self) -> None:
-        await self._client.aclose()
-        await self._pool.disconnect()
+        await self._client.close()
 
     async def _run(self, text: str, *arguments: bytes | str | int) -> Any:
-        """What a script returns.
-
-        Raises:
-            StoreAway: it did not, in time; why is told in words of our own.
-        """
-        # By its digest; where the server does not know it, it is sent and run by it again.
-        script = self._scripts[text]
-        try:
-            async with asyncio.timeout(self._timeout):
-                try:
-                    return await script(args=arguments)
-                except exceptions.ConnectionError:
-                    if text is scripts.SAVE:
-                        raise
-                    # A connection may have died while nobody used it; the others with it.
-                    await self._pool.disconnect(inuse_connections=False)
-                    return await script(args=arguments)
-        except (exceptions.RedisError, OSError) as error:
-            read_only = isinstance(error, _UNWRITABLE) or _is_misconfigured(error)
-            kind = StoreReadOnly if read_only else StoreAway
-            raise kind(f"the session store {_reason(error)}") from None
-
-
-def _is_misconfigured(error: Exception) -> bool:
-    # A script's own error has it after its beginning, `ERR` or not, by the version of the server.
-    return isinstance(error, exceptions.ResponseError) and _DISK_FULL in str(error)
-
-
-def _reason(error: Exception) -> str:
-    if _is_misconfigured(error):
-        return "cannot write to its disk"
-    if isinstance(error, TimeoutError):
-        return "did not answer in time"
-    for kind, reason in _REASONS:
-        if isinstance(error, kind):
-            # The client's own error says that there is no connection, its cause says why.
-            return reason + (_why(error) if kind is exceptions.ConnectionError else "")
-    return f"cannot be reached{_why(error)}" if isinstance(error, OSError) else "refused a call"
-
-
-def _why(error: BaseException | None) -> str:
-    """What stands behind a failure to connect, without the system's text: it names addresses."""
-    for _ in range(_CAUSES):
-        if error is None:
-            break
-        for kind, why in _CONNECTING:
-            if isinstance(error, kind):
-                return f": {why}"
-        error = error.__cause__ or error.__context__
-    return ""
+        return await self._client.run(text, *arguments, again=text is not scripts.SAVE)
 
 
 def _record(fields: Any) -> Record | None:

@@ -1,0 +1,165 @@
+"""What stores in Redis or Valkey share: connections, scripts with a time limit, errors in words.
+
+Every operation of a store is one script, and so one step. Whether a call whose answer is missing
+was carried out is not known. What does the same when it is done again is, once, on a new
+connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from redis import exceptions
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from proxy.errors import ConfigError, Diagnostic, StoreAway, StoreReadOnly
+
+# The most special first: some are kinds of others.
+_REASONS: Final = (
+    (exceptions.AuthenticationError, "refuses user or password"),
+    (exceptions.BusyLoadingError, "is still loading"),
+    (exceptions.TimeoutError, "did not answer in time"),
+    (exceptions.ConnectionError, "cannot be reached"),
+    (exceptions.ReadOnlyError, "is a replica, which cannot be written"),
+    (exceptions.OutOfMemoryError, "has no memory left"),
+    (exceptions.NoPermissionError, "does not permit this user what is needed"),
+)
+
+# Of connections, as the system says it; the most special first.
+_CONNECTING: Final = (
+    (ssl.SSLCertVerificationError, "its certificate is not to be trusted"),
+    (ssl.SSLError, "the TLS handshake failed; does its port speak TLS?"),
+    (socket.gaierror, "the name of its host cannot be looked up"),
+    (ConnectionRefusedError, "the connection was refused; nothing listens on its port"),
+    (ConnectionResetError, "it ended the connection"),
+)
+_CAUSES: Final = 4
+"""How far behind an error its cause is looked for."""
+
+_UNWRITABLE: Final = (exceptions.ReadOnlyError, exceptions.OutOfMemoryError)
+_DISK_FULL: Final = "MISCONF"
+"""The code of the error of a server that cannot write to its disk, and therefore refuses to change
+anything; the client knows no class of it."""
+
+
+class RedisClient:
+    """Runs the scripts of one store in one server."""
+
+    def __init__(
+        self,
+        url: str,
+        scripts: Iterable[str],
+        *,
+        timeout: float,
+        connections: int,
+        ca_file: str | None = None,
+    ) -> None:
+        """Prepare everything; nothing is connected yet, and the server may be away.
+
+        Args:
+            url: `redis://` or `rediss://`, with user and password where they are needed.
+            scripts: all that are run.
+            timeout: seconds that a call waits for its answer at most.
+            connections: how many there may be at the same time; further calls wait.
+            ca_file: the authorities to trust for `rediss://`; the system's where None.
+
+        Raises:
+            ConfigError: the CA file cannot be used.
+        """
+        self._timeout = timeout
+        self._pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=connections,
+            timeout=timeout,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            retry=Retry(NoBackoff(), 0),
+            # Version 3 has messages that nobody asked for, which nothing here needs.
+            protocol=2,
+            **_tls_options(url, ca_file),
+        )
+        self._client = Redis.from_pool(self._pool)
+        self._scripts = {text: self._client.register_script(text) for text in scripts}
+
+    async def run(self, text: str, *arguments: bytes | str | int, again: bool) -> Any:
+        """What a script returns.
+
+        Args:
+            text: one of those that the client was made for.
+            arguments: of the script.
+            again: whether doing it twice does the same.
+
+        Raises:
+            StoreReadOnly: the server cannot write, and would have had to.
+            StoreAway: it did not answer, in time; why is told in words of our own.
+        """
+        # By its digest; where the server does not know it, it is sent and run by it again.
+        script = self._scripts[text]
+        try:
+            async with asyncio.timeout(self._timeout):
+                try:
+                    return await script(args=arguments)
+                except exceptions.ConnectionError:
+                    if not again:
+                        raise
+                    # A connection may have died while nobody used it; the others with it.
+                    await self._pool.disconnect(inuse_connections=False)
+                    return await script(args=arguments)
+        except (exceptions.RedisError, OSError) as error:
+            read_only = isinstance(error, _UNWRITABLE) or _is_misconfigured(error)
+            kind = StoreReadOnly if read_only else StoreAway
+            raise kind(f"the session store {_reason(error)}") from None
+
+    async def close(self) -> None:
+        """Give up all connections."""
+        await self._client.aclose()
+        await self._pool.disconnect()
+
+
+def _tls_options(url: str, ca_file: str | None) -> dict[str, Any]:
+    if not url.startswith("rediss:"):
+        return {}
+    try:
+        if ca_file is not None and not Path(ca_file).is_file():
+            raise FileNotFoundError  # OpenSSL would wait for a FIFO.
+        ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError):
+        message = "cannot be read as CA certificates in PEM"
+        raise ConfigError([Diagnostic(str(ca_file), 0, 0, "store.ca_file", message)]) from None
+    return {"ssl_ca_certs": ca_file, "ssl_cert_reqs": "required"}
+
+
+def _is_misconfigured(error: Exception) -> bool:
+    # A script's own error has it after its beginning, `ERR` or not, by the version of the server.
+    return isinstance(error, exceptions.ResponseError) and _DISK_FULL in str(error)
+
+
+def _reason(error: Exception) -> str:
+    if _is_misconfigured(error):
+        return "cannot write to its disk"
+    if isinstance(error, TimeoutError):
+        return "did not answer in time"
+    for kind, reason in _REASONS:
+        if isinstance(error, kind):
+            # The client's own error says that there is no connection, its cause says why.
+            return reason + (_why(error) if kind is exceptions.ConnectionError else "")
+    return f"cannot be reached{_why(error)}" if isinstance(error, OSError) else "refused a call"
+
+
+def _why(error: BaseException | None) -> str:
+    """What stands behind a failure to connect, without the system's text: it names addresses."""
+    for _ in range(_CAUSES):
+        if error is None:
+            break
+        for kind, why in _CONNECTING:
+            if isinstance(error, kind):
+                return f": {why}"
+        error = error.__cause__ or error.__context__
+    return ""
