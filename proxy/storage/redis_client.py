@@ -60,6 +60,7 @@ class RedisClient:
         timeout: float,
         connections: int,
         ca_file: str | None = None,
+        name: str = "session store",
     ) -> None:
         """Prepare everything; nothing is connected yet, and the server may be away.
 
@@ -69,10 +70,12 @@ class RedisClient:
             timeout: seconds that a call waits for its answer at most.
             connections: how many there may be at the same time; further calls wait.
             ca_file: the authorities to trust for `rediss://`; the system's where None.
+            name: what errors call the store.
 
         Raises:
             ConfigError: the CA file cannot be used.
         """
+        self._name = name
         self._timeout = timeout
         self._pool = BlockingConnectionPool.from_url(
             url,
@@ -115,10 +118,14 @@ class RedisClient:
         except (exceptions.RedisError, OSError) as error:
             read_only = isinstance(error, _UNWRITABLE) or _is_misconfigured(error)
             kind = StoreReadOnly if read_only else StoreAway
-            raise kind(f"the session store {_reason(error)}") from None
+            raise kind(f"the {self._name} {_reason(error)}") from None
+
+    def connection(self) -> Any:
+        """A connection (`redis.asyncio.Connection`) beside those of the calls, not open yet."""
+        return self._pool.connection_class(**self._pool.connection_kwargs)
 
     async def close(self) -> None:
-        """Give up all connections."""
+        """Give up all connections that calls have used."""
         await self._client.aclose()
         await self._pool.disconnect()
 

@@ -36,13 +36,14 @@ _SPARE: Final = 1 << 18
 class SqliteDatabase:
     """The file, for one store of a process; others of the same process have their own."""
 
-    def __init__(self, path: Path, *, timeout: float, thread: str) -> None:
+    def __init__(self, path: Path, *, timeout: float, thread: str, name: str) -> None:
         """Open the file, or make it.
 
         Args:
             path: the file; its directory exists.
             timeout: seconds that a call waits for its answer at most.
             thread: the name of the thread.
+            name: what errors call the store.
 
         Raises:
             ConfigError: it cannot be opened, is damaged, or is of another version.
@@ -52,7 +53,7 @@ class SqliteDatabase:
         self._connection: sqlite3.Connection | None = None
         self._identity = (0, 0)
         self._reserve = Reserve(path)
-        self._worker = Worker(thread)
+        self._worker = Worker(thread, name)
         try:
             self._worker.submit(self._opened).result()
         except (StoreAway, ConfigError) as error:

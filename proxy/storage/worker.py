@@ -23,7 +23,14 @@ class Worker:
     The thread is a daemon: a disk that hangs does not keep the process from ending.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, of: str = "session store") -> None:
+        """Start the thread.
+
+        Args:
+            name: of the thread.
+            of: what errors call the store that it works for.
+        """
+        self._of = of
         self._calls: queue.Queue[tuple[Future[Any], Callable[[], Any]] | None] = queue.Queue(
             MAX_WAITING
         )
@@ -40,7 +47,7 @@ class Worker:
         try:
             self._calls.put_nowait((future, work))
         except queue.Full:
-            raise StoreAway("too many calls wait for the session store") from None
+            raise StoreAway(f"too many calls wait for the {self._of}") from None
         return future
 
     async def call(self, work: Callable[[], _T], timeout: float) -> _T:
@@ -56,7 +63,7 @@ class Worker:
             async with asyncio.timeout(timeout):
                 return await future
         except TimeoutError:
-            raise StoreAway("the session store did not answer in time") from None
+            raise StoreAway(f"the {self._of} did not answer in time") from None
 
     def end(self) -> None:
         """Let the thread end after what it has been given."""

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from proxy.control.switch_store.base import StoredRevision, SwitchStore
 from proxy.control.switch_store.memory import MemorySwitchStore
+from proxy.control.switch_store.redis import RedisSwitchStore
 from proxy.control.switch_store.sqlite import SqliteSwitchStore
 from tests.support.storages import TIMEOUT, Storage
 from tests.support.waiting import PATIENCE
@@ -50,8 +51,9 @@ class Shared:
 
 
 def switch_store_at(address: str, *, timeout: float = TIMEOUT) -> SwitchStore:
-    path = Path(address.removeprefix("sqlite:"))
-    return SqliteSwitchStore(path, timeout=timeout)
+    if address.startswith("sqlite:"):
+        return SqliteSwitchStore(Path(address.removeprefix("sqlite:")), timeout=timeout)
+    return RedisSwitchStore(address, timeout=timeout, connections=4)
 
 
 class Listener:

@@ -79,7 +79,9 @@ class SqliteSwitchStore:
         Raises:
             ConfigError: it cannot be opened, is damaged, or is of another version.
         """
-        self._database = SqliteDatabase(path, timeout=timeout, thread="segue-switches")
+        self._database = SqliteDatabase(
+            path, timeout=timeout, thread="segue-switches", name="switch store"
+        )
         self._listeners = Listeners()
         self._watching: asyncio.Task[None] | None = None
         self._seen = -1

@@ -12,6 +12,7 @@ from proxy.configuration.sessions import StoreSettings
 from proxy.errors import ConfigError, Diagnostic
 from proxy.sessions.store.base import Store
 from proxy.sessions.store.sqlite import SqliteStore, check_file
+from proxy.storage.extra import without_redis
 from proxy.storage.state_directory import (
     KEY_FILE,
     check_development_key,
@@ -112,10 +113,7 @@ def _open_redis(store: StoreSettings, _: Path) -> Store:
         # Only here: its package is an extra, which most installations do without.
         from proxy.sessions.store.redis import RedisStore  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "redis":
-            raise
-        message = "needs a package that is not installed: pip install 'segue-proxy[redis]'"
-        raise ConfigError([Diagnostic("configuration", 0, 0, "store.url", message)]) from None
+        raise without_redis(error) from None
     return RedisStore(
         store.url,
         limit=store.sessions,

@@ -68,7 +68,9 @@ class SqliteStore:
             ConfigError: it cannot be opened, is damaged, or is of another version.
         """
         self._limit = limit
-        self._database = SqliteDatabase(path, timeout=timeout, thread="segue-store")
+        self._database = SqliteDatabase(
+            path, timeout=timeout, thread="segue-store", name="session store"
+        )
 
     async def find(self, *digests: bytes) -> Record | None:
         def work(connection: sqlite3.Connection) -> Record | None:

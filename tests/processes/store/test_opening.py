@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from proxy.configuration.sessions import StoreSettings
 from proxy.configuration.units import store_url
+from proxy.control.switch_store.opening import open_switch_store
 from proxy.errors import ConfigError
 from proxy.sessions.store.opening import BACKENDS, open_sealer, open_store
 from proxy.sessions.store.sqlite import SqliteStore
@@ -19,6 +20,7 @@ from proxy.tokens.sealing import new_key
 from tests.support.checkout import ROOT
 from tests.support.records import record
 from tests.support.storages import RedisServer, mode_of
+from tests.support.switch_storages import appended, revision
 
 
 async def test_the_default_is_a_file_in_the_state_directory(tmp_path: Path) -> None:
@@ -51,7 +53,47 @@ async def test_a_server_is_used_as_the_settings_say(
     assert not (tmp_path / "state").exists()
 
 
-def test_without_its_package_redis_is_refused_at_the_start() -> None:
+async def test_switches_are_kept_where_sessions_are(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    for settings in (
+        StoreSettings(),
+        StoreSettings(url=f"sqlite:{tmp_path}/elsewhere/file"),
+        StoreSettings(url=redis_server.address, keys=(new_key(),)),
+    ):
+        sessions = open_store(settings, tmp_path / "state")
+        switches = open_switch_store(settings, tmp_path / "state")
+        again = open_switch_store(settings, tmp_path / "state")
+        try:
+            await sessions.save(record())
+            await appended(switches, 1)
+            assert await again.load() == revision(1)
+        finally:
+            for store in (sessions, switches, again):
+                await store.close()
+    assert mode_of(tmp_path / "state") == 0o700
+    assert (tmp_path / "elsewhere" / "file").is_file()
+
+
+def test_a_store_of_switches_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
+    (tmp_path / "sessions.sqlite3").write_bytes(b"not a database" * 10)
+    with pytest.raises(ConfigError, match=r"store\.url: the file of sessions is damaged"):
+        open_switch_store(StoreSettings(), tmp_path)
+    with pytest.raises(ConfigError, match=r"state directory"):
+        open_switch_store(StoreSettings(url="sqlite:sessions.sqlite3/in/a/file"), tmp_path)
+    settings = StoreSettings(url="rediss://127.0.0.1:1", keys=(new_key(),), ca_file="missing.pem")
+    with pytest.raises(ConfigError, match=r"store\.ca_file: cannot be read"):
+        open_switch_store(settings, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("module", "function"),
+    [
+        ("proxy.sessions.store.opening", "open_store"),
+        ("proxy.control.switch_store.opening", "open_switch_store"),
+    ],
+)
+def test_without_its_package_redis_is_refused_at_the_start(module: str, function: str) -> None:
     """In a process where the import fails as it does where the extra is not installed."""
     code = f"""
 import sys
@@ -59,10 +101,10 @@ sys.modules["redis"] = None
 from pathlib import Path
 from proxy.errors import ConfigError
 from proxy.configuration.sessions import StoreSettings
-from proxy.sessions.store.opening import open_store
+from {module} import {function}
 try:
     settings = StoreSettings(url="redis://:hunter2@127.0.0.1:1", keys=({new_key()!r},))
-    open_store(settings, Path("state"))
+    {function}(settings, Path("state"))
 except ConfigError as error:
     print(error)
 """

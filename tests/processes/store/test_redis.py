@@ -14,6 +14,8 @@ import pytest
 import redis
 import trustme
 
+from proxy.control.switch_store.base import SwitchStore
+from proxy.control.switch_store.redis import RedisSwitchStore
 from proxy.errors import RecordUnreadable, StoreAway, StoreReadOnly
 from proxy.sessions.store.base import Store
 from proxy.sessions.store.redis import RedisStore
@@ -21,6 +23,7 @@ from tests.conftest import LOOPS
 from tests.support.checkout import ROOT
 from tests.support.records import NOW, record, session_of
 from tests.support.storages import LIMIT, TIMEOUT, RedisServer, free_port
+from tests.support.switch_storages import Listener, appended
 
 DOCS = ROOT / "docs" / "store.md"
 
@@ -36,6 +39,15 @@ def connected(server: RedisServer, **options: Any) -> Iterator[redis.Redis]:
 async def store_at(url: str, **options: Any) -> AsyncIterator[Store]:
     defaults = {"limit": LIMIT, "timeout": TIMEOUT, "connections": 4}
     store = RedisStore(url, **(defaults | options))
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def switches_at(url: str) -> AsyncIterator[SwitchStore]:
+    store = RedisSwitchStore(url, timeout=TIMEOUT, connections=2)
     try:
         yield store
     finally:
@@ -222,7 +234,7 @@ def permit(client: redis.Redis, *rules: str) -> None:
 async def test_a_user_needs_no_more_rights_than_the_docs_say(
     tmp_path: Path, require: Callable[[str], str]
 ) -> None:
-    (rights,) = re.findall(r"needs `(~segue[^`]*)`", DOCS.read_text(encoding="utf-8"))
+    (rights,) = re.findall(r"needs\s+`(~segue[^`]*)`", DOCS.read_text(encoding="utf-8"))
     with server_with(require, tmp_path) as server:
         with connected(server) as client:
             permit(client, "on", ">secret", *rights.split())
@@ -237,6 +249,16 @@ async def test_a_user_needs_no_more_rights_than_the_docs_say(
             assert (await store.sessions(user="ada", after="", limit=1)).records != []
             assert await store.save(replace(first, handles=()), fence=fence) is not None
             assert await store.purge(first.purge_after) == 1
+        async with switches_at(f"redis://segue:secret@127.0.0.1:{server.port}") as switches:
+            listener = Listener(switches)
+            await appended(switches, 1)
+            await listener.hears_until(switches, 1)
+            assert await switches.load() == await switches.revision(1)
+            assert len(await switches.revisions(None, 1)) == 1
+            assert await switches.replace("salt", None, b"")
+            assert await switches.value("salt") == b""
+            await switches.announce("one", b"", 60)
+            assert await switches.announced() == {"one": b""}
         with connected(server) as client:
             permit(client, "-@scripting")
         async with store_at(f"redis://segue:secret@127.0.0.1:{server.port}") as store:
