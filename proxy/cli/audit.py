@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from proxy.cli.configuration import Subparsers, add_config, add_state_directory, reading
 from proxy.cli.exit_codes import ExitCode
@@ -24,6 +25,8 @@ from proxy.storage.audit_files import CURRENT, AuditFiles
 from proxy.storage.state_directory import KEY_FILE, development_key
 from proxy.tokens.audit_chain import AuditKeys, Head
 from proxy.tokens.audit_verdict import AuditCheck, Finding, Verdict
+
+_NO_HEAD: Final = "nothing is known of how far the lines went: an end that was cut off is not found"
 
 
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -88,6 +91,8 @@ def verified(files: AuditFiles, keys: AuditKeys, directory: Path, head: Head | N
         message = "there is none: no process has run here, or its files were removed"
         raise ConfigError([Diagnostic(str(directory), 0, 0, "audit", message)])
     verdict = check.end()
+    if head is None:
+        verdict.notes.append(Finding("", 0, 0, _NO_HEAD))
     if opened[-1].name != CURRENT:
         verdict.faults.append(Finding(CURRENT, 0, 0, "the file is missing"))
     return verdict

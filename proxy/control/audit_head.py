@@ -71,7 +71,6 @@ class HeadKeeper:
         self._missing = missing
         self._log = log
         self._head: Head | None = None
-        self._kept: Head | None = None
         self._behind_since: float | None = None
         self._due = asyncio.Event()
         self._reached = asyncio.Event()
@@ -146,14 +145,12 @@ class HeadKeeper:
             known = read_head(value, head.audit, keys)
             if known is None and has_head(value, head.audit):
                 self._tell_missing(0)
-            elif known is not None and known != self._kept:
+            elif known is not None:
                 if await self._contradict(known.link):
                     self._tell_missing(known.link.sequence)
                 elif known.link.sequence >= head.link.sequence:
-                    self._kept = known  # Of another process, which has appended since.
-                    return
+                    return  # Of another process, which has appended since.
             if await store.replace(name, value, with_head(value, head, keys)):
-                self._kept = head
                 return
 
     def _tell_missing(self, sequence: int) -> None:

@@ -319,8 +319,15 @@ class AuditFiles:
             return None
         with file:
             opened = OpenedFile(name, file, os.fstat(file.fileno()).st_size)
-            # Only those are read whole that begin like it.
             start = b'{"seq":%d,' % sequence
+            # It is mostly one of the last.
+            file.seek(max(opened.size - _TAILS[0], 0))
+            _, found, rest = file.read().rpartition(b"\n" + start)
+            line = read_line(start + rest.partition(b"\n")[0]) if found else None
+            if line is not None:
+                return line.chain
+            file.seek(0)
+            # Only those are read whole that begin like it.
             read = (read_line(raw) for raw in opened.lines() if raw.startswith(start))
             return next((each.chain for each in read if each is not None), None)
 

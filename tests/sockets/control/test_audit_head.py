@@ -144,6 +144,22 @@ async def test_an_end_that_was_cut_off_is_found_and_stays_found(tmp_path: Path) 
     ]
 
 
+async def test_an_end_that_is_cut_off_while_it_is_written_is_found(tmp_path: Path) -> None:
+    store = Store()
+    async with writing(tmp_path, store) as running:
+        await running.write(4)
+        await running.kept()
+        cut(tmp_path, 2)
+        # More than are missing, so that the number alone tells nothing.
+        await running.write(4)
+        await running.kept()
+        assert running.logged("audit lines missing") == 1
+    found = verdict(tmp_path, store.head(tmp_path))
+    assert [each.what.partition(":")[0] for each in found.faults] == [
+        "line 5 was missing, or another one"
+    ]
+
+
 async def test_files_that_are_gone_begin_another_chain(tmp_path: Path) -> None:
     store = Store()
     async with writing(tmp_path, store) as before:
