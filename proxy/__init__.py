@@ -10,7 +10,7 @@ imports go down only, rooms on one floor do not know each other, and import-lint
     admin           HTTP for operators, on a listener of its own
     control         decides what serves: loads, checks and swaps snapshots
     gateway         the steps of a request; the only room that joins relay, sessions and mappings
-    recording       messages that are kept as examples
+    recording       looking at messages on their way
     relay           bytes between the two sides
     sessions        who stays logged in
     snapshot        what the control plane hands to the data plane: immutable values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 
 NONE: Final = "none"
 """The label value that stands for "no cohort" and "no mapping"."""
@@ -51,3 +51,19 @@ class OnError(StrEnum):
     PASS = "pass"  # noqa: S105 (the word of the mapping language, not a password)
     DROP = "drop"
     CLOSE = "close"
+
+
+class Publish(Protocol):
+    """Tells whoever watches what has happened; in the event loop, and without waiting."""
+
+    def __call__(self, kind: str, /, **facts: object) -> None:
+        """Tell of something.
+
+        Args:
+            kind: what, in `snake_case`.
+            facts: of it, as JSON can have them; no secrets.
+        """
+
+
+def unpublished(kind: str, /, **facts: object) -> None:
+    """Tell nobody."""

@@ -12,6 +12,7 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final, TypedDict
 
 from aiohttp import web
@@ -31,6 +32,7 @@ from proxy.types import Role
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _PRINCIPAL: Final = web.RequestKey("principal", Principal)
+_NOW: Final = web.RequestKey("now", partial)
 
 UNKNOWN: Final = "unknown"
 """The author of what somebody has tried who did not show who they are."""
@@ -67,6 +69,15 @@ def signature(request: web.Request) -> Signature:
 
 def _signed(principal: Principal) -> Signature:
     return Signature(author=str(principal), role=principal.role.value)
+
+
+def is_still_allowed(request: web.Request, needed: Role) -> bool:
+    """Whether who has made a request may go on with it, by the configuration that serves now.
+
+    For answers that last: a token that was revoked meanwhile, or has ended, ends them.
+    """
+    found: Principal | Stranger = request[_NOW]()
+    return not isinstance(found, Stranger) and found.role.covers(needed)
 
 
 class Access:
@@ -124,7 +135,7 @@ class Access:
             )
             if wrong is not None:
                 return self._refused(request, Refusal.OTHER_SITE, 403, wrong)
-            found = who(_presented(request, settings), settings, time.time())
+            found = self._who(request)
             if isinstance(found, Stranger):
                 return self._turned_away(request, found)
             if not found.role.covers(needed):
@@ -132,11 +143,16 @@ class Access:
                 fields = {"WWW-Authenticate": f'{_CHALLENGE}, error="insufficient_scope"'}
                 return self._refused(request, Refusal.TOO_LITTLE_ROLE, 403, detail, fields, found)
             request[_PRINCIPAL] = found
+            request[_NOW] = partial(self._who, request)
             if needed is Role.METRICS:  # Every few seconds: nothing that anybody has to answer for.
                 return await _answered(request, handler)
             return await self._logged(request, handler, found)
 
         return checked
+
+    def _who(self, request: web.Request) -> Principal | Stranger:
+        settings = self._settings()
+        return who(_presented(request, settings), settings, time.time())
 
     async def _logged(
         self, request: web.Request, handler: Handler, principal: Principal

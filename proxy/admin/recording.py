@@ -83,14 +83,14 @@ class Recordings:
 
     async def start(self, request: web.Request, order: RecordingRequest) -> web.StreamResponse:
         """Start a recording."""
-        unknown = self._unknown(order)
+        unknown = unknown_name(self._live, order.mapping, order.cohort)
         if unknown is not None:
             return refusal(400, unknown)
         if order.raw:
             if not self._live.current.config.admin.allow_raw_recordings:
-                return refusal(403, "raw recordings need admin.allow_raw_recordings: true")
+                return raw_needs_setting()
             if not author(request).role.covers(Role.ADMIN):
-                return _for_admins(request)
+                return for_admins(request)
         wanted = Wanted(
             order.mapping,
             order.direction,
@@ -120,7 +120,7 @@ class Recordings:
             return refusal(404, "there is no such recording")
         order = self._orders[recording.name]
         if order.raw and not author(request).role.covers(Role.ADMIN):
-            return _for_admins(request)
+            return for_admins(request)
         response = web.StreamResponse(
             headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"}
         )
@@ -150,20 +150,35 @@ class Recordings:
         self._audit.write("recording stopped", **signature(request), recording=recording.name)
         return web.Response(status=204)
 
-    def _unknown(self, order: RecordingRequest) -> str | None:
-        """What is wrong with the names: a recording of nothing looks as if nothing happened."""
-        snapshot = self._live.current
-        cohorts = [cohort.name for cohort in snapshot.config.cohorts]
-        for what, name, known in (
-            ("mapping", order.mapping, snapshot.catalog.names),
-            ("cohort", order.cohort, cohorts),
-        ):
-            if name not in (None, NONE, *known):
-                return f"there is no {what} of this name; there are: {', '.join(known) or NONE}"
-        return None
+
+def unknown_name(live: Live, mapping: str | None, cohort: str | None) -> str | None:
+    """What is wrong with names: looking at nothing looks as if nothing happened.
+
+    Args:
+        live: what serves.
+        mapping, cohort: the names; None where none was given.
+
+    Returns:
+        None where nothing is.
+    """
+    snapshot = live.current
+    cohorts = [each.name for each in snapshot.config.cohorts]
+    for what, name, known in (
+        ("mapping", mapping, snapshot.catalog.names),
+        ("cohort", cohort, cohorts),
+    ):
+        if name not in (None, NONE, *known):
+            return f"there is no {what} of this name; there are: {', '.join(known) or NONE}"
+    return None
 
 
-def _for_admins(request: web.Request) -> web.Response:
+def raw_needs_setting() -> web.Response:
+    """The answer to who wants to see messages as they are where that is not allowed."""
+    return refusal(403, "raw recordings need admin.allow_raw_recordings: true")
+
+
+def for_admins(request: web.Request) -> web.Response:
+    """The answer to who wants to see them and is no admin."""
     return refusal(403, f"raw recordings need the role {Role.ADMIN}; {author(request)} has less")
 
 

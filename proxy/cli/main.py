@@ -26,6 +26,7 @@ from proxy.cli import (
     sessions,
     sockets,
     status,
+    tail,
     test,
     token,
     validate,
@@ -49,7 +50,7 @@ _SHOWN: Final = 100
 _HELP: Final = "help"
 
 _COMMANDS: Final = (
-    *(validate, reload, status, sockets, test, explain, record, log, sessions, versions),
+    *(validate, reload, status, sockets, test, explain, record, tail, log, sessions, versions),
     *(token, audit, config, schema, health, version, completion),
 )
 

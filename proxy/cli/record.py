@@ -10,22 +10,20 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import http.client
 import json
-import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import TextIO
 
 from proxy.admin.recording import START, STOP, STREAM
-from proxy.cli.admin import MAX_ANSWER, TIMEOUT, Refused, answer, ask
+from proxy.cli.admin import TIMEOUT, Refused, ask
 from proxy.cli.admin_place import Place, add_admin, place
 from proxy.cli.configuration import Subparsers, add_config
 from proxy.cli.exit_codes import COMMON, ExitCode
 from proxy.cli.parser import seconds, whole
+from proxy.cli.streamed import Interrupts, lines_of
 from proxy.errors import ConfigError, Diagnostic
 from proxy.mapping.engine.explanation import MessageOutcome
 from proxy.mapping.json.objects import open_object
@@ -90,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
     where = place(options)
     with _output(options.output) as output:
         try:
-            with _Interrupts() as interrupts:
+            with Interrupts() as interrupts:
                 order = _order(options)
                 end, counts = _record(where, order, output, options.seconds, interrupts)
         except Refused as refusal:
@@ -128,56 +126,18 @@ def _order(options: argparse.Namespace) -> dict[str, object]:
     }
 
 
-class _Interrupts:
-    """Ctrl-C: it ends the waiting for a line, never the writing of one."""
-
-    def __init__(self) -> None:
-        self._pressed = False
-        self._waiting = False
-        self._before = signal.getsignal(signal.SIGINT)
-
-    def __enter__(self) -> _Interrupts:
-        # A process that was told to ignore it, as in the background of a shell, goes on doing so.
-        if self._before is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._press)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._before is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._before)
-
-    def next_line(self, lines: Iterator[bytes]) -> bytes | None:
-        """Wait for the next line; None at the end.
-
-        Raises:
-            KeyboardInterrupt: once for each Ctrl-C, also one that came since the line before.
-        """
-        self._waiting = True
-        try:
-            if self._pressed:
-                raise KeyboardInterrupt
-            return next(lines, None)
-        finally:
-            self._pressed = self._waiting = False
-
-    def _press(self, _number: int, _frame: FrameType | None) -> None:
-        self._pressed = True
-        if self._waiting:
-            raise KeyboardInterrupt
-
-
 def _record(
     where: Place,
     order: dict[str, object],
     output: TextIO,
     seconds: float,
-    interrupts: _Interrupts,
+    interrupts: Interrupts,
 ) -> tuple[str, Counter[str]]:
     counts: Counter[str] = Counter()
     name = str(ask(where, START, order).get("name"))
     print("recording; Ctrl-C ends it", file=sys.stderr)
     end = "the end of the connection"
-    lines = _lines(where, STREAM.target(name=name), seconds + TIMEOUT)
+    lines = lines_of(where, STREAM, STREAM.target(name=name), seconds + TIMEOUT)
     while True:
         try:
             line = interrupts.next_line(lines)
@@ -208,18 +168,6 @@ def _record(
             counts["failed"] += "failed" in members
         else:
             counts["unshown" if "unshown" in members else "skipped"] += 1
-
-
-def _lines(where: Place, path: str, timeout: float) -> Iterator[bytes]:
-    with answer(where, STREAM.method, path, None, timeout) as response:
-        while True:
-            try:
-                line = response.readline(MAX_ANSWER)
-            except (OSError, http.client.HTTPException):
-                return
-            if not line:
-                return
-            yield line
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from structlog.typing import FilteringBoundLogger
 
 from proxy.errors import ConfigError, Diagnostic
 from proxy.process.tls_files import ServedCertificate
+from proxy.types import Publish, unpublished
 
 _DAY: Final = 86400.0
 
@@ -16,9 +17,15 @@ _DAY: Final = 86400.0
 class CertificateWatch:
     """Warns of certificates that end soon or have ended: at once, and once a day from then on."""
 
-    def __init__(self, served: tuple[ServedCertificate, ...], log: FilteringBoundLogger) -> None:
+    def __init__(
+        self,
+        served: tuple[ServedCertificate, ...],
+        log: FilteringBoundLogger,
+        publish: Publish = unpublished,
+    ) -> None:
         self._served = served
         self._log = log
+        self._publish = publish
         self._next = 0.0
 
     def check_new(self, wanted: tuple[ServedCertificate, ...]) -> None:
@@ -38,6 +45,15 @@ class CertificateWatch:
 
     def change(self, served: tuple[ServedCertificate, ...]) -> None:
         """Watch these from now on."""
+        known = {(each.path, each.fingerprint) for each in self._served}
+        for each in served:
+            if (each.path, each.fingerprint) not in known:
+                self._publish(
+                    "certificate_changed",
+                    certificate=each.path,
+                    fingerprint=each.fingerprint.hex(),
+                    not_after=each.not_after,
+                )
         self._served = served
         self._next = 0.0
 
@@ -51,8 +67,10 @@ class CertificateWatch:
             problem = each.fault(now)
             if problem is not None:
                 self._log.error("certificate not valid", problem=str(problem))
+                self._publish("certificate_not_valid", problem=str(problem))
             elif (warning := each.warning(now)) is not None:
                 self._log.warning("certificate expires soon", problem=str(warning))
+                self._publish("certificate_expires_soon", problem=str(warning))
 
 
 def faults(served: tuple[ServedCertificate, ...]) -> list[Diagnostic]:

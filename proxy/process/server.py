@@ -20,6 +20,7 @@ from typing import Final
 from proxy.admin import metrics as admin_metrics
 from proxy.admin.access import Access
 from proxy.admin.application import AdminListener, ProcessState, application, probes
+from proxy.admin.events import EventsPage
 from proxy.admin.log_watches import LogWatches
 from proxy.admin.metrics import Refusal
 from proxy.admin.recording import Recordings
@@ -28,10 +29,12 @@ from proxy.admin.sessions import SessionOrders
 from proxy.admin.sockets import SocketOrders
 from proxy.admin.status import StatusPage, StoreView, Watched
 from proxy.admin.switching import SwitchOrders
+from proxy.admin.tail import TailPage
 from proxy.admin.versions import Versions
 from proxy.control import metrics as control_metrics
 from proxy.control.audit import SEGUE, Audit
 from proxy.control.audit_details import added_and_removed, principals
+from proxy.control.events import ControlEvents
 from proxy.control.reload import Commit, ReloadOutcome, Reloads
 from proxy.control.switch_store.base import SwitchStore
 from proxy.control.switch_store.memory import MemorySwitchStore
@@ -65,6 +68,7 @@ from proxy.process.supervisor import Supervisor
 from proxy.process.tls_files import ServedCertificate
 from proxy.process.traces import access_log, span_queue
 from proxy.recording.recorder import Recorder
+from proxy.recording.tail import Tail
 from proxy.recording.tap import Taps
 from proxy.relay.dispatch import Dispatcher
 from proxy.sessions.opening import open_sessions
@@ -136,10 +140,12 @@ class Server:
         made = connections_of(config)
         self._spans = span_queue(config.tracing, segue_version(), log)
         self._access_log = access_log(config, self.metrics, log, self._decisions, self._spans)
-        self._fleet = Fleet(made.servers, loop, log)
+        self._events = ControlEvents()
+        publish = self._events.publish
+        self._fleet = Fleet(made.servers, loop, log, publish)
         self._certificate = Certificate(made.tls, _end_of(made.certificate))
         self._admin_certificate = Certificate(made.admin_tls, _end_of(made.admin_certificate))
-        self._watch = CertificateWatch(made.served, log)
+        self._watch = CertificateWatch(made.served, log, publish)
         self._connections = Connections()
         switch_store: SwitchStore = MemorySwitchStore()
         self.audit = Audit(
@@ -158,6 +164,7 @@ class Server:
             budget=lambda: self._live.current.config.switching.shadow_budget,
             allows_raw=lambda: self._live.current.config.admin.allow_raw_recordings,
         )
+        self._tail = Tail(taps, loop, log)
         self._sessions = self._open_sessions(snapshot) if config.sessions.enabled else None
         renewal = None if self._sessions is None else TokenRenewal(self._sessions)
         session_filter = renewal or SessionFilter()
@@ -215,6 +222,7 @@ class Server:
             self._reloaded,
             self._switchboard.dressed,
         )
+        self._store_was = ""
         self._reloading: asyncio.Task[None] | None = None
         for families in (
             self._access_log.families(),
@@ -245,6 +253,8 @@ class Server:
             *probes(self.metrics, lambda: self.state, self._store_state),
             *Recordings(self._recorder, self._live, self.audit).endpoints(),
             *SessionOrders(administration, self.audit).endpoints(),
+            *TailPage(self._tail, self._live, self.audit).endpoints(),
+            *EventsPage(self._events).endpoints(),
             *ReloadOrders(self._reloads).endpoints(),
             *Versions(self._access_log.versions).endpoints(),
             *LogWatches(self._decisions, self._live, self.audit).endpoints(),
@@ -321,9 +331,16 @@ class Server:
         self._reloads.ask()
 
     def _reloaded(self, outcome: ReloadOutcome) -> None:
-        """Say what came of a reload: to the supervisor, the switches, and in the audit."""
+        """Say what came of a reload: to supervisor, switches, watchers and the audit."""
         self._supervisor.reloaded(outcome)
         self._switchboard.reloaded()
+        self._events.publish(
+            "reloaded" if outcome.succeeded else "reload_failed",
+            reason=outcome.reason,
+            serving=outcome.serving,
+            problems=len(outcome.problems),
+            needs_restart=list(outcome.needs_restart),
+        )
         admin = self._live.current.config.admin
         for author, role in outcome.authors or ((SEGUE, ""),):
             self.audit.write(
@@ -351,12 +368,14 @@ class Server:
         self._supervisor.stopping(delay + timeout)
         if delay:
             self._log.info("unready", seconds=delay)
+            self._events.publish("unready", seconds=delay)
             await asyncio.sleep(delay)
         self._socket_orders.stop()
         self._log.info("draining", websockets=len(self._connections), seconds=timeout)
         self.audit.write(
             "draining", author=SEGUE, role="", websockets=len(self._connections), seconds=timeout
         )
+        self._events.publish("draining", websockets=len(self._connections), seconds=timeout)
         for server in self._servers:
             server.close()
         deadline = self._loop.time() + timeout
@@ -399,6 +418,8 @@ class Server:
         self._fleet.close()
         self._recorder.close()
         self._shadows.close()
+        self._tail.close()
+        self._events.close()
         if self._local is not None:
             self._local.close()
         self._decisions.close()
@@ -421,11 +442,18 @@ class Server:
         self._warnings.check(now)
         if self._sessions is not None:
             self._sessions.tick()
+        self._look_at_store()
         self._ticker = self._loop.call_later(_TICK, self._tick)
 
     def _store_state(self) -> str:
         """What is wrong with the session store, for `/readyz`; empty where nothing is."""
         return "" if self._sessions is None else self._sessions.counts.trouble
+
+    def _look_at_store(self) -> None:
+        now = self._store_state()
+        if now != self._store_was:
+            self._store_was = now
+            self._events.publish(f"store_{(now or 'back').replace('-', '_')}")
 
     def _watched(self) -> Watched:
         def store() -> StoreView:

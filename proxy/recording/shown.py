@@ -1,6 +1,6 @@
 """What is shown of a message: placeholders in place of what people wrote, unless all is allowed.
 
-Putting them in takes about as long as a hundred rewrites of the message: it is for a thread.
+Putting them in takes a hundred times as long as a rewrite of the message: it is for a thread.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from proxy.errors import MappingFailure
 from proxy.mapping.engine.program import Program
 from proxy.mapping.engine.vocabulary import Vocabulary
+from proxy.mapping.json.objects import open_list, open_object
 from proxy.recording.placeholders import redacted
 from proxy.recording.tap import Observed
 from proxy.types import Channel
@@ -52,7 +53,9 @@ def shown(observed: Observed, keep: Sequence[str] | None, *, raw: bool) -> Shown
         program is not None and program.channel is Channel.HTTP
     )
     before: str | None
-    if keep is None:
+    if raw:
+        before = _plain(observed.message, lists=is_body)
+    elif keep is None:
         vocabulary = Vocabulary() if program is None else program.vocabulary
         words = vocabulary.words
         before = redacted(observed.message, kind_keys(program), words, lists=is_body)
@@ -60,16 +63,20 @@ def shown(observed: Observed, keep: Sequence[str] | None, *, raw: bool) -> Shown
         before = redacted(observed.message, frozenset(keep), lists=is_body)
     if before is None:
         return Shown(None, None)
-    if raw:
-        before = observed.message.decode()
-    elif observed.failure is None and program is not None:
+    if observed.failure is not None:
+        return Shown(before, None)
+    if program is not None and not raw:
         try:
             made = program.apply(before.encode())
         except MappingFailure as failure:
             return Shown(before, None, failure.rule)
-    if observed.failure is not None:
-        return Shown(before, None)
     return Shown(before, (before,) if made is None else tuple(each.decode() for each in made))
+
+
+def _plain(message: bytes, *, lists: bool) -> str | None:
+    if open_object(message) is None and not (lists and open_list(message) is not None):
+        return None
+    return message.decode()
 
 
 def kind_keys(program: Program | None) -> frozenset[str]:

@@ -75,6 +75,7 @@ class Observed(NamedTuple):
         made: what stood in its place; None where it was sent as it came.
         failure: why a rule could not be carried out, if one could not.
         time: when, in seconds since 1970.
+        cut: bytes of it and of what stood in its place, where they are not kept; 0 where they are.
     """
 
     point: TapPoint
@@ -83,6 +84,7 @@ class Observed(NamedTuple):
     made: tuple[bytes, ...] | None
     failure: MappingFailure | None
     time: float = 0.0
+    cut: int = 0
 
     @property
     def outcome(self) -> MessageOutcome:
@@ -97,6 +99,11 @@ class Observed(NamedTuple):
     def size(self) -> int:
         """Bytes of it, and of what stood in its place."""
         return len(self.message) + sum(map(len, self.made or ()))
+
+    def without_content(self) -> Observed:
+        """The same, but for what was said: all else is kept, the outcome too."""
+        made = None if self.made is None else tuple(b"" for _ in self.made)
+        return self._replace(message=b"", made=made, cut=self.size)
 
 
 class Listener(Protocol):

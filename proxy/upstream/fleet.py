@@ -14,6 +14,7 @@ from typing import Final
 from structlog.typing import FilteringBoundLogger
 
 from proxy.errors import OutOfResources, UpstreamError
+from proxy.types import Publish, unpublished
 from proxy.upstream.connection import Connection
 from proxy.upstream.health import EjectionRules, Health
 from proxy.upstream.pool import Pool
@@ -54,8 +55,21 @@ class Fleet:
     """
 
     def __init__(
-        self, servers: Servers, loop: asyncio.AbstractEventLoop, log: FilteringBoundLogger
+        self,
+        servers: Servers,
+        loop: asyncio.AbstractEventLoop,
+        log: FilteringBoundLogger,
+        publish: Publish = unpublished,
     ) -> None:
+        """Nothing is connected yet.
+
+        Args:
+            servers: those that are configured.
+            loop: in which connections live.
+            log: told of servers that are ejected, and recover.
+            publish: told the same.
+        """
+        self._publish = publish
         self.retries = servers.retries
         self._loop = loop
         self._log = log
@@ -165,14 +179,16 @@ class Fleet:
             pool.failing = False
         if pool.health.is_healthy and not pool.failing:
             self._log.info("upstream recovered", upstream=pool.name)
+            self._publish("upstream_recovered", upstream=pool.name)
         else:
-            self._log.warning(
-                "upstream ejected",
-                upstream=pool.name,
-                unhealthy=pool.health.unhealthy,
-                still_asked=pool.health.is_healthy,
-                reason=pool.reason if pool.failing else "its probes fail",
-            )
+            facts = {
+                "upstream": pool.name,
+                "unhealthy": pool.health.unhealthy,
+                "still_asked": pool.health.is_healthy,
+                "reason": pool.reason if pool.failing else "its probes fail",
+            }
+            self._log.warning("upstream ejected", **facts)
+            self._publish("upstream_ejected", **facts)
 
     def exhausted(self, error: OutOfResources) -> None:
         """No connection could be made, and that is not because of a server."""

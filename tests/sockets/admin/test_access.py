@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from proxy.admin.access import certificate_of
+from proxy.admin.events import EVENTS
 from proxy.admin.failures import MOST
+from proxy.admin.tail import TAIL
 from proxy.tokens.admin_token import hash_of
 from tests.support.administered import (
     ADMIN,
@@ -72,6 +74,17 @@ ANSWERS |= {
 RANKS = ["metrics", "viewer", "operator", "admin"]
 OPEN = {"/healthz", "/readyz", "/metrics"}
 
+STREAMS = {EVENTS.target(): "viewer", TAIL.target(): "operator"}
+"""What goes on and on: asked for so short a time that it ends by itself."""
+
+NEEDED |= {("GET", path): role for path, role in STREAMS.items()}
+ANSWERS |= dict.fromkeys(STREAMS, 200)
+
+
+def asked(path: str) -> str:
+    """The target of a request to what is served there."""
+    return path.replace("{", "").replace("}", "") + ("?seconds=0.01" if path in STREAMS else "")
+
 
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[Administered]:
@@ -94,7 +107,7 @@ async def every(running: Administered, *fields: str, host: str | None = "localho
     """Ask every protected endpoint; the statuses."""
     statuses = set()
     for method, path in protected(running):
-        target = path.replace("{", "").replace("}", "")
+        target = asked(path)
         body = "{}" if method == "POST" else ""
         answer = await running.ask(target, *fields, method=method, body=body, host=host)
         statuses.add(answer.status)
@@ -130,7 +143,7 @@ async def test_each_role_gets_what_it_covers_and_is_told_what_else_would_take(
 ) -> None:
     for (method, path), needed in NEEDED.items():
         body = "{}" if method == "POST" else ""
-        target = path.replace("{", "").replace("}", "")
+        target = asked(path)
         answer = await running.ask(target, bearer(token), method=method, body=body)
         if RANKS.index(role) >= RANKS.index(needed):
             expected = ANSWERS.get(f"{method} {path}", ANSWERS.get(path, 404))

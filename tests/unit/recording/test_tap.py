@@ -6,11 +6,25 @@ from collections.abc import Sequence
 
 import pytest
 
+from proxy.configuration.document import parse
+from proxy.mapping.catalog import CohortBinding, build
+from proxy.mapping.engine.program import Program
 from proxy.recording.tap import Observed, TapPoint, Taps, untapped
 from proxy.rewriting import MessageCounts, MessageHandling
 from proxy.types import NONE, Direction
 from tests.support.tapped import FakeSocket, Upper
 
+MAPPING = """\
+name: parts
+description: A field gets another name.
+channel: websocket
+direction: to_client
+rules:
+  - name: rename
+    match: {field: a, exists: true}
+    do: [{rename: {a: b}}]
+    examples: [{in: {a: 1}, out: {b: 1}}]
+"""
 FIELDS = [(b"Content-Type", b"application/json")]
 
 
@@ -86,6 +100,29 @@ def test_socket_whose_handling_is_exchanged_keeps_the_new_one(taps: Taps) -> Non
     assert looker.messages == [b"a"]
     taps.remove(looker)
     assert socket.client.frame_filter.handling is changed
+
+
+def test_program_inside_of_another_tap_is_found(taps: Taps) -> None:
+    bindings = {"all": CohortBinding(to_client=("parts",))}
+    program = build([parse(MAPPING, "parts.yaml")], bindings).for_cohort("all").to_client
+    assert program is not None
+
+    class Another:
+        """A tap of somebody else's."""
+
+        def __init__(self, inner: Program | None) -> None:
+            self.program = inner
+
+        def apply(self, message: bytes) -> tuple[bytes, ...] | None:
+            return None if self.program is None else self.program.apply(message)
+
+    looker = Looker()
+    taps.add(looker)
+    point = TapPoint(Direction.TO_CLIENT, "modern")
+    taps.tapped(MessageHandling(Another(program), MessageCounts()), point).rewrite(b"{}")
+    taps.tapped(MessageHandling(Another(None), MessageCounts()), point).rewrite(b"{}")
+    assert [names for _, names in looker.asked] == [program.mappings, (NONE,)]
+    assert [each.program for each in looker.found] == [program, None]
 
 
 def test_bodies_are_collected_once_for_all_who_want_them(taps: Taps) -> None:
