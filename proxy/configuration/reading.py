@@ -264,8 +264,8 @@ def _store_can_be_shared(config: Config) -> _Found:
     if not store.url.startswith("sqlite:") and not store.keys:
         # A key made in one state directory opens nothing that another replica sealed.
         yield ("store", "keys"), "set at least one key: all that share a store need the same"
-    if store.ca_file is not None and not store.url.startswith("rediss:"):
-        yield ("store", "ca_file"), "this needs a rediss:// URL"
+    if store.ca_file is not None and not store.url.startswith(("rediss:", "rediss+sentinel:")):
+        yield ("store", "ca_file"), "this needs a rediss:// or rediss+sentinel:// URL"
 
 
 def _switches_there(config: Config) -> _Found:

@@ -31,8 +31,10 @@ class StoreSettings(Section):
 
     Attributes:
         url: `sqlite:` and a file, relative to the state directory; or `redis://`, or `rediss://`
-            for TLS, with host, port and number of the database, for Redis or Valkey.
-        ca_file: the certificates of the authorities to trust for `rediss://`, PEM; the system's
+            for TLS, with host, port and number of the database, for Redis or Valkey; or
+            `redis+sentinel://`, or `rediss+sentinel://`, with the hosts and ports of sentinels,
+            the name of their primary, and number of the database.
+        ca_file: the certificates of the authorities to trust for TLS to Redis, PEM; the system's
             where null.
         keys: 32 random bytes in base64 each. The first is in use, the others were before: they
             only open. Without any, one is made in the state directory.

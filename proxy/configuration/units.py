@@ -33,12 +33,18 @@ _BYTES: Final = {
 
 _NAME_OF_HOST: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})"
 _HOST: Final = rf"\[[0-9A-Fa-f:.]+\]|{_NAME_OF_HOST}"
+_PLACE: Final = re.compile(rf"({_HOST})(?::([0-9]{{1,5}}))?")
 _ADDRESS: Final = re.compile(rf"({_HOST}|):([0-9]{{1,5}})")
 _ORIGIN: Final = re.compile(rf"([A-Za-z][A-Za-z0-9+.-]*)://({_HOST})(?::([0-9]{{1,5}}))?(/?)")
 _SQLITE: Final = re.compile(r"sqlite:[^\x00?#]{1,4096}")
 _REDIS: Final = re.compile(
     rf"rediss?://(?:[^/?#@:\s]*(?::[^/?#@:\s]*)?@)?({_HOST})(?::([0-9]{{1,5}}))?(?:/[0-9]{{0,3}})?"
 )
+_SENTINEL: Final = re.compile(
+    r"rediss?\+sentinel://(?:[^/?#@:\s]*(?::[^/?#@:\s]*)?@)?([^/?#@\s]+)"
+    r"(?:/([A-Za-z0-9._-]{1,128})(?:/[0-9]{0,3})?)?"
+)
+_MOST_SENTINELS: Final = 16
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _MAX_PORT: Final = 65535
 
@@ -129,20 +135,51 @@ def upstream_url(value: object) -> str:
 
 
 def store_url(value: object) -> str:
-    """Read where sessions are kept: a file, or a server of Redis or Valkey.
+    """Read where the store is: a file, a server of Redis or Valkey, or the sentinels of several.
 
     Raises:
         ValueError: it is none of these.
     """
     if _fullmatch(_SQLITE, value) is None:
         match = _fullmatch(_REDIS, value)
-        if match is None or not _is_host(match[1]) or not 0 < int(match[2] or 1) <= _MAX_PORT:
+        if _is_of_sentinels(value):
+            _check_sentinels(value)
+        elif match is None or not _is_place(match[1], match[2]):
             raise ValueError(
                 'expected "sqlite:" and a file, or a URL such as "redis://host:6379/0" or '
                 '"rediss://user:password@host:6379/0", in which all but letters, digits and `-._~` '
-                "of user and password is percent-encoded"
+                'of user and password is percent-encoded, or "redis+sentinel://" for sentinels'
             )
     return str(value)
+
+
+def _is_of_sentinels(value: object) -> bool:
+    return str(value).startswith(("redis+sentinel:", "rediss+sentinel:"))
+
+
+def _check_sentinels(value: object) -> None:
+    match = _fullmatch(_SENTINEL, value)
+    if match is None:
+        raise ValueError(
+            'expected sentinels and the name of their primary, such as "redis+sentinel://'
+            'user:password@host:26379,host:26379/NAME", in which all but letters, digits and '
+            "`-._~` of user and password is percent-encoded"
+        )
+    if match[2] is None:
+        raise ValueError(
+            'expected the name of the primary after the sentinels, such as "/mymaster"'
+        )
+    places = match[1].split(",")
+    if len(places) > _MOST_SENTINELS:
+        raise ValueError(f"expected no more than {_MOST_SENTINELS} sentinels")
+    for number, each in enumerate(places, 1):
+        place = _PLACE.fullmatch(each)
+        if place is None or not _is_place(place[1], place[2]):
+            raise ValueError(f"expected a host, and a port from 1 to 65535, as sentinel {number}")
+
+
+def _is_place(host: str, port: str | None) -> bool:
+    return _is_host(host) and 0 < int(port or 1) <= _MAX_PORT
 
 
 def origin(value: object) -> str:

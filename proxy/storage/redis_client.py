@@ -17,15 +17,18 @@ from typing import Any, Final
 from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import MasterNotFoundError
 from redis.backoff import NoBackoff
 
 from proxy.errors import ConfigError, Diagnostic, StoreAway, StoreReadOnly
+from proxy.storage.redis_sentinel import SentinelPool, is_sentinel
 
 # The most special first: some are kinds of others.
 _REASONS: Final = (
     (exceptions.AuthenticationError, "refuses user or password"),
     (exceptions.BusyLoadingError, "is still loading"),
     (exceptions.TimeoutError, "did not answer in time"),
+    (MasterNotFoundError, "cannot be reached: no sentinel that answers knows such a primary"),
     (exceptions.ConnectionError, "cannot be reached"),
     (exceptions.ReadOnlyError, "is a replica, which cannot be written"),
     (exceptions.OutOfMemoryError, "has no memory left"),
@@ -65,11 +68,12 @@ class RedisClient:
         """Prepare everything; nothing is connected yet, and the server may be away.
 
         Args:
-            url: `redis://` or `rediss://`, with user and password where they are needed.
+            url: `redis://`, `rediss://`, `redis+sentinel://` or `rediss+sentinel://`, with user and
+                password where they are needed.
             scripts: all that are run.
             timeout: seconds that a call waits for its answer at most.
             connections: how many there may be at the same time; further calls wait.
-            ca_file: the authorities to trust for `rediss://`; the system's where None.
+            ca_file: the authorities to trust for TLS; the system's where None.
             name: what errors call the store.
 
         Raises:
@@ -77,17 +81,7 @@ class RedisClient:
         """
         self._name = name
         self._timeout = timeout
-        self._pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=connections,
-            timeout=timeout,
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            retry=Retry(NoBackoff(), 0),
-            # Version 3 has messages that nobody asked for, which nothing here needs.
-            protocol=2,
-            **_tls_options(url, ca_file),
-        )
+        self._pool = _pool(url, timeout, connections, ca_file)
         self._client = Redis.from_pool(self._pool)
         self._scripts = {text: self._client.register_script(text) for text in scripts}
 
@@ -110,10 +104,10 @@ class RedisClient:
                 try:
                     return await script(args=arguments)
                 except exceptions.ConnectionError:
-                    if not again:
-                        raise
                     # A connection may have died while nobody used it; the others with it.
                     await self._pool.disconnect(inuse_connections=False)
+                    if not again:
+                        raise
                     return await script(args=arguments)
         except (exceptions.RedisError, OSError) as error:
             read_only = isinstance(error, _UNWRITABLE) or _is_misconfigured(error)
@@ -127,11 +121,32 @@ class RedisClient:
     async def close(self) -> None:
         """Give up all connections that calls have used."""
         await self._client.aclose()
-        await self._pool.disconnect()
+        if isinstance(self._pool, SentinelPool):
+            await self._pool.close_all()
+        else:
+            await self._pool.disconnect()
+
+
+def _pool(
+    url: str, timeout: float, connections: int, ca_file: str | None
+) -> BlockingConnectionPool:
+    options: dict[str, Any] = {
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
+        "retry": Retry(NoBackoff(), 0),
+        # Version 3 has messages that nobody asked for, which nothing here needs.
+        "protocol": 2,
+        **_tls_options(url, ca_file),
+    }
+    if is_sentinel(url):
+        return SentinelPool(url, timeout=timeout, max_connections=connections, options=options)
+    return BlockingConnectionPool.from_url(
+        url, max_connections=connections, timeout=timeout, **options
+    )
 
 
 def _tls_options(url: str, ca_file: str | None) -> dict[str, Any]:
-    if not url.startswith("rediss:"):
+    if not url.startswith("rediss"):
         return {}
     try:
         if ca_file is not None and not Path(ca_file).is_file():

@@ -126,6 +126,6 @@ def _open_redis(store: StoreSettings, _: Path) -> Store:
 BACKENDS: Final = (
     Backend(("sqlite",), _open_sqlite, _check_sqlite),
     # Nothing is connected to before it is used, so that making it checks it.
-    Backend(("redis", "rediss"), _open_redis, _open_redis),
+    Backend(("redis", "rediss", "redis+sentinel", "rediss+sentinel"), _open_redis, _open_redis),
 )
 """All there are; the schemes are those that `store.url` may have."""

@@ -154,7 +154,16 @@ def test_a_key_of_the_state_directory_comes_with_a_warning(tmp_path: Path) -> No
     assert (tmp_path / "sessions.key").read_text().strip() not in str(lines)
 
 
-@pytest.mark.parametrize("url", ["sqlite:a.sqlite3", "redis://h", "rediss://h:1/2"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:a.sqlite3",
+        "redis://h",
+        "rediss://h:1/2",
+        "redis+sentinel://h/main",
+        "rediss+sentinel://u:p@h:1,[::1]:2/main/3",
+    ],
+)
 def test_every_url_that_the_configuration_takes_has_its_back_end(url: str) -> None:
     assert store_url(url) == url
     (backend,) = (each for each in BACKENDS if url.partition(":")[0] in each.schemes)

@@ -190,6 +190,9 @@ def test_other_urls_are_refused_and_not_repeated(written: object, reason: str) -
         "redis://store.example.com:6379/0",
         "rediss://user:p%40ss@store:6380/15",
         "rediss://:password@[::1]:6379/",
+        "redis+sentinel://one/main",
+        "redis+sentinel://one:26379,two,[::1]:26380/my-master.1/15",
+        "rediss+sentinel://user:p%40ss@one:26379,two:26379/main/",
     ],
 )
 def test_the_url_of_the_store_is_a_file_or_a_server(written: str) -> None:
@@ -217,6 +220,33 @@ def test_the_url_of_the_store_is_a_file_or_a_server(written: str) -> None:
 )
 def test_other_stores_are_refused_and_not_repeated(written: object) -> None:
     with pytest.raises(ValueError, match=r"expected .sqlite:") as raised:
+        units.store_url(written)
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("redis+sentinel:", "expected sentinels"),
+        ("redis+sentinel:///main", "expected sentinels"),
+        ("redis+sentinel://one/main/hunter2", "expected sentinels"),
+        ("redis+sentinel://one/main?db=hunter2", "expected sentinels"),
+        ("redis+sentinel://a:hunter2@b@one/main", "expected sentinels"),
+        ("redis+sentinel://one two/main", "expected sentinels"),
+        ("redis+sentinel://one/ma in", "expected sentinels"),
+        ("redis+sentinel://:hunter2@one:26379", "the name of the primary"),
+        ("redis+sentinel://one:0/main", "as sentinel 1"),
+        ("redis+sentinel://one,two:65536/main", "as sentinel 2"),
+        ("redis+sentinel://one,/main", "as sentinel 2"),
+        ("rediss+sentinel://one,[::z]/main", "as sentinel 2"),
+        ("redis+sentinel://one:two:3/main", "as sentinel 1"),
+        (f"redis+sentinel://{','.join(['one'] * 17)}/main", "no more than 16"),
+    ],
+)
+def test_mistakes_in_the_url_of_sentinels_are_told_and_not_repeated(
+    written: str, told: str
+) -> None:
+    with pytest.raises(ValueError, match=told) as raised:
         units.store_url(written)
     assert "hunter2" not in str(raised.value)
 
