@@ -33,7 +33,10 @@ class ProcessState(StrEnum):
 
 
 def probes(
-    metrics: Metrics, state: Callable[[], ProcessState], store: Callable[[], str]
+    metrics: Metrics,
+    state: Callable[[], ProcessState],
+    store: Callable[[], str],
+    switches: Callable[[], str] = lambda: "",
 ) -> tuple[Served, ...]:
     """Return `/healthz`, `/readyz` and `/metrics`.
 
@@ -41,7 +44,8 @@ def probes(
     traffic is welcome and 503 while the process starts or drains, so that a load balancer sends
     it elsewhere. The server's own health is not part of either: taking every replica of a proxy
     away because the server is down would only turn its 502 into a refused connection. The same goes
-    for the session store; `/readyz` says that it is away or read-only, and stays ready.
+    for the stores; `/readyz` says that one is away or read-only, or that a revision of the switches
+    is not in force here, and stays ready.
     """
 
     async def healthz(_: web.Request) -> web.Response:
@@ -50,7 +54,8 @@ def probes(
     async def readyz(_: web.Request) -> web.Response:
         now = state()
         status = 200 if now is ProcessState.READY else 503
-        body = {"status": now.value} | ({"store": store()} if store() else {})
+        told = {"store": store(), "switches": switches()}
+        body = {"status": now.value} | {name: each for name, each in told.items() if each}
         return web.json_response(body, status=status)
 
     async def page(request: web.Request) -> web.Response:

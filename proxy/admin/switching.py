@@ -327,7 +327,7 @@ class SwitchOrders:
         if refused.why is Why.CHANGED and expected is not None:
             with suppress(StoreAway):
                 text += _meanwhile(await self._board.history(None, 100), switch, expected)
-        kind = "authority" if refused.why is Why.AUTHORITY else None
+        kind = "configuration-authority" if refused.why is Why.AUTHORITY else None
         return refusal(_STATUS[refused.why], text, kind=kind)
 
     def _away(self, error: StoreAway) -> web.Response:

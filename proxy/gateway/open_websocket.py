@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from proxy.gateway.context import RequestContext
 from proxy.gateway.identity import identity_of
 from proxy.gateway.rewriting import Rewriting
+from proxy.gateway.shadow import ShadowTarget
 from proxy.mapping.engine.program import Program
 from proxy.mapping.programs import Programs
 from proxy.mapping.switched import Decision
@@ -165,9 +166,19 @@ class OpenWebSocket:
         """How the messages of the server are treated, and those of the client."""
         decision, handling = self.decision, self._rewriting.handling
         programs = decision.programs
+        to_client = [
+            ShadowTarget(str(shadow.switch), shadow.programs.to_client)
+            for shadow in decision.shadows
+            if shadow.programs.to_client not in (None, programs.to_client)
+        ]
+        to_server = [
+            ShadowTarget(str(shadow.switch), shadow.programs.to_server)
+            for shadow in decision.shadows
+            if shadow.programs.to_server not in (None, programs.to_server)
+        ]
         return (
-            handling(self.info, programs.to_client, Direction.TO_CLIENT),
-            handling(self.info, programs.to_server, Direction.TO_SERVER),
+            handling(self.info, programs.to_client, Direction.TO_CLIENT, to_client),
+            handling(self.info, programs.to_server, Direction.TO_SERVER, to_server),
         )
 
     def _change_leg(self, leg: Leg, way: Direction, handling: MessageHandling) -> None:

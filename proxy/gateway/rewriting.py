@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -11,6 +12,7 @@ from urllib.parse import unquote_to_bytes
 from proxy.errors import MappingFailure
 from proxy.gateway.context import RequestContext
 from proxy.gateway.identity import identity_of
+from proxy.gateway.shadow import Shadows, ShadowTarget
 from proxy.mapping.engine.program import Program
 from proxy.mapping.programs import RoutePrograms
 from proxy.mapping.switched import NOTHING, Decision
@@ -20,7 +22,7 @@ from proxy.observability.limited import LimitedWarnings
 from proxy.observability.metrics import Metrics
 from proxy.recording.tap import TapPoint, Taps
 from proxy.relay.bodies import BodyMapping, HoldLimits
-from proxy.relay.observed import Observer
+from proxy.relay.observed import Observer, Observers
 from proxy.rewriting import MessageCounts, MessageHandling
 from proxy.types import NONE, Direction
 
@@ -54,12 +56,14 @@ class Rewriting:
 
     Attributes:
         taps: through which messages on their way are looked at.
+        shadows: work out what switches in shadow would have made of messages.
     """
 
     def __init__(
         self,
         metrics: Metrics,
         taps: Taps,
+        shadows: Shadows,
         warnings: LimitedWarnings,
         decisions: DecisionLog,
     ) -> None:
@@ -67,6 +71,7 @@ class Rewriting:
         self._warnings = warnings
         self._decisions = decisions
         self.taps = taps
+        self.shadows = shadows
         self._mapped: set[BodyMapping] = set()
 
     @property
@@ -98,7 +103,13 @@ class Rewriting:
         return decision
 
     def handling(
-        self, info: RequestInfo, program: Program | None, way: Direction, *, secret: bool = False
+        self,
+        info: RequestInfo,
+        program: Program | None,
+        way: Direction,
+        targets: Sequence[ShadowTarget] = (),
+        *,
+        secret: bool = False,
     ) -> MessageHandling:
         """What is done to the messages of one direction, counted and open to those who look.
 
@@ -108,6 +119,7 @@ class Rewriting:
             info: of the client's request.
             program: None where none is bound.
             way: the direction.
+            targets: what would be done to them if switches in shadow were on.
             secret: whether nobody may look at them.
         """
         cohort = info.cohort
@@ -117,7 +129,11 @@ class Rewriting:
             whole = self._metrics.messages(program.name, way, cohort)
             counts = whole.part(partial(self._failed, info, program.name, way))
             handling = MessageHandling(program, counts, program.kind_of)
-        if secret or not self.taps.are_used:
+        if secret:
+            return handling
+        if targets:
+            handling = self.shadows.tapped(handling, targets, way, cohort)
+        if not self.taps.are_used:
             return handling
         return self.taps.tapped(handling, TapPoint(way, cohort, info.request_id))
 
@@ -137,10 +153,13 @@ class Rewriting:
             return None  # All of it is switched off: the bytes pass as they are.
         info.to_server = "" if to_server is None else to_server.name
         info.to_client = "" if to_client is None else to_client.name
-        secret = self.taps.are_used and _carries_tokens(context)
+        shadowed = self._shadow_targets(context)
+        secret = bool(shadowed or self.taps.are_used) and _carries_tokens(context)
 
         def handling(program: Program | None, way: Direction) -> MessageHandling | None:
-            return None if program is None else self.handling(info, program, way, secret=secret)
+            if program is None:
+                return None
+            return self.handling(info, program, way, shadowed.get(way, ()), secret=secret)
 
         server = handling(to_server, Direction.TO_SERVER)
         client = handling(to_client, Direction.TO_CLIENT)
@@ -160,7 +179,8 @@ class Rewriting:
 
         Routes of tokens are left out: what they carry is secret as a whole.
         """
-        if not self.taps.are_used or context.head.preflight:
+        shadowed = self._shadow_targets(context)
+        if not (shadowed or self.taps.are_used) or context.head.preflight:
             return None
         if _carries_tokens(context):
             return None
@@ -178,7 +198,33 @@ class Rewriting:
         def point(way: Direction) -> TapPoint:
             return TapPoint(way, info.cohort, info.request_id, route)
 
-        return self.taps.observer(ways, point, context.request.fields)
+        fields = context.request.fields
+        found: tuple[Observer | None, ...] = (
+            self.taps.observer(ways, point, fields),
+            self.shadows.observer(
+                {way: shadowed[way] for way in ways if way in shadowed}, info.cohort, fields
+            ),
+        )
+        looking = [each for each in found if each is not None]
+        return looking[0] if len(looking) == 1 else Observers(looking) if looking else None
+
+    def _shadow_targets(self, context: RequestContext) -> dict[Direction, list[ShadowTarget]]:
+        """What switches in shadow would do to the bodies of a request; empty for nearly all."""
+        targets: dict[Direction, list[ShadowTarget]] = {}
+        decision = context.decision
+        if decision is None or not decision.shadows:
+            return targets
+        method, path = context.request.method, context.path
+        applied = decision.programs.route(method, path)
+        for shadow in decision.shadows:
+            route = shadow.programs.route(method, path)
+            if route is None:
+                continue
+            for way in Direction:
+                program = getattr(route, way)
+                if program is not None and program is not getattr(applied, way, None):
+                    targets.setdefault(way, []).append(ShadowTarget(str(shadow.switch), program))
+        return targets
 
     def _failed(
         self, info: RequestInfo, program: str, way: Direction, failure: MappingFailure

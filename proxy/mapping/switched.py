@@ -317,6 +317,16 @@ class SwitchedCatalog:
         decision.taken += 1
         return decision
 
+    def in_shadow(self) -> frozenset[SwitchName]:
+        """The switches that are in shadow, for some versions at least."""
+        return frozenset(
+            switch
+            for switch in self.first
+            for state in (self.in_force(switch),)
+            for setting in (state.setting, *(each.setting for each in state.exceptions))
+            if setting is not None and setting.mode is Mode.SHADOW
+        )
+
     def in_force(self, switch: SwitchName) -> SwitchState:
         """What a switch does."""
         return self.table.in_force(switch, self.first)

@@ -36,9 +36,6 @@ from proxy.control.audit import SEGUE, Audit
 from proxy.control.audit_details import added_and_removed, principals
 from proxy.control.events import ControlEvents
 from proxy.control.reload import Commit, ReloadOutcome, Reloads
-from proxy.control.switch_store.base import SwitchStore
-from proxy.control.switch_store.memory import MemorySwitchStore
-from proxy.control.switchboard import Switchboard
 from proxy.downstream import metrics as downstream_metrics
 from proxy.downstream.certificate import Certificate
 from proxy.downstream.listener import Listener
@@ -65,6 +62,7 @@ from proxy.process.certificates import CertificateWatch
 from proxy.process.inherited import inherited_socket
 from proxy.process.local import LocalAccess
 from proxy.process.supervisor import Supervisor
+from proxy.process.switches import Switches, open_switches
 from proxy.process.tls_files import ServedCertificate
 from proxy.process.traces import access_log, span_queue
 from proxy.recording.recorder import Recorder
@@ -74,7 +72,7 @@ from proxy.relay.dispatch import Dispatcher
 from proxy.sessions.opening import open_sessions
 from proxy.sessions.service import Sessions
 from proxy.snapshot import Live, Snapshot
-from proxy.tokens.sealing import new_key
+from proxy.switching.history import Revision
 from proxy.upstream import metrics as upstream_metrics
 from proxy.upstream.fleet import Fleet
 
@@ -147,13 +145,13 @@ class Server:
         self._admin_certificate = Certificate(made.admin_tls, _end_of(made.admin_certificate))
         self._watch = CertificateWatch(made.served, log, publish)
         self._connections = Connections()
-        switch_store: SwitchStore = MemorySwitchStore()
+        opened = open_switches(config.store, state_directory(snapshot.source.env), log)
         self.audit = Audit(
             state_directory(snapshot.source.env),
             config.store,
             lambda: self._live.current.config.audit,
             log,
-            switch_store,
+            opened.store,
         )
         self._audited_admin = config.admin
         self._socket_orders = SocketOrders(self._connections, self._live, log, self.audit)
@@ -168,7 +166,7 @@ class Server:
         self._sessions = self._open_sessions(snapshot) if config.sessions.enabled else None
         renewal = None if self._sessions is None else TokenRenewal(self._sessions)
         session_filter = renewal or SessionFilter()
-        rewriting = Rewriting(self.metrics, taps, self._warnings, self._decisions)
+        rewriting = Rewriting(self.metrics, taps, self._shadows, self._warnings, self._decisions)
         sender = Sender(Dispatcher(self._fleet), session_filter, rewriting, loop)
         self._coalescer = Coalescer(sender, loop)
         upgrades = Upgrades(
@@ -198,20 +196,20 @@ class Server:
         self._local: LocalAccess | None = None
         self._ticker: asyncio.TimerHandle | None = None
         self._supervisor = Supervisor(snapshot.source.env, log)
-        self._rollover = Rollover(
+        rollover = Rollover(
             upgrades,
             self._connections,
             log,
             lambda: self._live.current.switches.table.number,
         )
-        self._switchboard = Switchboard(
+        self._switches = Switches(
             self._live,
-            switch_store,
-            [new_key()],
+            opened,
+            rollover,
+            self._shadows,
             log,
-            self._rollover.begin,
-            lambda _: None,
-            is_kept=False,
+            self._audit_revision,
+            self._events.publish,
         )
         self._reloads = Reloads(
             self._live,
@@ -220,7 +218,7 @@ class Server:
             log,
             self._supervisor.reloading,
             self._reloaded,
-            self._switchboard.dressed,
+            self._switches.board.dressed,
         )
         self._store_was = ""
         self._reloading: asyncio.Task[None] | None = None
@@ -247,10 +245,14 @@ class Server:
         Raises:
             ConfigError: an address cannot be listened on.
         """
+        # First of all: the first request is to meet what was turned before.
+        await self._switches.start()
         config = self._live.current.config
         administration = None if self._sessions is None else self._sessions.administration
         endpoints = (
-            *probes(self.metrics, lambda: self.state, self._store_state),
+            *probes(
+                self.metrics, lambda: self.state, self._store_state, lambda: self._switches.trouble
+            ),
             *Recordings(self._recorder, self._live, self.audit).endpoints(),
             *SessionOrders(administration, self.audit).endpoints(),
             *TailPage(self._tail, self._live, self.audit).endpoints(),
@@ -259,7 +261,7 @@ class Server:
             *Versions(self._access_log.versions).endpoints(),
             *LogWatches(self._decisions, self._live, self.audit).endpoints(),
             *self._socket_orders.endpoints(),
-            *SwitchOrders(self._switchboard, self._rollover).endpoints(),
+            *SwitchOrders(self._switches.board, self._switches.rollover).endpoints(),
             *StatusPage(self._watched()).endpoints(),
         )
         access = Access(
@@ -300,7 +302,6 @@ class Server:
         self.admin_socket = await self._local.open(admin, f"{scheme}://{self.admin_address}")
         self._servers.append(server)
         self.address = _authority(server.sockets[0].getsockname())
-        await self._switchboard.start()
         self.audit.start()
         self.audit.write(
             "started",
@@ -333,7 +334,7 @@ class Server:
     def _reloaded(self, outcome: ReloadOutcome) -> None:
         """Say what came of a reload: to supervisor, switches, watchers and the audit."""
         self._supervisor.reloaded(outcome)
-        self._switchboard.reloaded()
+        self._switches.reloaded()
         self._events.publish(
             "reloaded" if outcome.succeeded else "reload_failed",
             reason=outcome.reason,
@@ -429,8 +430,7 @@ class Server:
             await self._admin.close()
         # Its head goes into the store of the switches, which closes with their board.
         await self.audit.close(_LAST_LINES)
-        await self._switchboard.close()
-        await self._rollover.close()
+        await self._switches.close()
         if self._spans is not None:
             await asyncio.to_thread(self._spans.close, _LAST_SPANS)
 
@@ -491,6 +491,23 @@ class Server:
             self._fleet.connect,
             lambda: self._live.current.config.sessions,
             self._log,
+        )
+
+    def _audit_revision(self, revision: Revision) -> None:
+        """Say in the audit what was changed."""
+        self.audit.write(
+            "switches changed",
+            author=revision.author,
+            role=revision.role,
+            revision=revision.number,
+            kind=revision.kind,
+            reason=revision.reason,
+            scope=list(revision.scope),
+            open_sockets=revision.open_sockets.value,
+            before={name: each.setting for name, each in revision.before.items()},
+            after={name: each.setting for name, each in revision.after.items()},
+            all_off=revision.all_off,
+            configuration=revision.digest,
         )
 
     def _watch_interval(self) -> float | None:

@@ -161,9 +161,15 @@ def wire_bodies(monkeypatch: pytest.MonkeyPatch, shadows: Shadows) -> None:
     handling, observer = Rewriting.handling, Rewriting.observer
 
     def tapped(
-        self: Rewriting, info: Any, program: Program | None, way: Direction, **more: Any
+        self: Rewriting,
+        info: Any,
+        program: Program | None,
+        way: Direction,
+        *more: Any,
+        **named: Any,
     ) -> MessageHandling:
-        return shadows.tapped(handling(self, info, program, way, **more), targets, way, "modern")
+        found = handling(self, info, program, way, *more, **named)
+        return shadows.tapped(found, targets, way, "modern")
 
     def observed(self: Rewriting, context: RequestContext) -> Observer | None:
         ways = dict.fromkeys(Direction, targets) if context.bodies is None else {}

@@ -1,0 +1,150 @@
+"""What a process needs for its switches: the store, the board, and who is told of changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from structlog.typing import FilteringBoundLogger
+
+from proxy.configuration.sessions import StoreSettings
+from proxy.control.switch_store.base import SwitchStore
+from proxy.control.switch_store.memory import MemorySwitchStore
+from proxy.control.switch_store.opening import open_switch_store
+from proxy.control.switchboard import Switchboard
+from proxy.errors import ConfigError
+from proxy.gateway.rollover import Rollover
+from proxy.gateway.shadow import Shadows
+from proxy.snapshot import Live, SwitchChange
+from proxy.storage.state_directory import development_key
+from proxy.switching.history import Revision
+from proxy.switching.table import SwitchName
+from proxy.tokens.sealing import new_key
+from proxy.types import Publish
+
+
+class OpenedStore(NamedTuple):
+    """Where switches are kept.
+
+    Attributes:
+        store: keeps them.
+        keys: seal what is in it.
+        is_kept: whether it outlives the process.
+    """
+
+    store: SwitchStore
+    keys: tuple[str, ...]
+    is_kept: bool
+
+
+def open_switches(
+    settings: StoreSettings, state_dir: Path, log: FilteringBoundLogger
+) -> OpenedStore:
+    """Open the store; where no file can be written, they live in memory.
+
+    Raises:
+        ConfigError: a store that is no file cannot be used.
+    """
+    try:
+        store = open_switch_store(settings, state_dir)
+        return OpenedStore(store, settings.keys or (development_key(state_dir),), is_kept=True)
+    except ConfigError as error:
+        if not settings.url.startswith("sqlite:"):
+            raise
+        log.warning(
+            "switches are kept in memory alone, and end with the process",
+            reasons=[str(problem) for problem in error.problems],
+        )
+        return OpenedStore(MemorySwitchStore(), (new_key(),), is_kept=False)
+
+
+class Switches:
+    """The board of a process, and everything that follows it.
+
+    Attributes:
+        board: takes changes.
+        rollover: brings them to open sockets.
+    """
+
+    def __init__(
+        self,
+        live: Live,
+        opened: OpenedStore,
+        rollover: Rollover,
+        shadows: Shadows,
+        log: FilteringBoundLogger,
+        on_revision: Callable[[Revision], None],
+        publish: Publish,
+    ) -> None:
+        """Construct; nothing is read yet.
+
+        Args:
+            live: holds what serves.
+            opened: where switches are kept.
+            rollover, shadows: follow the board.
+            log: told of revisions, and of the store.
+            on_revision: told of each revision that was made here.
+            publish: told of each revision that is in force here.
+        """
+        self._publish = publish
+        self.rollover = rollover
+        self._live = live
+        self._shadows = shadows
+        self._shadowed: frozenset[SwitchName] = frozenset()
+        self.board = Switchboard(
+            live,
+            opened.store,
+            opened.keys,
+            log,
+            self._installed,
+            on_revision,
+            is_kept=opened.is_kept,
+        )
+
+    async def start(self) -> None:
+        """Read the store, and follow it."""
+        await self.board.start()
+        self._follow()
+
+    def reloaded(self) -> None:
+        """The configuration was read anew."""
+        self._follow()
+        self.board.reloaded()
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong, for `/readyz`; empty where nothing is."""
+        board = self.board
+        if board.away_since is not None:
+            return f"away: {board.trouble}"
+        if board.unapplied:
+            names = ", ".join(map(str, board.unapplied))
+            return f"revision {board.stored.number} is not applied: no {names} here"
+        return "" if board.is_kept else "in memory alone"
+
+    async def close(self) -> None:
+        """The process ends."""
+        await self.board.close()
+        await self.rollover.close()
+
+    def _installed(self, change: SwitchChange) -> None:
+        self._follow()
+        self.rollover.begin(change)
+        table = change.snapshot.switches.table
+        self._publish(
+            "switches_changed",
+            revision=table.number,
+            scope=None if change.scope is None else sorted(map(str, change.scope)),
+            open_sockets=change.policy.value,
+            all_off=table.all_off,
+        )
+
+    def _follow(self) -> None:
+        """Have compared what is in shadow now, and nothing else."""
+        now = self._live.current.switches.in_shadow()
+        for switch in now - self._shadowed:
+            self._shadows.begin(str(switch))
+        for switch in self._shadowed - now:
+            self._shadows.end(str(switch))
+        self._shadowed = now
