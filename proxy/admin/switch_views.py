@@ -204,11 +204,7 @@ def switches_view(board: Switchboard, rollover: Rollover) -> SwitchesView:
         store=board.trouble or "up",
         away_since=board.away_since,
         unapplied=[str(name) for name in board.unapplied],
-        orphans=[
-            str(name)
-            for name, state in switched.table.states.items()
-            if name not in switched.first and state.setting is not None
-        ],
+        orphans=[str(name) for name in board.orphans],
         switches=[_switch_view(switched, name, behind, users) for name in sorted(switched.first)],
         sockets=[
             SocketsOnRevision(cohort=cohort, revision=number, websockets=count)

@@ -17,8 +17,12 @@ from proxy.tokens.sealing import Sealer, Unsealable
 NAME: Final = "canary-key"
 
 
-async def canary_key(store: SwitchStore, keys: Sequence[str], log: FilteringBoundLogger) -> bytes:
-    """Return the key; it is made where there is none, and sealed anew where the keys were rotated.
+async def sealed_canary_key(
+    store: SwitchStore, keys: Sequence[str], log: FilteringBoundLogger
+) -> bytes:
+    """Return the key as the store has it; it is made where there is none.
+
+    It is sealed anew where the keys were rotated.
 
     Args:
         store: where it is kept.
@@ -26,10 +30,9 @@ async def canary_key(store: SwitchStore, keys: Sequence[str], log: FilteringBoun
         log: told that it was made.
 
     Raises:
-        StoreAway: the store does not answer, or none of the keys opens what is in it: a key that
-            is made anew would move every user of every canary.
+        StoreAway: the store does not answer, or none of the keys opens what is in it.
     """
-    sealer, newest = Sealer(keys), Sealer(keys[:1])
+    newest = Sealer(keys[:1])
     sealed = await store.value(NAME)
     if sealed is None:
         made = newest.seal(secrets.token_hex(KEY_LENGTH))
@@ -38,16 +41,27 @@ async def canary_key(store: SwitchStore, keys: Sequence[str], log: FilteringBoun
             sealed = made
         else:
             sealed = await store.value(NAME)
-    try:
-        text = sealer.unseal(sealed or b"")
-        key = binascii.unhexlify(text)
-    except (Unsealable, ValueError):
-        raise StoreAway(
-            "none of store.keys opens the key of the canaries: put the key back that sealed it"
-        ) from None
+    text = binascii.hexlify(opened(sealed or b"", keys)).decode()
     try:
         newest.unseal(sealed or b"")
     except Unsealable:
         # Whoever is faster has done the same; where nobody is, the next start does.
-        await store.replace(NAME, sealed, newest.seal(text))
-    return key
+        again = newest.seal(text)
+        if await store.replace(NAME, sealed, again):
+            return again
+    return sealed or b""
+
+
+def opened(sealed: bytes, keys: Sequence[str]) -> bytes:
+    """Return the key that was sealed.
+
+    Raises:
+        StoreAway: none of the keys opens it: one that is made anew would move every user of every
+            canary.
+    """
+    try:
+        return binascii.unhexlify(Sealer(keys).unseal(sealed))
+    except (Unsealable, ValueError):
+        raise StoreAway(
+            "none of store.keys opens the key of the canaries: put the key back that sealed it"
+        ) from None

@@ -17,7 +17,8 @@ from typing import Final, Literal, NamedTuple
 
 from structlog.typing import FilteringBoundLogger
 
-from proxy.control.canary_key import canary_key
+from proxy.control.canary_key import opened, sealed_canary_key
+from proxy.control.last_known import LastKnown
 from proxy.control.switch_store.base import MAX_PAGE, StoredRevision, SwitchStore
 from proxy.errors import StoreAway
 from proxy.mapping.switched import SwitchedCatalog
@@ -95,6 +96,7 @@ class Switchboard:
         on_revision: Callable[[Revision], None],
         *,
         is_kept: bool,
+        last_known: LastKnown | None = None,
     ) -> None:
         """Nothing is read yet; what serves is what the configuration says.
 
@@ -106,7 +108,12 @@ class Switchboard:
             on_installed: brings what was put to work to the open sockets.
             on_revision: told of each revision that was made here.
             is_kept: whether the store outlives the process.
+            last_known: what was read from it last, for a start while it is away; None where it
+                cannot be.
         """
+        self._last_known = last_known
+        self._sealed_key = b""
+        self._saved = b""
         self._live = live
         self._store = store
         self._keys = tuple(keys)
@@ -120,7 +127,9 @@ class Switchboard:
         self.trouble = ""
         self.unapplied: tuple[SwitchName, ...] = ()
         self._key = b""
+        self._orphaned: tuple[SwitchName, ...] = ()
         self._followed = ""
+        self._serial = 0
         self._changing = asyncio.Lock()
         self._told = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
@@ -132,8 +141,10 @@ class Switchboard:
 
     async def start(self) -> None:
         """Read the store, if it answers, and keep in step with it from now on."""
-        with suppress(StoreAway):
-            await self._read()
+        try:
+            await self._read_in_turn()
+        except StoreAway:
+            self._recall()
         self._store.listen(self._told.set)
         self._running = asyncio.create_task(self._run())
 
@@ -152,7 +163,28 @@ class Switchboard:
 
     def reloaded(self) -> None:
         """The configuration was read anew: where the file is the authority, it is a revision."""
+        orphans = self.orphans
+        if set(orphans) - set(self._orphaned):
+            self._log.warning(
+                "switches are set whose mappings no cohort names any more",
+                switches=[str(name) for name in orphans],
+            )
+        self._orphaned = orphans
         self._told.set()
+
+    @property
+    def orphans(self) -> tuple[SwitchName, ...]:
+        """The switches that somebody has set, of mappings that no cohort names here.
+
+        They do nothing. Where the mapping comes back, so does what its switch was set to; one that
+        was renamed has a new switch, in the first state that the configuration gives it.
+        """
+        switched = self.in_force
+        return tuple(
+            name
+            for name, state in switched.table.states.items()
+            if name not in switched.first and state.setting is not None
+        )
 
     @property
     def _is_file(self) -> bool:
@@ -247,7 +279,7 @@ class Switchboard:
             ChangeRefused: there is none, or it is not made.
             StoreAway: see `change`.
         """
-        await self._read()
+        await self._read_in_turn()
         number = self.stored.number - 1 if to is None else to
         if not 0 <= number < max(self.stored.number, 1):
             text = (
@@ -340,13 +372,45 @@ class Switchboard:
                     await self._told.wait()
             self._told.clear()
             try:
-                await self._read()
+                await self._read_in_turn()
                 await self._follow()
                 await self._expire()
             except StoreAway:
                 pass  # It has been said.
             except Exception as error:  # noqa: BLE001 (the next look may fare better)
                 self._log.error("switches failed", fault=type(error).__name__)
+
+    async def _read_in_turn(self) -> None:
+        """Do what `_read` does, while nobody makes a change: else an older table could come last.
+
+        Raises:
+            StoreAway: see there.
+        """
+        async with self._changing:
+            await self._read()
+        await self._remember()
+
+    async def _remember(self) -> None:
+        table = write_table(self.stored)
+        if self._last_known is not None and table + self._sealed_key != self._saved:
+            await self._last_known.save(table, self._sealed_key)
+            self._saved = table + self._sealed_key
+
+    def _recall(self) -> None:
+        """Put to work what was read last, because the store is away."""
+        known = None if self._last_known is None else self._last_known.load()
+        if known is None:
+            return
+        try:
+            table, key = read_table(known.table), opened(known.key, self._keys)
+        except (Unreadable, StoreAway):
+            return
+        # The key will be read again: it may have been sealed anew.
+        self._live.current = self._dressed(self._live.current, table, key)
+        self.stored = table
+        self._log.warning(
+            "switches are as they were when the store was last read", revision=table.number
+        )
 
     async def _read(self) -> None:
         """Read what is new in the store, and put it to work.
@@ -371,7 +435,8 @@ class Switchboard:
             self.away_since, self.trouble = None, ""
 
     async def _take_key(self) -> None:
-        self._key = await canary_key(self._store, self._keys, self._log)
+        self._sealed_key = await sealed_canary_key(self._store, self._keys, self._log)
+        self._key = opened(self._sealed_key, self._keys)
         self._live.current = self.dressed(self._live.current)
 
     def _take(self, table: Table, policy: OpenSockets) -> None:
@@ -444,12 +509,15 @@ class Switchboard:
         switches = None if scope is None else frozenset(scope)
         self._on_installed(SwitchChange(self._live.current, switches, policy))
 
-    def _dressed(self, snapshot: Snapshot, table: Table) -> Snapshot:
+    def _dressed(self, snapshot: Snapshot, table: Table, key: bytes = b"") -> Snapshot:
         first = snapshot.config.switching.first()
         if snapshot.config.switching.authority == "file" and table.digest != snapshot.digest:
             # What was said of another file ends with it.
             table = Table(table.number)
-        switches = SwitchedCatalog(snapshot.catalog, first, table, self._key)
+        self._serial += 1
+        switches = SwitchedCatalog(
+            snapshot.catalog, first, table, key or self._key, serial=self._serial
+        )
         return replace(snapshot, switches=switches)
 
     def _is_away(self, error: StoreAway) -> None:

@@ -17,6 +17,7 @@ from proxy.mapping.switched import Decision
 from proxy.relay.leg import Leg, LegState
 from proxy.relay.websocket import Relay, SocketLimits
 from proxy.rewriting import MessageCounts, MessageHandling
+from proxy.snapshot import Snapshot
 from proxy.types import Direction
 from proxy.upstream.pool import Pool
 from proxy.websocket.closing import Side
@@ -63,6 +64,7 @@ class OpenWebSocket:
         session: the token of its session; None for none.
         configuration: the digest of the configuration under which it was opened.
         revision: of the switches, by which it was decided what applies to it.
+        serial: of what that was decided by.
         identity: who its user is, for canaries; see `identity_of`.
         decision: which mappings apply to it.
         pool: of the server that it is open to.
@@ -82,6 +84,7 @@ class OpenWebSocket:
         "pool",
         "relay",
         "revision",
+        "serial",
         "session",
         "subprotocol",
     )
@@ -110,6 +113,7 @@ class OpenWebSocket:
         self.session = context.session
         self.configuration = context.snapshot.digest
         self.revision = context.snapshot.switches.table.number
+        self.serial = context.snapshot.switches.serial
         self.identity = identity_of(context)
         self.decision = rewriting.decide(context)
         self.pool = pool
@@ -151,16 +155,22 @@ class OpenWebSocket:
         """The accounts of its messages that may still change."""
         return tuple(each for accounts in self._accounts.values() for each in accounts)
 
-    def change(self, decision: Decision, revision: int, configuration: str) -> None:
+    def change(self, decision: Decision, snapshot: Snapshot) -> None:
         """Have something else applied from the next message on, in each direction.
 
         Args:
-            decision, revision, configuration: see the attributes.
+            decision: what applies then.
+            snapshot: by which that was decided.
         """
-        self.decision, self.revision, self.configuration = decision, revision, configuration
+        self.decision, self.configuration = decision, snapshot.digest
+        self.keep(snapshot)
         from_server, from_client = self._handlings()
         self._change_leg(self.relay.server, Direction.TO_CLIENT, from_server)
         self._change_leg(self.relay.client, Direction.TO_SERVER, from_client)
+
+    def keep(self, snapshot: Snapshot) -> None:
+        """Take note that by another snapshot the same applies to it as before."""
+        self.revision, self.serial = snapshot.switches.table.number, snapshot.switches.serial
 
     def _handlings(self) -> tuple[MessageHandling, MessageHandling]:
         """How the messages of the server are treated, and those of the client."""

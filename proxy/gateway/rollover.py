@@ -128,22 +128,21 @@ class Rollover:
     def _bring(self, change: SwitchChange, socket: OpenWebSocket) -> bool:
         """Bring a change to a socket; whether it is to come back."""
         switches = change.snapshot.switches
-        number = switches.table.number
         selection = socket.info.selection
-        if socket.revision >= number or selection is None:
+        if socket.serial >= switches.serial or selection is None:
             return False
         decision = switches.decide(selection.cohort, selection.version, lambda: socket.identity)
         before, after = socket.decision, decision
         changed = {each.switch for each in set(before.applied) ^ set(after.applied)}
         if not changed:
-            socket.revision = number
+            socket.keep(change.snapshot)
             return False
         if change.scope is not None and changed.isdisjoint(change.scope):
             return False  # What it was left with at an earlier change.
         sent_alike = _is_same_done(before.programs, after.programs)
         if change.policy is OpenSockets.NEXT_MESSAGE or sent_alike:
             # What is only looked at changes nothing that anybody is sent.
-            socket.change(after, number, change.snapshot.digest)
+            socket.change(after, change.snapshot)
             return False
         return change.policy is OpenSockets.RECONNECT
 

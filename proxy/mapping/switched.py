@@ -261,9 +261,10 @@ class SwitchedCatalog:
         first: the switches that there are, and the state that the configuration gives each.
         table: what was set since.
         key: of the canaries.
+        serial: larger for each that this process puts to work; tables can go back.
     """
 
-    __slots__ = ("_cohorts", "_settled", "catalog", "first", "key", "table")
+    __slots__ = ("_cohorts", "_settled", "catalog", "first", "key", "serial", "table")
 
     def __init__(
         self,
@@ -271,16 +272,19 @@ class SwitchedCatalog:
         first: First | None = None,
         table: Table = EMPTY,
         key: bytes = b"",
+        *,
+        serial: int = 0,
     ) -> None:
         """Decide what can be decided without a client.
 
         Args:
-            catalog, table, key: see the attributes.
+            catalog, table, key, serial: see the attributes.
             first: what the configuration says; all other switches are `on`.
         """
         self.catalog = catalog
         self.table = table
         self.key = key
+        self.serial = serial
         self.first: First = {
             SwitchName(cohort, name): (first or {}).get(SwitchName(cohort, name), ALL_ON)
             for cohort, binding in catalog.bindings.items()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from structlog.typing import FilteringBoundLogger
 
 from proxy.configuration.sessions import StoreSettings
+from proxy.control.last_known import LastKnown
 from proxy.control.switch_store.base import SwitchStore
 from proxy.control.switch_store.memory import MemorySwitchStore
 from proxy.control.switch_store.opening import open_switch_store
@@ -23,6 +24,8 @@ from proxy.switching.table import SwitchName
 from proxy.tokens.sealing import new_key
 from proxy.types import Publish
 
+_FILE: Final = "sqlite:"
+
 
 class OpenedStore(NamedTuple):
     """Where switches are kept.
@@ -31,11 +34,13 @@ class OpenedStore(NamedTuple):
         store: keeps them.
         keys: seal what is in it.
         is_kept: whether it outlives the process.
+        last_known: what was read last of one on another machine; None for a file.
     """
 
     store: SwitchStore
     keys: tuple[str, ...]
     is_kept: bool
+    last_known: LastKnown | None = None
 
 
 def open_switches(
@@ -48,9 +53,12 @@ def open_switches(
     """
     try:
         store = open_switch_store(settings, state_dir)
-        return OpenedStore(store, settings.keys or (development_key(state_dir),), is_kept=True)
+        keys = settings.keys or (development_key(state_dir),)
+        is_file = settings.url.startswith(_FILE)
+        last_known = None if is_file else LastKnown(state_dir, settings.url, log)
+        return OpenedStore(store, keys, is_kept=True, last_known=last_known)
     except ConfigError as error:
-        if not settings.url.startswith("sqlite:"):
+        if not settings.url.startswith(_FILE):
             raise
         log.warning(
             "switches are kept in memory alone, and end with the process",
@@ -100,6 +108,7 @@ class Switches:
             self._installed,
             on_revision,
             is_kept=opened.is_kept,
+            last_known=opened.last_known,
         )
 
     async def start(self) -> None:
