@@ -188,6 +188,19 @@ $(VENV)/.fuzz: requirements/fuzz.txt | $(BIN)/python
 	$(INSTALL) fuzz
 	@touch $@
 
+API_FUZZ_SECONDS ?= 60
+
+.PHONY: api-fuzz
+api-fuzz: setup $(VENV)/.api-fuzz ## fuzz the admin API by its own description, API_FUZZ_SECONDS (ARGS=SEED)
+	@$(BIN)/python -m tools.api_fuzz $(VENV)/api-fuzz/bin/st $(API_FUZZ_SECONDS) $(ARGS)
+
+# An environment of its own: it would put itself into every run of pytest.
+$(VENV)/.api-fuzz: requirements/api-fuzz.txt | $(BIN)/python
+	@echo "Installing the fuzzer of the admin API"
+	@tools/create_venv $(BIN)/python $(VENV)/api-fuzz
+	@tools/install_locked $(VENV)/api-fuzz/bin/python api-fuzz
+	@touch $@
+
 .PHONY: autobahn
 autobahn: setup $(VENV)/.autobahn ## the WebSocket test suite of that name with Segue in the middle
 	@$(BIN)/python -m tools.autobahn $(VENV)/autobahn $(ARGS)

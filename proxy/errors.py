@@ -272,6 +272,13 @@ def printable(text: str) -> str:
     )
 
 
+def shortened(text: str, most: int) -> str:
+    """The text, safe to print, cut off after `most` characters with a note of what is missing."""
+    if len(text) > most:
+        return f"{printable(text[:most])}... ({len(text)} characters)"
+    return printable(text)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Diagnostic:
     """One thing that is wrong with a file or a setting.

@@ -62,6 +62,7 @@ LOCKS: Final = (
     Lock("lock", groups=("lock",)),
     Lock("dev", project=True, extras=("redis", "otel"), groups=("dev",)),
     Lock("fuzz", groups=("fuzz",)),
+    Lock("api-fuzz", groups=("api-fuzz",)),
 )
 """In the order in which they are made: each keeps to the versions of those before it."""
 

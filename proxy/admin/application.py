@@ -14,6 +14,7 @@ from proxy.admin.access import Access
 from proxy.admin.connections import AdminRunner, AdminSite
 from proxy.admin.endpoints import Endpoint, Served, routes
 from proxy.admin.metrics import Refusal
+from proxy.admin.orders import MAX_BODY
 from proxy.admin.unix_socket import UnixSocketSite
 from proxy.observability.metrics import (
     CONTENT_TYPE,
@@ -74,7 +75,7 @@ def probes(
 
 def application(endpoints: Iterable[Served], access: Access) -> web.Application:
     """Return an application of these endpoints, for those whom they are for."""
-    app = web.Application()
+    app = web.Application(client_max_size=MAX_BODY)
     app.add_routes(routes(endpoints, access))
     return app
 

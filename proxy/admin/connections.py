@@ -17,7 +17,7 @@ from aiohttp import StreamReader, web
 from aiohttp.web_protocol import RequestHandler
 
 from proxy.admin.metrics import Refusal
-from proxy.admin.orders import refusal
+from proxy.admin.orders import refusal, refusal_of
 
 MOST: Final = 128
 """Connections at once, by TCP; as many again by the Unix socket, where strangers cannot be."""
@@ -117,7 +117,10 @@ class AdminConnection(RequestHandler):
     ) -> web.StreamResponse:
         """Answer what is no request without repeating it, and log no line for each."""
         if status >= 500:
-            return super().handle_error(request, status, exc, message)
+            super().handle_error(request, status, exc, message)  # Logs it.
+            answer = refusal(status, "something failed in Segue; its log says what")
+            answer.force_close()
+            return answer
         self._server.refused[Refusal.MALFORMED] += 1
         if request.writer.output_size > 0:
             raise ConnectionError("a response has begun")
@@ -148,10 +151,19 @@ class AdminServer(web.Server):
         refused: counts those that were given up.
     """
 
-    def __init__(self, made: web.Server, refused: Counter[Refusal]) -> None:
-        """Take the place of what aiohttp has made for an application."""
+    def __init__(
+        self, made: web.Server, refused: Counter[Refusal], paths: frozenset[str] = frozenset()
+    ) -> None:
+        """Take the place of what aiohttp has made for an application, whose paths these are."""
+
+        async def answer(request: web.BaseRequest) -> web.StreamResponse:
+            try:
+                return await made.request_handler(request)
+            except web.HTTPException as error:
+                return refusal_of(error, paths)
+
         super().__init__(
-            made.request_handler,
+            answer,
             request_factory=made.request_factory,
             handler_cancellation=made.handler_cancellation,
             loop=asyncio.get_running_loop(),
@@ -196,7 +208,8 @@ class AdminRunner(web.AppRunner):
         self._refused = refused
 
     async def _make_server(self) -> web.Server:
-        return AdminServer(await super()._make_server(), self._refused)
+        paths = frozenset(each.canonical for each in self.app.router.resources())
+        return AdminServer(await super()._make_server(), self._refused, paths)
 
 
 class AdminSite(web.TCPSite):

@@ -8,6 +8,7 @@ methods without one, from the query.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -25,6 +26,21 @@ API: Final = "/api/v1"
 """Where the endpoints for operators are; modules name theirs below it."""
 
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+_NO_REFUSALS: Final[Mapping[int, str]] = MappingProxyType({})
+
+
+class HeaderField(NamedTuple):
+    """A field of a request's head, or of an answer's, that an endpoint has a use for.
+
+    Attributes:
+        name: such as `If-Match`.
+        text: what it says.
+        pattern: of its value; empty for any.
+    """
+
+    name: str
+    text: str
+    pattern: str = ""
 
 
 class Endpoint(NamedTuple):
@@ -39,6 +55,13 @@ class Endpoint(NamedTuple):
         response: what a successful answer is, as JSON; None for no content, or for another type.
         base: what its path begins with; empty for what is asked by machines that know no version of
             an API, as probes.
+        status: of a successful answer.
+        content: its media type where it is not the JSON of `response`, such as
+            `text/event-stream`; without either, it has no content.
+        refusals: further statuses of this endpoint, with what each means. Those that every endpoint
+            has, and those of bodies, queries and paths, need no mention.
+        takes: fields of the request that it reads.
+        gives: fields of a successful answer.
     """
 
     method: str
@@ -47,6 +70,11 @@ class Endpoint(NamedTuple):
     request: type[AdminRequest] | None
     response: type[pydantic.BaseModel] | None
     base: str = API
+    status: int = 200
+    content: str = ""
+    refusals: Mapping[int, str] = _NO_REFUSALS
+    takes: tuple[HeaderField, ...] = ()
+    gives: tuple[HeaderField, ...] = ()
 
     @property
     def place(self) -> str:
@@ -63,7 +91,14 @@ class Endpoint(NamedTuple):
         path = self.place.format(**{name: quote(each, safe="") for name, each in segments.items()})
         if self.has_body or asked is None:
             return path
-        query = urlencode({name: each for name, each in asked.items() if each is not None})
+        query = urlencode(
+            {
+                # As JSON spells them.
+                name: str(each).lower() if isinstance(each, bool) else each
+                for name, each in asked.items()
+                if each is not None
+            }
+        )
         return f"{path}?{query}" if query else path
 
     @property
@@ -73,7 +108,7 @@ class Endpoint(NamedTuple):
 
 
 Served = tuple[Endpoint, Handler]
-"""An endpoint, and what carries it out."""
+"""An endpoint, and what carries it out; the first line of its docstring says what it does."""
 
 
 def routes(endpoints: Iterable[Served], access: Access) -> list[web.RouteDef]:
@@ -97,7 +132,12 @@ def _carried_out(
         answer = await handler(*arguments)
         if isinstance(answer, pydantic.BaseModel):
             text = answer.model_dump_json()
-            return web.Response(text=text, content_type="application/json", headers=NO_STORE)
+            return web.Response(
+                text=text,
+                status=endpoint.status,
+                content_type="application/json",
+                headers=NO_STORE,
+            )
         return answer
 
     return carry_out

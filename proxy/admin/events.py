@@ -41,7 +41,15 @@ class EventsRequest(AdminRequest):
     seconds: Annotated[float, Field(gt=0, le=MAX_SECONDS)] = MAX_SECONDS
 
 
-EVENTS: Final = Endpoint("GET", "/events", Role.VIEWER, EventsRequest, None)
+EVENTS: Final = Endpoint(
+    "GET",
+    "/events",
+    Role.VIEWER,
+    EventsRequest,
+    None,
+    content="text/event-stream",
+    refusals={409: "There are as many streams of events as there can be."},
+)
 
 _LOOK: Final = 1.0
 """Seconds between two looks whether the reader is there and may read."""

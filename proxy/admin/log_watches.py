@@ -15,7 +15,7 @@ from pydantic import Field
 
 from proxy.admin.access import author, signature
 from proxy.admin.endpoints import Endpoint, Served
-from proxy.admin.orders import AdminRequest, Label, refusal
+from proxy.admin.orders import UNKNOWN_NAME, AdminRequest, Label, refusal, some_of
 from proxy.control.audit import Audit
 from proxy.observability.decisions import (
     MAX_LINES,
@@ -31,6 +31,9 @@ from proxy.types import NONE, Role
 RequestId = Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
 
 
+_TEXT: Final = {"type": "string"}
+
+
 class WatchRequest(AdminRequest):
     """What a client asks for: exactly one of `cohort` and `request_id`.
 
@@ -40,6 +43,8 @@ class WatchRequest(AdminRequest):
             `X-Request-Id`.
         seconds, lines: how long, and how many lines at most.
     """
+
+    model_config = some_of("oneOf", {"cohort": _TEXT}, {"request_id": _TEXT})
 
     cohort: Label | None = None
     request_id: RequestId | None = None
@@ -64,9 +69,16 @@ class WatchList(pydantic.BaseModel):
     watches: list[WatchTold]
 
 
-START: Final = Endpoint("POST", "/log/watches", Role.OPERATOR, WatchRequest, WatchTold)
+START: Final = Endpoint(
+    "POST",
+    "/log/watches",
+    Role.OPERATOR,
+    WatchRequest,
+    WatchTold,
+    refusals={409: "There are as many watches as there can be; stop one.", **UNKNOWN_NAME},
+)
 LIST: Final = Endpoint("GET", "/log/watches", Role.VIEWER, None, WatchList)
-STOP: Final = Endpoint("DELETE", "/log/watches/{name}", Role.OPERATOR, None, None)
+STOP: Final = Endpoint("DELETE", "/log/watches/{name}", Role.OPERATOR, None, None, status=204)
 
 
 class LogWatches:
@@ -90,7 +102,7 @@ class LogWatches:
         known = [cohort.name for cohort in self._live.current.config.cohorts]
         if order.cohort not in (None, NONE, *known):
             told = ", ".join(known) or NONE
-            return refusal(400, f"there is no cohort of this name; there are: {told}")
+            return refusal(422, f"there is no cohort of this name; there are: {told}")
         try:
             watch = self._decisions.start(
                 order.cohort, order.request_id, order.seconds, order.lines, str(author(request))

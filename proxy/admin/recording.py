@@ -18,7 +18,7 @@ from pydantic import Field
 
 from proxy.admin.access import author, signature
 from proxy.admin.endpoints import Endpoint, Served
-from proxy.admin.orders import AdminRequest, Label, refusal
+from proxy.admin.orders import UNKNOWN_NAME, AdminRequest, Label, refusal
 from proxy.control.audit import Audit
 from proxy.mapping.engine.explanation import MessageOutcome
 from proxy.recording.recorder import (
@@ -33,6 +33,11 @@ from proxy.recording.shown import one_line, reason, shown
 from proxy.recording.tap import Observed
 from proxy.snapshot import Live
 from proxy.types import NONE, Direction, Role
+
+
+def _repeatable(schema: dict[str, Any]) -> None:
+    """One that is named twice is named."""
+    del schema["uniqueItems"]
 
 
 class RecordingRequest(AdminRequest):
@@ -52,7 +57,9 @@ class RecordingRequest(AdminRequest):
     cohort: Label | None = None
     count: Annotated[int, Field(ge=1, le=MAX_COUNT)] = 100
     seconds: Annotated[float, Field(gt=0, le=MAX_SECONDS)] = 60.0
-    outcomes: frozenset[MessageOutcome] = frozenset()
+    outcomes: Annotated[frozenset[MessageOutcome], Field(json_schema_extra=_repeatable)] = (
+        frozenset()
+    )
     keep: Annotated[tuple[Label, ...], Field(max_length=100)] | None = None
     raw: bool = False
 
@@ -63,9 +70,19 @@ class Started(pydantic.BaseModel):
     name: str
 
 
-START: Final = Endpoint("POST", "/recordings", Role.OPERATOR, RecordingRequest, Started)
-STREAM: Final = Endpoint("GET", "/recordings/{name}", Role.OPERATOR, None, None)
-STOP: Final = Endpoint("DELETE", "/recordings/{name}", Role.OPERATOR, None, None)
+START: Final = Endpoint(
+    "POST",
+    "/recordings",
+    Role.OPERATOR,
+    RecordingRequest,
+    Started,
+    status=201,
+    refusals={409: "There is a recording already: one is possible at a time.", **UNKNOWN_NAME},
+)
+STREAM: Final = Endpoint(
+    "GET", "/recordings/{name}", Role.OPERATOR, None, None, content="application/x-ndjson"
+)
+STOP: Final = Endpoint("DELETE", "/recordings/{name}", Role.OPERATOR, None, None, status=204)
 
 
 class Recordings:
@@ -81,11 +98,13 @@ class Recordings:
         """What operators may ask of recordings, and what carries it out."""
         return ((START, self.start), (STREAM, self.stream), (STOP, self.stop))
 
-    async def start(self, request: web.Request, order: RecordingRequest) -> web.StreamResponse:
+    async def start(
+        self, request: web.Request, order: RecordingRequest
+    ) -> web.StreamResponse | Started:
         """Start a recording."""
         unknown = unknown_name(self._live, order.mapping, order.cohort)
         if unknown is not None:
-            return refusal(400, unknown)
+            return refusal(422, unknown)
         if order.raw:
             if not self._live.current.config.admin.allow_raw_recordings:
                 return raw_needs_setting()
@@ -111,7 +130,7 @@ class Recordings:
             recording=recording.name,
             **order.model_dump(mode="json", exclude_none=True),
         )
-        return web.json_response(Started(name=recording.name).model_dump(), status=201)
+        return Started(name=recording.name)
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """Send what is recorded, as it comes."""

@@ -60,7 +60,14 @@ class Reloaded(pydantic.BaseModel):
     problems: list[Problem]
 
 
-RELOAD: Final = Endpoint("POST", "/reload", Role.OPERATOR, ReloadRequest, Reloaded)
+RELOAD: Final = Endpoint(
+    "POST",
+    "/reload",
+    Role.OPERATOR,
+    ReloadRequest,
+    Reloaded,
+    refusals={503: "The process is stopping."},
+)
 
 
 class ReloadOrders:

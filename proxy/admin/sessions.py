@@ -8,6 +8,7 @@ of a later version. `DELETE /sessions/NAME` ends one, `POST /sessions/end` the n
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import Annotated, Final
 
 import pydantic
@@ -93,9 +94,20 @@ class EndedSome(Ended):
     next: str | None
 
 
-LIST: Final = Endpoint("GET", "/sessions", Role.VIEWER, PageRequest, SessionList)
-END: Final = Endpoint("DELETE", "/sessions/{session}", Role.OPERATOR, None, Ended)
-END_ALL: Final = Endpoint("POST", "/sessions/end", Role.OPERATOR, Ending, EndedSome)
+_REFUSALS: Final = {
+    404: "Sessions are off, or there is none of this name.",
+    503: "The store is away.",
+}
+
+LIST: Final = Endpoint(
+    "GET", "/sessions", Role.VIEWER, PageRequest, SessionList, refusals=_REFUSALS
+)
+END: Final = Endpoint(
+    "DELETE", "/sessions/{session}", Role.OPERATOR, None, Ended, refusals=_REFUSALS
+)
+END_ALL: Final = Endpoint(
+    "POST", "/sessions/end", Role.OPERATOR, Ending, EndedSome, refusals=_REFUSALS
+)
 
 
 class SessionOrders:
@@ -145,6 +157,7 @@ class SessionOrders:
     def _answering(self, handler: Handler) -> Handler:
         """Say so where there are no sessions, or where nobody can tell at the moment."""
 
+        @wraps(handler)
         async def answering(
             request: web.Request, *order: object
         ) -> web.StreamResponse | pydantic.BaseModel:

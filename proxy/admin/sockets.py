@@ -18,7 +18,7 @@ from structlog.typing import FilteringBoundLogger
 
 from proxy.admin.access import author, signature
 from proxy.admin.endpoints import Endpoint, Served
-from proxy.admin.orders import AdminRequest, Label, refusal
+from proxy.admin.orders import UNKNOWN_NAME, AdminRequest, Label, refusal, some_of
 from proxy.control.audit import Audit
 from proxy.downstream.websockets import CLOSING, Connections
 from proxy.gateway.open_websocket import OpenWebSocket
@@ -91,6 +91,13 @@ class CloseRequest(AdminRequest):
         seconds: over which they are spread; half of `timeouts.drain` unless it is said.
     """
 
+    model_config = some_of(
+        "anyOf",
+        {"cohort": {"type": "string"}},
+        {"older_than_reload": {"const": True}},
+        {"everything": {"const": True}},
+    )
+
     cohort: Label | None = None
     older_than_reload: bool = False
     everything: bool = False
@@ -104,8 +111,12 @@ class Closing(pydantic.BaseModel):
     seconds: float
 
 
-LIST: Final = Endpoint("GET", "/sockets", Role.VIEWER, SocketsQuery, SocketsPage)
-CLOSE: Final = Endpoint("POST", "/sockets/close", Role.OPERATOR, CloseRequest, Closing)
+LIST: Final = Endpoint(
+    "GET", "/sockets", Role.VIEWER, SocketsQuery, SocketsPage, refusals=UNKNOWN_NAME
+)
+CLOSE: Final = Endpoint(
+    "POST", "/sockets/close", Role.OPERATOR, CloseRequest, Closing, refusals=UNKNOWN_NAME
+)
 
 
 class SocketOrders:
@@ -187,7 +198,7 @@ class SocketOrders:
         if cohort is None or cohort in known or any(self._chosen(cohort, older=False)):
             return None
         names = ", ".join(sorted(known))
-        return refusal(400, f"there is no cohort of this name; there are: {names}")
+        return refusal(422, f"there is no cohort of this name; there are: {names}")
 
 
 def _view(socket: OpenWebSocket, now: float, serving: str) -> SocketView:

@@ -13,6 +13,7 @@ from aiohttp import web
 from proxy.admin.application import ProcessState
 from proxy.admin.endpoints import Endpoint, Served
 from proxy.admin.reload import Reloaded, described
+from proxy.admin.upstreams import UpstreamView, upstream_view
 from proxy.control.audit import Audit
 from proxy.control.reload import Reloads
 from proxy.downstream.certificate import Certificate
@@ -23,7 +24,6 @@ from proxy.observability.metrics import Metrics
 from proxy.snapshot import Live
 from proxy.types import Role
 from proxy.upstream.fleet import Fleet
-from proxy.upstream.pool import Pool
 
 
 class ConfigurationView(pydantic.BaseModel):
@@ -56,27 +56,6 @@ class ListenerView(pydantic.BaseModel):
     address: str
     tls: bool = False
     certificate_ends: float | None = None
-
-
-class UpstreamView(pydantic.BaseModel):
-    """A server.
-
-    Attributes:
-        target: its address.
-        health: `healthy`, `ejected`, `half-open`, or `unhealthy` by what probes say.
-        reachable: whether the newest attempt to connect to it succeeded.
-        trouble: why it fails, or could not be reached the last time; null where all is well.
-        requests, websockets: how many it has at the moment.
-        failures: connections and exchanges that failed, since the start.
-    """
-
-    target: str
-    health: str
-    reachable: bool
-    trouble: str | None
-    requests: int
-    websockets: int
-    failures: int
 
 
 class SocketsView(pydantic.BaseModel):
@@ -217,7 +196,7 @@ class StatusPage:
             ),
             listeners=_listeners(watched),
             connections=watched.listener.open,
-            upstreams=[_upstream(pool) for pool in watched.fleet.pools],
+            upstreams=[upstream_view(pool) for pool in watched.fleet.pools],
             websockets=_sockets(watched.connections, snapshot.digest),
             last_reload=None if reloads.last is None else described(reloads.last),
             reloads_succeeded=reloads.succeeded,
@@ -251,26 +230,6 @@ def _audit(audit: Audit) -> AuditView:
         waiting=audit.waiting,
         lost=audit.lost,
         head_behind=round(audit.head.behind, 1),
-    )
-
-
-def _upstream(pool: Pool) -> UpstreamView:
-    health = "unhealthy" if pool.health.unhealthy else pool.health.state.value
-    trouble = None
-    if pool.failing:
-        trouble = pool.reason
-    elif pool.health.unhealthy:
-        trouble = "its probes fail"
-    elif not pool.counters.up:
-        trouble = pool.reason or "it could not be connected to"
-    return UpstreamView(
-        target=pool.name,
-        health=health,
-        reachable=pool.counters.up,
-        trouble=trouble,
-        requests=pool.in_flight,
-        websockets=pool.sockets,
-        failures=sum(pool.counters.failures.values()),
     )
 
 

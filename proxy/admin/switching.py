@@ -23,7 +23,7 @@ from aiohttp import web
 from pydantic import Field
 
 from proxy.admin.access import author
-from proxy.admin.endpoints import Endpoint, Served
+from proxy.admin.endpoints import Endpoint, HeaderField, Served
 from proxy.admin.orders import NO_STORE, AdminRequest, refusal
 from proxy.admin.switch_views import (
     Changed,
@@ -145,21 +145,79 @@ class RevisionsQuery(AdminRequest):
     limit: Annotated[int, Field(ge=1, le=100)] = 20
 
 
-LIST: Final = Endpoint("GET", "/switches", Role.VIEWER, None, SwitchesView)
-SHOW: Final = Endpoint("GET", "/switches/{cohort}/{mapping}", Role.VIEWER, None, SwitchView)
-SET: Final = Endpoint("PUT", "/switches/{cohort}/{mapping}", Role.OPERATOR, SetRequest, Changed)
+_READ: Final = {503: "The store of switches is away."}
+_CHANGED: Final = {
+    404: "There is no switch, exception or revision of this name.",
+    409: "It cannot be done as things are, or the configuration's file is the authority.",
+    503: "The store of switches is away; what is in force stays.",
+}
+_CONDITIONAL: Final = {
+    **_CHANGED,
+    412: "The switch has changed meanwhile.",
+    428: "It needs If-Match: only what lowers does not.",
+}
+_IF_MATCH: Final = HeaderField(
+    "If-Match",
+    'the revision on which the change builds, such as `"7"`, as `ETag` tells it',
+    f"^{_TAG.pattern}$",
+)
+_ETAG: Final = HeaderField("ETag", "the revision that changed the switch last")
+
+LIST: Final = Endpoint("GET", "/switches", Role.VIEWER, None, SwitchesView, refusals=_READ)
+SHOW: Final = Endpoint(
+    "GET",
+    "/switches/{cohort}/{mapping}",
+    Role.VIEWER,
+    None,
+    SwitchView,
+    refusals=_READ,
+    gives=(_ETAG,),
+)
+SET: Final = Endpoint(
+    "PUT",
+    "/switches/{cohort}/{mapping}",
+    Role.OPERATOR,
+    SetRequest,
+    Changed,
+    refusals=_CONDITIONAL,
+    takes=(_IF_MATCH,),
+)
 DROP: Final = Endpoint(
     "DELETE",
     "/switches/{cohort}/{mapping}/exceptions/{name}",
     Role.OPERATOR,
     DropQuery,
     Changed,
+    refusals=_CONDITIONAL,
+    takes=(_IF_MATCH,),
 )
-ALL_OFF: Final = Endpoint("POST", "/switches/all-off", Role.OPERATOR, AllOffRequest, Changed)
-RESTORE: Final = Endpoint("POST", "/switches/restore", Role.OPERATOR, ChangeRequest, Changed)
-REVISIONS: Final = Endpoint("GET", "/revisions", Role.VIEWER, RevisionsQuery, RevisionPage)
-REVISION: Final = Endpoint("GET", "/revisions/{number}", Role.VIEWER, None, RevisionView)
-UNDO: Final = Endpoint("POST", "/undo", Role.OPERATOR, UndoRequest, Changed)
+ALL_OFF: Final = Endpoint(
+    "POST", "/switches/all-off", Role.OPERATOR, AllOffRequest, Changed, refusals=_CHANGED
+)
+RESTORE: Final = Endpoint(
+    "POST",
+    "/switches/restore",
+    Role.OPERATOR,
+    ChangeRequest,
+    Changed,
+    refusals=_CONDITIONAL,
+    takes=(_IF_MATCH,),
+)
+REVISIONS: Final = Endpoint(
+    "GET", "/revisions", Role.VIEWER, RevisionsQuery, RevisionPage, refusals=_READ
+)
+REVISION: Final = Endpoint(
+    "GET", "/revisions/{number}", Role.VIEWER, None, RevisionView, refusals=_READ
+)
+UNDO: Final = Endpoint(
+    "POST",
+    "/undo",
+    Role.OPERATOR,
+    UndoRequest,
+    Changed,
+    refusals=_CONDITIONAL,
+    takes=(_IF_MATCH,),
+)
 
 Answer = web.Response | pydantic.BaseModel
 

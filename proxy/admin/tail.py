@@ -67,7 +67,15 @@ MAX_NESTED: Final = 200
 _BETWEEN: Final = 1.0
 """Seconds between two times that a watcher is told what was left out."""
 
-TAIL: Final = Endpoint("GET", "/tail", Role.OPERATOR, TailRequest, None)
+TAIL: Final = Endpoint(
+    "GET",
+    "/tail",
+    Role.OPERATOR,
+    TailRequest,
+    None,
+    content="text/event-stream",
+    refusals={409: "There are as many watchers as there can be; end one."},
+)
 
 
 class TailPage:

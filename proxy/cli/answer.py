@@ -1,47 +1,21 @@
-"""What `segue explain` found out, as text for people and as data for machines."""
+"""What `segue explain` found out, as text for people."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
-from proxy.cli.comparison import shown, texts
+from proxy.cli.comparison import shown
 from proxy.cli.styled import Line, Span, Style
 from proxy.cli.terminal import shortened
+from proxy.control.explain import Told
 from proxy.mapping.checks.comparison import differences
 from proxy.mapping.engine.explanation import Explanation, MessageOutcome, Pass
-from proxy.mapping.engine.program import Program
-from proxy.types import Direction, OnError
-from proxy.versions.selection import Selection
+from proxy.types import OnError
 from proxy.versions.sources import KINDS, VersionSource
 
 MAX_FRAME: Final = 2000
 """How many characters of a frame are shown."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Told:
-    """What is told.
-
-    Attributes:
-        selection: the client's version, where it was read, its cohort.
-        range: the cohort's versions, as the configuration has them.
-        to_client, to_server: the programs that are bound: of its WebSockets, or of the route.
-        route: the pattern that fits the route that was asked for.
-        direction: which way the frame goes.
-        trace: what became of the frame; None without one, or where nothing is bound.
-        frame: as it was given.
-    """
-
-    selection: Selection
-    range: str | None
-    to_client: Program | None
-    to_server: Program | None
-    route: str | None
-    direction: Direction
-    trace: Explanation | None
-    frame: bytes | None
 
 
 def told(answer: Told, *, diff: bool) -> Iterator[Line]:
@@ -141,49 +115,3 @@ _SOURCES: Final = {
     VersionSource.UNREADABLE: "by versions.default: what the client tells cannot be read",
     VersionSource.NONE: "the client tells none, and versions.default is not set",
 }
-
-
-def data(answer: Told) -> dict[str, Any]:
-    """The answer as JSON can have it; `changes` are those of a frame that stays one message."""
-    selection, trace = answer.selection, answer.trace
-    found: dict[str, Any] = {
-        "version": None if selection.version is None else str(selection.version),
-        "source": selection.source,
-        "cohort": selection.cohort,
-        "route": answer.route,
-        "to_client": None if answer.to_client is None else answer.to_client.name,
-        "to_server": None if answer.to_server is None else answer.to_server.name,
-        "direction": answer.direction,
-    }
-    if trace is None:
-        return found
-    failure = trace.failure
-    found["outcome"] = trace.outcome
-    found["note"] = trace.note
-    found["messages"] = _plain(trace.messages)
-    found["failure"] = failure and {
-        "mapping": failure.mapping,
-        "rule": failure.rule,
-        "detail": failure.detail,
-        "on_error": failure.on_error,
-    }
-    found["passes"] = [_plain(dataclasses.asdict(told)) for told in trace.passes]
-    found["cut"] = trace.cut
-    if len(trace.messages) == 1:
-        changes = differences(trace.message, trace.messages[0])
-        found["changes"] = [
-            dict(zip(("path", "before", "after"), texts(each), strict=True)) for each in changes
-        ]
-    return found
-
-
-def _plain(value: Any) -> Any:
-    """Bytes as text, for JSON."""
-    match value:
-        case bytes():
-            return value.decode(errors="replace")
-        case dict():
-            return {key: _plain(each) for key, each in value.items()}
-        case list() | tuple():
-            return [_plain(each) for each in value]
-    return value

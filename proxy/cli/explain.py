@@ -1,7 +1,6 @@
 """`segue explain`: what Segue does for a client, and what becomes of a frame, rule by rule.
 
-The answer comes from the compiled rules and programs that serve traffic, not from a second reading
-of them.
+How it is found out: `proxy.control.explain`, which the admin API asks too.
 """
 
 from __future__ import annotations
@@ -10,19 +9,17 @@ import argparse
 import json
 import os
 from pathlib import Path
+from typing import Final
 
-from proxy.cli.answer import Told, data, told
+from proxy.cli.answer import told
 from proxy.cli.configuration import Subparsers, add_config, add_overrides, read_bytes, snapshot
 from proxy.cli.parser import add_json
 from proxy.cli.screen import Screen
 from proxy.configuration.reading import Config
+from proxy.control.explain import Question, Told, Unanswerable, data, explain
 from proxy.errors import ConfigError, Diagnostic
-from proxy.http.headers import shape_of
 from proxy.mapping.engine.explanation import MessageOutcome
-from proxy.snapshot import Snapshot
 from proxy.types import Direction
-from proxy.versions.selection import Selection
-from proxy.versions.sources import Received, RequestParts
 
 
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -63,10 +60,11 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ConfigError: the configuration is wrong, or what was asked cannot be read.
     """
-    answer = explain(options)
+    answer = _explained(options)
     failed = answer.trace is not None and answer.trace.outcome is MessageOutcome.FAILED
     if options.json:
-        print(json.dumps(data(answer), indent=2))
+        found = data(answer).model_dump(mode="json", exclude_unset=True)
+        print(json.dumps(found, indent=2))
     else:
         screen = Screen.of_stdout()
         for line in told(answer, diff=options.diff):
@@ -74,78 +72,26 @@ def run(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def explain(options: argparse.Namespace) -> Told:
-    """Work out the answer.
-
-    Raises:
-        ConfigError: the configuration is wrong, or what was asked cannot be read.
-    """
+def _explained(options: argparse.Namespace) -> Told:
     loaded = snapshot(options)
-    selection = _select(loaded, options)
-    programs = loaded.catalog.for_cohort(selection.cohort)
-    to_client, to_server, pattern = programs.to_client, programs.to_server, None
-    if options.route is not None:
-        method, path = _route(options.route)
-        route = programs.route(method, path)
-        to_client = route.to_client if route is not None else None
-        to_server = route.to_server if route is not None else None
-        pattern = route.pattern if route is not None else None
-    direction = Direction(options.direction)
-    program = to_client if direction is Direction.TO_CLIENT else to_server
-    frame = _frame(options, loaded.config)
-    traced = None if program is None or frame is None else program.trace(frame)
-    ranges = {each.name: str(each.versions) for each in loaded.config.cohorts}
-    return Told(
-        selection,
-        ranges.get(selection.cohort or ""),
-        to_client,
-        to_server,
-        pattern,
-        direction,
-        traced,
-        frame,
+    question = Question(
+        frame=_frame(options, loaded.config),
+        direction=Direction(options.direction),
+        route=options.route,
+        version=options.client_version,
+        headers=tuple(options.header),
+        query=options.query,
+        cookies=tuple(options.cookie),
+        subprotocols=tuple(options.subprotocol),
     )
+    try:
+        return explain(loaded, question)
+    except Unanswerable as fault:
+        flag = _FLAGS[fault.part]
+        raise ConfigError([Diagnostic(flag, 0, 0, "", fault.detail)]) from None
 
 
-def _select(loaded: Snapshot, options: argparse.Namespace) -> Selection:
-    query = os.fsencode(options.query.removeprefix("?"))
-    parts = RequestParts(
-        b"/?" + query if query else b"/",
-        [(b"cookie", os.fsencode(cookie)) for cookie in options.cookie],
-        [os.fsencode(token) for token in options.subprotocol],
-    )
-    if options.client_version is not None:
-        parts = _telling(loaded, parts, os.fsencode(options.client_version))
-    fields = [*parts.fields, *map(_field, options.header)]
-    received = Received(fields, shape_of(fields), parts.target, parts.subprotocols, None)
-    return loaded.versions.choose(received)[0]
-
-
-def _telling(loaded: Snapshot, parts: RequestParts, version: bytes) -> RequestParts:
-    """Tell the version in the first place where a client can."""
-    for source in loaded.versions.sources:
-        telling = source.tell(parts, version)
-        if telling is not None:
-            return telling
-    message = "versions.sources has no place where a client could tell it"
-    raise ConfigError([Diagnostic("--client-version", 0, 0, "", message)])
-
-
-def _field(written: str) -> tuple[bytes, bytes]:
-    name, colon, value = written.partition(":")
-    if not colon or not name.strip():
-        message = "expected a header field such as 'X-Client-Version: 2.0'"
-        raise ConfigError([Diagnostic("--header", 0, 0, "", message)])
-    return os.fsencode(name.strip().lower()), os.fsencode(value.strip())
-
-
-def _route(written: str) -> tuple[str, bytes]:
-    method, _, target = written.strip().partition(" ")
-    path = target.strip().partition("?")[0]
-    if not path.startswith("/"):
-        message = "expected a method and a path such as 'GET /api/jobs/'"
-        raise ConfigError([Diagnostic("--route", 0, 0, "", message)])
-    return method.upper(), os.fsencode(path)
+_FLAGS: Final = {"version": "--client-version", "headers": "--header", "route": "--route"}
 
 
 def _frame(options: argparse.Namespace, config: Config) -> bytes | None:

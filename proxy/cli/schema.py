@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -16,13 +15,11 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from proxy.cli.configuration import Subparsers
 from proxy.cli.written import duration, size, written_value
+from proxy.configuration.docstrings import taken_apart
 from proxy.configuration.sections import Config
 from proxy.mapping.language.model import mapping_schema
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-
-_ATTRIBUTES: Final = re.compile(r"\s*^Attributes:$\n?", re.MULTILINE)
-_ATTRIBUTE: Final = re.compile(r"^ {4}(?P<names>\w+(?:, \w+)*): ", re.MULTILINE)
 
 # pydantic leaves its own names where the limit belongs to a value that is read from text.
 _LIMITS: Final = {
@@ -80,7 +77,7 @@ class _Generator(GenerateJsonSchema):
 
 def _describe(section: dict[str, Any]) -> None:
     """Give each property of a section the text that the section's docstring has for it."""
-    about, texts = _docstring(section.get("description", ""))
+    about, texts = taken_apart(section.get("description", ""))
     section["description"] = about
     for name, described in section.get("properties", {}).items():
         described.pop("title", None)
@@ -105,18 +102,3 @@ def _write_default(described: dict[str, Any]) -> None:
         described["default"] = duration(float(default))
     elif kinds == ["string", "integer"] and default is not None:
         described["default"] = size(default)
-
-
-def _docstring(text: str) -> tuple[str, dict[str, str]]:
-    """Take a docstring apart: what it says of the whole, and of each attribute."""
-    about, _, rest = text, "", ""
-    found = _ATTRIBUTES.search(text)
-    if found is not None:
-        about, rest = text[: found.start()], text[found.end() :]
-    pieces = list(_ATTRIBUTE.finditer(rest))
-    texts: dict[str, str] = {}
-    for piece, following in zip(pieces, [*pieces[1:], None], strict=False):
-        end = len(rest) if following is None else following.start()
-        told = " ".join(rest[piece.end() : end].split())
-        texts.update(dict.fromkeys(piece["names"].split(", "), told))
-    return " ".join(about.split()), texts

@@ -8,7 +8,8 @@ import time
 from collections.abc import Iterator
 from math import inf
 
-from proxy.admin.status import STATUS, Status, UpstreamView
+from proxy.admin.status import STATUS, Status
+from proxy.admin.upstreams import UpstreamView
 from proxy.cli.admin import ask, told_as
 from proxy.cli.admin_place import place
 from proxy.cli.asking import add_asking

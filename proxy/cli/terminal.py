@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from proxy.errors import printable
+from proxy.errors import printable, shortened
 
 __all__ = ["counted", "printable", "shortened", "span"]
-
-
-def shortened(text: str, most: int) -> str:
-    """The text, safe to print, cut off after `most` characters with a note of what is missing."""
-    if len(text) > most:
-        return f"{printable(text[:most])}... ({len(text)} characters)"
-    return printable(text)
 
 
 def counted(number: int, what: str) -> str:

@@ -17,13 +17,14 @@ from typing import Any, Final
 
 import pydantic
 
-from proxy.cli.comparison import shown, texts
+from proxy.cli.comparison import shown
 from proxy.cli.configuration import Subparsers, add_config, mappings_directory, read_text, reading
 from proxy.cli.parser import add_json
 from proxy.cli.screen import Screen
 from proxy.cli.styled import Line, Span, Style
 from proxy.cli.terminal import counted
 from proxy.configuration.document import Document, parse, problems_from, render_path
+from proxy.control.explain import texts
 from proxy.control.loading import mapping_files
 from proxy.errors import ConfigError, Diagnostic
 from proxy.mapping.catalog import build

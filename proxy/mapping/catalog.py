@@ -109,6 +109,8 @@ class Catalog:
         mappings: each mapping for itself, by its name.
         bindings: what each cohort names.
         inverses: of each mapping that has one, its name.
+        files: what the file of each says; of a derived inverse, what was made for it.
+        derived_from: of each derived inverse, the name of the mapping it was derived from.
     """
 
     names: tuple[str, ...]
@@ -116,6 +118,8 @@ class Catalog:
     mappings: Mapping[str, Program] = field(default_factory=dict, compare=False, repr=False)
     bindings: Mapping[str, CohortBinding] = field(default_factory=dict, compare=False, repr=False)
     inverses: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    files: Mapping[str, model.MappingFile] = field(default_factory=dict, compare=False, repr=False)
+    derived_from: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     _composer: Composer | None = field(default=None, compare=False, repr=False)
 
     def for_cohort(self, name: str | None) -> Programs:
@@ -173,6 +177,10 @@ def build(
         mappings={name: composer.chain((name,)) for name in entries},
         bindings=bindings,
         inverses=_inverses(entries.values()),
+        files={name: entry.file for name, entry in entries.items()},
+        derived_from={
+            name: entry.derived_from for name, entry in entries.items() if entry.derived_from
+        },
         _composer=composer,
     )
 

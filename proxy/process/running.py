@@ -11,7 +11,9 @@ from proxy.snapshot import Snapshot
 
 
 async def run(snapshot: Snapshot, log: Log, writer: Writer | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, then drain; a second signal cuts the drain short.
+    """Serve until a signal (SIGTERM, SIGINT) or an operator's order, then drain.
+
+    A further signal cuts that short.
 
     SIGHUP reloads; whoever starts this may have blocked it until then.
 
@@ -26,9 +28,13 @@ async def run(snapshot: Snapshot, log: Log, writer: Writer | None = None) -> Non
     loop.add_signal_handler(signal.SIGHUP, server.reload)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     await server.start()
-    await signals.get()
+    told = asyncio.create_task(signals.get())
+    ordered = asyncio.create_task(server.ending.wait())
+    await asyncio.wait((told, ordered), return_when=asyncio.FIRST_COMPLETED)
+    ordered.cancel()
     drain = asyncio.create_task(server.drain())
-    again = asyncio.create_task(signals.get())
+    # Where the end was ordered, no signal has come yet: the first one cuts the drain short.
+    again = asyncio.create_task(signals.get()) if told.done() else told
     await asyncio.wait((drain, again), return_when=asyncio.FIRST_COMPLETED)
     again.cancel()
     if drain.done():

@@ -20,9 +20,14 @@ from typing import Final
 from proxy.admin import metrics as admin_metrics
 from proxy.admin.access import Access
 from proxy.admin.application import AdminListener, ProcessState, application, probes
+from proxy.admin.drain import DrainOrders
+from proxy.admin.endpoints import Served
 from proxy.admin.events import EventsPage
+from proxy.admin.explain import Explanations
 from proxy.admin.log_watches import LogWatches
+from proxy.admin.mappings import Mappings
 from proxy.admin.metrics import Refusal
+from proxy.admin.openapi import OpenApi
 from proxy.admin.recording import Recordings
 from proxy.admin.reload import ReloadOrders
 from proxy.admin.sessions import SessionOrders
@@ -30,6 +35,7 @@ from proxy.admin.sockets import SocketOrders
 from proxy.admin.status import StatusPage, StoreView, Watched
 from proxy.admin.switching import SwitchOrders
 from proxy.admin.tail import TailPage
+from proxy.admin.upstreams import Upstreams
 from proxy.admin.versions import Versions
 from proxy.control import metrics as control_metrics
 from proxy.control.audit import SEGUE, Audit
@@ -109,6 +115,7 @@ class Server:
         metrics: what `/metrics` shows.
         address, admin_address: `host:port` of the sockets, once they listen.
         admin_socket: the Unix socket of the admin listener; None before, and where there is none.
+        ending: set where an operator has ordered the end: whoever runs this then calls `drain`.
     """
 
     def __init__(self, snapshot: Snapshot, log: Log, writer: Writer | None = None) -> None:
@@ -128,6 +135,7 @@ class Server:
         self.address = ""
         self.admin_address = ""
         self.admin_socket: Path | None = None
+        self.ending = asyncio.Event()
         self._live = Live(snapshot)
         self._log = log
         self._loop = loop
@@ -248,26 +256,10 @@ class Server:
         # First of all: the first request is to meet what was turned before.
         await self._switches.start()
         config = self._live.current.config
-        administration = None if self._sessions is None else self._sessions.administration
-        endpoints = (
-            *probes(
-                self.metrics, lambda: self.state, self._store_state, lambda: self._switches.trouble
-            ),
-            *Recordings(self._recorder, self._live, self.audit).endpoints(),
-            *SessionOrders(administration, self.audit).endpoints(),
-            *TailPage(self._tail, self._live, self.audit).endpoints(),
-            *EventsPage(self._events).endpoints(),
-            *ReloadOrders(self._reloads).endpoints(),
-            *Versions(self._access_log.versions).endpoints(),
-            *LogWatches(self._decisions, self._live, self.audit).endpoints(),
-            *self._socket_orders.endpoints(),
-            *SwitchOrders(self._switches.board, self._switches.rollover).endpoints(),
-            *StatusPage(self._watched()).endpoints(),
-        )
         access = Access(
             lambda: self._live.current.config.admin, self._log, self._refused, self.audit
         )
-        admin = AdminListener(application(endpoints, access), self._refused)
+        admin = AdminListener(application(self.endpoints(), access), self._refused)
         place = config.admin.address
         tls = self._admin_certificate.for_listener()
         try:
@@ -326,6 +318,30 @@ class Server:
             tls=tls is not None,
             inherited=inherited is not None,
         )
+
+    def endpoints(self) -> tuple[Served, ...]:
+        """Everything that the admin listener answers."""
+        administration = None if self._sessions is None else self._sessions.administration
+        endpoints = (
+            *probes(
+                self.metrics, lambda: self.state, self._store_state, lambda: self._switches.trouble
+            ),
+            *Recordings(self._recorder, self._live, self.audit).endpoints(),
+            *SessionOrders(administration, self.audit).endpoints(),
+            *TailPage(self._tail, self._live, self.audit).endpoints(),
+            *EventsPage(self._events).endpoints(),
+            *ReloadOrders(self._reloads).endpoints(),
+            *Versions(self._access_log.versions).endpoints(),
+            *LogWatches(self._decisions, self._live, self.audit).endpoints(),
+            *self._socket_orders.endpoints(),
+            *SwitchOrders(self._switches.board, self._switches.rollover).endpoints(),
+            *StatusPage(self._watched()).endpoints(),
+            *Mappings(self._live).endpoints(),
+            *Explanations(self._live).endpoints(),
+            *Upstreams(self._fleet).endpoints(),
+            *DrainOrders(self._end, self._left, self._log, self.audit).endpoints(),
+        )
+        return (*endpoints, *OpenApi(endpoints, segue_version()).endpoints())
 
     def reload(self) -> None:
         """Read configuration, mappings and TLS files again, soon; what is wrong changes nothing."""
@@ -444,6 +460,17 @@ class Server:
             self._sessions.tick()
         self._look_at_store()
         self._ticker = self._loop.call_later(_TICK, self._tick)
+
+    def _end(self) -> bool:
+        """Have whoever runs this drain it; False where that has been ordered before."""
+        if self.ending.is_set() or self.state is ProcessState.DRAINING:
+            return False
+        self.state = ProcessState.DRAINING
+        self.ending.set()
+        return True
+
+    def _left(self) -> tuple[int, int]:
+        return self._listener.open, len(self._connections)
 
     def _store_state(self) -> str:
         """What is wrong with the session store, for `/readyz`; empty where nothing is."""

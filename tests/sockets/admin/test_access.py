@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -28,6 +29,11 @@ from tests.support.administered import (
 from tests.support.rig import RawPeer
 
 NEEDED = {
+    ("GET", "/api/v1/openapi.json"): "viewer",
+    ("GET", "/api/v1/mappings"): "viewer",
+    ("POST", "/api/v1/explain"): "viewer",
+    ("GET", "/api/v1/upstreams"): "viewer",
+    ("POST", "/api/v1/drain"): "admin",
     ("GET", "/api/v1/sessions"): "viewer",
     ("GET", "/api/v1/versions"): "viewer",
     ("GET", "/api/v1/log/watches"): "viewer",
@@ -69,6 +75,8 @@ ANSWERS |= {
     "PUT /api/v1/switches/{cohort}/{mapping}": 415,
     "DELETE /api/v1/switches/{cohort}/{mapping}/exceptions/{name}": 400,
 }
+ANSWERS |= {"/api/v1/openapi.json": 200, "/api/v1/mappings": 200, "/api/v1/explain": 200}
+ANSWERS |= {"/api/v1/upstreams": 200, "/api/v1/drain": 202}
 """What somebody gets who may ask; 404 where there is nothing of that name, or sessions are off."""
 
 RANKS = ["metrics", "viewer", "operator", "admin"]
@@ -228,7 +236,7 @@ async def test_raw_recordings_are_for_admins_alone(tmp_path: Path) -> None:
         assert (answer.status, "role admin" in answer.detail) == (403, True)
         answer = await running.ask("/api/v1/recordings", bearer(ADMIN), method="POST", body=order)
         assert answer.status == 201
-        name = answer.body.partition('"name": "')[2].partition('"')[0]
+        name = json.loads(answer.body)["name"]
         refused = await running.ask(f"/api/v1/recordings/{name}", bearer(OPERATOR))
         assert (refused.status, "role admin" in refused.detail) == (403, True)
         assert (await running.ask(f"/api/v1/recordings/{name}", bearer(ADMIN))).status == 200

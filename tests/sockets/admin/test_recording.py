@@ -395,8 +395,6 @@ async def test_raw_recording_shows_messages_as_they_are() -> None:
         {"seconds": 0},
         {"seconds": 301},
         {"direction": "sideways"},
-        {"mapping": "old-to-nwe"},
-        {"cohort": "moderm"},
         {"what": 1},
         {"keep": ["k"] * 101},
         [],
@@ -407,6 +405,14 @@ async def test_invariant_8_order_beyond_the_bounds_is_refused(order: object) -> 
         async with client.post("/api/v1/recordings", json=order) as response:
             assert response.status == 400
             assert response.content_type == "application/problem+json"
+
+
+@pytest.mark.parametrize("order", [{"mapping": "old-to-nwe"}, {"cohort": "moderm"}])
+async def test_names_of_nothing_are_refused(order: object) -> None:
+    async with segue("http://127.0.0.1:9") as running, running.admin() as client:
+        async with client.post("/api/v1/recordings", json=order) as response:
+            assert response.status == 422
+            assert "there are: " in (await response.json())["detail"]
 
 
 async def test_second_recording_is_refused_while_there_is_one() -> None:

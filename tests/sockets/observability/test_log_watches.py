@@ -90,7 +90,7 @@ async def test_a_request_id_that_a_client_brings_is_watched_and_so_is_an_open_we
     [
         ({}, 400),
         ({"cohort": "modern", "request_id": "x"}, 400),
-        ({"cohort": "nobody"}, 400),
+        ({"cohort": "nobody"}, 422),
         ({"cohort": "none"}, 200),
         ({"request_id": "with space"}, 400),
         ({"request_id": "x" * 129}, 400),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.cli.comparison import MAX_SHOWN, texts
+from proxy.control.explain import MAX_SHOWN, texts
 from proxy.mapping.checks.comparison import differences
 
 

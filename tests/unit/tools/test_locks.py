@@ -28,6 +28,7 @@ demo = []
 compile = []
 lock = []
 fuzz = []
+api-fuzz = []
 dev = ["beta>=2", { include-group = "demo" }]
 """
 
