@@ -43,6 +43,9 @@ _CONNECTING: Final = (
     (ConnectionRefusedError, "the connection was refused; nothing listens on its port"),
     (ConnectionResetError, "it ended the connection"),
 )
+CLOSED: Final = RuntimeError
+"""What uvloop says, and the client passes on, of a connection that ended while it is written to."""
+
 _CAUSES: Final = 4
 """How far behind an error its cause is looked for."""
 
@@ -103,13 +106,13 @@ class RedisClient:
             async with asyncio.timeout(self._timeout):
                 try:
                     return await script(args=arguments)
-                except exceptions.ConnectionError:
+                except (exceptions.ConnectionError, CLOSED):
                     # A connection may have died while nobody used it; the others with it.
                     await self._pool.disconnect(inuse_connections=False)
                     if not again:
                         raise
                     return await script(args=arguments)
-        except (exceptions.RedisError, OSError) as error:
+        except (exceptions.RedisError, OSError, CLOSED) as error:
             read_only = isinstance(error, _UNWRITABLE) or _is_misconfigured(error)
             kind = StoreReadOnly if read_only else StoreAway
             raise kind(f"the {self._name} {_reason(error)}") from None
@@ -172,7 +175,8 @@ def _reason(error: Exception) -> str:
         if isinstance(error, kind):
             # The client's own error says that there is no connection, its cause says why.
             return reason + (_why(error) if kind is exceptions.ConnectionError else "")
-    return f"cannot be reached{_why(error)}" if isinstance(error, OSError) else "refused a call"
+    is_gone = isinstance(error, OSError | CLOSED)
+    return f"cannot be reached{_why(error)}" if is_gone else "refused a call"
 
 
 def _why(error: BaseException | None) -> str:

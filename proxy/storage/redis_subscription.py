@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from redis import exceptions
 
+from proxy.storage.redis_client import CLOSED
+
 _QUIET: Final = 2.0
 """Seconds without a word after which the server is asked whether it is there."""
 
@@ -59,7 +61,7 @@ class RedisSubscription:
                 pause = _FIRST_PAUSE
                 self._told()
                 await self._hear(connection)
-            except (exceptions.RedisError, OSError):
+            except (exceptions.RedisError, OSError, CLOSED):
                 pass  # Whoever uses the store says what is wrong with it.
             finally:
                 await connection.disconnect(nowait=True)

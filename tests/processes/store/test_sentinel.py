@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -10,14 +11,16 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+import trustme
 
 from proxy.control.switch_store.base import SwitchStore
+from proxy.control.switch_store.redis import RedisSwitchStore
 from proxy.errors import StoreAway
 from proxy.sessions.record import Record
 from proxy.sessions.store.base import Store
 from tests.support.records import record, session_of
 from tests.support.sentinels import Sentinels
-from tests.support.storages import store_at
+from tests.support.storages import TIMEOUT, RedisServer, free_port, store_at
 from tests.support.switch_storages import Listener, appended, revision, switch_store_at
 from tests.support.waiting import PATIENCE
 
@@ -127,3 +130,63 @@ async def test_no_sentinel_at_all_is_told() -> None:
         assert "hunter2" not in str(told.value)
     finally:
         await store.close()
+
+
+async def test_tls_to_sentinels_and_servers_is_checked(
+    tmp_path: Path, require: Callable[[str], str]
+) -> None:
+    authority, stranger = trustme.CA(), trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    files = {name: tmp_path / f"{name}.pem" for name in ("chain", "key", "known", "unknown")}
+    certificate.cert_chain_pems[0].write_to_path(files["chain"])
+    certificate.private_key_pem.write_to_path(files["key"])
+    authority.cert_pem.write_to_path(files["known"])
+    stranger.cert_pem.write_to_path(files["unknown"])
+    tls = {
+        "tls-cert-file": files["chain"],
+        "tls-key-file": files["key"],
+        "tls-ca-cert-file": files["known"],
+        "tls-auth-clients": "no",
+    }
+    program, asked, served = require("redis-server"), free_port(), free_port()
+    options = [text for name, value in tls.items() for text in (f"--{name}", str(value))]
+    server = RedisServer(program, tmp_path, "--tls-port", str(served), *options)
+    file = tmp_path / "sentinel.conf"
+    lines = [f"{name} {value}" for name, value in tls.items()]
+    lines += [f"port 0\ntls-port {asked}\ntls-replication yes\nlogfile sentinel.log"]
+    lines += [f"dir {tmp_path}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {served} 1\n"]
+    file.write_text("\n".join(lines))
+    sentinel = subprocess.Popen([program, file, "--sentinel"])
+    url = f"rediss+sentinel://127.0.0.1:{asked}/main"
+    try:
+        store = tls_store(url, files["known"])
+        assert await in_time(store.number) == 0
+        await appended(store, 1)
+        listener = Listener(store)
+        await listener.hears_until(store, 1)
+        await appended(store, 2)
+        await listener.hears()
+        await store.close()
+        for address, ca_file in (
+            (url, files["unknown"]),
+            (url.replace("rediss", "redis"), None),
+        ):
+            store = tls_store(address, ca_file)
+            store.listen(lambda: None)
+            for _ in range(5):
+                with pytest.raises(StoreAway, match="cannot be reached"):
+                    await store.load()
+            # What tries to hear of changes does not give up for it.
+            names = {task.get_name() for task in asyncio.all_tasks()}
+            assert "redis: hear segue:switches" in names
+            await store.close()
+    finally:
+        for process in (sentinel, server.process):
+            process.kill()
+            process.wait()
+
+
+def tls_store(url: str, ca_file: Path | None) -> SwitchStore:
+    return RedisSwitchStore(
+        url, timeout=TIMEOUT, connections=2, ca_file=None if ca_file is None else str(ca_file)
+    )
