@@ -16,7 +16,7 @@ from proxy.mapping.programs import Programs
 from proxy.mapping.switched import Decision
 from proxy.relay.leg import Leg, LegState
 from proxy.relay.websocket import Relay, SocketLimits
-from proxy.rewriting import MessageCounts, MessageHandling
+from proxy.rewriting import OUTCOMES, MessageCounts, MessageHandling
 from proxy.snapshot import Snapshot
 from proxy.types import Direction
 from proxy.upstream.pool import Pool
@@ -54,6 +54,21 @@ class WebSocketState:
     server: LegState
 
 
+class _EarlierAccounts:
+    """The accounts of a WebSocket from before what applies to it changed.
+
+    Attributes:
+        unfinished: of each direction the one where a message counts that is not whole yet.
+        ended: what all others came to.
+    """
+
+    __slots__ = ("ended", "unfinished")
+
+    def __init__(self) -> None:
+        self.unfinished: dict[Direction, MessageCounts] = {}
+        self.ended: dict[Direction, Counter[str]] = {way: Counter() for way in Direction}
+
+
 class OpenWebSocket:
     """A WebSocket between a client and a server.
 
@@ -69,12 +84,12 @@ class OpenWebSocket:
         decision: which mappings apply to it.
         pool: of the server that it is open to.
         subprotocol: what the two sides agreed on; None for none.
+        to_client, to_server: the accounts of its messages, since what applies changed last.
         relay: carries its bytes.
     """
 
     __slots__ = (
-        "_accounts",
-        "_ended_accounts",
+        "_earlier",
         "_on_end",
         "_rewriting",
         "configuration",
@@ -87,6 +102,8 @@ class OpenWebSocket:
         "serial",
         "session",
         "subprotocol",
+        "to_client",
+        "to_server",
     )
 
     def __init__(
@@ -122,12 +139,8 @@ class OpenWebSocket:
         self._on_end = on_end
         config = context.snapshot.config
         from_server, from_client = self._handlings()
-        # Newest last; those before it have a message that is not whole yet, or had one.
-        self._accounts = {
-            Direction.TO_CLIENT: [from_server.counts],
-            Direction.TO_SERVER: [from_client.counts],
-        }
-        self._ended_accounts: dict[Direction, Counter[str]] = {}
+        self.to_client, self.to_server = from_server.counts, from_client.counts
+        self._earlier: _EarlierAccounts | None = None
         self.relay = Relay(
             to_client=from_server,
             to_server=from_client,
@@ -153,7 +166,10 @@ class OpenWebSocket:
     @property
     def accounts(self) -> tuple[MessageCounts, ...]:
         """The accounts of its messages that may still change."""
-        return tuple(each for accounts in self._accounts.values() for each in accounts)
+        earlier = self._earlier
+        if earlier is None:
+            return self.to_client, self.to_server
+        return self.to_client, self.to_server, *earlier.unfinished.values()
 
     def change(self, decision: Decision, snapshot: Snapshot) -> None:
         """Have something else applied from the next message on, in each direction.
@@ -165,8 +181,13 @@ class OpenWebSocket:
         self.decision, self.configuration = decision, snapshot.digest
         self.keep(snapshot)
         from_server, from_client = self._handlings()
-        self._change_leg(self.relay.server, Direction.TO_CLIENT, from_server)
-        self._change_leg(self.relay.client, Direction.TO_SERVER, from_client)
+        self._end_account(self.relay.server, Direction.TO_CLIENT, self.to_client)
+        self._end_account(self.relay.client, Direction.TO_SERVER, self.to_server)
+        self.relay.server.frame_filter.handling = from_server
+        self.relay.client.frame_filter.handling = from_client
+        self.to_client, self.to_server = from_server.counts, from_client.counts
+        for counts in (self.to_client, self.to_server):
+            self._rewriting.open_account(counts)
 
     def keep(self, snapshot: Snapshot) -> None:
         """Take note that by another snapshot the same applies to it as before."""
@@ -191,25 +212,28 @@ class OpenWebSocket:
             handling(self.info, programs.to_server, Direction.TO_SERVER, to_server),
         )
 
-    def _change_leg(self, leg: Leg, way: Direction, handling: MessageHandling) -> None:
-        frame_filter = leg.frame_filter
-        frame_filter.handling = handling
-        unfinished = frame_filter.unfinished
-        kept = []
-        for counts in self._accounts[way]:
-            if unfinished is not None and counts is unfinished.counts:
-                kept.append(counts)  # That message counts there.
+    def _end_account(self, leg: Leg, way: Direction, counts: MessageCounts) -> None:
+        """Count on elsewhere; a message of which a part has been read counts where it began."""
+        earlier = self._earlier = self._earlier or _EarlierAccounts()
+        unfinished = leg.frame_filter.unfinished
+        for each in (earlier.unfinished.pop(way, None), counts):
+            if each is None:
+                continue
+            if unfinished is not None and each is unfinished.counts:
+                earlier.unfinished[way] = each
             else:
-                self._rewriting.close_account(counts)
-                self._ended_accounts.setdefault(way, Counter()).update(counts.outcomes())
-        self._accounts[way] = [*kept, handling.counts]
-        self._rewriting.open_account(handling.counts)
+                self._rewriting.close_account(each)
+                earlier.ended[way].update(each.outcomes())
 
     def _outcomes(self, way: Direction) -> dict[str, int]:
-        total = Counter(self._ended_accounts.get(way))
-        for counts in self._accounts[way]:
-            total.update(counts.outcomes())
-        return dict(total)
+        counts = self.to_client if way is Direction.TO_CLIENT else self.to_server
+        earlier = self._earlier
+        if earlier is None:
+            return counts.outcomes()
+        total = earlier.ended[way] + Counter()
+        for each in (earlier.unfinished.get(way), counts):
+            total.update({} if each is None else each.outcomes())
+        return {outcome: total[outcome] for outcome in OUTCOMES}
 
     def drain(self) -> None:
         """Begin to close it in an orderly way: its client is told to come back (1012)."""
