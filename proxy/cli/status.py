@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterator
 from math import inf
 
+from proxy.admin.replicas import REPLICAS, ReplicasView, ReplicaView
 from proxy.admin.status import STATUS, Status
 from proxy.admin.upstreams import UpstreamView
-from proxy.cli.admin import ask, told_as
-from proxy.cli.admin_place import place
+from proxy.cli.admin import Refused, ask, told_as
+from proxy.cli.admin_place import Place, place
 from proxy.cli.asking import add_asking
 from proxy.cli.configuration import Subparsers
 from proxy.cli.screen import Screen
@@ -27,14 +28,29 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    answer = ask(place(options), STATUS)
+    where = place(options)
+    answer = ask(where, STATUS)
     status = told_as(Status, answer, "it is")
+    replicas = _replicas(where)
     if options.json:
-        print(json.dumps(answer))
+        told = None if replicas is None else replicas.model_dump(mode="json")
+        print(json.dumps({**answer, "replicas": told}))
         return
     screen = Screen.of_stdout()
     for line in lines(status, time.time()):
         screen.line(*line)
+    for line in replica_lines(replicas):
+        screen.line(*line)
+
+
+def _replicas(where: Place) -> ReplicasView | None:
+    """Who else is there; None where that is not known: the store is away."""
+    try:
+        return told_as(ReplicasView, ask(where, REPLICAS), "the replicas are")
+    except Refused as refused:
+        if refused.status == 503:
+            return None
+        raise
 
 
 def lines(status: Status, now: float) -> Iterator[Line]:
@@ -80,6 +96,32 @@ def lines(status: Status, now: float) -> Iterator[Line]:
     text = f"{counted(audit.written, 'line')} written, {audit.waiting} waiting, {audit.lost} lost"
     why = "" if audit.trouble is None else f": {audit.trouble}"
     yield _titled("audit", text + why, bad=audit.trouble is not None or audit.lost > 0)
+
+
+def replica_lines(replicas: ReplicasView | None) -> Iterator[Line]:
+    """The processes on the store of switches, where there are several."""
+    if replicas is None:
+        yield _titled("replicas", "not known: the store of switches is away", bad=True)
+    elif len(replicas.replicas) > 1:
+        for each in replicas.replicas:
+            text, good = _replica(each, replicas)
+            yield _titled("replica", text, bad=not good)
+
+
+def _replica(replica: ReplicaView, replicas: ReplicasView) -> tuple[str, bool]:
+    """What is said of one, and whether all is well with it."""
+    text = f"{replica.name} {replica.version}, pid {replica.pid}, on revision {replica.revision}"
+    if not replica.current:
+        text += f" and not on {replicas.newest}"
+    if replica.unapplied:
+        text += f" (it has no {', '.join(replica.unapplied)})"
+    if replica.other_configuration:
+        text += f", with other files ({replica.configuration})"
+    if replica.sockets_behind:
+        text += f", {counted(replica.sockets_behind, 'websocket')} behind"
+    if replica.name == replicas.answered:
+        text += "; it answers"
+    return text, replica.current and not replica.other_configuration
 
 
 def _server(server: UpstreamView) -> str:

@@ -1,15 +1,30 @@
-"""What is shown of reloads, and of the configuration that serves."""
+"""What is shown of reloads, of the configuration that serves, of switches, and of the audit."""
 
 from __future__ import annotations
 
+import time
+
 from proxy.control.audit import Audit
 from proxy.control.reload import Reloads
-from proxy.observability.families import Combined, Families, counter, gauge
+from proxy.control.replicas import Replicas
+from proxy.control.switchboard import Switchboard
+from proxy.observability.families import Combined, Families, Samples, counter, gauge
 from proxy.snapshot import Live
+from proxy.switching.changes import overdue
 
 
-def families(live: Live, reloads: Reloads, audit: Audit) -> Families:
-    """Return what the metrics page shows of reloads, and of the audit."""
+def families(
+    live: Live, reloads: Reloads, audit: Audit, board: Switchboard, replicas: Replicas
+) -> Families:
+    """Return what the metrics page shows of the control plane."""
+    return (
+        *_of_reloads(live, reloads),
+        *_of_switches(board, replicas),
+        *_of_audit(audit),
+    )
+
+
+def _of_reloads(live: Live, reloads: Reloads) -> Families:
     return (
         counter(
             "segue_reloads",
@@ -41,6 +56,72 @@ def families(live: Live, reloads: Reloads, audit: Audit) -> Families:
             lambda: [((live.current.digest,), 1)],
             over_processes=Combined.EACH,
         ),
+    )
+
+
+def _of_switches(board: Switchboard, replicas: Replicas) -> Families:
+    return (
+        gauge(
+            "segue_switch_revision",
+            "The newest revision of the switches that is in force; 0 before the first.",
+            (),
+            lambda: [((), board.in_force.table.number)],
+            over_processes=Combined.EACH,
+        ),
+        gauge(
+            "segue_switch_stored_revision",
+            "The newest revision of the switches that was read from the store; another one than"
+            " `segue_switch_revision` where it cannot be put to work here.",
+            (),
+            lambda: [((), board.stored.number)],
+            over_processes=Combined.EACH,
+        ),
+        gauge(
+            "segue_switch_unapplied",
+            "Switches that the newest revision names and the configuration here lacks; what was in"
+            " force before it stays.",
+            (),
+            lambda: [((), len(board.unapplied))],
+            over_processes=Combined.MAX,
+        ),
+        gauge(
+            "segue_switch_store_age_seconds",
+            "For how long the store of switches has not been read; it is looked at every 5"
+            " seconds.",
+            (),
+            lambda: [((), time.monotonic() - board.read_at)],
+            over_processes=Combined.MAX,
+        ),
+        gauge(
+            "segue_switch_replicas",
+            "Processes on the same store of switches, this one included, by whether the newest"
+            " revision is in force there (`current`) or not (`older`); none of both while the store"
+            " is away. One that does not reach the store is not counted.",
+            ("on",),
+            lambda: _replicas(replicas),
+            over_processes=Combined.MAX,
+        ),
+        gauge(
+            "segue_switch_overdue",
+            "Settings of switches and exceptions that are set for a time which is over.",
+            (),
+            lambda: [((), overdue(board.in_force.table, time.time()))],
+            over_processes=Combined.MAX,
+        ),
+    )
+
+
+def _replicas(replicas: Replicas) -> Samples:
+    seen = replicas.last
+    if seen is None:
+        return
+    current = sum(map(seen.is_current, seen.replicas.values()))
+    yield ("current",), current
+    yield ("older",), len(seen.replicas) - current
+
+
+def _of_audit(audit: Audit) -> Families:
+    return (
         counter(
             "segue_audit_lines",
             "Lines of the audit, by result: `written` are on the disk, `lost` are those that were"

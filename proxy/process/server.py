@@ -30,6 +30,7 @@ from proxy.admin.metrics import Refusal
 from proxy.admin.openapi import OpenApi
 from proxy.admin.recording import Recordings
 from proxy.admin.reload import ReloadOrders
+from proxy.admin.replicas import ReplicasPage
 from proxy.admin.sessions import SessionOrders
 from proxy.admin.sockets import SocketOrders
 from proxy.admin.status import StatusPage, StoreView, Watched
@@ -218,6 +219,7 @@ class Server:
             log,
             self._audit_revision,
             self._events.publish,
+            segue_version(),
         )
         self._reloads = Reloads(
             self._live,
@@ -242,7 +244,13 @@ class Server:
             ),
             upstream_metrics.families(self._fleet),
             logs.families(lambda: 0 if writer is None else writer.dropped),
-            control_metrics.families(self._live, self._reloads, self.audit),
+            control_metrics.families(
+                self._live,
+                self._reloads,
+                self.audit,
+                self._switches.board,
+                self._switches.replicas,
+            ),
             admin_metrics.families(self._refused),
         ):
             self.metrics.add(families)
@@ -335,6 +343,7 @@ class Server:
             *LogWatches(self._decisions, self._live, self.audit).endpoints(),
             *self._socket_orders.endpoints(),
             *SwitchOrders(self._switches.board, self._switches.rollover).endpoints(),
+            *ReplicasPage(self._switches.replicas).endpoints(),
             *StatusPage(self._watched()).endpoints(),
             *Mappings(self._live).endpoints(),
             *Explanations(self._live).endpoints(),

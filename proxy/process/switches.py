@@ -10,6 +10,7 @@ from structlog.typing import FilteringBoundLogger
 
 from proxy.configuration.sessions import StoreSettings
 from proxy.control.last_known import LastKnown
+from proxy.control.replicas import Replicas
 from proxy.control.switch_store.base import SwitchStore
 from proxy.control.switch_store.memory import MemorySwitchStore
 from proxy.control.switch_store.opening import open_switch_store
@@ -73,6 +74,7 @@ class Switches:
     Attributes:
         board: takes changes.
         rollover: brings them to open sockets.
+        replicas: tells the others of this process, and knows of them.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Switches:
         log: FilteringBoundLogger,
         on_revision: Callable[[Revision], None],
         publish: Publish,
+        version: str,
     ) -> None:
         """Construct; nothing is read yet.
 
@@ -94,6 +97,7 @@ class Switches:
             log: told of revisions, and of the store.
             on_revision: told of each revision that was made here.
             publish: told of each revision that is in force here.
+            version: of Segue.
         """
         self._publish = publish
         self.rollover = rollover
@@ -110,16 +114,21 @@ class Switches:
             is_kept=opened.is_kept,
             last_known=opened.last_known,
         )
+        self.replicas = Replicas(
+            opened.store, self.board, live, lambda: rollover.behind().total(), version, log
+        )
 
     async def start(self) -> None:
         """Read the store, and follow it."""
         await self.board.start()
+        self.replicas.start()
         self._follow()
 
     def reloaded(self) -> None:
         """The configuration was read anew."""
         self._follow()
         self.board.reloaded()
+        self.replicas.changed()
 
     @property
     def trouble(self) -> str:
@@ -134,12 +143,14 @@ class Switches:
 
     async def close(self) -> None:
         """The process ends."""
+        await self.replicas.close()
         await self.board.close()
         await self.rollover.close()
 
     def _installed(self, change: SwitchChange) -> None:
         self._follow()
         self.rollover.begin(change)
+        self.replicas.changed()
         table = change.snapshot.switches.table
         self._publish(
             "switches_changed",

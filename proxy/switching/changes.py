@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -196,11 +196,12 @@ def lowers(table: Table, after: Table, first: First) -> bool:
 
 def due(table: Table, now: float) -> bool:
     """Whether something is to end by itself that has not ended."""
-    return any(
-        _is_due(term, now)
-        for state in table.states.values()
-        for term in (state.term, *(each.term for each in state.exceptions))
-    )
+    return any(_is_due(term, now) for term in _terms(table))
+
+
+def overdue(table: Table, now: float) -> int:
+    """How many settings and exceptions are for a time that is over."""
+    return sum(term.until is not None and now >= term.until for term in _terms(table))
 
 
 def touched(before: Table, after: Table) -> tuple[SwitchName, ...]:
@@ -331,6 +332,13 @@ def _back(table: Table, earlier: Table, number: int) -> Table:
         for name in {*table.states, *earlier.states}
     }
     return Table(number, _kept(states), all_off=earlier.all_off, digest=table.digest)
+
+
+def _terms(table: Table) -> Iterator[Term]:
+    for state in table.states.values():
+        yield state.term
+        for each in state.exceptions:
+            yield each.term
 
 
 def _is_due(term: Term, now: float) -> bool:
