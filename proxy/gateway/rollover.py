@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
+from time import perf_counter
 from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
-from proxy.downstream.websockets import Connections
 from proxy.gateway.open_websocket import OpenWebSocket
 from proxy.gateway.upgrade import Upgrades
 from proxy.mapping.programs import Programs
@@ -32,19 +32,17 @@ class Rollover:
     def __init__(
         self,
         upgrades: Upgrades,
-        connections: Connections,
         log: FilteringBoundLogger,
         current: Callable[[], int],
     ) -> None:
         """Construct; nothing runs while there is no change.
 
         Args:
-            upgrades, connections: know the sockets.
+            upgrades: knows the sockets.
             log: told of sockets that are told to come back.
             current: the number of the revision that is in force.
         """
         self._upgrades = upgrades
-        self._connections = connections
         self._log = log
         self._current = current
         self._pending: deque[SwitchChange] = deque()
@@ -103,8 +101,11 @@ class Rollover:
             change = self._pending.popleft()
             returning: list[OpenWebSocket] = []
             for count, socket in enumerate(tuple(self._upgrades.sockets)):
-                if socket in self._upgrades.sockets and self._bring(change, socket):
-                    returning.append(socket)
+                try:
+                    if socket in self._upgrades.sockets and self._bring(change, socket):
+                        returning.append(socket)
+                except Exception as error:  # noqa: BLE001 (the others are to change all the same)
+                    self._log.error("switches failed", fault=type(error).__name__)
                 if count % _AT_ONCE == _AT_ONCE - 1:
                     await asyncio.sleep(0)
             if returning:
@@ -122,7 +123,13 @@ class Rollover:
             revision=number,
         )
         sockets.sort(key=lambda each: each.info.started)
-        told = await self._connections.close_each(sockets, seconds)
+        begin, pause, told = perf_counter(), seconds / len(sockets), 0
+        for count, socket in enumerate(sockets):
+            await asyncio.sleep(max(begin + count * pause - perf_counter(), 0))
+            # One for which a later change has undone this one stays.
+            if socket in self._upgrades.sockets and socket.serial < change.snapshot.switches.serial:
+                socket.drain()
+                told += 1
         self._log.info("reconnected websockets", websockets=told, revision=number)
 
     def _bring(self, change: SwitchChange, socket: OpenWebSocket) -> bool:

@@ -207,7 +207,6 @@ class Server:
         self._supervisor = Supervisor(snapshot.source.env, log)
         rollover = Rollover(
             upgrades,
-            self._connections,
             log,
             lambda: self._live.current.switches.table.number,
         )
