@@ -10,15 +10,18 @@ from typing import Final
 from structlog.typing import FilteringBoundLogger
 
 from proxy.control.switch_store.base import SwitchStore
-from proxy.errors import StoreAway
 from proxy.switching.canary import KEY_LENGTH
 from proxy.tokens.sealing import Sealer, Unsealable
 
 NAME: Final = "canary-key"
 
 
+class KeySealed(Exception):
+    """None of the keys opens what is in the store; the text says what to do."""
+
+
 async def sealed_canary_key(
-    store: SwitchStore, keys: Sequence[str], log: FilteringBoundLogger
+    store: SwitchStore, keys: Sequence[str], log: FilteringBoundLogger, known: bytes = b""
 ) -> bytes:
     """Return the key as the store has it; it is made where there is none.
 
@@ -28,20 +31,25 @@ async def sealed_canary_key(
         store: where it is kept.
         keys: that seal; the first is in use.
         log: told that it was made.
+        known: what it was; kept anew in a store that has lost it.
 
     Raises:
-        StoreAway: the store does not answer, or none of the keys opens what is in it.
+        StoreAway: the store does not answer.
+        KeySealed: none of the keys opens what is in it.
     """
     newest = Sealer(keys[:1])
     sealed = await store.value(NAME)
     if sealed is None:
-        made = newest.seal(secrets.token_hex(KEY_LENGTH))
+        made = newest.seal(known.hex() or secrets.token_hex(KEY_LENGTH))
         if await store.replace(NAME, None, made):
-            log.info("canary key made")
+            if known:
+                log.info("canary key put back")
+            else:
+                log.info("canary key made")
             sealed = made
         else:
             sealed = await store.value(NAME)
-    text = binascii.hexlify(opened(sealed or b"", keys)).decode()
+    text = opened(sealed or b"", keys).hex()
     try:
         newest.unseal(sealed or b"")
     except Unsealable:
@@ -56,12 +64,12 @@ def opened(sealed: bytes, keys: Sequence[str]) -> bytes:
     """Return the key that was sealed.
 
     Raises:
-        StoreAway: none of the keys opens it: one that is made anew would move every user of every
+        KeySealed: none of the keys opens it: one that is made anew would move every user of every
             canary.
     """
     try:
         return binascii.unhexlify(Sealer(keys).unseal(sealed))
     except (Unsealable, ValueError):
-        raise StoreAway(
+        raise KeySealed(
             "none of store.keys opens the key of the canaries: put the key back that sealed it"
         ) from None

@@ -17,7 +17,7 @@ from typing import Final, Literal, NamedTuple
 
 from structlog.typing import FilteringBoundLogger
 
-from proxy.control.canary_key import opened, sealed_canary_key
+from proxy.control.canary_key import KeySealed, opened, sealed_canary_key
 from proxy.control.last_known import LastKnown
 from proxy.control.switch_store.base import MAX_PAGE, StoredRevision, SwitchStore
 from proxy.errors import StoreAway
@@ -36,7 +36,7 @@ from proxy.switching.changes import (
     Why,
     changed,
     due,
-    lowers,
+    steps_down,
     touched,
 )
 from proxy.switching.history import (
@@ -82,6 +82,7 @@ class Switchboard:
         away_since: since when the store has not answered, in seconds since 1970; None while it
             does.
         trouble: why it does not.
+        key_trouble: why nobody is in a canary here; empty while the key can be had.
         unapplied: the switches that the newest revision names and that are not there in this
             process's files; what is in force is the revision before it then.
     """
@@ -125,10 +126,15 @@ class Switchboard:
         self.read_at = time.monotonic()
         self.away_since: float | None = None
         self.trouble = ""
+        self.key_trouble = ""
         self.unapplied: tuple[SwitchName, ...] = ()
         self._key = b""
         self._orphaned: tuple[SwitchName, ...] = ()
         self._followed = ""
+        # What open sockets were told of last; after a reload, another table can be in force.
+        self._brought = EMPTY
+        self._has_read = False
+        self._is_stale = False
         self._serial = 0
         self._changing = asyncio.Lock()
         self._told = asyncio.Event()
@@ -159,7 +165,10 @@ class Switchboard:
 
     def dressed(self, snapshot: Snapshot) -> Snapshot:
         """Give a snapshot that was read from files the switches that are in force."""
-        return self._dressed(snapshot, self.in_force.table)
+        # How what is stored applies to these files is seen at the next look.
+        self._is_stale = True
+        fits = self.stored.digest == snapshot.digest and not self.unapplied
+        return self._dressed(snapshot, self.stored if fits else self.in_force.table)
 
     def reloaded(self) -> None:
         """The configuration was read anew: where the file is the authority, it is a revision."""
@@ -195,6 +204,14 @@ class Switchboard:
         """Who has the say."""
         return self._live.current.config.switching.authority
 
+    @property
+    def _base(self) -> Table:
+        """What changes build on: what is stored, but for what was said of another file."""
+        table = self.stored
+        if self._is_file and table.digest != self._live.current.digest:
+            return Table(table.number, all_off=table.all_off)
+        return table
+
     # Changes.
 
     def preview(self, change: Change) -> Table:
@@ -204,7 +221,7 @@ class Switchboard:
             ChangeRefused: it would not be made.
         """
         self._check_authority(change)
-        return changed(self.stored, change, self.in_force.first)
+        return changed(self._base, change, self.in_force.first)
 
     async def change(
         self,
@@ -228,7 +245,7 @@ class Switchboard:
         async with self._changing:
             for _ in range(_TRIES):
                 await self._read()
-                wanted = change(self.stored) if callable(change) else change
+                wanted = change(self._base) if callable(change) else change
                 revision = await self._try(wanted, author, reason, open_sockets)
                 if revision is not None:
                     return revision
@@ -292,17 +309,24 @@ class Switchboard:
             if found is None:
                 raise ChangeRefused(Why.UNKNOWN, f"revision {number} is not kept any more")
             earlier = found[1]
-        return await self.change(Undo(earlier, expected), author, reason, open_sockets)
+
+        def back(table: Table) -> Change:
+            if to is None and table.number != number + 1:
+                text = f"there was a change meanwhile: the newest revision is {table.number}"
+                raise ChangeRefused(Why.CHANGED, text)
+            return Undo(earlier, expected)
+
+        return await self.change(back, author, reason, open_sockets)
 
     async def _try(
         self, change: Change, author: Author, reason: str, open_sockets: OpenSockets | None
     ) -> Revision | None:
         """Make a change; None where somebody else was faster."""
         self._check_authority(change)
-        before = self.stored
+        before = self._base
         after = changed(before, change, self.in_force.first)
         settings = self._live.current.config.switching
-        policy = open_sockets or OpenSockets(settings.open_sockets)
+        policy = open_sockets or self._policy
         if isinstance(change, AllOff):
             policy = OpenSockets.NEXT_MESSAGE
         if settings.authority == "file":
@@ -344,18 +368,9 @@ class Switchboard:
     def _check_authority(self, change: Change) -> None:
         if not self._is_file:
             return
-        first, stored = self.in_force.first, self.stored
-        match change:
-            case Follow() | AllOff() | Restore() | Expire():
-                return
-            case SetSwitch():
-                state = stored.wanted(change.switch, first)
-                steps_down = state.setting is not None and change.setting.lowers(state.setting)
-            case Undo():
-                steps_down = lowers(stored, change.earlier, first)
-            case _:
-                steps_down = False
-        if not steps_down:
+        if isinstance(change, Follow | AllOff | Restore | Expire):
+            return
+        if not steps_down(self._base, change, self.in_force.first):
             text = (
                 "the configuration file is the authority (switching.authority: file), and only"
                 " steps down are taken here: change switching.switches in the file, and reload"
@@ -402,12 +417,14 @@ class Switchboard:
         if known is None:
             return
         try:
-            table, key = read_table(known.table), opened(known.key, self._keys)
-        except (Unreadable, StoreAway):
+            table = read_table(known.table)
+        except Unreadable:
             return
-        # The key will be read again: it may have been sealed anew.
-        self._live.current = self._dressed(self._live.current, table, key)
-        self.stored = table
+        with suppress(KeySealed):
+            # It will be read again all the same: it may have been sealed anew.
+            self._key = opened(known.key, self._keys)
+        self.stored, self._has_read = table, True
+        self._install(table, None, self._policy)
         self._log.warning(
             "switches are as they were when the store was last read", revision=table.number
         )
@@ -418,26 +435,44 @@ class Switchboard:
         Raises:
             StoreAway: it does not answer, or with what cannot be read.
         """
+        is_stale, self._is_stale = self._is_stale, False
         try:
-            if not self._key:
-                await self._take_key()
             number = await self._store.number()
-            if number != self.stored.number or self.unapplied:
+            if not self._sealed_key or number < self.stored.number:
+                await self._take_key()
+            if number != self.stored.number or self.unapplied or is_stale:
                 found = await self._store.load()
                 table = EMPTY if found is None else _table_of(found)
                 self._take(table, await self._missed(self.stored.number, table.number))
         except StoreAway as error:
+            self._is_stale |= is_stale
             self._is_away(error)
             raise
+        self._has_read = True
         self.read_at = time.monotonic()
         if self.away_since is not None:
             self._log.info("the store of switches is back", revision=self.stored.number)
             self.away_since, self.trouble = None, ""
 
     async def _take_key(self) -> None:
-        self._sealed_key = await sealed_canary_key(self._store, self._keys, self._log)
-        self._key = opened(self._sealed_key, self._keys)
-        self._live.current = self.dressed(self._live.current)
+        """Take the key of the canaries; without it, switches work, and nobody is in a canary."""
+        try:
+            sealed = await sealed_canary_key(self._store, self._keys, self._log, self._key)
+            key = opened(sealed, self._keys)
+        except KeySealed as error:
+            if not self.key_trouble:
+                self._log.error("the canary key cannot be opened", reason=str(error))
+            self.key_trouble = str(error)
+            return
+        self._sealed_key, self.key_trouble = sealed, ""
+        if key != self._key:
+            self._key = key
+            self._install(self.in_force.table, None, self._policy)
+
+    @property
+    def _policy(self) -> OpenSockets:
+        """What open sockets do where no change says it."""
+        return OpenSockets(self._live.current.config.switching.open_sockets)
 
     def _take(self, table: Table, policy: OpenSockets) -> None:
         """Put a table of the store to work, if this process has what its revisions name."""
@@ -447,10 +482,10 @@ class Switchboard:
                 "the store of switches went back", revision=table.number, before=before.number
             )
         self.stored = table
-        scope = touched(current, table)
-        unknown = tuple(name for name in scope if name not in self.in_force.first)
+        first = self.in_force.first
+        unknown = tuple(name for name in touched(current, table) if name not in first)
         stands_elsewhere = self._is_file and table.digest not in ("", self._live.current.digest)
-        if stands_elsewhere or (unknown and current.number):
+        if stands_elsewhere or (unknown and self._has_read):
             if unknown and unknown != self.unapplied:
                 self._log.error(
                     "a revision names switches that are not in the configuration here",
@@ -461,13 +496,20 @@ class Switchboard:
             self.unapplied = unknown
             # What is to be stopped everywhere is stopped here, too.
             table = replace(current, all_off=table.all_off)
-            scope = ()
         else:
             self.unapplied = ()
-        if current.all_off is not table.all_off:
+        self._bring(table, policy)
+
+    def _bring(self, table: Table, policy: OpenSockets) -> None:
+        """Put a table to work, unless it is what works already."""
+        brought = self._brought
+        if brought.all_off is not table.all_off:
             self._install(table, None, OpenSockets.NEXT_MESSAGE)
-        elif table != current:
-            self._install(table, scope, policy)
+        elif self._is_file and brought.digest != table.digest:
+            # Another file, which says itself what the switches are: it may be any of them.
+            self._install(table, None, self._policy)
+        elif table != brought:
+            self._install(table, frozenset(touched(brought, table)), policy)
 
     async def _missed(self, before: int, number: int) -> OpenSockets:
         """What the revisions ask of open sockets that this process has missed."""
@@ -482,16 +524,25 @@ class Switchboard:
         current = self._live.current
         if not self._is_file or self._followed == current.digest:
             return
+        if self.stored.digest != current.digest:
+            # A replica that starts again, or goes back to a file, does not end that all is off.
+            known = await self.history(None, MAX_PAGE)
+            is_new = all(each.digest != current.digest for each in known)
+
+            def follow(_: Table) -> Change:
+                if self.stored.digest == current.digest:
+                    raise ChangeRefused(Why.CHANGED, "another process has said so")
+                return Follow(current.digest, is_new)
+
+            author = Author(f"configuration {current.digest}", "")
+            reason = "the configuration file is the authority, and has changed"
+            with suppress(ChangeRefused):
+                await self.change(follow, author, reason)
         self._followed = current.digest
-        if self.stored.digest == current.digest:
-            return
-        author = Author(f"configuration {current.digest}", "")
-        reason = "the configuration file is the authority, and has changed"
-        await self.change(Follow(current.digest), author, reason)
 
     async def _expire(self) -> None:
         """End what is to end by itself, and is due."""
-        while due(self.stored, time.time()):
+        if due(self._base, time.time()):
 
             def expire(table: Table) -> Change:
                 now = time.time()
@@ -503,21 +554,19 @@ class Switchboard:
                 await self.change(expire, Author(SEGUE, ""), "its time was over")
 
     def _install(
-        self, table: Table, scope: Sequence[SwitchName] | None, policy: OpenSockets
+        self, table: Table, scope: frozenset[SwitchName] | None, policy: OpenSockets
     ) -> None:
+        self._brought = table
         self._live.current = self._dressed(self._live.current, table)
-        switches = None if scope is None else frozenset(scope)
-        self._on_installed(SwitchChange(self._live.current, switches, policy))
+        self._on_installed(SwitchChange(self._live.current, scope, policy))
 
-    def _dressed(self, snapshot: Snapshot, table: Table, key: bytes = b"") -> Snapshot:
+    def _dressed(self, snapshot: Snapshot, table: Table) -> Snapshot:
         first = snapshot.config.switching.first()
         if snapshot.config.switching.authority == "file" and table.digest != snapshot.digest:
-            # What was said of another file ends with it.
-            table = Table(table.number)
+            # What was said of another file ends with it; that everything is off, by a revision.
+            table = Table(table.number, all_off=table.all_off, digest=snapshot.digest)
         self._serial += 1
-        switches = SwitchedCatalog(
-            snapshot.catalog, first, table, key or self._key, serial=self._serial
-        )
+        switches = SwitchedCatalog(snapshot.catalog, first, table, self._key, serial=self._serial)
         return replace(snapshot, switches=switches)
 
     def _is_away(self, error: StoreAway) -> None:

@@ -10,6 +10,7 @@ from hashlib import blake2b
 from typing import Final
 
 from proxy.gateway.context import RequestContext
+from proxy.sessions.record import MAX_TEXT
 from proxy.tokens import jwt
 from proxy.tokens.credentials import query_tokens
 
@@ -18,6 +19,9 @@ _LONGEST: Final = 2048
 """Characters of a token that is remembered; 2 MiB of them at most."""
 
 _MOST_AGENT: Final = 256
+
+_MOST_NAME: Final = 64
+"""Bytes of a user's name that is kept as it is: each open WebSocket keeps one."""
 
 
 def identity_of(context: RequestContext) -> bytes:
@@ -44,7 +48,9 @@ def identity_of(context: RequestContext) -> bytes:
 
 
 def _user(name: str) -> bytes:
-    return b"u:" + name.encode("utf-8", "surrogatepass")
+    # As much of it as is kept of a session's: who logs in stays who they are.
+    told = name[:MAX_TEXT].encode("utf-8", "surrogatepass")
+    return b"u:" + told if len(told) <= _MOST_NAME else _hashed(b"u", told)
 
 
 def _read(token: str) -> bytes:

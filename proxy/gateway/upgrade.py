@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from time import perf_counter
 
 from proxy.downstream.websockets import Connections
@@ -79,8 +80,12 @@ class Upgrades:
             connection.abort()
             raise
         current = self._live.current
+        # A switch may have been turned during the handshake, and the files read anew.
         if current.digest == context.snapshot.digest:
-            context.snapshot = current  # A switch may have been turned during the handshake.
+            context.snapshot = current
+        else:
+            switches = context.snapshot.switches.under(current.switches)
+            context.snapshot = replace(context.snapshot, switches=switches)
         socket = OpenWebSocket(
             context,
             pool,

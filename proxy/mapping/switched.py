@@ -8,7 +8,7 @@ set for a cohort, it has one decision, found by one look in a dictionary.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from proxy.mapping.catalog import Catalog, CohortBinding
 from proxy.mapping.programs import NO_PROGRAMS, Programs
@@ -101,7 +101,7 @@ class _CanaryOf(NamedTuple):
 class _Profile:
     """What is decided for one version of a cohort's clients, as far as it is not up to the user."""
 
-    __slots__ = ("_canaries", "_cohort", "_made", "_modes", "_of_users", "settled")
+    __slots__ = ("_canaries", "_cohort", "_made", "_modes", "settled")
 
     def __init__(
         self,
@@ -113,31 +113,27 @@ class _Profile:
         self._modes = modes
         self._canaries = canaries
         self._made: dict[frozenset[str], Decision] = {}
-        self._of_users: dict[bytes, Decision] = {}
         self.settled = None if canaries else self._decided(frozenset())
 
     def decide(self, user: bytes) -> Decision:
-        decision = self._of_users.get(user)
-        if decision is None:
-            outside = []
-            for mapping, _, canary, users in self._canaries:
-                place = canary.place(user)
-                if canary.has(place):
-                    users.inside.add(place)
-                else:
-                    users.outside.add(place)
-                    outside.append(mapping)
-            decision = self._decided(frozenset(outside))
-            if len(self._of_users) >= MAX_USERS:
-                # The oldest: a dictionary keeps its order.
-                del self._of_users[next(iter(self._of_users))]
-            self._of_users[user] = decision
-        return decision
+        """The decision for a user."""
+        outside = []
+        for mapping, _, canary, users in self._canaries:
+            place = canary.place(user)
+            if canary.has(place):
+                users.inside.add(place)
+            else:
+                users.outside.add(place)
+                outside.append(mapping)
+        return self._decided(frozenset(outside))
 
     def _decided(self, outside: frozenset[str]) -> Decision:
         """The decision for those who are outside of these canaries; there are 2^n sets of n."""
         decision = self._made.get(outside)
         if decision is None:
+            if len(self._made) >= MAX_DECISIONS:
+                self._cohort.forget(self._made.values())
+                self._made.clear()
             modes = {
                 **self._modes,
                 **{
@@ -145,13 +141,11 @@ class _Profile:
                     for each in self._canaries
                 },
             }
-            decision = self._cohort.decided(modes)
-            self._made[outside] = decision
-            if len(self._made) > MAX_DECISIONS:
-                self._cohort.fold(self._made.pop(next(iter(self._made))))
+            decision = self._made[outside] = self._cohort.decided(modes)
         return decision
 
     def made(self) -> Iterable[Decision]:
+        """The decisions that can be given."""
         return self._made.values()
 
 
@@ -162,10 +156,11 @@ class _CohortSwitches:
         "_by_version",
         "_catalog",
         "_cohort",
+        "_folded",
         "_names",
+        "_of_users",
         "_profiles",
         "_switched",
-        "folded",
         "settled",
         "users",
     )
@@ -177,8 +172,9 @@ class _CohortSwitches:
         self._names = mappings_of(binding)
         self._profiles: dict[tuple[str, ...], _Profile] = {}
         self._by_version: dict[Version | None, _Profile] = {}
+        self._of_users: dict[bytes, tuple[_Profile, Decision]] = {}
         self.users: dict[tuple[str, str], SwitchUsers] = {}
-        self.folded: dict[Applied, int] = {}
+        self._folded: dict[Applied, int] = {}
         states = [switched.in_force(SwitchName(cohort, name)) for name in self._names]
         has_exceptions = any(state.exceptions for state in states)
         self.settled = None if has_exceptions else self._profile(None).settled
@@ -186,10 +182,18 @@ class _CohortSwitches:
     def decide(self, version: Version | None, identify: Identify) -> Decision:
         profile = self._by_version.get(version)
         if profile is None:
-            profile = self._profile(version)
-            if len(self._by_version) < MAX_VERSIONS:
-                self._by_version[version] = profile
-        return profile.settled or profile.decide(identify())
+            profile = self._by_version[version] = self._profile(version)
+            _forget_oldest(self._by_version, MAX_VERSIONS)
+        if profile.settled is not None:
+            return profile.settled
+        user = identify()
+        known = self._of_users.get(user)
+        if known is not None and known[0] is profile:
+            return known[1]
+        decision = profile.decide(user)
+        self._of_users[user] = profile, decision
+        _forget_oldest(self._of_users, MAX_USERS)
+        return decision
 
     def _profile(self, version: Version | None) -> _Profile:
         """What is common to the versions that fall under the same exceptions."""
@@ -239,18 +243,29 @@ class _CohortSwitches:
         )
         return Decision(self._catalog.without(self._cohort, left_out), shadows, applied)
 
-    def fold(self, decision: Decision) -> None:
-        """Keep the counts of a decision that is forgotten."""
-        for applied in decision.applied:
-            self.folded[applied] = self.folded.get(applied, 0) + decision.taken
+    def forget(self, decisions: Iterable[Decision]) -> None:
+        """Keep the counts of decisions that nobody is given any more, and nothing else of them."""
+        self._of_users.clear()
+        for decision in decisions:
+            _add(self._folded, decision)
 
     def counts(self) -> dict[Applied, int]:
-        total = dict(self.folded)
+        """For how many sockets and requests what was decided about each switch."""
+        total = dict(self._folded)
         for profile in self._profiles.values():
             for decision in profile.made():
-                for applied in decision.applied:
-                    total[applied] = total.get(applied, 0) + decision.taken
+                _add(total, decision)
         return total
+
+
+def _forget_oldest(remembered: dict[Any, Any], most: int) -> None:
+    if len(remembered) > most:
+        del remembered[next(iter(remembered))]  # A dictionary keeps its order.
+
+
+def _add(total: dict[Applied, int], decision: Decision) -> None:
+    for applied in decision.applied:
+        total[applied] = total.get(applied, 0) + decision.taken
 
 
 class SwitchedCatalog:
@@ -264,7 +279,7 @@ class SwitchedCatalog:
         serial: larger for each that this process puts to work; tables can go back.
     """
 
-    __slots__ = ("_cohorts", "_settled", "catalog", "first", "key", "serial", "table")
+    __slots__ = ("_cohorts", "_settled", "_under", "catalog", "first", "key", "serial", "table")
 
     def __init__(
         self,
@@ -285,6 +300,7 @@ class SwitchedCatalog:
         self.table = table
         self.key = key
         self.serial = serial
+        self._under: SwitchedCatalog | None = None
         self.first: First = {
             SwitchName(cohort, name): (first or {}).get(SwitchName(cohort, name), ALL_ON)
             for cohort, binding in catalog.bindings.items()
@@ -330,6 +346,14 @@ class SwitchedCatalog:
             for setting in (state.setting, *(each.setting for each in state.exceptions))
             if setting is not None and setting.mode is Mode.SHADOW
         )
+
+    def under(self, newer: SwitchedCatalog) -> SwitchedCatalog:
+        """These mappings under the table of another one; made once for the last asked for."""
+        if self._under is None or self._under.serial != newer.serial:
+            self._under = SwitchedCatalog(
+                self.catalog, self.first, newer.table, newer.key, serial=newer.serial
+            )
+        return self._under
 
     def in_force(self, switch: SwitchName) -> SwitchState:
         """What a switch does."""

@@ -139,6 +139,8 @@ class Switches:
         if board.unapplied:
             names = ", ".join(map(str, board.unapplied))
             return f"revision {board.stored.number} is not applied: no {names} here"
+        if board.key_trouble:
+            return f"nobody is in a canary: {board.key_trouble}"
         return "" if board.is_kept else "in memory alone"
 
     async def close(self) -> None:

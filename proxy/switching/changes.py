@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import isfinite
 from typing import Final
 
-from proxy.switching.setting import OFF, Setting
+from proxy.switching.exposure import lowers, state_lowers
+from proxy.switching.setting import Setting
 from proxy.switching.table import (
     MAX_EXCEPTIONS,
     MAX_SWITCHES,
@@ -113,9 +116,11 @@ class Follow:
 
     Attributes:
         digest: of the configuration.
+        is_new: whether it is new to all replicas: another one does not end that everything is off.
     """
 
     digest: str
+    is_new: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +138,9 @@ Change = SetSwitch | DropException | AllOff | Restore | Undo | Follow | Expire
 
 _MOST_TEXT: Final = 200
 
+_NAME: Final = re.compile(r"[a-z0-9_-]{1,63}")
+"""Of an exception, as in the configuration: a label of metrics."""
+
 
 def changed(table: Table, change: Change, first: First) -> Table:
     """Make the table that a change leads to, with the next number.
@@ -147,11 +155,9 @@ def changed(table: Table, change: Change, first: First) -> Table:
     """
     number = table.number + 1
     match change:
-        case SetSwitch():
-            state = _set(table, change, first)
-            return _with(table, change.switch, replace(state, revision=number))
-        case DropException():
-            state = _dropped(table, change, first)
+        case SetSwitch() | DropException():
+            before, state = _turned(table, change, first)
+            _check_switch(table, change, before, state)
             return _with(table, change.switch, replace(state, revision=number))
         case AllOff():
             if table.all_off:
@@ -164,34 +170,25 @@ def changed(table: Table, change: Change, first: First) -> Table:
             _check_number(table, change.expected)
             return replace(table, number=number, all_off=False)
         case Undo():
-            if not lowers(table, change.earlier, first):
+            if change.expected is not None or not lowers(table, change.earlier, first):
                 _check_number(table, change.expected)
             return _back(table, change.earlier, number)
         case Follow():
-            return Table(number, digest=change.digest)
-        case Expire():
-            states = {
-                name: _expired(state, change.now, number) for name, state in table.states.items()
-            }
-            return replace(table, number=number, states=_kept(states))
+            all_off = table.all_off and not change.is_new
+            return Table(number, all_off=all_off, digest=change.digest)
+    states = {name: _expired(state, change.now, number) for name, state in table.states.items()}
+    return replace(table, number=number, states=_kept(states))
 
 
-def lowers(table: Table, after: Table, first: First) -> bool:
-    """Whether nobody has more rewritten under `after` than under `table`.
+def steps_down(table: Table, change: SetSwitch | DropException | Undo, first: First) -> bool:
+    """Whether a change leaves nobody with more rewritten than before; see `changed`.
 
-    Args:
-        table, after: to be compared.
-        first: the state that the configuration gives each switch.
+    Raises:
+        ChangeRefused: it is not made, whatever it does.
     """
-    if after.all_off:
-        return True
-    if table.all_off:
-        return False
-    for name in {*table.states, *after.states}:
-        before, then = table.wanted(name, first), after.wanted(name, first)
-        if before.exceptions != then.exceptions or not _setting(then).lowers(_setting(before)):
-            return False
-    return True
+    if isinstance(change, Undo):
+        return lowers(table, change.earlier, first)
+    return state_lowers(*_turned(table, change, first))
 
 
 def due(table: Table, now: float) -> bool:
@@ -214,31 +211,41 @@ def _facts(table: Table, name: SwitchName) -> SwitchState:
     return replace(table.states.get(name, UNTOUCHED), revision=0)
 
 
-def _setting(state: SwitchState) -> Setting:
-    return state.setting or OFF
-
-
-def _set(table: Table, change: SetSwitch, first: First) -> SwitchState:
+def _turned(
+    table: Table, change: SetSwitch | DropException, first: First
+) -> tuple[SwitchState, SwitchState]:
+    """What a switch is before a change, and after it."""
     _check_known(change.switch, first)
     state = table.wanted(change.switch, first)
-    in_force = _setting(state)
+    if isinstance(change, DropException):
+        return state, _dropped(state, change)
+    _check_term(change.term)
     if change.versions is None and not change.name:
-        if not change.setting.lowers(in_force):
-            _check_raise(table, state, change.switch, change.expected)
-        else:
-            _check_expected(state, change.switch, change.expected)
+        # What is set for a time, again and again, goes back to what it was before the first time.
+        in_force = state.for_version(None)[1] if state.before is None else state.before
         before = in_force if change.term.restore else None
-        return replace(state, setting=change.setting, term=change.term, before=before)
-    if not change.name or change.versions is None:
-        raise ChangeRefused(Why.INVALID, "an exception has both versions and a name")
+        return state, replace(state, setting=change.setting, term=change.term, before=before)
+    if change.versions is None or _NAME.fullmatch(change.name) is None:
+        text = (
+            "an exception has both versions and a name:"
+            " small letters, digits, `_`, `-`, at most 63 of them"
+        )
+        raise ChangeRefused(Why.INVALID, text)
+    return state, _excepted(state, change, change.versions)
+
+
+def _excepted(state: SwitchState, change: SetSwitch, versions: Range) -> SwitchState:
     known = state.named(change.name)
-    now = in_force if known is None else known.setting
-    if not change.setting.lowers(now):
-        _check_raise(table, state, change.switch, change.expected)
-    else:
-        _check_expected(state, change.switch, change.expected)
-    made = VersionException(change.name, change.versions, change.setting, change.term)
+    made = VersionException(change.name, versions, change.setting, change.term)
     if known is not None:
+        if change.term.restore:
+            made = replace(made, before=known.before if known.term.restore else known.setting)
+            if made.before is not None and versions != known.versions:
+                text = (
+                    f"the exception `{change.name}` is to be what it was again: its versions"
+                    f" ({known.versions}) cannot change for a time"
+                )
+                raise ChangeRefused(Why.INVALID, text)
         exceptions = tuple(made if each is known else each for each in state.exceptions)
     elif len(state.exceptions) >= MAX_EXCEPTIONS:
         text = f"`{change.switch}` has {MAX_EXCEPTIONS} exceptions already; take one away first"
@@ -248,19 +255,21 @@ def _set(table: Table, change: SetSwitch, first: First) -> SwitchState:
     return replace(state, exceptions=exceptions)
 
 
-def _dropped(table: Table, change: DropException, first: First) -> SwitchState:
-    _check_known(change.switch, first)
-    state = table.wanted(change.switch, first)
+def _dropped(state: SwitchState, change: DropException) -> SwitchState:
     found = state.named(change.name)
     if found is None:
         names = ", ".join(each.name for each in state.exceptions) or "none"
         text = f"`{change.switch}` has no exception `{change.name}`; it has: {names}"
         raise ChangeRefused(Why.UNKNOWN, text)
-    if _setting(state).lowers(found.setting):
-        _check_expected(state, change.switch, change.expected)
-    else:
-        _check_raise(table, state, change.switch, change.expected)
     return replace(state, exceptions=tuple(each for each in state.exceptions if each is not found))
+
+
+def _check_term(term: Term) -> None:
+    if term.until is None:
+        if term.restore:
+            raise ChangeRefused(Why.INVALID, "what ends by itself needs a time at which it does")
+    elif not isfinite(term.until):
+        raise ChangeRefused(Why.INVALID, "a time is a number of seconds since 1970")
 
 
 def _check_known(switch: SwitchName, first: First) -> None:
@@ -272,19 +281,20 @@ def _check_known(switch: SwitchName, first: First) -> None:
         )
 
 
-def _check_raise(
-    table: Table, state: SwitchState, switch: SwitchName, expected: int | None
+def _check_switch(
+    table: Table, change: SetSwitch | DropException, before: SwitchState, after: SwitchState
 ) -> None:
-    if table.all_off:
-        text = "everything is off: restore first, and set it then"
-        raise ChangeRefused(Why.CONFLICT, text)
-    if expected is None:
-        raise ChangeRefused(
-            Why.UNCONDITIONAL,
-            f"this raises `{switch}`: say on which revision it builds (If-Match);"
-            f" it is at {state.revision}",
-        )
-    _check_expected(state, switch, expected)
+    if not state_lowers(before, after):
+        if table.all_off:
+            text = "everything is off: restore first, and set it then"
+            raise ChangeRefused(Why.CONFLICT, text)
+        if change.expected is None:
+            raise ChangeRefused(
+                Why.UNCONDITIONAL,
+                f"this raises `{change.switch}`: say on which revision it builds (If-Match);"
+                f" it is at {before.revision}",
+            )
+    _check_expected(before, change.switch, change.expected)
 
 
 def _check_expected(state: SwitchState, switch: SwitchName, expected: int | None) -> None:
@@ -346,8 +356,13 @@ def _is_due(term: Term, now: float) -> bool:
 
 
 def _expired(state: SwitchState, now: float, number: int) -> SwitchState:
-    kept = tuple(each for each in state.exceptions if not _is_due(each.term, now))
-    ended = replace(state, exceptions=kept)
+    kept = []
+    for each in state.exceptions:
+        if not _is_due(each.term, now):
+            kept.append(each)
+        elif each.before is not None:
+            kept.append(replace(each, setting=each.before, term=NO_TERM, before=None))
+    ended = replace(state, exceptions=tuple(kept))
     if _is_due(state.term, now):
         ended = replace(ended, setting=state.before, term=NO_TERM, before=None)
     return ended if ended == state else replace(ended, revision=number)

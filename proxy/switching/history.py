@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -25,6 +25,9 @@ MAX_REASON: Final = 500
 
 _FORMAT: Final = 1
 
+_Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""Of a revision; every store counts so far."""
+
 
 class Unreadable(ValueError):
     """What is stored is no table, or no revision, or one of a later version of Segue."""
@@ -39,6 +42,7 @@ class ExceptionText(msgspec.Struct, frozen=True, omit_defaults=True):
     owner: str = ""
     until: float | None = None
     restore: bool = False
+    before: str | None = None
 
 
 class StateText(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -50,12 +54,12 @@ class StateText(msgspec.Struct, frozen=True, omit_defaults=True):
     until: float | None = None
     restore: bool = False
     before: str | None = None
-    revision: int = 0
+    revision: _Number = 0
 
 
 class _TableText(msgspec.Struct, frozen=True):
     format: int
-    number: int
+    number: _Number
     states: dict[str, StateText]
     all_off: bool
     digest: str
@@ -78,7 +82,7 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
         digest: of the configuration that served where the change was made.
     """
 
-    number: int
+    number: _Number
     at: float
     author: str
     role: str
@@ -170,6 +174,7 @@ def state_text(state: SwitchState) -> StateText:
                 each.term.owner,
                 each.term.until,
                 each.term.restore,
+                None if each.before is None else str(each.before),
             )
             for each in state.exceptions
         ),
@@ -192,6 +197,7 @@ def _state(text: StateText) -> SwitchState:
                 parse_range(each.versions),
                 parse_setting(each.setting),
                 Term(each.owner, each.until, each.restore),
+                _setting(each.before),
             )
             for each in text.exceptions
         ),

@@ -77,12 +77,14 @@ class VersionException:
         versions: for which.
         setting: what it is for them.
         term: whose it is, and until when.
+        before: what `setting` goes back to when its term ends by itself; None: the exception ends.
     """
 
     name: str
     versions: Range
     setting: Setting
     term: Term = NO_TERM
+    before: Setting | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,707 @@
+"""The board of switches: two processes' boards on one store, and what they have in force."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from proxy.control import canary_key
+from proxy.control.loading import load
+from proxy.control.switch_store.base import StoredRevision
+from proxy.control.switch_store.memory import MemorySwitchStore
+from proxy.control.switchboard import Author, Switchboard
+from proxy.errors import StoreAway
+from proxy.observability import log as logs
+from proxy.snapshot import Live, SwitchChange
+from proxy.switching.changes import (
+    AllOff,
+    ChangeRefused,
+    DropException,
+    Restore,
+    SetSwitch,
+    Undo,
+    Why,
+)
+from proxy.switching.history import Revision, write_table
+from proxy.switching.setting import OFF, ON, Mode, Setting
+from proxy.switching.table import (
+    EMPTY,
+    OpenSockets,
+    SwitchName,
+    Table,
+    Term,
+)
+from proxy.tokens.sealing import Sealer, new_key
+from proxy.versions.version import parse_range
+from tests.support.checkout import ROOT
+from tests.support.rig import Direct
+from tests.support.waiting import PATIENCE
+
+MODERN = SwitchName("modern", "old-to-new")
+LEGACY = SwitchName("legacy", "new-to-old")
+OPS = Author("ops", "operator")
+HALF = Setting(Mode.CANARY, 5000)
+KEYS = (new_key(),)
+FILE = "switching: {authority: file}\n"
+
+
+class Store(MemorySwitchStore):
+    """One that can be away, and can be set back to an older copy of itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_away = False
+        self.takes_nothing = False
+        self.pause: asyncio.Event | None = None
+
+    def check(self) -> None:
+        if self.is_away:
+            raise StoreAway("nobody answers")
+
+    async def number(self) -> int:
+        self.check()
+        return await super().number()
+
+    async def load(self) -> StoredRevision | None:
+        found = await super().load()
+        if self.pause is not None:
+            await self.pause.wait()
+        return found
+
+    async def append(self, new: StoredRevision) -> bool:
+        self.check()
+        if self.takes_nothing:
+            raise StoreAway("nobody answers")
+        return await super().append(new)
+
+    async def value(self, name: str) -> bytes | None:
+        self.check()
+        return await super().value(name)
+
+    async def close(self) -> None:
+        """There are others on it."""
+
+    def go_back(self, number: int) -> None:
+        """Forget what came after a revision, as a backup does that is restored."""
+        for each in [each for each in self._revisions if each > number]:
+            del self._revisions[each]
+
+    def hint(self) -> None:
+        """Tell those who listen, as after a gap."""
+        self._listeners.tell()
+
+
+@dataclass
+class Process:
+    """A board as a process has it, and what it was told."""
+
+    board: Switchboard
+    live: Live
+    file: Path
+    log: io.StringIO
+    installed: list[SwitchChange] = field(default_factory=list)
+    made: list[Revision] = field(default_factory=list)
+
+    def mode(self, switch: SwitchName = MODERN) -> Setting:
+        """What a switch does here, for a client without a version."""
+        return self.live.current.switches.in_force(switch).for_version(None)[1]
+
+    def reload(self, more: str) -> None:
+        """Read the configuration anew, with something else behind it."""
+        text = (ROOT / "config.yaml").read_text("utf-8")
+        self.file.write_text(text + more, encoding="utf-8")
+        self.live.current = self.board.dressed(load(self.file, {}, {}))
+        self.board.reloaded()
+
+    def lines(self, event: str) -> list[dict[str, object]]:
+        found = [json.loads(line) for line in self.log.getvalue().splitlines()]
+        return [line for line in found if line["event"] == event]
+
+    async def set(
+        self,
+        setting: Setting,
+        expected: int | None = None,
+        switch: SwitchName = MODERN,
+        sockets: OpenSockets | None = None,
+    ) -> Revision:
+        change = SetSwitch(switch, setting, expected=expected)
+        return await self.board.change(change, OPS, "because", sockets)
+
+
+@asynccontextmanager
+async def process(
+    store: MemorySwitchStore, directory: Path, more: str = "", keys: tuple[str, ...] = KEYS
+) -> AsyncIterator[Process]:
+    shutil.copytree(ROOT / "mappings", directory / "mappings", dirs_exist_ok=True)
+    file = directory / "config.yaml"
+    file.write_text((ROOT / "config.yaml").read_text("utf-8") + more, encoding="utf-8")
+    stream = io.StringIO()
+    writer = Direct(stream)
+    log = logs.build(writer, "debug", "json", is_terminal=False)
+    live = Live(load(file, {}, {}))
+    installed: list[SwitchChange] = []
+    made: list[Revision] = []
+    board = Switchboard(live, store, keys, log, installed.append, made.append, is_kept=True)
+    await board.start()
+    try:
+        yield Process(board, live, file, stream, installed, made)
+    finally:
+        await board.close()
+        writer.close()
+
+
+@asynccontextmanager
+async def two(
+    store: MemorySwitchStore, directory: Path, more: str = "", other: str | None = None
+) -> AsyncIterator[tuple[Process, Process]]:
+    async with AsyncExitStack() as stack:
+        processes = []
+        for name, text in (("one", more), ("other", more if other is None else other)):
+            (directory / name).mkdir()
+            processes.append(
+                await stack.enter_async_context(process(store, directory / name, text))
+            )
+        yield processes[0], processes[1]
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not is_so():  # noqa: ASYNC110 (nobody is told)
+            await asyncio.sleep(0.002)
+
+
+async def refused(change: object) -> Why:
+    with pytest.raises(ChangeRefused) as raised:
+        await change  # type: ignore[misc]  # an awaitable
+    return raised.value.why
+
+
+# Changes.
+
+
+async def test_a_change_is_in_force_at_once_here_and_soon_there(tmp_path: Path) -> None:
+    async with two(Store(), tmp_path) as (one, other):
+        revision = await one.set(OFF, sockets=OpenSockets.NEXT_MESSAGE)
+        assert one.mode() == OFF
+        assert (revision.number, revision.author, revision.role) == (1, "ops", "operator")
+        assert (revision.kind, revision.scope) == ("set", ("modern/old-to-new",))
+        assert revision.before["modern/old-to-new"].setting is None
+        assert revision.after["modern/old-to-new"].setting == "off"
+        assert one.made == [revision]
+        await until(lambda: other.mode() == OFF)
+        assert other.made == []
+        for each in (one, other):
+            assert each.installed[-1].snapshot is each.live.current
+            assert each.live.current.switches.table.number == 1
+        # The one that read the store at its start does not ask what it missed before.
+        assert one.installed[-1].policy is OpenSockets.NEXT_MESSAGE
+        assert one.installed[-1].scope == frozenset({MODERN})
+        assert await other.board.history(None, 10) == [revision]
+        found = await other.board.revision(1)
+        assert found is not None
+        assert found[0] == revision
+        assert await other.board.revision(2) is None
+
+
+async def test_what_open_sockets_do_is_what_the_revisions_ask_that_were_missed(
+    tmp_path: Path,
+) -> None:
+    async with two(Store(), tmp_path) as (one, other):
+        await one.set(OFF)
+        await until(lambda: other.mode() == OFF)
+        for policy in (OpenSockets.NEXT_MESSAGE, OpenSockets.RECONNECT, OpenSockets.KEEP):
+            await one.set(OFF, switch=LEGACY, sockets=policy)
+        await one.set(HALF, 1, sockets=OpenSockets.KEEP)
+        await until(lambda: other.mode() == HALF)
+        assert other.installed[-1].policy is OpenSockets.NEXT_MESSAGE
+
+
+async def test_two_at_the_same_moment_both_win_or_one_is_told(tmp_path: Path) -> None:
+    async with two(Store(), tmp_path) as (one, other):
+        await asyncio.gather(one.set(OFF), other.set(OFF, switch=LEGACY))
+        await until(lambda: {one.mode(LEGACY), other.mode()} == {OFF})
+        told = await asyncio.gather(
+            one.set(ON, 1), other.set(ON, 1), one.set(ON, 1), return_exceptions=True
+        )
+        whys = [each.why for each in told if isinstance(each, ChangeRefused)]
+        assert whys == [Why.CHANGED, Why.CHANGED]
+        assert one.board.stored.number == 3
+
+
+async def test_refusals_change_nothing(tmp_path: Path) -> None:
+    async with process(Store(), tmp_path) as one:
+        assert await refused(one.set(OFF, switch=SwitchName("a", "b"))) is Why.UNKNOWN
+        assert await refused(one.set(ON, 7)) is Why.CHANGED
+        assert await refused(one.board.undo(None, None, OPS, "why")) is Why.UNKNOWN
+        assert await refused(one.board.undo(3, None, OPS, "why")) is Why.UNKNOWN
+        with pytest.raises(ChangeRefused):
+            one.board.preview(Restore(0))
+        assert one.board.preview(AllOff()).all_off
+        assert one.board.stored == EMPTY
+        assert [each.snapshot.switches.table for each in one.installed] == [EMPTY]
+
+
+async def test_undo_and_undo_again(tmp_path: Path) -> None:
+    store = Store()
+    async with process(store, tmp_path) as one:
+        await one.set(HALF)
+        await one.set(OFF)
+        assert await refused(one.board.undo(None, None, OPS, "why")) is Why.UNCONDITIONAL
+        revision = await one.board.undo(None, 2, OPS, "too early")
+        assert (revision.kind, one.mode()) == ("undo", HALF)
+        await one.board.undo(None, None, OPS, "after all")
+        assert one.mode() == OFF
+        await one.board.undo(0, 4, OPS, "as the file says")
+        assert one.mode() == ON
+        store._revisions.pop(2)
+        assert await refused(one.board.undo(2, 5, OPS, "why")) is Why.UNKNOWN
+
+
+async def test_an_undo_does_not_undo_what_came_meanwhile(tmp_path: Path) -> None:
+    store = Store()
+    async with two(store, tmp_path) as (one, other):
+        await one.set(HALF)
+        await one.set(ON, 1)
+        found = store.revision
+        waiting, told = asyncio.Event(), asyncio.Event()
+
+        async def slowly(number: int) -> StoredRevision | None:
+            waiting.set()
+            await told.wait()
+            return await found(number)
+
+        store.revision = slowly  # type: ignore[method-assign]  # a storage that takes its time
+        undo = asyncio.create_task(one.board.undo(None, None, OPS, "why"))
+        await waiting.wait()
+        await other.set(OFF, switch=LEGACY)
+        told.set()
+        assert await refused(undo) is Why.CHANGED
+        assert one.board.stored.number == 3
+
+
+async def test_everything_off_acts_on_open_sockets_whatever_else_was_asked(
+    tmp_path: Path,
+) -> None:
+    async with two(Store(), tmp_path) as (one, other):
+        await one.board.change(AllOff(), OPS, "stop", OpenSockets.KEEP)
+        await until(lambda: other.mode() == OFF)
+        for each in (one, other):
+            assert each.live.current.switches.table.all_off
+            assert each.installed[-1].scope is None
+            assert each.installed[-1].policy is OpenSockets.NEXT_MESSAGE
+        await other.board.change(Restore(1), OPS, "go on")
+        await until(lambda: one.mode() == ON)
+        assert one.installed[-1].policy is OpenSockets.NEXT_MESSAGE
+
+
+async def test_an_exception_and_its_end(tmp_path: Path) -> None:
+    async with process(Store(), tmp_path) as one:
+        broken = SetSwitch(MODERN, OFF, parse_range("==2.1.3"), "broken-2-1-3")
+        await one.board.change(broken, OPS, "it is")
+        state = one.live.current.switches.in_force(MODERN)
+        assert [each.name for each in state.exceptions] == ["broken-2-1-3"]
+        drop = DropException(MODERN, "broken-2-1-3", expected=1)
+        assert (await one.board.change(drop, OPS, "mended")).kind == "drop"
+
+
+# The store.
+
+
+async def test_a_store_that_is_away_changes_nothing_and_takes_nothing(tmp_path: Path) -> None:
+    store = Store()
+    async with two(store, tmp_path) as (one, other):
+        await one.set(OFF)
+        await until(lambda: other.mode() == OFF)
+        store.is_away = True
+        for each in (one, other):
+            with pytest.raises(StoreAway):
+                await each.set(HALF, 1)
+            assert each.mode() == OFF
+            assert each.board.away_since is not None
+            assert each.board.trouble == "nobody answers"
+        store.is_away = False
+        await until(lambda: other.board.away_since is None)
+        await one.set(HALF, 1)
+        await until(lambda: other.mode() == HALF)
+        assert other.board.trouble == ""
+        assert [len(other.lines(f"the store of switches is {each}")) for each in ("away", "back")]
+
+
+async def test_a_store_that_is_away_at_the_start_is_read_later(tmp_path: Path) -> None:
+    store = Store()
+    (tmp_path / "one").mkdir()
+    async with process(store, tmp_path / "one") as one:
+        await one.set(OFF)
+    store.is_away = True
+    (tmp_path / "late").mkdir()
+    async with process(store, tmp_path / "late") as late:
+        assert late.mode() == ON
+        store.is_away = False
+        await until(lambda: late.mode() == OFF)
+
+
+async def test_a_store_that_went_back_is_followed(tmp_path: Path) -> None:
+    store = Store()
+    async with two(store, tmp_path) as (one, other):
+        await one.set(HALF)
+        await one.set(OFF)
+        await until(lambda: other.mode() == OFF)
+        store.go_back(1)
+        store.hint()
+        await until(lambda: one.mode() == other.mode() == HALF)
+        assert one.lines("the store of switches went back")[0]["revision"] == 1
+        # What is done then is done to all, whatever number they have had.
+        await one.board.change(AllOff(), OPS, "stop")
+        await until(lambda: other.mode() == OFF)
+        assert other.installed[-1].policy is OpenSockets.NEXT_MESSAGE
+
+
+async def test_a_store_that_has_lost_everything_is_given_the_same_key(tmp_path: Path) -> None:
+    store = Store()
+    async with process(store, tmp_path) as one:
+        await one.set(HALF)
+        key = one.live.current.switches.key
+        store._values.clear()
+        store.go_back(0)
+        store.hint()
+        await until(lambda: one.board.stored == EMPTY)
+        assert one.live.current.switches.key == key
+        (tmp_path / "other").mkdir()
+        async with process(store, tmp_path / "other") as other:
+            assert other.live.current.switches.key == key
+
+
+async def test_what_is_read_late_takes_the_place_of_nothing_newer(tmp_path: Path) -> None:
+    store = Store()
+    async with two(store, tmp_path) as (one, other):
+        store.pause = asyncio.Event()
+        await one.set(OFF)  # The other one reads it, and is given it late.
+        await asyncio.sleep(0)
+        second = asyncio.create_task(other.set(OFF, switch=LEGACY))
+        third = asyncio.create_task(one.set(HALF, 1))
+        await asyncio.sleep(0.01)
+        store.pause.set()
+        await asyncio.gather(second, third)
+        await until(lambda: other.board.stored.number == one.board.stored.number == 3)
+        assert other.lines("the store of switches went back") == []
+        assert (other.mode(), other.mode(LEGACY)) == (HALF, OFF)
+
+
+async def test_a_state_that_cannot_be_read_leaves_what_is_in_force(tmp_path: Path) -> None:
+    store = Store()
+    async with process(store, tmp_path) as one:
+        await one.set(OFF)
+        await store.append(StoredRevision(2, b"{}", b'{"format":2}'))
+        await until(lambda: one.board.away_since is not None)
+        assert one.mode() == OFF
+        assert "cannot be read" in one.board.trouble
+        with pytest.raises(StoreAway):
+            await one.board.revision(2)
+        with pytest.raises(StoreAway):
+            await one.set(OFF)
+        assert [each.number for each in await one.board.history(None, 10)] == [1]
+
+
+# What is temporary.
+
+
+async def test_what_is_set_for_a_time_is_restored_once(tmp_path: Path) -> None:
+    store = Store()
+    async with two(store, tmp_path) as (one, other):
+        term = Term("ops", time.time() + 3600, restore=True)
+        await one.board.change(SetSwitch(MODERN, OFF, term=term), OPS, "for an hour")
+        await until(lambda: other.mode() == OFF)
+        # The hour is over.
+        stored = one.board.stored.states[MODERN]
+        over = replace(stored, term=replace(term, until=time.time() - 1))
+        table = Table(2, {MODERN: over})
+        await store.append(StoredRevision(2, b"{}", write_table(table)))
+        await until(lambda: one.mode() == other.mode() == ON)
+        kinds = [each.kind for each in await one.board.history(None, 10)]
+        assert kinds == ["expire", "set"]
+        assert [each.author for each in [*one.made, *other.made] if each.kind == "expire"] == [
+            "segue"
+        ]
+
+
+# Files that differ.
+
+
+async def test_a_replica_without_what_a_revision_names_keeps_what_it_has(tmp_path: Path) -> None:
+    more = """
+  - name: next
+    versions: ">=9"
+    websocket:
+      to_client: [old-to-new]
+"""
+    text = (ROOT / "config.yaml").read_text("utf-8")
+    with_next = text.replace("cohorts:\n", "cohorts:" + more, 1)
+    async with two(Store(), tmp_path) as (one, other):
+        one.file.write_text(with_next, encoding="utf-8")
+        one.live.current = one.board.dressed(load(one.file, {}, {}))
+        new = SwitchName("next", "old-to-new")
+        # The very first revision names what is not there.
+        await one.set(OFF, switch=new)
+        await until(lambda: other.board.unapplied == (new,))
+        assert other.live.current.switches.table.number == 0
+        assert other.lines("a revision names switches that are not in the configuration here")
+        await one.set(OFF)
+        await until(lambda: other.board.stored.number == 2)
+        assert other.mode() == ON
+        # What is to be stopped is stopped here, too.
+        await one.board.change(AllOff(), OPS, "stop")
+        await until(lambda: other.mode() == OFF)
+        assert other.installed[-1].policy is OpenSockets.NEXT_MESSAGE
+        await one.board.change(Restore(3), OPS, "go on")
+        await until(lambda: other.mode() == ON)
+        assert other.board.unapplied == (new,)
+        # The file comes.
+        other.file.write_text(with_next, encoding="utf-8")
+        other.live.current = other.board.dressed(load(other.file, {}, {}))
+        other.board.reloaded()
+        await until(lambda: other.board.unapplied == ())
+        assert other.mode() == other.mode(new) == OFF
+        assert other.live.current.switches.table.number == 4
+
+
+async def test_a_mapping_that_is_gone_while_it_is_switched(tmp_path: Path) -> None:
+    async with process(Store(), tmp_path) as one:
+        await one.set(OFF, switch=LEGACY)
+        text = (ROOT / "config.yaml").read_text("utf-8")
+        one.file.write_text(text.replace("[new-to-old]", "[]"), encoding="utf-8")
+        one.live.current = one.board.dressed(load(one.file, {}, {}))
+        one.board.reloaded()
+        await one.set(OFF)
+        assert one.mode() == OFF
+        assert one.board.unapplied == ()
+        assert await refused(one.set(OFF, switch=LEGACY)) is Why.UNKNOWN
+        one.reload("# It is back.\n")
+        assert one.mode(LEGACY) == OFF
+
+
+# The file as the authority.
+
+
+async def test_the_file_takes_steps_down_alone(tmp_path: Path) -> None:
+    more = "switching: {authority: file, switches: {modern/old-to-new: canary 50%}}\n"
+    async with process(Store(), tmp_path, more) as one:
+        await until(lambda: one.board.stored.digest == one.live.current.digest)
+        (followed,) = one.made
+        assert followed.kind == "follow"
+        assert followed.author == f"configuration {one.live.current.digest}"
+        assert await refused(one.set(ON, 0)) is Why.AUTHORITY
+        assert await refused(one.set(ON)) is Why.AUTHORITY
+        raised = SetSwitch(MODERN, ON, parse_range("==3"), "more")
+        assert await refused(one.board.change(raised, OPS, "why")) is Why.AUTHORITY
+        await one.set(OFF)
+        assert one.mode() == OFF
+        back = Undo(EMPTY, expected=2)
+        assert await refused(one.board.change(back, OPS, "why")) is Why.AUTHORITY
+        with pytest.raises(ChangeRefused, match="and reload"):
+            one.board.preview(back)
+        lower = SetSwitch(LEGACY, OFF, parse_range("==1.5"), "less")
+        await one.board.change(lower, OPS, "why")
+        drop = DropException(LEGACY, "less", expected=3)
+        assert await refused(one.board.change(drop, OPS, "why")) is Why.AUTHORITY
+
+
+async def test_a_narrower_exception_is_no_step_down(tmp_path: Path) -> None:
+    more = """switching:
+  authority: file
+  exceptions: [{switch: modern/old-to-new, name: broken, versions: "<3", state: off}]
+"""
+    async with process(Store(), tmp_path, more) as one:
+        narrower = SetSwitch(MODERN, OFF, parse_range("==2.1.3"), "broken")
+        assert await refused(one.board.change(narrower, OPS, "why")) is Why.AUTHORITY
+        half = SetSwitch(MODERN, HALF, parse_range("<3"), "broken")
+        assert await refused(one.board.change(half, OPS, "why")) is Why.AUTHORITY
+
+
+async def test_an_override_lasts_until_another_file_comes(tmp_path: Path) -> None:
+    store = Store()
+    async with process(store, tmp_path, FILE) as one:
+        await until(lambda: one.board.stored.number == 1)
+        await one.set(OFF)
+        one.reload(FILE)
+        await until(lambda: not one.board._told.is_set())
+        assert one.mode() == OFF
+        one.reload(FILE + "# Another one.\n")
+        assert one.mode() == ON
+        await until(lambda: one.board.stored.digest == one.live.current.digest)
+        assert [each.kind for each in one.made] == ["follow", "set", "follow"]
+        # What was said of the file before is not taken up again.
+        await one.set(OFF, switch=LEGACY)
+        assert (one.mode(), one.mode(LEGACY)) == (ON, OFF)
+
+
+async def test_everything_off_ends_with_a_file_that_is_new_to_all(tmp_path: Path) -> None:
+    store = Store()
+    async with process(store, tmp_path, FILE) as one:
+        await until(lambda: one.board.stored.number == 1)
+        await one.board.change(AllOff(), OPS, "stop")
+        one.reload(FILE)
+        assert one.live.current.switches.table.all_off
+        one.reload(FILE + "# Another one.\n")
+        await until(lambda: one.board.stored.digest == one.live.current.digest)
+        assert one.mode() == ON
+        # Open sockets were stopped by it, and go on with it.
+        assert [each for each in one.installed if each.policy is OpenSockets.NEXT_MESSAGE][
+            -1
+        ].snapshot.switches.table.all_off is False
+        await one.board.change(AllOff(), OPS, "stop")
+        one.reload(FILE)  # As it was once.
+        await until(lambda: one.board.stored.digest == one.live.current.digest)
+        assert one.mode() == OFF
+        await one.board.change(Restore(one.board.stored.number), OPS, "go on")
+        assert one.mode() == ON
+
+
+async def test_replicas_with_different_files_stop_together(tmp_path: Path) -> None:
+    async with two(Store(), tmp_path, FILE, FILE + "# Another one.\n") as (one, other):
+        await until(lambda: one.board.stored.number == other.board.stored.number == 2)
+        stored, late = (
+            one.board.stored,
+            one if (one.board.stored.digest != one.live.current.digest) else other,
+        )
+        assert late.live.current.digest != stored.digest
+        early = other if late is one else one
+        await early.board.change(AllOff(), OPS, "stop")
+        await until(lambda: late.mode() == OFF)
+        assert late.installed[-1].policy is OpenSockets.NEXT_MESSAGE
+        # It starts again, and is stopped still.
+        (tmp_path / "again").mkdir()
+        more = late.file.read_text("utf-8").removeprefix((ROOT / "config.yaml").read_text("utf-8"))
+        async with process(early.board._store, tmp_path / "again", more) as again:  # type: ignore[arg-type]
+            await until(lambda: again.board.stored.digest == again.live.current.digest)
+            assert again.live.current.digest == late.live.current.digest
+            assert again.mode() == OFF
+            await until(lambda: early.board.stored.number == 4)
+            assert early.mode() == OFF
+
+
+async def test_a_file_that_says_otherwise_is_brought_to_open_sockets(tmp_path: Path) -> None:
+    more = "switching: {authority: file, open_sockets: next_message}\n"
+    async with two(Store(), tmp_path, more) as (one, other):
+        await until(lambda: one.board.stored.number == other.board.stored.number == 1)
+        off = more.replace("next_message", "next_message, switches: {modern/old-to-new: off}")
+        for each in (one, other):
+            before = len(each.installed)
+            each.reload(off)
+            assert each.mode() == OFF
+            await until(
+                lambda each=each, before=before: any(  # type: ignore[misc]
+                    change.scope is None and change.policy is OpenSockets.NEXT_MESSAGE
+                    for change in each.installed[before:]
+                )
+            )
+        assert [each.kind for each in await one.board.history(None, 10)] == ["follow", "follow"]
+
+
+async def test_from_the_file_to_operators_and_back(tmp_path: Path) -> None:
+    async with process(Store(), tmp_path, FILE) as one:
+        await until(lambda: one.board.stored.number == 1)
+        await one.set(OFF)
+        one.reload("")
+        await until(lambda: one.mode() == OFF)
+        await one.set(HALF, 2)
+        assert one.mode() == HALF
+        one.reload(FILE + "# The truth.\n")
+        assert one.mode() == ON
+        await until(lambda: one.board.stored.digest == one.live.current.digest)
+        assert one.board.stored.states == {}
+
+
+async def test_a_reload_without_the_store_is_followed_when_it_is_back(tmp_path: Path) -> None:
+    store = Store()
+    async with process(store, tmp_path, FILE) as one:
+        await until(lambda: one.board.stored.number == 1)
+        store.takes_nothing = True
+        one.reload(FILE + "# Another one.\n")
+        await until(lambda: one.board.away_since is not None)
+        store.takes_nothing = False
+        await until(lambda: one.board.stored.number == 2)
+        assert one.made[-1].kind == "follow"
+
+
+# The key of the canaries.
+
+
+async def test_the_key_is_made_once_and_kept_sealed(tmp_path: Path) -> None:
+    store = Store()
+    async with two(store, tmp_path) as (one, other):
+        key = one.live.current.switches.key
+        assert len(key) == 32
+        assert other.live.current.switches.key == key
+        sealed = await store.value(canary_key.NAME)
+        assert sealed is not None
+        assert key not in sealed
+        assert key.hex().encode() not in sealed
+        for each in (one, other):
+            assert key.hex() not in each.log.getvalue()
+        assert len(one.lines("canary key made")) + len(other.lines("canary key made")) == 1
+
+
+async def test_the_key_survives_a_rotation_and_is_sealed_by_the_newest(tmp_path: Path) -> None:
+    store = Store()
+    old, new = new_key(), new_key()
+    async with process(store, tmp_path, keys=(old,)) as one:
+        key = one.live.current.switches.key
+    async with process(store, tmp_path, keys=(new, old)) as one:
+        assert one.live.current.switches.key == key
+        sealed = await store.value(canary_key.NAME)
+        assert sealed is not None
+        assert Sealer([new]).unseal(sealed) == key.hex()
+    async with process(store, tmp_path, keys=(new,)) as one:
+        assert one.live.current.switches.key == key
+        assert await store.value(canary_key.NAME) == sealed
+
+
+async def test_a_key_that_nobody_opens_stops_canaries_and_nothing_else(tmp_path: Path) -> None:
+    store = Store()
+    (tmp_path / "one").mkdir()
+    async with process(store, tmp_path / "one") as one:
+        await one.set(OFF)
+        sealed = await store.value(canary_key.NAME)
+        async with process(store, tmp_path, keys=(new_key(),)) as strange:
+            # `off` is off, whoever has lost a key; nobody is in a canary.
+            assert strange.mode() == OFF
+            assert strange.live.current.switches.key == b""
+            assert "put the key back" in strange.board.key_trouble
+            await strange.set(HALF, 1)
+            decide = strange.live.current.switches.decide
+            decisions = [decide("modern", None, lambda n=n: b"%d" % n) for n in range(50)]  # type: ignore[misc]
+            assert {each.programs.to_client for each in decisions} == {None}
+            await strange.board.change(AllOff(), OPS, "stop")
+            assert await store.value(canary_key.NAME) == sealed
+            assert len(strange.lines("the canary key cannot be opened")) == 1
+
+
+@pytest.mark.parametrize("sealed", [b"", b"garbage", Sealer(KEYS).seal("no hexadecimal digits")])
+async def test_what_is_no_key_is_not_replaced(sealed: bytes, tmp_path: Path) -> None:
+    store = Store()
+    await store.replace(canary_key.NAME, None, sealed)
+    async with process(store, tmp_path) as one:
+        assert one.board.key_trouble
+        await one.set(OFF)
+        assert await store.value(canary_key.NAME) == sealed
+
+
+async def test_open_sockets_are_told_when_the_key_comes(tmp_path: Path) -> None:
+    store = Store()
+    sealed = Sealer(KEYS).seal(bytes(range(32)).hex())
+    await store.replace(canary_key.NAME, None, b"garbage")
+    async with process(store, tmp_path) as one:
+        await store.replace(canary_key.NAME, b"garbage", sealed)
+        store.hint()
+        await until(lambda: one.live.current.switches.key == bytes(range(32)))
+        assert one.board.key_trouble == ""
+        assert one.installed[-1].scope is None

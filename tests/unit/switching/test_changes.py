@@ -1,0 +1,458 @@
+"""What can be done to a table of switches: each change makes another table, or says why not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import settings as profile
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from proxy.switching.changes import (
+    AllOff,
+    Change,
+    ChangeRefused,
+    DropException,
+    Expire,
+    Follow,
+    Restore,
+    SetSwitch,
+    Undo,
+    Why,
+    changed,
+    due,
+    steps_down,
+    touched,
+)
+from proxy.switching.exposure import lowers, state_lowers
+from proxy.switching.history import read_table, write_table
+from proxy.switching.setting import OFF, ON, Mode, Setting
+from proxy.switching.table import (
+    ALL_ON,
+    EMPTY,
+    MAX_EXCEPTIONS,
+    MAX_SWITCHES,
+    NO_TERM,
+    SwitchName,
+    SwitchState,
+    Table,
+    Term,
+    VersionException,
+)
+from proxy.versions.version import Range, parse_range
+
+ONE = SwitchName("modern", "one")
+TWO = SwitchName("modern", "two")
+GONE = SwitchName("modern", "gone")
+FIRST = {ONE: ALL_ON, TWO: SwitchState(OFF)}
+SHADOW = Setting(Mode.SHADOW)
+CANARY = Setting(Mode.CANARY, 1000)
+BROKEN = parse_range("==2.1.3")
+
+
+def refusal(table: Table, change: Change) -> Why:
+    with pytest.raises(ChangeRefused) as refused:
+        changed(table, change, FIRST)
+    assert str(refused.value)
+    return refused.value.why
+
+
+def then(table: Table, *changes: Change) -> Table:
+    for change in changes:
+        table = changed(table, change, FIRST)
+    return table
+
+
+# One switch.
+
+
+def test_a_step_down_needs_no_number() -> None:
+    table = then(EMPTY, SetSwitch(ONE, OFF))
+    assert table == Table(1, {ONE: SwitchState(OFF, revision=1)})
+    assert then(table, SetSwitch(ONE, OFF)).revision(ONE) == 2
+
+
+def test_a_step_up_says_on_what_it_builds() -> None:
+    table = then(EMPTY, SetSwitch(ONE, OFF))
+    assert refusal(table, SetSwitch(ONE, CANARY)) is Why.UNCONDITIONAL
+    assert refusal(table, SetSwitch(ONE, CANARY, expected=0)) is Why.CHANGED
+    assert then(table, SetSwitch(ONE, CANARY, expected=1)).states[ONE].setting == CANARY
+
+
+def test_an_outdated_number_is_refused_on_the_way_down_too() -> None:
+    table = then(EMPTY, SetSwitch(ONE, CANARY))
+    assert refusal(table, SetSwitch(ONE, OFF, expected=0)) is Why.CHANGED
+    assert then(table, SetSwitch(ONE, OFF, expected=1)).number == 2
+
+
+def test_changes_of_other_switches_are_no_conflict() -> None:
+    table = then(EMPTY, SetSwitch(ONE, OFF), SetSwitch(TWO, ON, expected=0))
+    assert then(table, SetSwitch(ONE, ON, expected=1)).revision(ONE) == 3
+
+
+def test_a_switch_that_is_not_there() -> None:
+    assert refusal(EMPTY, SetSwitch(GONE, OFF)) is Why.UNKNOWN
+    assert refusal(EMPTY, DropException(GONE, "e")) is Why.UNKNOWN
+    many = {SwitchName("cohort", f"mapping-{number}"): ALL_ON for number in range(100)}
+    with pytest.raises(ChangeRefused, match=r"there are: cohort/mapping-0, .*\.\.\.$"):
+        changed(EMPTY, SetSwitch(GONE, OFF), many)
+    with pytest.raises(ChangeRefused, match="there are: none"):
+        changed(EMPTY, SetSwitch(GONE, OFF), {})
+
+
+# Exceptions.
+
+
+def excepted(setting: Setting = OFF, versions: Range = BROKEN, **more: object) -> SetSwitch:
+    change = SetSwitch(ONE, setting, versions, "broken")
+    return replace(change, **more)  # type: ignore[arg-type]  # the fields of a change
+
+
+def test_an_exception_is_made_set_again_and_dropped() -> None:
+    table = then(EMPTY, excepted())
+    assert table.states[ONE] == SwitchState(
+        ON, (VersionException("broken", BROKEN, OFF),), revision=1
+    )
+    table = then(table, excepted(SHADOW, expected=1))
+    assert [each.setting for each in table.states[ONE].exceptions] == [SHADOW]
+    assert refusal(table, DropException(ONE, "broken")) is Why.UNCONDITIONAL
+    assert refusal(table, DropException(ONE, "broken", expected=1)) is Why.CHANGED
+    assert then(table, DropException(ONE, "broken", expected=2)).states[ONE].exceptions == ()
+    assert refusal(table, DropException(ONE, "else")) is Why.UNKNOWN
+    assert refusal(EMPTY, DropException(ONE, "else")) is Why.UNKNOWN
+
+
+def test_an_exception_that_has_more_than_the_rest_is_dropped_without_a_number() -> None:
+    table = then(EMPTY, SetSwitch(ONE, OFF), excepted(ON, expected=1))
+    assert then(table, DropException(ONE, "broken")).states[ONE].exceptions == ()
+
+
+def test_other_versions_of_an_exception_can_raise() -> None:
+    table = then(EMPTY, excepted(versions=parse_range(">=2.1,<2.2")))
+    # As off as it was, for fewer.
+    assert refusal(table, excepted()) is Why.UNCONDITIONAL
+    assert then(table, excepted(versions=parse_range(">=2"))).number == 2
+    on = then(EMPTY, SetSwitch(ONE, OFF), excepted(ON, expected=1))
+    # As on as it was, for more.
+    assert refusal(on, excepted(ON, parse_range(">=2"))) is Why.UNCONDITIONAL
+
+
+def test_the_others_of_a_switch_stay_as_they_are() -> None:
+    table = then(EMPTY, excepted(), SetSwitch(ONE, OFF, parse_range(">3"), "next"))
+    table = then(table, excepted(SHADOW, expected=2))
+    assert [each.name for each in table.states[ONE].exceptions] == ["broken", "next"]
+    table = then(table, SetSwitch(ONE, CANARY))
+    assert len(table.states[ONE].exceptions) == 2
+
+
+def test_no_more_than_twenty_exceptions() -> None:
+    table = EMPTY
+    for number in range(MAX_EXCEPTIONS):
+        table = then(table, SetSwitch(ONE, OFF, BROKEN, f"e{number}"))
+    assert refusal(table, SetSwitch(ONE, OFF, BROKEN, "more")) is Why.CONFLICT
+    assert then(table, SetSwitch(ONE, OFF, BROKEN, "e7")).number == MAX_EXCEPTIONS + 1
+
+
+@pytest.mark.parametrize(
+    ("versions", "name"),
+    [(None, "broken"), (BROKEN, ""), (BROKEN, "x" * 64), (BROKEN, "a b"), (BROKEN, "a\n")],
+)
+def test_an_exception_has_versions_and_a_name(versions: Range | None, name: str) -> None:
+    assert refusal(EMPTY, SetSwitch(ONE, OFF, versions, name)) is Why.INVALID
+
+
+# What is temporary.
+
+
+def for_a_time(until: float) -> Term:
+    return Term("ops", until, restore=True)
+
+
+@pytest.mark.parametrize(
+    "term",
+    [Term(restore=True), Term("ops", float("nan")), Term("ops", float("inf"), restore=True)],
+)
+def test_a_time_is_one(term: Term) -> None:
+    assert refusal(EMPTY, SetSwitch(ONE, OFF, term=term)) is Why.INVALID
+    assert refusal(EMPTY, excepted(term=term)) is Why.INVALID
+
+
+def test_what_is_set_for_a_time_goes_back() -> None:
+    table = then(EMPTY, SetSwitch(ONE, OFF, term=for_a_time(100)))
+    assert not due(table, 99.9)
+    assert then(table, Expire(99.9)).states == table.states
+    assert due(table, 100)
+    assert then(table, Expire(100)).states == {ONE: SwitchState(ON, revision=2)}
+
+
+def test_what_is_set_for_a_time_again_goes_back_to_what_it_was_at_first() -> None:
+    table = then(
+        EMPTY,
+        SetSwitch(ONE, CANARY, term=for_a_time(100)),
+        SetSwitch(ONE, OFF, term=for_a_time(200)),
+    )
+    assert not due(table, 150)
+    assert then(table, Expire(200)).states[ONE].setting == ON
+
+
+def test_what_is_set_for_good_stays() -> None:
+    table = then(EMPTY, SetSwitch(ONE, CANARY, term=for_a_time(100)), SetSwitch(ONE, OFF))
+    assert not due(table, 1e9)
+    overdue = then(EMPTY, SetSwitch(ONE, CANARY, term=Term("ops", 100)))
+    assert not due(overdue, 1e9), "it is shown as overdue, and stays"
+
+
+def test_an_exception_for_a_time_ends() -> None:
+    table = then(EMPTY, excepted(term=for_a_time(100)), excepted(term=for_a_time(200)))
+    assert due(table, 200)
+    assert then(table, Expire(200)).states[ONE] == SwitchState(ON, revision=3)
+
+
+def test_an_exception_that_was_there_is_what_it_was_again() -> None:
+    table = then(EMPTY, excepted(SHADOW), excepted(OFF, term=for_a_time(100)))
+    table = then(table, excepted(SHADOW, term=for_a_time(200), expected=2))
+    ended = then(table, Expire(200)).states[ONE]
+    assert ended == SwitchState(ON, (VersionException("broken", BROKEN, SHADOW),), revision=4)
+    wider = parse_range(">=2")
+    assert refusal(table, excepted(OFF, wider, term=for_a_time(300))) is Why.INVALID
+    fresh = then(EMPTY, excepted(term=for_a_time(100)))
+    assert then(fresh, excepted(OFF, wider, term=for_a_time(200))).number == 2
+
+
+def test_what_ends_ends_at_once_and_leaves_the_rest() -> None:
+    table = then(
+        EMPTY,
+        SetSwitch(ONE, OFF, term=for_a_time(100)),
+        SetSwitch(TWO, OFF, term=for_a_time(300)),
+        excepted(term=for_a_time(100)),
+        SetSwitch(ONE, OFF, parse_range(">3"), "stays"),
+    )
+    ended = then(table, Expire(100))
+    assert [each.name for each in ended.states[ONE].exceptions] == ["stays"]
+    assert (ended.revision(ONE), ended.revision(TWO)) == (5, 2)
+
+
+# Everything off.
+
+
+def test_everything_off_and_back() -> None:
+    table = then(EMPTY, SetSwitch(ONE, CANARY))
+    stopped = then(table, AllOff())
+    assert stopped == replace(table, number=2, all_off=True)
+    assert refusal(stopped, AllOff()) is Why.CONFLICT
+    assert refusal(stopped, Restore()) is Why.UNCONDITIONAL
+    assert refusal(stopped, Restore(1)) is Why.CHANGED
+    assert then(stopped, Restore(2)) == replace(table, number=3)
+    assert refusal(table, Restore(1)) is Why.CONFLICT
+
+
+def test_while_everything_is_off_switches_go_down_only() -> None:
+    stopped = then(EMPTY, SetSwitch(ONE, CANARY), AllOff())
+    assert refusal(stopped, SetSwitch(ONE, ON, expected=1)) is Why.CONFLICT
+    assert refusal(stopped, excepted(ON, expected=1)) is Why.CONFLICT
+    assert then(stopped, SetSwitch(ONE, OFF), Restore(3)).states[ONE].setting == OFF
+
+
+# Back to what was.
+
+
+def test_undo_is_a_change_of_its_own() -> None:
+    table = then(EMPTY, SetSwitch(ONE, CANARY), SetSwitch(ONE, OFF))
+    back = Table(1, {ONE: SwitchState(CANARY, revision=1)})
+    assert refusal(table, Undo(back)) is Why.UNCONDITIONAL
+    assert refusal(table, Undo(back, expected=1)) is Why.CHANGED
+    assert then(table, Undo(back, expected=2)) == Table(3, {ONE: SwitchState(CANARY, revision=3)})
+
+
+def test_an_undo_that_lowers_needs_no_number_and_minds_one() -> None:
+    table = then(EMPTY, SetSwitch(TWO, ON, expected=0))
+    assert refusal(table, Undo(EMPTY, expected=0)) is Why.CHANGED
+    undone = then(table, Undo(EMPTY))
+    assert undone == Table(2, {TWO: SwitchState(revision=2)})
+    assert undone.wanted(TWO, FIRST) == SwitchState(OFF, revision=2)
+
+
+def test_an_undo_leaves_what_it_does_not_change_at_its_revision() -> None:
+    before = then(EMPTY, SetSwitch(ONE, OFF))
+    table = then(before, SetSwitch(TWO, CANARY, expected=0))
+    assert then(table, Undo(before)).revision(ONE) == 1
+
+
+# What a configuration says.
+
+
+def test_a_configuration_that_is_followed_ends_what_overrode_it() -> None:
+    table = then(EMPTY, SetSwitch(ONE, OFF), AllOff(), Follow("0123456789ab"))
+    assert table == Table(3, digest="0123456789ab")
+    back = then(table, AllOff(), Follow("ba9876543210", is_new=False))
+    assert back == Table(5, all_off=True, digest="ba9876543210")
+
+
+def test_no_more_switches_than_a_store_takes() -> None:
+    full = Table(
+        1, {SwitchName("old", str(number)): SwitchState(OFF) for number in range(MAX_SWITCHES)}
+    )
+    assert refusal(full, SetSwitch(ONE, OFF)) is Why.CONFLICT
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (SetSwitch(ONE, OFF), True),
+        (SetSwitch(TWO, ON), False),
+        (SetSwitch(ONE, OFF, BROKEN, "broken"), True),
+        (SetSwitch(TWO, SHADOW, BROKEN, "broken"), False),
+        (Undo(Table(0, {ONE: SwitchState(CANARY)})), True),
+        (Undo(Table(0, {TWO: SwitchState(CANARY)})), False),
+    ],
+)
+def test_whether_it_steps_down(change: SetSwitch | Undo, *, expected: bool) -> None:
+    assert steps_down(EMPTY, change, FIRST) is expected
+
+
+def test_touched_is_what_differs() -> None:
+    table = then(EMPTY, SetSwitch(TWO, OFF), SetSwitch(ONE, OFF))
+    assert touched(EMPTY, table) == (ONE, TWO)
+    assert touched(table, then(table, SetSwitch(ONE, OFF))) == ()
+    assert touched(table, then(table, SetSwitch(ONE, OFF, term=Term("ops")))) == (ONE,)
+
+
+# All of it, in any order.
+
+switches = st.sampled_from([ONE, TWO])
+some_settings = st.sampled_from([OFF, SHADOW, CANARY, Setting(Mode.CANARY, 1), ON])
+some_ranges = st.sampled_from(["==2.1.3", ">=2", ">=2.1,<2.2", "<2.1.3", "!=2.1.3"]).map(
+    parse_range
+)
+some_terms = st.just(NO_TERM) | st.builds(Term, st.just("ops"), st.floats(0, 100), st.booleans())
+guesses = st.sampled_from(["none", "right", "wrong"])
+
+
+class Operators(RuleBasedStateMachine):
+    """People who turn switches: what they are told, and what is in force then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tables = [EMPTY]
+
+    @property
+    def table(self) -> Table:
+        return self.tables[-1]
+
+    def make(self, change: Change) -> Table | Why:
+        before = write_table(self.table)
+        try:
+            made = changed(self.table, change, FIRST)
+        except ChangeRefused as refused:
+            return refused.why
+        finally:
+            assert write_table(self.table) == before
+        assert made.number == self.table.number + 1
+        self.tables.append(made)
+        return made
+
+    def switch(self, change: SetSwitch | DropException, guess: str) -> None:
+        revision, table = self.table.revision(change.switch), self.table
+        number = {"none": None, "right": revision, "wrong": revision + 1}[guess]
+        told = self.make(replace(change, expected=number))
+        if isinstance(told, Table):
+            assert guess != "wrong"
+            before = table.wanted(change.switch, FIRST)
+            after = told.wanted(change.switch, FIRST)
+            if not state_lowers(before, after):
+                assert guess == "right"
+                assert not table.all_off
+            assert told.revision(change.switch) == told.number
+            others = {name: each for name, each in told.states.items() if name != change.switch}
+            assert all(table.states[name] == each for name, each in others.items())
+        elif told is Why.UNCONDITIONAL:
+            assert guess == "none"
+        elif told is Why.CHANGED:
+            assert guess == "wrong"
+
+    @rule(switch=switches, setting=some_settings, term=some_terms, guess=guesses)
+    def set_a_switch(self, switch: SwitchName, setting: Setting, term: Term, guess: str) -> None:
+        self.switch(SetSwitch(switch, setting, term=term), guess)
+
+    @rule(
+        switch=switches,
+        setting=some_settings,
+        versions=some_ranges,
+        name=st.integers(0, 25).map("e{}".format),
+        term=some_terms,
+        guess=guesses,
+    )
+    def set_an_exception(
+        self,
+        switch: SwitchName,
+        setting: Setting,
+        versions: Range,
+        name: str,
+        term: Term,
+        guess: str,
+    ) -> None:
+        self.switch(SetSwitch(switch, setting, versions, name, term), guess)
+
+    @rule(switch=switches, data=st.data(), guess=guesses)
+    def drop_an_exception(self, switch: SwitchName, data: st.DataObject, guess: str) -> None:
+        names = [each.name for each in self.table.wanted(switch, FIRST).exceptions]
+        self.switch(DropException(switch, data.draw(st.sampled_from([*names, "none"]))), guess)
+
+    @rule()
+    def stop_everything(self) -> None:
+        was_off, told = self.table.all_off, self.make(AllOff())
+        assert told is Why.CONFLICT if was_off else isinstance(told, Table)
+        assert self.table.all_off
+
+    @rule(guess=guesses)
+    def restore(self, guess: str) -> None:
+        table = self.table
+        number = {"none": None, "right": table.number, "wrong": table.number + 1}[guess]
+        told = self.make(Restore(number))
+        if table.all_off and guess == "right":
+            assert told == replace(table, number=table.number + 1, all_off=False)
+        else:
+            assert isinstance(told, Why)
+
+    @precondition(lambda self: len(self.tables) > 1)
+    @rule(data=st.data(), guess=guesses)
+    def undo(self, data: st.DataObject, guess: str) -> None:
+        earlier, table = data.draw(st.sampled_from(self.tables)), self.table
+        number = {"none": None, "right": table.number, "wrong": table.number + 1}[guess]
+        told = self.make(Undo(earlier, number))
+        if not isinstance(told, Table):
+            assert guess == "wrong" or (guess == "none" and not lowers(table, earlier, FIRST))
+            return
+        assert guess == "right" or lowers(table, earlier, FIRST)
+        assert touched(earlier, told) == ()
+        assert told.all_off is earlier.all_off
+        for name in (ONE, TWO):
+            expected = replace(earlier.wanted(name, FIRST), revision=told.revision(name))
+            assert told.wanted(name, FIRST) == expected
+
+    @rule(now=st.floats(0, 110))
+    def time_goes_by(self, now: float) -> None:
+        told = self.make(Expire(now))
+        assert isinstance(told, Table)
+        assert not due(told, now)
+
+    @rule(digest=st.from_regex(r"[0-9a-f]{12}", fullmatch=True))
+    def another_configuration(self, digest: str) -> None:
+        assert self.make(Follow(digest)) == Table(self.table.number, digest=digest)
+
+    @invariant()
+    def nothing_is_out_of_bounds(self) -> None:
+        table = self.table
+        assert table.number == len(self.tables) - 1
+        for state in table.states.values():
+            assert len(state.exceptions) <= MAX_EXCEPTIONS
+            names = [each.name for each in state.exceptions]
+            assert len(names) == len({*names})
+            assert state.revision <= table.number
+            assert (state.before is None) or state.term.restore
+        assert read_table(write_table(table)) == table
+
+
+Operators.TestCase.settings = profile(max_examples=60, stateful_step_count=40)
+TestOperators = Operators.TestCase

@@ -1,0 +1,206 @@
+"""Revisions and tables as JSON: what is written is read, and anything else is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.switching.history import (
+    Unreadable,
+    read_revision,
+    read_table,
+    revision_of,
+    state_text,
+    write_revision,
+    write_table,
+)
+from proxy.switching.setting import OFF, ON, WHOLE, Mode, Setting
+from proxy.switching.table import (
+    EMPTY,
+    MAX_EXCEPTIONS,
+    OpenSockets,
+    SwitchName,
+    SwitchState,
+    Table,
+    Term,
+    VersionException,
+)
+from proxy.versions.version import parse_range
+
+NAME = SwitchName("modern", "old-to-new")
+
+numbers = st.integers(0, 2**53)
+times = st.none() | st.floats(allow_nan=False, allow_infinity=False)
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+settings = st.one_of(
+    st.sampled_from([OFF, ON, Setting(Mode.SHADOW)]),
+    st.builds(Setting, st.just(Mode.CANARY), st.integers(0, WHOLE)),
+)
+terms = st.builds(Term, texts, times, st.booleans())
+exceptions = st.builds(
+    VersionException,
+    st.from_regex(r"[a-z0-9_-]{1,63}", fullmatch=True),
+    st.sampled_from(["==2.1.3", ">=2.1,<2.2", "!=1!2.0rc1, > 0"]).map(parse_range),
+    settings,
+    terms,
+    st.none() | settings,
+)
+states = st.builds(
+    SwitchState,
+    st.none() | settings,
+    st.lists(exceptions, max_size=4).map(tuple),
+    terms,
+    st.none() | settings,
+    numbers,
+)
+names = st.builds(
+    SwitchName,
+    st.from_regex(r"[a-z0-9_-]{1,63}", fullmatch=True),
+    st.from_regex(r"[a-z0-9-]{1,64}", fullmatch=True),
+)
+tables = st.builds(Table, numbers, st.dictionaries(names, states, max_size=4), st.booleans(), texts)
+
+
+@given(tables)
+def test_a_table_is_read_as_it_was_written(table: Table) -> None:
+    assert read_table(write_table(table)) == table
+
+
+@given(tables, tables, texts)
+def test_a_revision_is_read_as_it_was_written(before: Table, after: Table, text: str) -> None:
+    scope = tuple(sorted({*before.states, *after.states}))
+    revision = revision_of(
+        before,
+        after,
+        scope,
+        at=1764453600.25,
+        author=text,
+        role="operator",
+        reason=text,
+        kind="set",
+        open_sockets=OpenSockets.RECONNECT,
+        digest="0123456789ab",
+    )
+    assert read_revision(write_revision(revision)) == revision
+    assert revision.number == after.number
+    assert revision.scope == tuple(map(str, scope))
+    for name in scope:
+        if name in after.states:
+            assert revision.after[str(name)] == state_text(after.states[name])
+
+
+def test_a_table_is_written_so() -> None:
+    exception = VersionException(
+        "broken", parse_range("==2.1.3"), OFF, Term("ops", 5.5, restore=True), ON
+    )
+    state = SwitchState(Setting(Mode.CANARY, 250), (exception,), revision=7)
+    table = Table(7, {NAME: state}, all_off=True, digest="0123456789ab")
+    # Other processes, and later versions, read it.
+    assert json.loads(write_table(table)) == {
+        "format": 1,
+        "number": 7,
+        "states": {
+            "modern/old-to-new": {
+                "setting": "canary 2.5%",
+                "exceptions": [
+                    {
+                        "name": "broken",
+                        "versions": "==2.1.3",
+                        "setting": "off",
+                        "owner": "ops",
+                        "until": 5.5,
+                        "restore": True,
+                        "before": "on",
+                    }
+                ],
+                "revision": 7,
+            }
+        },
+        "all_off": True,
+        "digest": "0123456789ab",
+    }
+
+
+@given(st.binary() | texts.map(str.encode))
+def test_garbage_is_unreadable(written: bytes) -> None:
+    with pytest.raises(Unreadable):
+        read_table(written)
+    with pytest.raises(Unreadable):
+        read_revision(written)
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts | st.just("off"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(tables, st.data())
+def test_a_table_that_somebody_has_changed_is_read_or_unreadable(
+    table: Table, data: st.DataObject
+) -> None:
+    written = json.loads(write_table(table))
+    found: list[Any] = [written]
+    for each in found:  # It grows meanwhile.
+        inner = each.values() if isinstance(each, dict) else each
+        found += [value for value in inner if value and isinstance(value, dict | list)]
+    chosen = data.draw(st.sampled_from(found))
+    keys = list(chosen) if isinstance(chosen, dict) else range(len(chosen))
+    chosen[data.draw(st.sampled_from(list(keys)))] = data.draw(values)
+    try:
+        read = read_table(json.dumps(written).encode())
+    except Unreadable:
+        return
+    assert read_table(write_table(read)) == read
+
+
+TABLE = {"format": 1, "number": 1, "states": {}, "all_off": False, "digest": ""}
+
+
+def of_state(**state: object) -> dict[str, object]:
+    return {**TABLE, "states": {"modern/old-to-new": state}}
+
+
+EXCEPTION = {"name": "e", "versions": "==1", "setting": "off"}
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {**TABLE, "number": -1},
+        {**TABLE, "number": 2**53 + 1},
+        {**TABLE, "states": {"modern": {}}},
+        of_state(setting="canary 101%"),
+        of_state(setting=""),
+        of_state(before="maybe"),
+        of_state(revision=-1),
+        of_state(exceptions=[{**EXCEPTION, "versions": "2.1.3"}]),
+        of_state(exceptions=[{**EXCEPTION, "setting": "half"}]),
+        of_state(exceptions=[{**EXCEPTION, "before": "half"}]),
+        of_state(exceptions=[EXCEPTION] * (MAX_EXCEPTIONS + 1)),
+        {},
+        [],
+    ],
+)
+def test_what_no_table_says_is_unreadable(table: object) -> None:
+    assert read_table(json.dumps(TABLE).encode()) == Table(1)
+    assert read_table(json.dumps(of_state(exceptions=[EXCEPTION] * 20)).encode()).number == 1
+    with pytest.raises(Unreadable):
+        read_table(json.dumps(table).encode())
+
+
+def test_a_table_of_a_later_version_says_so() -> None:
+    with pytest.raises(Unreadable, match="a table of format 2; this version reads 1"):
+        read_table(write_table(EMPTY).replace(b'"format":1', b'"format":2'))
+
+
+@pytest.mark.parametrize("nest", [b"[", b'{"format":', b'{"states":{"a/b":'])
+def test_what_is_nested_without_end_is_unreadable(nest: bytes) -> None:
+    for read in (read_table, read_revision):
+        with pytest.raises(Unreadable):
+            read(nest * 100_000)
