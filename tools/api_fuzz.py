@@ -169,13 +169,26 @@ def _configure(directory: Path, token: str) -> None:
 [headers]
 Authorization = "Bearer {token}"
 
+[parameters]
+# Schemathesis takes the quotes off what it makes by a pattern for a field.
+"header.If-Match" = '"7"'
+
 [checks.ignored_auth]
 # The eleventh wrong credential of a minute is 429, which this check takes for a fault.
+enabled = false
+
+[checks.allow_header_conformance]
+# `/sessions/end` is a session by its form, too: Allow has the methods of both paths.
 enabled = false
 
 [checks.positive_data_acceptance]
 # What no schema can know: what there is, what it is called, and which revision is the newest.
 expected-statuses = ["2xx", "401", "403", "404", "409", "412", "422", "428", "429", "503"]
+
+[[operations]]
+include-path = "/api/v1/switches/{{cohort}}/{{mapping}}"
+# What belongs together (a range and a name, a canary and its percentage) its schema does not say.
+checks.positive_data_acceptance.enabled = false
 """
     (directory / "schemathesis.toml").write_text(text, encoding="utf-8")
 
