@@ -6,7 +6,7 @@ request; the control plane puts another in its place with one assignment.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,7 +86,15 @@ class Live:
 
     Attributes:
         current: read once for each request.
+        on_replaced: told of each one that took the place of another.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.current = snapshot
+        self.on_replaced: list[Callable[[Snapshot], None]] = []
+
+    def replace(self, snapshot: Snapshot) -> None:
+        """Have another one serve, from the next request on."""
+        self.current = snapshot
+        for told in self.on_replaced:
+            told(snapshot)

@@ -237,7 +237,7 @@ class Reloads:
             return self._failed(reason, reading.problems)
         keys = needs_restart(self._live.current.config, reading.wanted.config)
         reading.commit()
-        self._live.current = self._dressed(reading.serving)
+        self._live.replace(self._dressed(reading.serving))
         self._known = dict(reading.files)
         self.succeeded += 1
         self.last_succeeded = True

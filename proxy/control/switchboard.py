@@ -557,7 +557,7 @@ class Switchboard:
         self, table: Table, scope: frozenset[SwitchName] | None, policy: OpenSockets
     ) -> None:
         self._brought = table
-        self._live.current = self._dressed(self._live.current, table)
+        self._live.replace(self._dressed(self._live.current, table))
         self._on_installed(SwitchChange(self._live.current, scope, policy))
 
     def _dressed(self, snapshot: Snapshot, table: Table) -> Snapshot:

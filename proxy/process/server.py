@@ -32,6 +32,7 @@ from proxy.admin.recording import Recordings
 from proxy.admin.reload import ReloadOrders
 from proxy.admin.replicas import ReplicasPage
 from proxy.admin.sessions import SessionOrders
+from proxy.admin.shadow import ShadowPage
 from proxy.admin.sockets import SocketOrders
 from proxy.admin.status import StatusPage, StoreView, Watched
 from proxy.admin.switching import SwitchOrders
@@ -49,6 +50,7 @@ from proxy.downstream.listener import Listener
 from proxy.downstream.websockets import Connections
 from proxy.errors import ConfigError, Diagnostic
 from proxy.gateway import metrics as gateway_metrics
+from proxy.gateway import switch_metrics
 from proxy.gateway.coalescing import Coalescer
 from proxy.gateway.pipeline import Gateway, Steps
 from proxy.gateway.rewriting import Rewriting
@@ -229,6 +231,7 @@ class Server:
             self._reloaded,
             self._switches.board.dressed,
         )
+        decided = switch_metrics.DecisionTotals(self._live)
         self._store_was = ""
         self._reloading: asyncio.Task[None] | None = None
         for families in (
@@ -237,6 +240,7 @@ class Server:
             gateway_metrics.families(
                 self._coalescer, rewriting, upgrades, self._shadows, self._live
             ),
+            switch_metrics.families(self._live, upgrades, decided),
             () if self._sessions is None else self._sessions.counts.families(),
             downstream_metrics.families(
                 self._listener, self._connections, self._certificate, self._admin_certificate
@@ -343,6 +347,7 @@ class Server:
             *self._socket_orders.endpoints(),
             *SwitchOrders(self._switches.board, self._switches.rollover).endpoints(),
             *ReplicasPage(self._switches.replicas).endpoints(),
+            *ShadowPage(self._shadows, self._live, self.audit).endpoints(),
             *StatusPage(self._watched()).endpoints(),
             *Mappings(self._live).endpoints(),
             *Explanations(self._live).endpoints(),

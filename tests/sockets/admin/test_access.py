@@ -51,6 +51,7 @@ NEEDED = {
     ("POST", "/api/v1/switches/all-off"): "operator",
     ("POST", "/api/v1/switches/restore"): "operator",
     ("GET", "/api/v1/replicas"): "viewer",
+    ("GET", "/api/v1/switches/{cohort}/{mapping}/shadow"): "viewer",
     ("GET", "/api/v1/revisions"): "viewer",
     ("GET", "/api/v1/revisions/{number}"): "viewer",
     ("POST", "/api/v1/undo"): "operator",
