@@ -297,12 +297,12 @@ def _switch_view(
                 versions=str(each.versions),
                 state=each.setting.mode,
                 percent=each.setting.percent,
-                users=_users_view(users.get((name, each.name))),
+                users=_users_of(users, name, each.name),
                 term=_term(each.term),
             )
             for each in wanted.exceptions
         ],
-        users=_users_view(users.get((name, ""))),
+        users=_users_of(users, name, ""),
         sockets_behind=behind[name.cohort],
         term=_term(wanted.term),
     )
@@ -317,9 +317,15 @@ def _users(switched: SwitchedCatalog) -> dict[tuple[SwitchName, str], SwitchUser
     return {(switch, exception): users for switch, exception, users in switched.users()}
 
 
-def _users_view(users: SwitchUsers | None) -> UsersView | None:
-    if users is None:
-        return None
+def _users_of(
+    users: dict[tuple[SwitchName, str], SwitchUsers], switch: SwitchName, exception: str
+) -> UsersView | None:
+    found = users.get((switch, exception))
+    return None if found is None else users_view(found)
+
+
+def users_view(users: SwitchUsers) -> UsersView:
+    """Show the users of a canary."""
     return UsersView(inside=users.inside.count(), outside=users.outside.count(), error=Sketch.ERROR)
 
 

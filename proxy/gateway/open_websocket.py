@@ -68,6 +68,11 @@ class _EarlierAccounts:
         self.unfinished: dict[Direction, MessageCounts] = {}
         self.ended: dict[Direction, Counter[str]] = {way: Counter() for way in Direction}
 
+    def received(self, way: Direction) -> int:
+        """The messages of a direction that arrived whole."""
+        unfinished = self.unfinished.get(way)
+        return self.ended[way].total() + (0 if unfinished is None else unfinished.received)
+
 
 class OpenWebSocket:
     """A WebSocket between a client and a server.
@@ -90,6 +95,7 @@ class OpenWebSocket:
 
     __slots__ = (
         "_earlier",
+        "_looked_at",
         "_on_end",
         "_rewriting",
         "configuration",
@@ -141,6 +147,7 @@ class OpenWebSocket:
         from_server, from_client = self._handlings()
         self.to_client, self.to_server = from_server.counts, from_client.counts
         self._earlier: _EarlierAccounts | None = None
+        self._looked_at = (0, 0)
         self.relay = Relay(
             to_client=from_server,
             to_server=from_client,
@@ -170,6 +177,16 @@ class OpenWebSocket:
         if earlier is None:
             return self.to_client, self.to_server
         return self.to_client, self.to_server, *earlier.unfinished.values()
+
+    def received_since(self) -> tuple[int, int]:
+        """Messages that arrived whole since this was asked last: to the client, to the server."""
+        to_client, to_server = self.to_client.received, self.to_server.received
+        earlier, before = self._earlier, self._looked_at
+        if earlier is not None:
+            to_client += earlier.received(Direction.TO_CLIENT)
+            to_server += earlier.received(Direction.TO_SERVER)
+        self._looked_at = to_client, to_server
+        return to_client - before[0], to_server - before[1]
 
     def change(self, decision: Decision, snapshot: Snapshot) -> None:
         """Have something else applied from the next message on, in each direction.

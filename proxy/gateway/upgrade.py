@@ -26,6 +26,7 @@ class Upgrades:
 
     Attributes:
         sockets: those that are open.
+        on_end: told of each that has ended, with all that it has counted.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Upgrades:
         self._on_limit = on_limit
         self._loop = loop
         self.sockets: set[OpenWebSocket] = set()
+        self.on_end: list[Callable[[OpenWebSocket], None]] = []
 
     async def open(self, context: RequestContext) -> Exchange | None:
         """Shake hands with the server for the client; then relay.
@@ -116,6 +118,8 @@ class Upgrades:
         return None
 
     def _end(self, socket: OpenWebSocket) -> None:
+        for told in self.on_end:
+            told(socket)
         self._connections.discard(socket)
         self.sockets.discard(socket)
         socket.pool.sockets -= 1

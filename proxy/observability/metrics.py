@@ -313,14 +313,14 @@ class Metrics(Collector):
                 "WebSocket data messages received whole, and JSON bodies of routes that have a"
                 " mapping, by the mapping that was bound, the direction, and what became of them.",
                 ("mapping", "direction", "outcome"),
-                lambda: _sums((key[1:], value) for key, value in self._message_outcomes()),
+                lambda: _sums((key[1:], value) for key, value in self.message_outcomes()),
             ),
             counter(
                 "segue_cohort_messages",
                 "The same messages by the client's cohort: what a mapping that several cohorts"
                 " share does for each of them.",
                 ("cohort", "mapping", "direction", "outcome"),
-                self._message_outcomes,
+                self.message_outcomes,
             ),
             counter(
                 "segue_messages_added",
@@ -347,7 +347,8 @@ class Metrics(Collector):
             ),
         ]
 
-    def _message_outcomes(self) -> Samples:
+    def message_outcomes(self) -> Samples:
+        """Messages by cohort, mapping, direction and outcome, as far as they are settled."""
         for key, counts in self._messages.items():
             yield (*key, "mapped"), counts.mapped
             yield (*key, "passed"), counts.passed

@@ -24,6 +24,7 @@ from proxy.admin.drain import DrainOrders
 from proxy.admin.endpoints import Served
 from proxy.admin.events import EventsPage
 from proxy.admin.explain import Explanations
+from proxy.admin.flow import FlowPage
 from proxy.admin.log_watches import LogWatches
 from proxy.admin.mappings import Mappings
 from proxy.admin.metrics import Refusal
@@ -52,6 +53,7 @@ from proxy.errors import ConfigError, Diagnostic
 from proxy.gateway import metrics as gateway_metrics
 from proxy.gateway import switch_metrics
 from proxy.gateway.coalescing import Coalescer
+from proxy.gateway.flow import Flow, totals
 from proxy.gateway.pipeline import Gateway, Steps
 from proxy.gateway.rewriting import Rewriting
 from proxy.gateway.rollover import Rollover
@@ -232,6 +234,12 @@ class Server:
             self._switches.board.dressed,
         )
         decided = switch_metrics.DecisionTotals(self._live)
+        self._upgrades = upgrades
+        self._flow = Flow(
+            upgrades,
+            partial(totals, self.metrics, decided, self._shadows, self._fleet),
+            loop,
+        )
         self._store_was = ""
         self._reloading: asyncio.Task[None] | None = None
         for families in (
@@ -348,6 +356,7 @@ class Server:
             *SwitchOrders(self._switches.board, self._switches.rollover).endpoints(),
             *ReplicasPage(self._switches.replicas).endpoints(),
             *ShadowPage(self._shadows, self._live, self.audit).endpoints(),
+            *FlowPage(self._flow, self._upgrades, self._live).endpoints(),
             *StatusPage(self._watched()).endpoints(),
             *Mappings(self._live).endpoints(),
             *Explanations(self._live).endpoints(),
@@ -443,6 +452,7 @@ class Server:
         await self._coalescer.close()
         if self._ticker is not None:
             self._ticker.cancel()
+        await self._flow.close()
         if self._sessions is not None:
             await self._sessions.close()
         self._fleet.close()
@@ -469,6 +479,7 @@ class Server:
         self._listener.check(now)
         self._fleet.check(now)
         self._warnings.check(now)
+        self._flow.check(now)
         if self._sessions is not None:
             self._sessions.tick()
         self._look_at_store()

@@ -43,6 +43,8 @@ NEEDED = {
     ("POST", "/api/v1/sessions/end"): "operator",
     ("GET", "/api/v1/status"): "viewer",
     ("GET", "/api/v1/sockets"): "viewer",
+    ("GET", "/api/v1/flow"): "viewer",
+    ("GET", "/api/v1/connections"): "viewer",
     ("POST", "/api/v1/sockets/close"): "operator",
     ("GET", "/api/v1/switches"): "viewer",
     ("GET", "/api/v1/switches/{cohort}/{mapping}"): "viewer",
@@ -67,6 +69,7 @@ ANSWERS = {
     "/api/v1/reload": 200,
 }
 ANSWERS |= {"GET /api/v1/log/watches": 200, "POST /api/v1/log/watches": 400}
+ANSWERS |= {"/api/v1/flow": 200, "/api/v1/connections": 200}
 ANSWERS |= {"/api/v1/status": 200, "/api/v1/sockets": 200, "/api/v1/sockets/close": 400}
 ANSWERS |= {
     "/api/v1/switches": 200,
