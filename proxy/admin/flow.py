@@ -7,18 +7,21 @@ WebSockets by what is done to their messages. Both are of the process that answe
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
 
 import pydantic
 from aiohttp import web
 
 from proxy.admin.endpoints import Endpoint, Served
 from proxy.admin.switch_views import UsersView, users_view
-from proxy.gateway.flow import Flow, Key, Rates
+from proxy.gateway.flow import Flow, Rates
 from proxy.gateway.upgrade import Upgrades
 from proxy.snapshot import Live
 from proxy.types import NONE, Direction, Role
+
+_Labels = TypeVar("_Labels", bound=tuple[Any, ...])
+_Number = TypeVar("_Number", int, float)
 
 MAX_ROWS: Final = 1_000
 """Rows of one list of an answer."""
@@ -47,8 +50,8 @@ class VersionRate(pydantic.BaseModel):
 
     Attributes:
         cohort: of the client; `none` for none.
-        version: its release numbers, without zeros at their end; `none` where there is none, `other` for those seen least, where
-            there are very many.
+        version: its release numbers, without zeros at their end; `none` where there is none,
+            `other` for those seen least, where there are very many.
         direction: which way.
         per_second: how many in a second.
     """
@@ -255,7 +258,7 @@ class FlowPage:
                 behind=revision != number,
                 websockets=count,
             )
-            for (cohort, to_client, to_server, revision), count in counts.most_common(MAX_ROWS)
+            for (cohort, to_client, to_server, revision), count in _most(counts)
         ]
         return ConnectionsView(
             revision=number,
@@ -293,11 +296,6 @@ class FlowPage:
         ]
 
 
-def cohort_messages(rates: Rates, cohort: str) -> float:
-    """The messages of a cohort, in a second."""
-    return sum(rate for key, rate in rates.of("message").items() if key[0] == cohort)
-
-
 def _by_direction(rates: Rates) -> dict[Direction, float]:
     sums = dict.fromkeys(Direction, 0.0)
     for (_, _, way, _), rate in rates.of("message").items():
@@ -319,6 +317,6 @@ def _upstreams(rates: Rates) -> list[UpstreamRate]:
     ]
 
 
-def _most(rates: Mapping[Key, float]) -> Iterable[tuple[Key, float]]:
+def _most(counts: Mapping[_Labels, _Number]) -> list[tuple[_Labels, _Number]]:
     """The highest of them, highest first."""
-    return sorted(rates.items(), key=lambda each: (-each[1], each[0]))[:MAX_ROWS]
+    return sorted(counts.items(), key=lambda each: (-each[1], each[0]))[:MAX_ROWS]

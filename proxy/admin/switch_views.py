@@ -9,8 +9,11 @@ from typing import Literal
 
 import pydantic
 
+from proxy.admin.shadow import ShadowOutcomes, outcomes_of
 from proxy.control.switchboard import Switchboard
+from proxy.gateway.flow import Rates
 from proxy.gateway.rollover import Rollover
+from proxy.gateway.shadow_account import ShadowAccount
 from proxy.mapping.switched import SwitchedCatalog, SwitchUsers
 from proxy.switching.canary import Sketch
 from proxy.switching.changes import SetSwitch
@@ -179,6 +182,10 @@ class DryRun(pydantic.BaseModel):
         of_websockets: open ones of the cohort.
         users: about how many users these belong to.
         exceptions_left_alone: which it does not touch.
+        messages_per_second: all messages of the cohort, over about the last 10 seconds; null where
+            nothing can be said yet.
+        shadow: what would be mapped or fail, by rule, since the shadow of the switch began; null
+            where it is not in shadow.
     """
 
     switch: str
@@ -189,6 +196,8 @@ class DryRun(pydantic.BaseModel):
     of_websockets: int
     users: int
     exceptions_left_alone: list[str]
+    messages_per_second: float | None
+    shadow: ShadowOutcomes | None
 
 
 def switches_view(board: Switchboard, rollover: Rollover) -> SwitchesView:
@@ -237,8 +246,24 @@ def revision_view(revision: Revision) -> RevisionView:
     )
 
 
-def dry_run_view(board: Switchboard, rollover: Rollover, change: SetSwitch, after: Table) -> DryRun:
-    """Show what a change would touch."""
+def dry_run_view(
+    board: Switchboard,
+    rollover: Rollover,
+    change: SetSwitch,
+    after: Table,
+    rates: Rates,
+    account: ShadowAccount | None,
+) -> DryRun:
+    """Show what a change would touch.
+
+    Args:
+        board: knows what is in force.
+        rollover: knows the open sockets.
+        change: that would be made.
+        after: the table that it would lead to.
+        rates: how much flows.
+        account: of the switch's shadow, if it ever was in one.
+    """
     now, name = board.in_force, change.switch
     would = SwitchedCatalog(now.catalog, now.first, after, now.key)
     sockets, touched = rollover.of_cohort(name.cohort), 0
@@ -258,6 +283,8 @@ def dry_run_view(board: Switchboard, rollover: Rollover, change: SetSwitch, afte
         of_websockets=len(sockets),
         users=users.count(),
         exceptions_left_alone=sorted(left & {each.name for each in then.exceptions}),
+        messages_per_second=rates.messages_of(name.cohort),
+        shadow=outcomes_of(account) if account is not None and name in now.in_shadow() else None,
     )
 
 

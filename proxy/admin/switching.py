@@ -39,7 +39,9 @@ from proxy.admin.switch_views import (
 )
 from proxy.control.switchboard import Author, Switchboard
 from proxy.errors import StoreAway
+from proxy.gateway.flow import Flow
 from proxy.gateway.rollover import Rollover
+from proxy.gateway.shadow import Shadows
 from proxy.switching.changes import (
     AllOff,
     Change,
@@ -225,15 +227,21 @@ Answer = web.Response | pydantic.BaseModel
 class SwitchOrders:
     """Answers the requests."""
 
-    def __init__(self, board: Switchboard, rollover: Rollover) -> None:
+    def __init__(
+        self, board: Switchboard, rollover: Rollover, flow: Flow, shadows: Shadows
+    ) -> None:
         """Construct.
 
         Args:
             board: takes the changes.
             rollover: knows what is brought to open sockets.
+            flow: knows how much flows.
+            shadows: know what switches in shadow would do.
         """
         self._board = board
         self._rollover = rollover
+        self._flow = flow
+        self._shadows = shadows
 
     def endpoints(self) -> tuple[Served, ...]:
         """What operators may ask, and what carries it out."""
@@ -343,7 +351,14 @@ class SwitchOrders:
             after = self._board.preview(change)
         except ChangeRefused as refused:
             return await self._refused(refused, change.switch, change.expected)
-        return dry_run_view(self._board, self._rollover, change, after)
+        return dry_run_view(
+            self._board,
+            self._rollover,
+            change,
+            after,
+            await self._flow.rates(),
+            self._shadows.account(str(change.switch)),
+        )
 
     async def _made(
         self, request: web.Request, change: Change, reason: str, open_sockets: OpenSockets | None

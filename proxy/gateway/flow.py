@@ -83,6 +83,12 @@ class Rates(NamedTuple):
         """The rates of one name, by their labels."""
         return {key[1:]: rate for key, rate in self.rates.items() if key[0] == name}
 
+    def messages_of(self, cohort: str) -> float | None:
+        """All messages of a cohort; None where nothing can be said yet."""
+        if not self.seconds:
+            return None
+        return sum(rate for key, rate in self.of("message").items() if key[0] == cohort)
+
 
 def totals(
     metrics: Metrics, decisions: DecisionTotals, shadows: Shadows, fleet: Fleet

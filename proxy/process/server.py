@@ -353,7 +353,9 @@ class Server:
             *Versions(self._access_log.versions).endpoints(),
             *LogWatches(self._decisions, self._live, self.audit).endpoints(),
             *self._socket_orders.endpoints(),
-            *SwitchOrders(self._switches.board, self._switches.rollover).endpoints(),
+            *SwitchOrders(
+                self._switches.board, self._switches.rollover, self._flow, self._shadows
+            ).endpoints(),
             *ReplicasPage(self._switches.replicas).endpoints(),
             *ShadowPage(self._shadows, self._live, self.audit).endpoints(),
             *FlowPage(self._flow, self._upgrades, self._live).endpoints(),

@@ -178,3 +178,29 @@ async def test_what_sockets_received_is_counted_once(tmp_path: Path) -> None:
         assert sum(socket.settle()) == 3
         assert socket.settle() == (0, 0)
         assert tuple(Direction) == (Direction.TO_CLIENT, Direction.TO_SERVER)
+
+
+async def test_a_dry_run_says_how_much_it_would_touch(tmp_path: Path) -> None:
+    async with switched(tmp_path) as running:
+        for version in ("2.1", "1.0"):
+            await sent(await running.open(version), times=3)
+        await seen(running, lambda view: len(view["messages"]) == 2)
+        dry = await running.turn("off", dry_run=True)
+        assert dry["messages_per_second"] > 0
+        assert dry["shadow"] is None
+        assert (dry["websockets"], dry["of_websockets"]) == (1, 1)
+        assert (await running.ask("/switches"))["revision"] == 0
+
+        await running.turn("shadow", open_sockets="next_message")
+        pair = await running.open()
+        await sent(pair, times=2)
+        await sent(pair, b'{"kind": "heartbeat"}')
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                dry = await running.turn("canary", percent=50, dry_run=True)
+                if dry["shadow"]["compared"] == 3:
+                    break
+        assert (dry["shadow"]["would_map"], dry["shadow"]["would_fail"]) == (2, 0)
+        assert dry["shadow"]["rules"] == [{"rule": "job-status", "messages": 2}]
+        await running.turn("on")
+        assert (await running.turn("off", dry_run=True))["shadow"] is None
