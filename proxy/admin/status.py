@@ -13,6 +13,7 @@ from aiohttp import web
 from proxy.admin.application import ProcessState
 from proxy.admin.endpoints import Endpoint, Served
 from proxy.admin.reload import Reloaded, described
+from proxy.admin.switch_status import SwitchesStatus
 from proxy.admin.upstreams import UpstreamView, upstream_view
 from proxy.control.audit import Audit
 from proxy.control.reload import Reloads
@@ -135,6 +136,7 @@ class Status(pydantic.BaseModel):
     reloads_failed: int
     limits: dict[str, int]
     store: StoreView
+    switches: SwitchesStatus
     audit: AuditView
 
 
@@ -151,6 +153,7 @@ class Watched:
         addresses: gives where it listens: the public listener, the admin listener, the Unix socket,
             which is empty where there is none.
         store: gives the view of the session store.
+        switches: gives that of the switches.
     """
 
     version: str
@@ -166,6 +169,7 @@ class Watched:
     certificates: tuple[Certificate, Certificate]
     metrics: Metrics
     store: Callable[[], StoreView]
+    switches: Callable[[], SwitchesStatus]
     audit: Audit
 
 
@@ -203,6 +207,7 @@ class StatusPage:
             reloads_failed=reloads.failed,
             limits={name: n for name, n in watched.metrics.limits_reached.items() if n},
             store=watched.store(),
+            switches=watched.switches(),
             audit=_audit(watched.audit),
         )
 

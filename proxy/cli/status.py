@@ -10,6 +10,7 @@ from math import inf
 
 from proxy.admin.replicas import REPLICAS, ReplicasView, ReplicaView
 from proxy.admin.status import STATUS, Status
+from proxy.admin.switch_status import SwitchesStatus
 from proxy.admin.upstreams import UpstreamView
 from proxy.cli.admin import Refused, ask, told_as
 from proxy.cli.admin_place import Place, place
@@ -92,6 +93,7 @@ def lines(status: Status, now: float) -> Iterator[Line]:
     else:
         text = f"{store.state}, {counted(store.open, 'session')}, {store.unsaved} unsaved"
         yield _titled("store", text, bad=store.state != "up")
+    yield from _switches(status.switches, now)
     audit = status.audit
     text = f"{counted(audit.written, 'line')} written, {audit.waiting} waiting, {audit.lost} lost"
     why = "" if audit.trouble is None else f": {audit.trouble}"
@@ -122,6 +124,36 @@ def _replica(replica: ReplicaView, replicas: ReplicasView) -> tuple[str, bool]:
     if replica.name == replicas.answered:
         text += "; it answers"
     return text, replica.current and not replica.other_configuration
+
+
+def _switches(switches: SwitchesStatus, now: float) -> Iterator[Line]:
+    """What is to be known of switches; what is as the configuration says needs one line."""
+    title = "switches"
+    text = f"{switches.switches}, revision {switches.revision}"
+    text += ", the configuration is the authority" if switches.authority == "file" else ""
+    yield _titled(title, text + ("" if switches.kept else ", in memory alone"))
+    if switches.all_off:
+        yield _titled(title, "everything is OFF: segue switch all restore ends it", bad=True)
+    if switches.away_since is not None:
+        away = f"their store is away, for {_ago(now, switches.away_since)}: {switches.store}"
+        yield _titled(title, away, bad=True)
+    if switches.unapplied:
+        names = ", ".join(switches.unapplied)
+        text = f"revision {switches.stored} is not in force: there is no {names} here"
+        yield _titled(title, text, bad=True)
+    for each in switches.overdue:
+        named = f"{each.switch}, exception {each.exception}" if each.exception else each.switch
+        owner = f" of {each.owner}" if each.owner else ""
+        yield _titled(title, f"{named}{owner} is overdue by {_ago(now, each.until)}", bad=True)
+    for differing in switches.differing:
+        names = ", ".join(differing.exceptions)
+        text = f"{differing.switch} is {differing.set_to}{f' (but for {names})' if names else ''}"
+        yield _titled(title, f"{text}; configured: {differing.configured}")
+    if switches.orphans:
+        yield _titled(title, f"set, and named by no cohort: {', '.join(switches.orphans)}")
+    for behind in switches.behind:
+        text = f"{counted(behind.websockets, 'websocket')} of cohort {behind.cohort}"
+        yield _titled(title, f"{text} on an older revision")
 
 
 def _server(server: UpstreamView) -> str:

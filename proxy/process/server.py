@@ -36,6 +36,7 @@ from proxy.admin.sessions import SessionOrders
 from proxy.admin.shadow import ShadowPage
 from proxy.admin.sockets import SocketOrders
 from proxy.admin.status import StatusPage, StoreView, Watched
+from proxy.admin.switch_status import switches_status
 from proxy.admin.switching import SwitchOrders
 from proxy.admin.tail import TailPage
 from proxy.admin.upstreams import Upstreams
@@ -534,6 +535,7 @@ class Server:
             certificates=(self._certificate, self._admin_certificate),
             metrics=self.metrics,
             store=store,
+            switches=lambda: switches_status(self._switches.board, self._switches.rollover),
             audit=self.audit,
         )
 

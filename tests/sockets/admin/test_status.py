@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from proxy.admin.status import AuditView, ConfigurationView, ListenerView, Status, StoreView
+from proxy.admin.switch_status import CohortBehind, DifferingSwitch, OverdueSetting, SwitchesStatus
 from proxy.cli.main import main
 from proxy.cli.status import lines
 from proxy.cli.styled import Span, Style
@@ -21,8 +22,10 @@ from tests.support.administered import OPERATOR, TOKENS, VIEWER, Administered, b
 from tests.support.rig import segue, status_of
 from tests.support.sockets import Origin, Pair, gone, open_pair, origin
 from tests.support.storages import free_port
+from tests.support.switches import SWITCH, switched
 from tests.support.waiting import PATIENCE
 
+NOW = 1_700_000_000.0
 SECRET = "eyJhbGciOiJIUzI1NiJ9.c2VjcmV0.c2lnbmF0dXJl"
 
 
@@ -171,7 +174,101 @@ def test_an_audit_that_is_not_written_is_red(audit: dict[str, object], told: str
     assert told in red
 
 
-NOW = 1_700_000_000.0
+def switches_lines(**facts: object) -> tuple[list[str], list[str]]:
+    """What people are told of switches with these facts: all of it, and what of it is red."""
+    status = status_with(15)
+    switches = status.switches.model_copy(update=facts)
+    found = [
+        line
+        for line in lines(status.model_copy(update={"switches": switches}), NOW)
+        if isinstance(line[0], Span) and line[0].text.strip() == "switches"
+    ]
+    texts = [line[1] for line in found if isinstance(line[1], Span)]
+    return [span.text for span in texts], [s.text for s in texts if s.style is Style.BAD]
+
+
+def test_switches_that_are_as_they_are_configured_need_one_line() -> None:
+    assert switches_lines() == (["2, revision 3"], [])
+    assert switches_lines(authority="file", kept=False) == (
+        ["2, revision 3, the configuration is the authority, in memory alone"],
+        [],
+    )
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"all_off": True}, "everything is OFF: segue switch all restore ends it"),
+        (
+            {"away_since": NOW - 60, "store": "it does not answer"},
+            "their store is away, for 1m 0s: it does not answer",
+        ),
+        (
+            {"unapplied": ["modern/new"], "stored": 4},
+            "revision 4 is not in force: there is no modern/new here",
+        ),
+        (
+            {"overdue": [OverdueSetting(switch="a/b", exception="", owner="ci", until=NOW - 60)]},
+            "a/b of ci is overdue by 1m 0s",
+        ),
+        (
+            {"overdue": [OverdueSetting(switch="a/b", exception="x", owner="", until=NOW - 60)]},
+            "a/b, exception x is overdue by 1m 0s",
+        ),
+    ],
+)
+def test_what_is_wrong_with_switches_is_red(facts: dict[str, object], told: str) -> None:
+    assert switches_lines(**facts) == (["2, revision 3", told], [told])
+
+
+def test_what_differs_and_what_is_behind_is_told_without_alarm() -> None:
+    differing = [
+        DifferingSwitch(switch="a/b", set_to="canary 10%", configured="on", exceptions=[]),
+        DifferingSwitch(switch="a/c", set_to="on", configured="on", exceptions=["x", "y"]),
+    ]
+    behind = [CohortBehind(cohort="a", websockets=1), CohortBehind(cohort="b", websockets=7)]
+    found, red = switches_lines(differing=differing, behind=behind, orphans=["c/d"])
+    assert found == [
+        "2, revision 3",
+        "a/b is canary 10%; configured: on",
+        "a/c is on (but for x, y); configured: on",
+        "set, and named by no cohort: c/d",
+        "1 websocket of cohort a on an older revision",
+        "7 websockets of cohort b on an older revision",
+    ]
+    assert red == []
+
+
+async def test_status_tells_of_switches_that_were_turned(tmp_path: Path) -> None:
+    async with switched(tmp_path) as running:
+
+        async def told() -> Any:
+            return (await running.ask("/status"))["switches"]
+
+        first = await told()
+        assert (first["switches"], first["revision"], first["authority"]) == (2, 0, "live")
+        assert (first["differing"], first["behind"], first["store"]) == ([], [], "up")
+        await running.open()
+        await running.turn("canary", percent=10, open_sockets="keep")
+        await running.turn(
+            "off", versions="==2.1.3", name="broken", seconds=0.001, open_sockets="keep"
+        )
+        second = await told()
+        assert second["revision"] == 2
+        assert second["differing"] == [
+            {
+                "switch": SWITCH,
+                "set_to": "canary 10%",
+                "configured": "on",
+                "exceptions": ["broken"],
+            }
+        ]
+        assert second["behind"] == [{"cohort": "modern", "websockets": 1}]
+        (overdue,) = second["overdue"]
+        assert (overdue["switch"], overdue["exception"]) == (SWITCH, "broken")
+        assert overdue["owner"].startswith("uid ")
+        await running.ask("/switches/all-off", "POST", reason="a test")
+        assert (await told())["all_off"]
 
 
 def status_with(days: int) -> Status:
@@ -195,6 +292,21 @@ def status_with(days: int) -> Status:
         reloads_failed=0,
         limits={},
         store=StoreView(sessions=False, state="up", open=0, unsaved=0),
+        switches=SwitchesStatus(
+            switches=2,
+            all_off=False,
+            authority="live",
+            revision=3,
+            stored=3,
+            differing=[],
+            overdue=[],
+            behind=[],
+            kept=True,
+            store="up",
+            away_since=None,
+            unapplied=[],
+            orphans=[],
+        ),
         audit=AuditView(trouble=None, written=7, waiting=2, lost=0, head_behind=0),
     )
 
