@@ -45,6 +45,24 @@ class MessageRate(pydantic.BaseModel):
     per_second: float
 
 
+class KindRate(pydantic.BaseModel):
+    """Messages that a mapping left as they were, by the kind that they came with.
+
+    Attributes:
+        cohort: of the client.
+        mapping: which it was.
+        direction: which way.
+        kind: one of those that the mapping's file lists, or `other`.
+        per_second: how many in a second.
+    """
+
+    cohort: str
+    mapping: str
+    direction: Direction
+    kind: str
+    per_second: float
+
+
 class VersionRate(pydantic.BaseModel):
     """WebSocket messages by the version of the client.
 
@@ -126,11 +144,13 @@ class FlowView(pydantic.BaseModel):
     """How much flows through the process that answers. What did not move is left out.
 
     Attributes:
-        seconds: over which the rates are taken: about 10, less when the process is younger; 0
-            where nothing can be said yet.
+        seconds: over which the rates are taken: about 10 for whoever asks every few seconds, up to
+            40 for the first to ask after a while, less when the process is younger; 0 where nothing
+            can be said yet.
         revision: of the switches that are in force.
         requests: by cohort.
         messages: by cohort, mapping, direction and outcome.
+        kinds: those of them that were left as they were, by kind, where a mapping lists kinds.
         versions: by cohort, version and direction.
         directions: all of the messages.
         upstreams: by server.
@@ -141,6 +161,7 @@ class FlowView(pydantic.BaseModel):
     revision: int
     requests: list[RequestRate]
     messages: list[MessageRate]
+    kinds: list[KindRate]
     versions: list[VersionRate]
     directions: list[DirectionRate]
     upstreams: list[UpstreamRate]
@@ -226,6 +247,16 @@ class FlowPage:
                     per_second=rate,
                 )
                 for (cohort, mapping, way, outcome), rate in _most(rates.of("message"))
+            ],
+            kinds=[
+                KindRate(
+                    cohort=cohort,
+                    mapping=mapping,
+                    direction=Direction(way),
+                    kind=kind,
+                    per_second=rate,
+                )
+                for (cohort, mapping, way, kind), rate in _most(rates.of("kind"))
             ],
             versions=[
                 VersionRate(

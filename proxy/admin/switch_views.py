@@ -182,7 +182,7 @@ class DryRun(pydantic.BaseModel):
         of_websockets: open ones of the cohort.
         users: about how many users these belong to.
         exceptions_left_alone: which it does not touch.
-        messages_per_second: all messages of the cohort, over about the last 10 seconds; null where
+        messages_per_second: all messages of the cohort, over the last 10 to 40 seconds; null where
             nothing can be said yet.
         shadow: what would be mapped or fail, by rule, since the shadow of the switch began; null
             where it is not in shadow.

@@ -339,13 +339,15 @@ class Metrics(Collector):
                 "Messages that a mapping left as they were, by their kind, where its file lists the"
                 " `kinds`; `other` is in no list, and nobody has decided about it.",
                 ("mapping", "direction", "kind"),
-                lambda: _sums(
-                    ((*key[1:], kind), count)
-                    for key, counts in self._messages.items()
-                    for kind, count in counts.unmapped.items()
-                ),
+                lambda: _sums((labels[1:], count) for labels, count in self.unmapped_kinds()),
             ),
         ]
+
+    def unmapped_kinds(self) -> Samples:
+        """Messages that a mapping left alone, by cohort, mapping, direction and kind."""
+        for key, counts in self._messages.items():
+            for kind, count in counts.unmapped.items():
+                yield (*key, kind), count
 
     def message_outcomes(self) -> Samples:
         """Messages by cohort, mapping, direction and outcome, as far as they are settled."""

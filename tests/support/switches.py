@@ -44,10 +44,10 @@ class Switched:
     async def ask(self, target: str, method: str = "GET", **body: Any) -> Any:
         """Ask the admin API, as an admin of this machine; the answer, which has to be a success."""
         async with self.proxy.admin() as client:
-            asked = {"json": body} if method != "GET" else {}
+            asked = None if method == "GET" else body
             headers = {"If-Match": f'"{await self._tag(target)}"'} if method == "PUT" else {}
             async with client.request(
-                method, f"/api/v1{target}", headers=headers, **asked
+                method, f"/api/v1{target}", headers=headers, json=asked
             ) as answer:
                 text = await answer.text()
                 assert answer.status < 300, text

@@ -29,8 +29,9 @@ async def seen(running: Switched, holds: Callable[[Any], bool]) -> Any:
 
 def counted(view: Any, rows: list[Any], per: str = "per_second", **labels: str) -> int:
     """How many there were in the time over which the rates are taken."""
-    found = [row[per] for row in rows if labels.items() <= row.items()]
-    return round(sum(found) * view["seconds"])
+    found: list[float] = [row[per] for row in rows if labels.items() <= row.items()]
+    seconds: float = view["seconds"]
+    return round(sum(found) * seconds)
 
 
 async def test_messages_are_told_by_all_that_a_picture_has(
@@ -55,6 +56,8 @@ async def test_messages_are_told_by_all_that_a_picture_has(
         assert counted(view, messages, cohort="legacy", mapping="new-to-old") == 3
         assert counted(view, messages, cohort="legacy", mapping="none", direction="to_server") == 1
         assert all(row["per_second"] > 0 for row in messages)
+        kind = {"cohort": "modern", "mapping": "old-to-new", "direction": "to_client"}
+        assert counted(view, view["kinds"], **kind, kind="error") == 2
         assert counted(view, view["directions"], direction="to_client") == 10
         assert counted(view, view["directions"], direction="to_server") == 1
         assert counted(view, view["versions"], cohort="modern", version="2.1") == 7
@@ -169,14 +172,14 @@ async def test_what_sockets_received_is_counted_once(tmp_path: Path) -> None:
         pair = await running.open()
         (socket,) = running.proxy.server._upgrades.sockets
         await sent(pair, times=3)
-        assert socket.settle() == (3, 0)
-        assert socket.settle() == (0, 0)
+        assert socket.received_since() == (3, 0)
+        assert socket.received_since() == (0, 0)
         # Over a change, which begins another account.
         await sent(pair)
         await running.turn("off", open_sockets="next_message")
         await sent(pair, times=2)
-        assert sum(socket.settle()) == 3
-        assert socket.settle() == (0, 0)
+        assert sum(socket.received_since()) == 3
+        assert socket.received_since() == (0, 0)
         assert tuple(Direction) == (Direction.TO_CLIENT, Direction.TO_SERVER)
 
 
@@ -204,3 +207,27 @@ async def test_a_dry_run_says_how_much_it_would_touch(tmp_path: Path) -> None:
         assert dry["shadow"]["rules"] == [{"rule": "job-status", "messages": 2}]
         await running.turn("on")
         assert (await running.turn("off", dry_run=True))["shadow"] is None
+
+
+async def test_looks_are_rare_while_nobody_asks(tmp_path: Path) -> None:
+    async with switched(tmp_path) as running:
+        made = running.proxy.server._flow
+        now = made._looks[-1].at
+
+        async def looks(after: float) -> bool:
+            """Whether it looks after so many seconds."""
+            made.check(now + after)
+            looking, made._looking = made._looking, None
+            if looking is not None:
+                await looking
+            return looking is not None
+
+        made._asked = now - flow.IDLE
+        assert not await looks(flow.PERIOD)
+        assert not await looks(flow.IDLE - 1)
+        assert await looks(flow.IDLE + 1)
+        await made.rates()
+        now = made._asked
+        made._looks.append(flow.Look(now, {}))
+        assert not await looks(flow.PERIOD - 1)
+        assert await looks(flow.PERIOD + 1)
