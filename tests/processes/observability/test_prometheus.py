@@ -57,6 +57,13 @@ cohorts:
   - name: modern
     versions: ">=2"
     websocket: {to_client: [m]}
+  - name: canary
+    versions: ">=1,<2"
+    websocket: {to_client: [m]}
+  - name: shadowed
+    versions: "<1"
+    websocket: {to_client: [m]}
+switching: {switches: {canary/m: canary 50%, shadowed/m: shadow}}
 coalescing: [{name: polled, path: /polled}]
 """
 
@@ -241,15 +248,34 @@ async def traffic(proxy: Segue, user: Client) -> None:
     await proxy.ask(handshake(b"/refused", MODERN))
     await ask(b"/polled")
     assert await user.get("/") == 200
+    for version in (b"1.5", b"0.5"):
+        await speak_with(proxy, b"X-Client-Version: " + version)
+    assert await speak_with(proxy, MODERN) == b'{"kind":"new"}'
+
+
+async def speak_with(proxy: Segue, version: bytes) -> bytes:
+    """Have the server speak to a client until both have closed; its first message."""
     async with proxy.client() as client:
-        await client.send(handshake(b"/ws", MODERN))
+        await client.send(handshake(b"/ws", version))
         await client.read_head()
         socket = Socket(client, is_client=True)
-        assert await socket.message() == b'{"kind":"new"}'
+        first = await socket.message()
         await socket.send(TEXT, b"done")
         with suppress(asyncio.IncompleteReadError):
             while (await socket.receive()).opcode != CLOSE:
                 pass
+    return first
+
+
+async def turn(proxy: Segue, percent: int) -> None:
+    """Make a revision."""
+    place = "/api/v1/switches/canary/m"
+    async with proxy.admin() as client:
+        async with client.get(place) as answer:
+            tag = answer.headers["ETag"]
+        order = {"state": "canary", "percent": percent, "reason": "a test"}
+        async with client.put(place, json=order, headers={"If-Match": tag}) as answer:
+            assert answer.status == 200, await answer.text()
 
 
 @pytest.mark.needs_prometheus
@@ -304,6 +330,7 @@ async def test_every_expression_of_rules_and_dashboard_has_data(tmp_path: Path) 
                     odd = "misspelt: 1" if rounds % 2 else f"# {rounds}"
                     config.write_text(f"{CONFIGURATION}{odd}\n", encoding="utf-8")
                     proxy.server.reload()
+                    await turn(proxy, 50 + rounds % 2)
                     await traffic(proxy, user)
                     await asyncio.sleep(0.5)
                     with suppress(aiohttp.ClientConnectionError):  # It has not started yet.

@@ -32,6 +32,7 @@ UNITS = (
     (r"rate\(segue_(mapping_failures|unmapped_kinds)_total", {"suffix: msg/s"}),
     (r"rate\(segue_(requests|errors|handshakes|version_sources|upstream_retries)_total", {"reqps"}),
     (r"rate\(segue_coalescing_", {"reqps"}),
+    (r"segue_switch_percent", {"percent"}),
     (r"\brate\(", PER_SECOND),
     (r"increase\(", {"short"}),
     (r"time\(\)", {"s"}),
@@ -64,6 +65,8 @@ def test_unit_of_a_panel_is_that_of_each_of_its_queries(name: str) -> None:
         "segue_config_info",
         "segue_certificate_expiry_timestamp_seconds",
         "segue_log_lines_dropped_total",
+        "segue_switch_overdue",
+        "segue_switch_unapplied",
         "process_cpu_seconds_total",
     ],
 )
@@ -110,6 +113,7 @@ def test_panels_that_are_empty_until_something_happens_say_what_that_means() -> 
         *("segue_handshakes_total", "segue_open_websockets", "segue_websocket_closes_total"),
         *("segue_upstream_failures_total", "segue_upstream_retries_total"),
         *("segue_certificate_expiry", "segue_websockets_total", "segue:"),
+        *("segue_switch_users", "segue_switch_shadow_messages_total"),
     )
     for panel, expression in QUERIES:
         if any(name in expression for name in late):
@@ -118,7 +122,7 @@ def test_panels_that_are_empty_until_something_happens_say_what_that_means() -> 
 
 def test_reloads_and_other_changes_are_marked() -> None:
     marks = {mark["name"]: mark for mark in DASHBOARD["annotations"]["list"]}
-    assert set(marks) == {"Reloads", "Refused reloads", "Starts", "Versions of Segue"}
+    assert set(marks) == {"Reloads", "Refused reloads", "Switches", "Starts", "Versions of Segue"}
     for mark in marks.values():
         assert mark["enable"]
         assert mark["target"]["expr"] == mark["expr"]
