@@ -62,7 +62,8 @@ _PATIENCE: Final = 5.0
 
 _TAG: Final = re.compile(r'"([0-9]{1,16})"')
 
-_MOST_TERM: Final = 366 * 86400
+MOST_TERM: Final = 366 * 86400
+"""Seconds after which what is temporary is overdue at the latest."""
 
 Reason = Annotated[str, Field(min_length=1, max_length=MAX_REASON, pattern=r"\S")]
 Owner = Annotated[str, Field(max_length=256)]
@@ -116,7 +117,7 @@ class SetRequest(ChangeRequest):
     ] = None
     name: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,63}$")] | None = None
     owner: Owner = ""
-    seconds: Annotated[float, Field(gt=0, le=_MOST_TERM)] | None = None
+    seconds: Annotated[float, Field(gt=0, le=MOST_TERM)] | None = None
     restore: bool = False
     dry_run: bool = False
 

@@ -51,6 +51,7 @@ def ask(
     asked: Mapping[str, object] | None = None,
     *,
     timeout: float = TIMEOUT,
+    if_match: int | None = None,
     **segments: str,
 ) -> dict[str, Any]:
     """Ask an endpoint; return the answer's object, empty without any.
@@ -60,6 +61,7 @@ def ask(
         endpoint: what is asked.
         asked: what for: goes into the body, or the query.
         timeout: seconds to wait for the answer.
+        if_match: the revision that a change builds on; None to say none.
         segments: of its path, by their names.
 
     Raises:
@@ -67,7 +69,8 @@ def ask(
     """
     path = endpoint.target(asked, **segments)
     body = json.dumps(asked) if endpoint.has_body else None
-    with answer(where, endpoint.method, path, body, timeout) as response:
+    fields = {} if if_match is None else {"If-Match": f'"{if_match}"'}
+    with answer(where, endpoint.method, path, body, timeout, fields) as response:
         try:
             found = json.loads(response.read(MAX_ANSWER) or b"{}")
         except (OSError, http.client.HTTPException, ValueError, RecursionError):
@@ -91,9 +94,14 @@ def told_as(model: type[Model], found: object, what: str) -> Model:
 
 @contextlib.contextmanager
 def answer(
-    where: Place, method: str, path: str, body: str | None, timeout: float
+    where: Place,
+    method: str,
+    path: str,
+    body: str | None,
+    timeout: float,
+    fields: Mapping[str, str] | None = None,
 ) -> Iterator[http.client.HTTPResponse]:
-    """Ask; yields a successful answer, whose body may still be on its way.
+    """Ask, with further header fields; yields a successful answer, whose body may be on its way.
 
     Raises:
         Refused: nobody answers in time, or not with success.
@@ -101,13 +109,13 @@ def answer(
     connection = where.connection(timeout)
     try:
         try:
-            fields = {"Content-Type": "application/json"} if body is not None else {}
-            connection.request(method, path, body, {**fields, **where.fields})
+            kind = {"Content-Type": "application/json"} if body is not None else {}
+            connection.request(method, path, body, {**kind, **(fields or {}), **where.fields})
             response = connection.getresponse()
             if response.status >= 300:
                 problem = _problem(response.read(MAX_ANSWER))
                 detail = printable(str(problem.get("detail", "no reason given")))
-                text = f"{where.name}{path}: {response.status}: {detail}"
+                text = f"{where.name}{path.partition('?')[0]}: {response.status}: {detail}"
                 raise Refused(text, response.status, problem)
         except Unreachable as error:
             raise Refused(str(error)) from None

@@ -15,16 +15,14 @@ from typing import Final
 
 from proxy.cli.configuration import Subparsers, add_config, add_overrides, reading
 from proxy.cli.parser import add_json
-from proxy.cli.written import Written, written_section
-from proxy.configuration.document import Path, parse, render_path
+from proxy.cli.written import Written, written_section, yaml_scalar
+from proxy.configuration.document import Path, render_path
 from proxy.configuration.reading import ConfigReading
 
 HIDDEN: Final = "(hidden)"
 
 _SECRET_KEY: Final = re.compile(r"(?:.*_)?(?:key|keys|secret|password|token)", re.IGNORECASE)
 _USER_INFO: Final = re.compile(r"(?<=://)[^/?#\s]*@")
-# May stand without quotes, if YAML then reads it as the text that it is.
-_PLAIN: Final = re.compile(r"[A-Za-z0-9/](?:[\w./+:-]*[\w/+-])?")
 _COLUMN: Final = 44
 
 
@@ -156,19 +154,6 @@ def _yaml(found: list[Setting], *, show_origin: bool) -> Iterator[str]:
             if depth < len(path) - 1:
                 yield f"{start}{part}:"
             else:
-                line = f"{start}{part}: {_scalar(setting.value)}"
+                line = f"{start}{part}: {yaml_scalar(setting.value)}"
                 yield f"{line:<{_COLUMN}}  # {setting.origin}" if show_origin else line
         before = path
-
-
-def _scalar(value: Written) -> str:
-    match value:
-        case None | bool() | int():
-            return json.dumps(value)
-        case str():
-            plain = _PLAIN.fullmatch(value) is not None and parse(value, "").data == value
-            return value if plain else json.dumps(value, ensure_ascii=False)
-        case list():
-            return f"[{', '.join(_scalar(each) for each in value)}]"
-        case dict():
-            return json.dumps(value)

@@ -19,6 +19,7 @@ from proxy.cli import (
     config,
     explain,
     health,
+    history,
     log,
     record,
     reload,
@@ -26,6 +27,7 @@ from proxy.cli import (
     sessions,
     sockets,
     status,
+    switch,
     tail,
     test,
     token,
@@ -50,8 +52,8 @@ _SHOWN: Final = 100
 _HELP: Final = "help"
 
 _COMMANDS: Final = (
-    *(validate, reload, status, sockets, test, explain, record, tail, log, sessions, versions),
-    *(token, audit, config, schema, health, version, completion),
+    *(validate, reload, status, switch, history, sockets, test, explain, record, tail, log),
+    *(sessions, versions, token, audit, config, schema, health, version, completion),
 )
 
 

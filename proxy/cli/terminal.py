@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from proxy.errors import printable, shortened
 
-__all__ = ["counted", "printable", "shortened", "span"]
+__all__ = ["counted", "printable", "shortened", "span", "when"]
 
 
 def counted(number: int, what: str) -> str:
@@ -24,3 +26,11 @@ def span(seconds: float) -> str:
         if len(parts) == 2:
             break
     return " ".join(parts)
+
+
+def when(at: float) -> str:
+    """A point in time in seconds since 1970, in UTC; `?` where it is none that has a date."""
+    try:
+        return f"{dt.datetime.fromtimestamp(at, dt.UTC):%Y-%m-%d %H:%M:%SZ}"
+    except (ValueError, OverflowError, OSError):
+        return "?"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Final
@@ -10,9 +12,12 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from proxy.configuration import units
+from proxy.configuration.document import parse
 
 Written = None | bool | int | str | list["Written"] | dict[str, "Written"]
 
+# May stand without quotes, if YAML then reads it as the text that it is.
+_PLAIN: Final = re.compile(r"[A-Za-z0-9/](?:[\w./+:-]*[\w/+-])?")
 _SIZES: Final = (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024))
 
 
@@ -61,6 +66,20 @@ def size(number: int) -> str:
         if number and number % factor == 0:
             return f"{number // factor}{unit}"
     return str(number)
+
+
+def yaml_scalar(value: Written) -> str:
+    """A value as it stands in a line of YAML."""
+    match value:
+        case None | bool() | int():
+            return json.dumps(value)
+        case str():
+            plain = _PLAIN.fullmatch(value) is not None and parse(value, "").data == value
+            return value if plain else json.dumps(value, ensure_ascii=False)
+        case list():
+            return f"[{', '.join(yaml_scalar(each) for each in value)}]"
+        case dict():
+            return json.dumps(value)
 
 
 def _written(value: Any, field: FieldInfo) -> Written:

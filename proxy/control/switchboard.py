@@ -327,7 +327,8 @@ class Switchboard:
         after = changed(before, change, self.in_force.first)
         settings = self._live.current.config.switching
         policy = open_sockets or self._policy
-        if isinstance(change, AllOff):
+        # What turned all sockets at once is taken back likewise, unless it is said otherwise.
+        if before.all_off is not after.all_off and (after.all_off or open_sockets is None):
             policy = OpenSockets.NEXT_MESSAGE
         if settings.authority == "file":
             after = replace(after, digest=self._live.current.digest)
@@ -503,9 +504,12 @@ class Switchboard:
     def _bring(self, table: Table, policy: OpenSockets) -> None:
         """Put a table to work, unless it is what works already."""
         brought = self._brought
+        another_file = self._is_file and brought.digest != table.digest
         if brought.all_off is not table.all_off:
-            self._install(table, None, OpenSockets.NEXT_MESSAGE)
-        elif self._is_file and brought.digest != table.digest:
+            # What ends it by a revision says what open sockets do; another file does not.
+            is_told = not table.all_off and not another_file
+            self._install(table, None, policy if is_told else OpenSockets.NEXT_MESSAGE)
+        elif another_file:
             # Another file, which says itself what the switches are: it may be any of them.
             self._install(table, None, self._policy)
         elif table != brought:

@@ -1,0 +1,159 @@
+"""What commands that change switches have in common: their flags, and how a change is told."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from proxy.admin.switch_views import Changed, RevisionView, StateView
+from proxy.cli.admin import told_as
+from proxy.cli.parser import whole
+from proxy.cli.screen import Screen
+from proxy.cli.styled import Line, Span, Style, state
+from proxy.cli.terminal import counted
+from proxy.switching.history import MAX_REASON
+from proxy.switching.table import OpenSockets
+
+MOST_REVISIONS: Final = 2**53
+"""The highest number of a revision that is read."""
+
+AS_CONFIGURED: Final = "as configured"
+"""What a switch is set to that nobody has set, where it is not known what that is."""
+
+Known = Mapping[str, StateView]
+"""What the configuration says of switches, by their names, as far as it is known."""
+
+
+def add_reason(command: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """Give a command the flag that every change needs."""
+    command.add_argument(
+        "--reason", type=reason, required=required, metavar="TEXT", help="why; it is kept"
+    )
+
+
+def add_open_sockets(command: argparse.ArgumentParser) -> None:
+    """Give a command the flag that says what open WebSockets do."""
+    command.add_argument(
+        "--open-sockets",
+        choices=[each.value for each in OpenSockets],
+        help="what open websockets do (default: as switching.open_sockets says)",
+    )
+
+
+def add_if_revision(command: argparse.ArgumentParser, what: str) -> None:
+    """Give a command the flag that says on which revision it builds."""
+    command.add_argument(
+        "--if-revision",
+        type=whole(0, MOST_REVISIONS),
+        metavar="N",
+        help=f"only if {what} is at revision N (default: at what is read just before)",
+    )
+
+
+def reason(text: str) -> str:
+    """The type of a flag whose value says why."""
+    if not text.strip() or len(text) > MAX_REASON:
+        raise argparse.ArgumentTypeError(
+            f"expected some words on why, at most {MAX_REASON} characters"
+        )
+    return text
+
+
+def tell(answer: object, *, as_json: bool, known: Known | None = None) -> None:
+    """Print what came of a change.
+
+    Args:
+        answer: what the endpoint answered.
+        as_json: whether to print that as it is.
+        known: what the configuration says of switches that nobody had set.
+
+    Raises:
+        Refused: it cannot be read.
+    """
+    changed = told_as(Changed, answer, "it is")
+    if as_json:
+        print(json.dumps(answer))
+        return
+    screen, number = Screen.of_stdout(), changed.revision.number
+    for line in done(changed.revision, known or {}):
+        screen.line(Span(f"revision {number}: ", Style.HEADING), *line)
+    for line in sockets(changed):
+        screen.line(*line)
+
+
+def done(revision: RevisionView, known: Known) -> Iterator[Line]:
+    """What a revision changed, each thing in a line of its own.
+
+    Args:
+        revision: that one.
+        known: what the configuration says of switches that nobody had set.
+    """
+    if revision.kind == "all-off":
+        yield ("everything ", state("off"))
+    elif revision.kind == "restore":
+        yield ("everything is what it is set to again",)
+    elif revision.kind == "follow":
+        yield (f"the configuration {revision.configuration} is followed",)
+    for name in revision.scope:
+        before = _state(revision.before.get(name), known.get(name))
+        after = _state(revision.after.get(name), known.get(name))
+        yield from _turned(name, before, after)
+    if revision.all_off and revision.kind != "all-off":
+        yield ("everything is ", state("off"))
+    elif not revision.scope and revision.kind == "undo":
+        yield ("everything is what it was",)
+
+
+def _state(told: StateView | None, known: StateView | None) -> StateView:
+    if told is not None and (told.setting is not None or known is None):
+        return told
+    empty = StateView(setting=None, exceptions=[], owner="", until=None, restore=False)
+    return known or empty
+
+
+def _turned(name: str, before: StateView, after: StateView) -> Iterator[Line]:
+    was, now = before.setting or AS_CONFIGURED, after.setting or AS_CONFIGURED
+    is_alike = True
+    if was != now:
+        is_alike = False
+        yield (f"{name} ", state(was), " -> ", state(now))
+    for each in before.exceptions:
+        if before.setting is not None and each not in after.exceptions:
+            is_alike = False
+            if _name(each) not in map(_name, after.exceptions):
+                yield (f"{name} without exception {each}",)
+    for each in after.exceptions:
+        if each not in before.exceptions:
+            is_alike = False
+            yield (f"{name} with exception {each}",)
+    if is_alike:
+        yield (f"{name} stays ", state(now))
+
+
+def _name(exception: str) -> str:
+    return exception.partition(" ")[0]
+
+
+def sockets(changed: Changed) -> Iterator[Line]:
+    """On which revision the open WebSockets are, a line for each cohort."""
+    newest = changed.revision.number
+    cohorts: dict[str, list[tuple[int, int]]] = {}
+    for each in changed.sockets:
+        cohorts.setdefault(each.cohort, []).append((each.revision, each.websockets))
+    if not cohorts:
+        yield ("no open websockets",)
+    for cohort, found in sorted(cohorts.items()):
+        parts = [
+            f"{counted(count, 'websocket')} on revision {number}"
+            for number, count in sorted(found, reverse=True)
+        ]
+        yield (f"{cohort or 'no cohort'}: {', '.join(parts)}",)
+    if any(each.revision != newest for each in changed.sockets):
+        told = {
+            OpenSockets.KEEP: "those on older ones keep what they have, to their end",
+            OpenSockets.NEXT_MESSAGE: "those on older ones were left with what they have before",
+            OpenSockets.RECONNECT: "those on older ones are told to come back, one after the other",
+        }
+        yield (Span(told[changed.revision.open_sockets], Style.DIM),)

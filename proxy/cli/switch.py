@@ -1,0 +1,316 @@
+"""`segue switch`: shows the switches of a running Segue, and turns them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import time
+from typing import Final
+
+from proxy.admin.switch_views import DryRun, StateView, SwitchesView, SwitchView
+from proxy.admin.switching import ALL_OFF, DROP, LIST, MOST_TERM, RESTORE, SET, SHOW
+from proxy.cli import changes, switch_lists
+from proxy.cli.admin import Refused, ask, told_as
+from proxy.cli.admin_place import Place, place
+from proxy.cli.asking import add_asking
+from proxy.cli.configuration import Subparsers
+from proxy.cli.exit_codes import CHANGING
+from proxy.cli.parser import did_you_mean
+from proxy.cli.screen import Screen
+from proxy.cli.styled import plain
+from proxy.cli.terminal import shortened
+from proxy.configuration.units import duration
+from proxy.switching.setting import Mode, Setting, parse_setting, share_of
+from proxy.switching.table import SwitchName, read_name
+from proxy.versions.version import parse_range
+
+_NAME: Final = re.compile(r"[a-z0-9_-]{1,63}")
+_LONGEST_OWNER: Final = 256
+_LONGEST_RANGE: Final = 256
+_DRY: Final = "dry run"
+_UNKNOWN: Final = 404
+_WIDEST: Final = 400
+"""Characters of a list of switches in a message."""
+
+
+def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    """Put the command into place."""
+    text = "show the switches of a running segue, and turn them"
+    command = commands.add_parser("switch", help=text, description=text.capitalize() + ".")
+    actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
+    add_asking(actions, "list", "show them, with exceptions, users and what is overdue", _list)
+    _add_set(actions)
+    text = "take an exception for some versions away"
+    action = add_asking(actions, "drop", text, _drop, CHANGING)
+    _add_switch(action)
+    action.add_argument(
+        "--name", type=_name, required=True, metavar="NAME", help="of the exception"
+    )
+    changes.add_reason(action)
+    changes.add_open_sockets(action)
+    changes.add_if_revision(action, "the switch")
+    text = "have everything pass as it is, or end that"
+    command = actions.add_parser("all", help=text, description=text.capitalize() + ".")
+    everything = command.add_subparsers(dest="everything", required=True, metavar="ACTION")
+    text = "have everything pass as it is, on open websockets from the next message on"
+    changes.add_reason(add_asking(everything, "off", text, _all_off, CHANGING))
+    text = "have everything be what it is set to again"
+    action = add_asking(everything, "restore", text, _restore, CHANGING)
+    changes.add_reason(action)
+    changes.add_open_sockets(action)
+    changes.add_if_revision(action, "the newest change")
+    text = "print what they are set to, as the YAML of the section switching"
+    add_asking(actions, "export", text, _export)
+
+
+def _add_set(actions: Subparsers[argparse.ArgumentParser]) -> None:
+    text = "set one to off, shadow, canary or on; or make an exception for some versions"
+    action = add_asking(actions, "set", text, _set, CHANGING)
+    _add_switch(action)
+    action.add_argument(
+        "state", choices=[mode.value for mode in Mode], help="off, shadow, canary or on"
+    )
+    action.add_argument(
+        "--percent", type=_percent, metavar="N", help="of a canary: 0 to 100, with two decimals"
+    )
+    action.add_argument(
+        "--versions",
+        type=_versions,
+        metavar="RANGE",
+        help='an exception, for these versions alone, such as "==2.1.3"',
+    )
+    action.add_argument("--name", type=_name, metavar="NAME", help="of the exception")
+    changes.add_reason(action, required=False)
+    action.add_argument(
+        "--owner", type=_owner, default="", metavar="NAME", help="who answers for it (default: you)"
+    )
+    term = action.add_mutually_exclusive_group()
+    term.add_argument(
+        "--until", type=_time, metavar="TIME", help="it is overdue after this time, such as 72h"
+    )
+    term.add_argument(
+        "--for", type=_time, metavar="TIME", dest="term", help="it ends by itself after this time"
+    )
+    changes.add_open_sockets(action)
+    changes.add_if_revision(action, "the switch")
+    action.add_argument(
+        "--dry-run", action="store_true", help="only say what it would touch; needs no reason"
+    )
+    action.set_defaults(refuse=action.error)
+
+
+def _add_switch(action: argparse.ArgumentParser) -> None:
+    action.add_argument(
+        "switch", type=_switch, metavar="SWITCH", help="such as modern/old-to-new; `list` shows all"
+    )
+
+
+# The types of arguments.
+
+
+def _switch(text: str) -> SwitchName:
+    try:
+        return read_name(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}, not {text!r}") from None
+
+
+def _percent(text: str) -> float:
+    try:
+        number = float(text.removesuffix("%"))
+        share_of(number)
+    except ValueError:
+        what = "a number from 0 to 100 with at most two decimals"
+        raise argparse.ArgumentTypeError(f"expected {what}, not {text!r}") from None
+    return number
+
+
+def _versions(text: str) -> str:
+    if len(text) > _LONGEST_RANGE:
+        raise argparse.ArgumentTypeError(f"expected at most {_LONGEST_RANGE} characters")
+    try:
+        parse_range(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+    return text
+
+
+def _name(text: str) -> str:
+    if _NAME.fullmatch(text) is None:
+        what = "small letters, digits, `_` and `-`, at most 63 of them"
+        raise argparse.ArgumentTypeError(f"expected {what}, not {text!r}")
+    return text
+
+
+def _owner(text: str) -> str:
+    if len(text) > _LONGEST_OWNER:
+        raise argparse.ArgumentTypeError(f"expected at most {_LONGEST_OWNER} characters")
+    return text
+
+
+def _time(text: str) -> float:
+    try:
+        seconds = duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if not 0 < seconds <= MOST_TERM:
+        raise argparse.ArgumentTypeError("expected a time above 0, a year at most")
+    return seconds
+
+
+# What is shown.
+
+
+def _list(options: argparse.Namespace) -> None:
+    view, answer = _read_all(place(options))
+    if options.json:
+        print(json.dumps(answer["switches"]))
+        return
+    screen, now = Screen.of_stdout(), time.time()
+    for line in switch_lists.notes(view, now):
+        screen.line(*line)
+    if view.switches:
+        screen.table(switch_lists.columns(view), list(switch_lists.rows(view, now)))
+    else:
+        screen.line("no switches: no cohort names a mapping")
+
+
+def _export(options: argparse.Namespace) -> None:
+    view, _ = _read_all(place(options))
+    for line in switch_lists.notes(view, time.time()):
+        print(plain(line), file=sys.stderr)
+    if options.json:
+        print(json.dumps({"switching": switch_lists.section(view)}))
+        return
+    for text in switch_lists.exported(view):
+        print(text)
+
+
+def _read_all(where: Place) -> tuple[SwitchesView, dict[str, object]]:
+    answer = ask(where, LIST)
+    return told_as(SwitchesView, answer, "they are"), answer
+
+
+# What is changed.
+
+
+def _set(options: argparse.Namespace) -> None:
+    _check(options)
+    where, name = place(options), options.switch
+    view = _shown(where, name)
+    asked: dict[str, object] = {
+        "state": options.state,
+        "percent": options.percent,
+        "versions": options.versions,
+        "name": options.name,
+        "reason": options.reason or _DRY,
+        "owner": options.owner,
+        "seconds": options.term or options.until,
+        "restore": options.term is not None,
+        "open_sockets": options.open_sockets,
+        "dry_run": options.dry_run,
+    }
+    answer = ask(
+        where,
+        SET,
+        asked,
+        if_match=_builds_on(options, view),
+        cohort=name.cohort,
+        mapping=name.mapping,
+    )
+    if not options.dry_run:
+        changes.tell(answer, as_json=options.json, known=_known(view))
+        return
+    run = told_as(DryRun, answer, "it is")
+    if options.json:
+        print(json.dumps(answer))
+        return
+    screen = Screen.of_stdout()
+    for line in switch_lists.dry(run):
+        screen.line(*line)
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse flags that make no sense together, as a command line that is wrong."""
+    is_canary = options.state == Mode.CANARY
+    if is_canary and options.percent is None:
+        options.refuse("say how many: canary --percent 10")
+    if options.percent is not None and not is_canary:
+        options.refuse(f"--percent is of a canary, not of {options.state!r}")
+    if options.versions is not None and options.name is None:
+        options.refuse("say what the exception is called: --name NAME")
+    if options.name is not None and options.versions is None:
+        options.refuse("--name is of an exception: say for which versions, --versions RANGE")
+    if options.reason is None and not options.dry_run:
+        options.refuse("say why: --reason TEXT")
+
+
+def _builds_on(options: argparse.Namespace, view: SwitchView) -> int | None:
+    """The revision that is sent: None for a step down, which is never refused for its age."""
+    if options.if_revision is not None:
+        return int(options.if_revision)
+    wanted = switch_lists.setting(Mode(options.state), options.percent)
+    if options.versions is None:
+        lowers = wanted.lowers(parse_setting(view.set_to))
+    else:
+        # A new exception is behind all others, and can only lower where it is off.
+        is_new = all(each.name != options.name for each in view.exceptions)
+        lowers = is_new and wanted == Setting(Mode.OFF)
+    return None if lowers else view.revision
+
+
+def _shown(where: Place, name: SwitchName) -> SwitchView:
+    try:
+        answer = ask(where, SHOW, cohort=name.cohort, mapping=name.mapping)
+    except Refused as refused:
+        if refused.status != _UNKNOWN:
+            raise
+        known = [each.switch for each in _read_all(where)[0].switches]
+        hint = did_you_mean(str(name), known)
+        listed = f"; there are: {shortened(', '.join(known), _WIDEST)}" if known else "; none is"
+        raise Refused(f"there is no switch {str(name)!r}{hint}{listed}", _UNKNOWN) from None
+    return told_as(SwitchView, answer, "it is")
+
+
+def _known(view: SwitchView) -> dict[str, StateView]:
+    """What the switch was set to, for where that was what the configuration says."""
+    exceptions = [
+        f"{each.name} ({each.versions}): {switch_lists.setting(each.state, each.percent)}"
+        for each in view.exceptions
+    ]
+    state = StateView(
+        setting=view.set_to, exceptions=exceptions, owner="", until=None, restore=False
+    )
+    return {view.switch: state}
+
+
+def _drop(options: argparse.Namespace) -> None:
+    where, name = place(options), options.switch
+    view = _shown(where, name)
+    expected = view.revision if options.if_revision is None else options.if_revision
+    asked = {"reason": options.reason, "open_sockets": options.open_sockets}
+    answer = ask(
+        where,
+        DROP,
+        asked,
+        if_match=expected,
+        cohort=name.cohort,
+        mapping=name.mapping,
+        name=options.name,
+    )
+    changes.tell(answer, as_json=options.json, known=_known(view))
+
+
+def _all_off(options: argparse.Namespace) -> None:
+    answer = ask(place(options), ALL_OFF, {"reason": options.reason})
+    changes.tell(answer, as_json=options.json)
+
+
+def _restore(options: argparse.Namespace) -> None:
+    where, expected = place(options), options.if_revision
+    if expected is None:
+        expected = _read_all(where)[0].stored
+    asked = {"reason": options.reason, "open_sockets": options.open_sockets}
+    changes.tell(ask(where, RESTORE, asked, if_match=expected), as_json=options.json)

@@ -1,0 +1,442 @@
+"""`segue switch`, `segue history`, `segue undo`: what they understand, and how they print."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+import yaml
+
+from proxy.admin.switch_views import (
+    Changed,
+    DryRun,
+    ExceptionView,
+    RevisionView,
+    SocketsOnRevision,
+    StateView,
+    SwitchesView,
+    SwitchView,
+    TermView,
+    UsersView,
+)
+from proxy.cli import changes, switch_lists
+from proxy.cli.main import main, parser
+from proxy.cli.screen import Screen
+from proxy.cli.styled import Line, Span, plain
+from proxy.cli.terminal import when
+from proxy.switching.setting import Mode
+from proxy.switching.table import OpenSockets, SwitchName
+from tests.support.configured import read
+
+NOW = 1_000_000.0
+NO_TERM = TermView(owner="", until=None, restore=False, overdue=False)
+HOSTILE = "a\nb: c \x1b[2J\u2028# \u202e"
+
+
+def shown(
+    name: str = "modern/old-to-new",
+    state: str = "on",
+    *,
+    percent: float | None = None,
+    set_to: str | None = None,
+    configured: str = "on",
+    exceptions: tuple[ExceptionView, ...] = (),
+    term: TermView = NO_TERM,
+    users: UsersView | None = None,
+    **more: Any,
+) -> SwitchView:
+    written = str(switch_lists.setting(Mode(state), percent)) if set_to is None else set_to
+    return SwitchView(
+        switch=name,
+        state=Mode(state),
+        percent=percent,
+        set_to=written,
+        configured=configured,
+        differs=written != configured or bool(exceptions),
+        revision=more.get("revision", 0),
+        exceptions=list(exceptions),
+        term=term,
+        users=users,
+        sockets_behind=more.get("behind", 0),
+    )
+
+
+def excepted(name: str, versions: str, state: str, term: TermView = NO_TERM) -> ExceptionView:
+    return ExceptionView(
+        name=name, versions=versions, state=Mode(state), percent=None, term=term, users=None
+    )
+
+
+def listed(*switches: SwitchView, **more: Any) -> SwitchesView:
+    usual: dict[str, Any] = {
+        "revision": 7,
+        "stored": 7,
+        "all_off": False,
+        "authority": "live",
+        "kept": True,
+        "store": "up",
+        "away_since": None,
+        "unapplied": [],
+        "orphans": [],
+        "switches": list(switches),
+        "sockets": [],
+    }
+    return SwitchesView.model_validate({**usual, **more})
+
+
+def table(view: SwitchesView) -> str:
+    stream = io.StringIO()
+    rows = list(switch_lists.rows(view, NOW))
+    Screen(stream, {}).table(switch_lists.columns(view), rows)
+    return stream.getvalue()
+
+
+def texts(lines: Any) -> list[str]:
+    return [plain(line) for line in lines]
+
+
+def revised(kind: str = "set", **more: Any) -> RevisionView:
+    usual: dict[str, Any] = {
+        "number": 8,
+        "at": NOW,
+        "author": "ann",
+        "role": "operator",
+        "reason": "why",
+        "kind": kind,
+        "scope": sorted({*more.get("before", {}), *more.get("after", {})}),
+        "open_sockets": "keep",
+        "before": {},
+        "after": {},
+        "all_off": False,
+        "configuration": "abc",
+    }
+    return RevisionView.model_validate({**usual, **more})
+
+
+def was(setting: str | None, *exceptions: str) -> dict[str, Any]:
+    return {
+        "setting": setting,
+        "exceptions": list(exceptions),
+        "owner": "",
+        "until": None,
+        "restore": False,
+    }
+
+
+# Command lines.
+
+SET = ["switch", "set", "modern/old-to-new"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ([*SET, "of", "--reason", "x"], "'of' is none of off, shadow, canary, on; did you mean"),
+        ([*SET, "canary", "--reason", "x"], "say how many: canary --percent 10"),
+        ([*SET, "on", "--percent", "1", "--reason", "x"], "--percent is of a canary, not of 'on'"),
+        ([*SET, "canary", "--percent", "101", "--reason", "x"], "expected a number from 0 to 100"),
+        ([*SET, "canary", "--percent", "1.234", "--reason", "x"], "at most two decimals"),
+        ([*SET, "canary", "--percent", "nan", "--reason", "x"], "expected a number from 0 to 100"),
+        ([*SET, "canary", "--percent", "ten", "--reason", "x"], "not 'ten'"),
+        ([*SET, "off"], "say why: --reason TEXT"),
+        ([*SET, "off", "--reason", " "], "expected some words on why"),
+        ([*SET, "off", "--reason", "x" * 501], "at most 500 characters"),
+        ([*SET, "off", "--reason", "x", "--versions", "2.1.3", "--name", "a"], "has to begin with"),
+        ([*SET, "off", "--reason", "x", "--versions", "==2"], "say what the exception is called"),
+        ([*SET, "off", "--reason", "x", "--name", "a"], "say for which versions"),
+        ([*SET, "off", "--reason", "x", "--versions", ">" * 257, "--name", "a"], "256 characters"),
+        ([*SET, "off", "--reason", "x", "--versions", "==2", "--name", "A b"], "small letters"),
+        ([*SET, "off", "--reason", "x", "--owner", "x" * 257], "at most 256 characters"),
+        ([*SET, "off", "--reason", "x", "--for", "soon"], "argument --for: "),
+        ([*SET, "off", "--reason", "x", "--for", "0s"], "expected a time above 0"),
+        ([*SET, "off", "--reason", "x", "--until", "9000h"], "a year at most"),
+        ([*SET, "off", "--reason", "x", "--for", "1m", "--until", "1m"], "not allowed with"),
+        ([*SET, "off", "--reason", "x", "--open-sockets", "kep"], "did you mean 'keep'?"),
+        ([*SET, "off", "--reason", "x", "--if-revision", "-1"], "expected a whole number"),
+        (["switch", "set", "modern", "off"], "expected a cohort and a mapping"),
+        (["switch", "drop", "modern/a", "--reason", "x"], "required: --name"),
+        (["switch", "drop", "modern/a", "--name", "b"], "required: --reason"),
+        (["switch", "all", "off"], "required: --reason"),
+        (["switch", "all", "of", "--reason", "x"], "unknown action 'of'; did you mean 'off'?"),
+        (["history", "--limit", "0"], "expected a whole number from 1 to 1000"),
+        (["undo"], "required: --reason"),
+        (["undo", "--reason", "x", "--to", "one"], "expected a whole number"),
+    ],
+)
+def test_wrong_words_are_told(
+    arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert text in capsys.readouterr().err
+
+
+def test_right_words_are_understood() -> None:
+    line = [*SET, "canary", "--percent", "2.5%", "--for", "10m", "--versions", ">=2,<3"]
+    options = parser().parse_args([*line, "--name", "two", "--if-revision", "7"])
+    assert options.switch == SwitchName("modern", "old-to-new")
+    assert (options.percent, options.term, options.until) == (2.5, 600, None)
+    assert (options.versions, options.name, options.if_revision) == (">=2,<3", "two", 7)
+
+
+# Lists.
+
+
+def test_table_has_a_row_for_each_switch_and_exception() -> None:
+    term = TermView(owner="ann", until=NOW + 90, restore=True, overdue=False)
+    late = TermView(owner="ben", until=NOW - 3600, restore=False, overdue=True)
+    later = TermView(owner="eve", until=NOW + 7200, restore=False, overdue=False)
+    view = listed(
+        shown("legacy/new-to-old", term=later),
+        shown(
+            state="canary",
+            percent=10,
+            users=UsersView(inside=120, outside=1060, error=0.03),
+            term=term,
+            exceptions=(excepted("broken", "==2.1.3", "off", late),),
+            revision=7,
+            behind=3,
+        ),
+    )
+    header, legacy, modern, exception = table(view).splitlines()
+    titles = ["SWITCH", "STATE", "CONFIGURED", "USERS", "OWNER", "UNTIL", "BEHIND", "REVISION"]
+    assert header.split() == titles
+    assert " ".join(legacy.split()) == "legacy/new-to-old on - - eve in 2h 0m - -"
+    assert "~120 of ~1,180 users" in modern
+    assert "in 1m 30s, then back" in modern
+    assert modern.split()[:4] == ["modern/old-to-new", "canary", "10%", "on"]
+    assert modern.split()[-2:] == ["3", "7"]
+    assert exception.startswith("  broken (==2.1.3)  off")
+    assert "overdue for 1h 0m" in exception
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside", "text"),
+    [
+        (0, 0, "nobody is in it"),
+        (0, 1180, "nobody is in it (of ~1,180 users)"),
+        (5, 0, "~5 of ~5 users"),
+    ],
+)
+def test_users_of_a_canary_are_told(inside: int, outside: int, text: str) -> None:
+    seen = UsersView(inside=inside, outside=outside, error=0.03)
+    assert switch_lists.users(seen, Mode.CANARY) == text
+
+
+def test_a_canary_that_has_seen_nobody_says_so_and_no_other_state_does() -> None:
+    assert switch_lists.users(None, Mode.CANARY) == "nobody is in it"
+    assert switch_lists.users(None, Mode.ON) == "-"
+
+
+def test_table_says_what_is_set_while_everything_is_off() -> None:
+    view = listed(
+        shown(state="off", set_to="canary 5%", exceptions=(excepted("a", "==2", "on"),)),
+        all_off=True,
+    )
+    header, row, exception = table(view).splitlines()
+    assert header.split()[:4] == ["SWITCH", "STATE", "SET", "TO"]
+    assert row.split()[:4] == ["modern/old-to-new", "off", "canary", "5%"]
+    assert exception.split()[:4] == ["a", "(==2)", "off", "on"]
+    assert "everything is off; segue switch all restore" in texts(switch_lists.notes(view, NOW))[0]
+
+
+def test_table_says_where_only_exceptions_differ_from_the_configuration() -> None:
+    view = listed(shown(exceptions=(excepted("a", "==2", "off"),)))
+    assert "other exceptions" in table(view)
+    assert "CONFIGURED" not in table(listed(shown()))
+
+
+def test_notes_say_what_is_not_as_it_should_be() -> None:
+    assert texts(switch_lists.notes(listed(), NOW)) == []
+    view = listed(
+        stored=9,
+        kept=False,
+        store="refused",
+        away_since=NOW - 61,
+        unapplied=["modern/gone"],
+        orphans=["legacy/gone"],
+        authority="file",
+    )
+    told = "\n".join(texts(switch_lists.notes(view, NOW)))
+    for part in (
+        "away for 1m 1s (refused)",
+        "in memory alone",
+        "revision 7 is in force here, and 9 is the newest",
+        "not applied: modern/gone",
+        "no cohort names the mapping any more: legacy/gone",
+        "the configuration file is the authority",
+    ):
+        assert part in told
+
+
+def test_nothing_that_somebody_wrote_acts_on_a_terminal() -> None:
+    term = TermView(owner=HOSTILE, until=None, restore=False, overdue=False)
+    view = listed(
+        shown(term=term, exceptions=(excepted("a", ">=2,\u2028<3", "off", term),)),
+        store=HOSTILE,
+        away_since=NOW,
+        orphans=[HOSTILE],
+    )
+    written = table(view) + "\n".join(texts(switch_lists.notes(view, NOW)))
+    assert len(written.splitlines()) == 3 + len(list(switch_lists.notes(view, NOW)))
+    assert written.replace("\n", "").isprintable()
+
+
+# What is to be committed.
+
+
+def test_export_put_into_the_configuration_gives_the_same_states() -> None:
+    term = TermView(owner=HOSTILE, until=NOW, restore=True, overdue=True)
+    view = listed(
+        shown(state="canary", percent=2.5, term=term),
+        shown(
+            "legacy/new-to-old",
+            state="off",
+            set_to="on",
+            exceptions=(
+                excepted("one", "==2.1.3", "off", term),
+                excepted("two", ">=2.1,\u2028<2.2", "on"),
+            ),
+        ),
+        all_off=True,
+    )
+    text = "\n".join(switch_lists.exported(view))
+    cohorts = "cohorts:\n"
+    for name, versions, mapping in (
+        ("modern", ">=2", "old-to-new"),
+        ("legacy", "<2", "new-to-old"),
+    ):
+        websocket = f"{{to_client: [{mapping}]}}"
+        cohorts += f"  - {{name: {name}, versions: '{versions}', websocket: {websocket}}}\n"
+    first = read(f"upstream: {{url: http://server:8000}}\n{cohorts}{text}\n").switching.first()
+    modern = first[SwitchName("modern", "old-to-new")]
+    assert str(modern.setting) == "canary 2.5%"
+    legacy = first[SwitchName("legacy", "new-to-old")]
+    assert str(legacy.setting) == "on"
+    assert [(each.name, str(each.versions), str(each.setting)) for each in legacy.exceptions] == [
+        ("one", "==2.1.3", "off"),
+        ("two", ">=2.1,<2.2", "on"),
+    ]
+    assert "then back" in text
+
+
+def test_export_of_switches_that_are_all_on_is_a_section_that_says_so() -> None:
+    text = "\n".join(switch_lists.exported(listed(shown())))
+    assert yaml.safe_load(text) == {"switching": {"switches": {}, "exceptions": []}}
+    assert read(f"upstream: {{url: http://server:8000}}\n{text}\n").switching.first() == {}
+
+
+# What was done.
+
+
+@pytest.mark.parametrize(
+    ("revision", "lines"),
+    [
+        (
+            revised(before={"a/b": was("on")}, after={"a/b": was("canary 10%")}),
+            ["a/b on -> canary 10%"],
+        ),
+        (
+            revised(before={"a/b": was(None)}, after={"a/b": was("off", "x (==2): off")}),
+            ["a/b as configured -> off", "a/b with exception x (==2): off"],
+        ),
+        (
+            revised(
+                before={"a/b": was("on", "x (==2): off", "y (==3): off")},
+                after={"a/b": was("on", "y (==3): on")},
+            ),
+            ["a/b without exception x (==2): off", "a/b with exception y (==3): on"],
+        ),
+        (revised(before={"a/b": was("on")}, after={"a/b": was("on")}), ["a/b stays on"]),
+        (revised("all-off", all_off=True), ["everything off"]),
+        (revised("restore"), ["everything is what it is set to again"]),
+        (revised("undo"), ["everything is what it was"]),
+        (revised("undo", all_off=True), ["everything is off"]),
+        (
+            revised(before={"a/b": was("on")}, after={"a/b": was("off")}, all_off=True),
+            ["a/b on -> off", "everything is off"],
+        ),
+        (revised("follow"), ["the configuration abc is followed"]),
+        (
+            revised("expire", before={"a/b": was("off")}, after={"a/b": was(None)}),
+            ["a/b off -> as configured"],
+        ),
+        (revised(scope=["a/b"]), ["a/b stays as configured"]),
+    ],
+)
+def test_a_revision_is_told(revision: RevisionView, lines: list[str]) -> None:
+    assert texts(changes.done(revision, {})) == lines
+
+
+def test_what_the_configuration_says_is_told_where_it_is_known() -> None:
+    known = {"a/b": StateView.model_validate(was("shadow", "x (==2): off"))}
+    revision = revised(before={"a/b": was(None)}, after={"a/b": was("on", "x (==2): off")})
+    assert texts(changes.done(revision, known)) == ["a/b shadow -> on"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "text"),
+    [
+        ("keep", "those on older ones keep what they have, to their end"),
+        ("reconnect", "those on older ones are told to come back, one after the other"),
+        ("next_message", "those on older ones were left with what they have before"),
+    ],
+)
+def test_sockets_are_told_by_cohort_and_revision(policy: str, text: str) -> None:
+    rows = [("modern", 7, 1), ("modern", 8, 2), ("legacy", 8, 3), ("", 8, 1)]
+    changed = Changed(
+        revision=revised(open_sockets=OpenSockets(policy)),
+        sockets=[
+            SocketsOnRevision(cohort=cohort, revision=number, websockets=count)
+            for cohort, number, count in rows
+        ],
+    )
+    assert texts(changes.sockets(changed)) == [
+        "no cohort: 1 websocket on revision 8",
+        "legacy: 3 websockets on revision 8",
+        "modern: 2 websockets on revision 8, 1 websocket on revision 7",
+        text,
+    ]
+    newest = changed.model_copy(update={"sockets": changed.sockets[2:]})
+    assert texts(changes.sockets(newest))[-1] == "legacy: 3 websockets on revision 8"
+    assert texts(changes.sockets(changed.model_copy(update={"sockets": []}))) == [
+        "no open websockets"
+    ]
+
+
+def test_a_dry_run_is_told() -> None:
+    run = DryRun(
+        switch="a/b",
+        before="on",
+        after="off",
+        lowers=True,
+        websockets=3,
+        of_websockets=5,
+        users=1,
+        exceptions_left_alone=["x"],
+    )
+    assert texts(switch_lists.dry(run)) == [
+        "a/b on -> off, which lowers",
+        "3 of 5 open websockets of a would get something else, of about 1 user",
+        "exceptions left alone: x",
+        "nothing was changed",
+    ]
+    raising = run.model_copy(update={"lowers": False, "exceptions_left_alone": []})
+    assert texts(switch_lists.dry(raising))[0] == "a/b on -> off"
+
+
+def test_states_have_their_colours() -> None:
+    view = listed(shown(state="shadow"))
+    (row,) = switch_lists.rows(view, NOW)
+    cells: Line = row
+    assert isinstance(cells[1], Span)
+    assert cells[1].style.value == "bright_blue"
+
+
+@pytest.mark.parametrize(
+    ("at", "text"), [(0.0, "1970-01-01 00:00:00Z"), (1e300, "?"), (float("nan"), "?")]
+)
+def test_a_time_is_told(at: float, text: str) -> None:
+    assert when(at) == text
