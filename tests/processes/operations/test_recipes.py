@@ -14,7 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.checkout import ROOT
-from tests.support.load import Load, balancer, load, origin
+from tests.support.load import Load, Session, balancer, load, origin
 from tests.support.process import running
 from tests.support.shell import recipes, shell
 from tests.support.waiting import PATIENCE
@@ -121,7 +121,7 @@ async def test_upgraded_behind_a_load_balancer(directory: Path, names: dict[str,
         assert ended_orderly(directory, "next.log")
 
 
-async def test_cohort_rolled_over_and_back(directory: Path, names: dict[str, str]) -> None:
+async def test_versionless_rolled_over_and_back(directory: Path, names: dict[str, str]) -> None:
     async with origin() as server, shell(directory, SERVER=server.url, **names) as operator:
         await operator.run(RECIPES["start"])
         async with load(names["LISTEN"], version=None) as traffic:
@@ -137,6 +137,91 @@ async def test_cohort_rolled_over_and_back(directory: Path, names: dict[str, str
         assert all(len(each) == 1 for each in kinds(traffic)), "a WebSocket was mapped by halves"
         assert {session.code for session in traffic.sessions} == {1000}
         await operator.run(RECIPES["stop"])
+
+
+def rolled(directory: Path) -> None:
+    """The configuration in which the cohort waits for its switch."""
+    text = (directory / "config.yaml").read_text(encoding="utf-8")
+    waiting = "switching:\n  switches:\n    modern/old-to-new: off\n"
+    (directory / "config.yaml").write_text(f"{text}\n{waiting}", encoding="utf-8")
+
+
+async def all_get(kind: str, *loads: Load) -> None:
+    """Wait until what arrives on every WebSocket that is open is of this kind; it stays so."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            for traffic in loads:
+                await traffic.pass_by(20)
+            seen = [each.messages for each in sessions_open(*loads)]
+            if all(each and each[-1]["kind"] == kind for each in seen):
+                break
+    before = [(each, len(each.messages)) for each in sessions_open(*loads)]
+    for traffic in loads:
+        await traffic.pass_by(40)
+    assert {message["kind"] for each, count in before for message in each.messages[count:]} == {
+        kind
+    }
+
+
+def sessions_open(*loads: Load) -> list[Session]:
+    return [each for traffic in loads for each in traffic.sessions if each.code is None]
+
+
+async def test_cohort_rolled_over_by_its_switch(directory: Path, names: dict[str, str]) -> None:
+    rolled(directory)
+    async with origin() as server, shell(directory, SERVER=server.url, **names) as operator:
+        await operator.run(RECIPES["start"])
+        async with load(names["LISTEN"]) as traffic:
+            assert all(each == {"jobStatus"} for each in kinds(traffic))
+            told = await operator.run(RECIPES["switch-shadow"])
+            assert "modern/old-to-new off -> shadow" in told
+            await traffic.pass_by(50)
+            assert all(each == {"jobStatus"} for each in kinds(traffic))
+            await operator.run(RECIPES["switch-canary"])
+            await renewed(traffic)
+            await operator.run(RECIPES["switch-on"])
+            since = await renewed(traffic)
+            assert all(each == {"status"} for each in kinds(traffic, since))
+            assert all(len(each) == 1 for each in kinds(traffic)), (
+                "a WebSocket was mapped by halves"
+            )
+            await operator.run(RECIPES["switch-back"])
+            await all_get("jobStatus", traffic)
+        assert {session.code for session in traffic.sessions} == {1000}
+        await operator.run(RECIPES["stop"])
+        assert ended_orderly(directory)
+
+
+async def test_broken_version_excepted(directory: Path, names: dict[str, str]) -> None:
+    async with origin() as server, shell(directory, SERVER=server.url, **names) as operator:
+        await operator.run(RECIPES["start"])
+        async with (
+            load(names["LISTEN"], "2.1.3") as broken,
+            load(names["LISTEN"], "2.1.4") as sound,
+        ):
+            await all_get("status", broken, sound)
+            await operator.run(RECIPES["switch-except"])
+            await all_get("jobStatus", broken)
+            assert all(each == {"status"} for each in kinds(sound))
+            await operator.run(RECIPES["switch-drop"])
+            since = await renewed(broken)
+            assert all(each == {"status"} for each in kinds(broken, since))
+            assert all(each == {"status"} for each in kinds(sound))
+        await operator.run(RECIPES["stop"])
+
+
+async def test_everything_off_and_back(directory: Path, names: dict[str, str]) -> None:
+    async with origin() as server, shell(directory, SERVER=server.url, **names) as operator:
+        await operator.run(RECIPES["start"])
+        async with load(names["LISTEN"]) as traffic:
+            await all_get("status", traffic)
+            assert "everything is off" in await operator.run(RECIPES["all-off"])
+            await all_get("jobStatus", traffic)
+            assert "clients crash" in await operator.run(RECIPES["all-restore"])
+            await all_get("status", traffic)
+        assert {session.code for session in traffic.sessions} == {1000}
+        await operator.run(RECIPES["stop"])
+        assert ended_orderly(directory)
 
 
 async def metric(names: dict[str, str], name: str, **labels: str) -> float:
