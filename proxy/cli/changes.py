@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+import time
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from proxy.admin.replicas import REPLICAS, ReplicasView
 from proxy.admin.switch_views import Changed, RevisionView, StateView
-from proxy.cli.admin import told_as
-from proxy.cli.parser import whole
+from proxy.cli.admin import ask, told_as
+from proxy.cli.admin_place import Place
+from proxy.cli.exit_codes import ExitCode
+from proxy.cli.parser import seconds, whole
 from proxy.cli.screen import Screen
 from proxy.cli.styled import Line, Span, Style, state
-from proxy.cli.terminal import counted
+from proxy.cli.terminal import counted, shortened
 from proxy.switching.history import MAX_REASON
 from proxy.switching.table import OpenSockets
 
@@ -21,6 +26,14 @@ MOST_REVISIONS: Final = 2**53
 
 AS_CONFIGURED: Final = "as configured"
 """What a switch is set to that nobody has set, where it is not known what that is."""
+
+_USUAL_WAIT: Final = 30.0
+_LONGEST_WAIT: Final = 3600.0
+_WIDEST: Final = 400
+"""Characters of a list of replicas in a message."""
+
+_PAUSE: Final = 0.2
+"""Seconds between two looks at the replicas."""
 
 Known = Mapping[str, StateView]
 """What the configuration says of switches, by their names, as far as it is known."""
@@ -49,6 +62,18 @@ def add_if_revision(command: argparse.ArgumentParser, what: str) -> None:
         type=whole(0, MOST_REVISIONS),
         metavar="N",
         help=f"only if {what} is at revision N (default: at what is read just before)",
+    )
+
+
+def add_wait(command: argparse.ArgumentParser) -> None:
+    """Give a command the flag that has it wait for the other processes on the same store."""
+    command.add_argument(
+        "--wait",
+        type=seconds(_LONGEST_WAIT),
+        nargs="?",
+        const=_USUAL_WAIT,
+        metavar="SECONDS",
+        help=f"until all replicas have it (default: {_USUAL_WAIT:g}); 1 where some have not then",
     )
 
 
@@ -81,6 +106,42 @@ def tell(answer: object, *, as_json: bool, known: Known | None = None) -> None:
         screen.line(Span(f"revision {number}: ", Style.HEADING), *line)
     for line in sockets(changed):
         screen.line(*line)
+
+
+def wait(where: Place, answer: object, options: argparse.Namespace) -> ExitCode:
+    """Wait until what was changed is in force on all replicas that are known, if it is asked for.
+
+    Args:
+        where: the one that made the change.
+        answer: what it answered.
+        options: of the command line.
+
+    Returns:
+        OK; FAILED where some have not put it to work in time, which is said.
+
+    Raises:
+        Refused: nobody tells which replicas there are.
+    """
+    if options.wait is None:
+        return ExitCode.OK
+    number = told_as(Changed, answer, "it is").revision.number
+    end = time.monotonic() + options.wait
+    while True:
+        view = told_as(ReplicasView, ask(where, REPLICAS), "the replicas are")
+        late = [each for each in view.replicas if each.revision < number]
+        # The one that made the change is on the list from the moment on at which it says so itself.
+        if not late and any(each.name == view.answered for each in view.replicas):
+            if not options.json:
+                told = counted(len(view.replicas), "replica")
+                print(f"revision {number} is in force on {told}")
+            return ExitCode.OK
+        if time.monotonic() >= end:
+            names = ", ".join(f"{each.name} (on {each.revision})" for each in late)
+            names = shortened(names, _WIDEST) or "which there are is not told yet"
+            told = f"not on all replicas after {options.wait:g} s: {names}"
+            print(f"segue: revision {number} is {told}", file=sys.stderr)
+            return ExitCode.FAILED
+        time.sleep(_PAUSE)
 
 
 def done(revision: RevisionView, known: Known) -> Iterator[Line]:

@@ -13,7 +13,7 @@ from proxy.cli.admin import ask, told_as
 from proxy.cli.admin_place import place
 from proxy.cli.asking import add_asking
 from proxy.cli.configuration import Subparsers
-from proxy.cli.exit_codes import CHANGING
+from proxy.cli.exit_codes import CHANGING, ExitCode
 from proxy.cli.parser import whole
 from proxy.cli.screen import Screen
 from proxy.cli.styled import Column, Line, plain
@@ -58,6 +58,7 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     changes.add_reason(command)
     changes.add_open_sockets(command)
     changes.add_if_revision(command, "the newest change")
+    changes.add_wait(command)
 
 
 def _history(options: argparse.Namespace) -> None:
@@ -97,13 +98,14 @@ def _row(each: RevisionView) -> Line:
     )
 
 
-def _undo(options: argparse.Namespace) -> None:
+def _undo(options: argparse.Namespace) -> ExitCode:
     where = place(options)
     view = told_as(SwitchesView, ask(where, LIST), "they are")
     expected = view.stored if options.if_revision is None else options.if_revision
     asked = {"to": options.to, "reason": options.reason, "open_sockets": options.open_sockets}
     answer = ask(where, UNDO, asked, if_match=expected)
     changes.tell(answer, as_json=options.json, known=_configured(view))
+    return changes.wait(where, answer, options)
 
 
 def _configured(view: SwitchesView) -> dict[str, StateView]:

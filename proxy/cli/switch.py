@@ -16,7 +16,7 @@ from proxy.cli.admin import Refused, ask, told_as
 from proxy.cli.admin_place import Place, place
 from proxy.cli.asking import add_asking
 from proxy.cli.configuration import Subparsers
-from proxy.cli.exit_codes import CHANGING
+from proxy.cli.exit_codes import CHANGING, ExitCode
 from proxy.cli.parser import did_you_mean
 from proxy.cli.screen import Screen
 from proxy.cli.styled import plain
@@ -51,16 +51,20 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     changes.add_reason(action)
     changes.add_open_sockets(action)
     changes.add_if_revision(action, "the switch")
+    changes.add_wait(action)
     text = "have everything pass as it is, or end that"
     command = actions.add_parser("all", help=text, description=text.capitalize() + ".")
     everything = command.add_subparsers(dest="everything", required=True, metavar="ACTION")
     text = "have everything pass as it is, on open websockets from the next message on"
-    changes.add_reason(add_asking(everything, "off", text, _all_off, CHANGING))
+    action = add_asking(everything, "off", text, _all_off, CHANGING)
+    changes.add_reason(action)
+    changes.add_wait(action)
     text = "have everything be what it is set to again"
     action = add_asking(everything, "restore", text, _restore, CHANGING)
     changes.add_reason(action)
     changes.add_open_sockets(action)
     changes.add_if_revision(action, "the newest change")
+    changes.add_wait(action)
     text = "print what they are set to, as the YAML of the section switching"
     add_asking(actions, "export", text, _export)
 
@@ -95,6 +99,7 @@ def _add_set(actions: Subparsers[argparse.ArgumentParser]) -> None:
     )
     changes.add_open_sockets(action)
     changes.add_if_revision(action, "the switch")
+    changes.add_wait(action)
     action.add_argument(
         "--dry-run", action="store_true", help="only say what it would touch; needs no reason"
     )
@@ -196,7 +201,7 @@ def _read_all(where: Place) -> tuple[SwitchesView, dict[str, object]]:
 # What is changed.
 
 
-def _set(options: argparse.Namespace) -> None:
+def _set(options: argparse.Namespace) -> ExitCode:
     _check(options)
     where, name = place(options), options.switch
     view = _shown(where, name)
@@ -222,14 +227,15 @@ def _set(options: argparse.Namespace) -> None:
     )
     if not options.dry_run:
         changes.tell(answer, as_json=options.json, known=_known(view))
-        return
+        return changes.wait(where, answer, options)
     run = told_as(DryRun, answer, "it is")
     if options.json:
         print(json.dumps(answer))
-        return
+        return ExitCode.OK
     screen = Screen.of_stdout()
     for line in switch_lists.dry(run):
         screen.line(*line)
+    return ExitCode.OK
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -286,7 +292,7 @@ def _known(view: SwitchView) -> dict[str, StateView]:
     return {view.switch: state}
 
 
-def _drop(options: argparse.Namespace) -> None:
+def _drop(options: argparse.Namespace) -> ExitCode:
     where, name = place(options), options.switch
     view = _shown(where, name)
     expected = view.revision if options.if_revision is None else options.if_revision
@@ -301,16 +307,21 @@ def _drop(options: argparse.Namespace) -> None:
         name=options.name,
     )
     changes.tell(answer, as_json=options.json, known=_known(view))
+    return changes.wait(where, answer, options)
 
 
-def _all_off(options: argparse.Namespace) -> None:
-    answer = ask(place(options), ALL_OFF, {"reason": options.reason})
+def _all_off(options: argparse.Namespace) -> ExitCode:
+    where = place(options)
+    answer = ask(where, ALL_OFF, {"reason": options.reason})
     changes.tell(answer, as_json=options.json)
+    return changes.wait(where, answer, options)
 
 
-def _restore(options: argparse.Namespace) -> None:
+def _restore(options: argparse.Namespace) -> ExitCode:
     where, expected = place(options), options.if_revision
     if expected is None:
         expected = _read_all(where)[0].stored
     asked = {"reason": options.reason, "open_sockets": options.open_sockets}
-    changes.tell(ask(where, RESTORE, asked, if_match=expected), as_json=options.json)
+    answer = ask(where, RESTORE, asked, if_match=expected)
+    changes.tell(answer, as_json=options.json)
+    return changes.wait(where, answer, options)

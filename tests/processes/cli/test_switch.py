@@ -350,3 +350,43 @@ async def test_what_is_exported_gives_the_same_states_when_it_is_committed(
         str(each) for each in states(after)
     ]
     assert not any(each["differs"] for each in after.values())
+
+
+async def test_change_is_waited_for_on_all_replicas_and_those_that_are_late_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One of the two has no cohort `legacy`, and stays on the revision before."""
+    text = (
+        f"admin: {{tokens: {json.dumps(TOKENS)}}}\ncohorts:\n"
+        "  - {name: modern, versions: '>=2', websocket: {to_client: [old-to-new]}}\n"
+    )
+    shutil.copytree(ROOT / "mappings", tmp_path / "mappings")
+    env = {"SEGUE_STATE_DIR": str(tmp_path / "state")}
+    async with origin() as server:
+        (tmp_path / "other.yaml").write_text(f"upstream: {{url: {server.url}}}\n{text}")
+        async with (
+            running(tmp_path / "other.yaml", env=env),
+            operated(tmp_path, server.url, capsys) as operator,
+        ):
+            await two_are_known(operator.process)
+            command = ["switch", "set", MODERN, "off", *WHY, "--wait", str(PATIENCE)]
+            assert await operator.segue(*command) == 0
+            assert "revision 1 is in force on 2 replicas\n" in operator.out
+            late = ["switch", "set", LEGACY, "off", *WHY, "--wait", "0.1"]
+            assert await operator.segue(*late) == 1
+            assert operator.out.startswith(f"revision 2: {LEGACY} on -> off\n")
+            assert "revision 2 is not on all replicas after 0.1 s: " in operator.err
+            assert "(on 1)" in operator.err
+            assert await operator.segue("undo", *WHY, "--wait", str(PATIENCE)) == 0
+
+
+async def two_are_known(process: Process) -> None:
+    """Wait until both processes are on the list."""
+    fields = {"Authorization": f"Bearer {OPERATOR}"}
+    async with asyncio.timeout(PATIENCE), aiohttp.ClientSession(headers=fields) as client:
+        while True:
+            async with client.get(f"http://{process.admin}/api/v1/replicas") as answer:
+                told = await answer.json()
+            if len(told.get("replicas", [])) == 2:
+                return
+            await asyncio.sleep(0.05)

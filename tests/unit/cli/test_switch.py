@@ -155,6 +155,7 @@ SET = ["switch", "set", "modern/old-to-new"]
         ([*SET, "off", "--reason", "x", "--open-sockets", "kep"], "did you mean 'keep'?"),
         ([*SET, "off", "--reason", "x", "--if-revision", "-1"], "expected a whole number"),
         (["switch", "set", "modern", "off"], "expected a cohort and a mapping"),
+        ([*SET, "off", "--reason", "x", "--wait", "0"], "expected a number of seconds"),
         (["switch", "drop", "modern/a", "--reason", "x"], "required: --name"),
         (["switch", "drop", "modern/a", "--name", "b"], "required: --reason"),
         (["switch", "all", "off"], "required: --reason"),
