@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from proxy.admin.shadow import ShadowOutcomes
 from proxy.admin.switch_views import (
     DryRun,
     SwitchesView,
@@ -192,6 +193,25 @@ def dry(run: DryRun) -> Iterator[Line]:
     cohort = run.switch.partition("/")[0]
     touched = f"{run.websockets} of {counted(run.of_websockets, 'open websocket')} of {cohort}"
     yield (f"{touched} would get something else, of about {counted(run.users, 'user')}",)
+    if run.messages_per_second is not None:
+        yield (f"{cohort} has ~{run.messages_per_second:,.1f} messages a second",)
+    if run.shadow is not None:
+        yield from _shadow(run.shadow)
     if run.exceptions_left_alone:
         yield (f"exceptions left alone: {_names(run.exceptions_left_alone)}",)
     yield ("nothing was changed",)
+
+
+def _shadow(seen: ShadowOutcomes) -> Iterator[Line]:
+    """What a shadow has seen, by rule."""
+    told = (
+        f"in shadow, of {counted(seen.compared, 'message')} compared ({seen.skipped} skipped):"
+        f" {seen.would_map} would be mapped, {seen.would_pass} pass, {seen.would_drop} be dropped,"
+        f" {seen.would_fail} fail"
+    )
+    yield (told,)
+    for rule in seen.rules:
+        yield (f"  rule {shortened(rule.rule, _WIDEST)}: {rule.messages}",)
+    for each in seen.failures:
+        where = shortened(f"{each.rule}, {each.operation}, {each.field}", 3 * _WIDEST)
+        yield (Span(f"  would fail: {where}: {each.messages}", Style.BAD),)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from proxy.admin.shadow import ShadowFailure, ShadowOutcomes, ShadowRule
 from proxy.admin.switch_views import (
     Changed,
     DryRun,
@@ -417,6 +418,8 @@ def test_a_dry_run_is_told() -> None:
         of_websockets=5,
         users=1,
         exceptions_left_alone=["x"],
+        messages_per_second=None,
+        shadow=None,
     )
     assert texts(switch_lists.dry(run)) == [
         "a/b on -> off, which lowers",
@@ -426,6 +429,42 @@ def test_a_dry_run_is_told() -> None:
     ]
     raising = run.model_copy(update={"lowers": False, "exceptions_left_alone": []})
     assert texts(switch_lists.dry(raising))[0] == "a/b on -> off"
+
+
+def test_a_dry_run_of_what_is_in_shadow_tells_what_it_has_seen() -> None:
+    seen = ShadowOutcomes(
+        offered=12,
+        compared=10,
+        skipped=2,
+        skipped_part=0.17,
+        too_large=0,
+        waiting=0,
+        would_map=6,
+        would_pass=3,
+        would_drop=0,
+        would_fail=1,
+        rules=[ShadowRule(rule="status", messages=6)],
+        failures=[ShadowFailure(rule="status", operation="rename", field="a\nb", messages=1)],
+    )
+    run = DryRun(
+        switch="a/b",
+        before="shadow",
+        after="on",
+        lowers=False,
+        websockets=0,
+        of_websockets=0,
+        users=0,
+        exceptions_left_alone=[],
+        messages_per_second=1234.56,
+        shadow=seen,
+    )
+    outcomes = "6 would be mapped, 3 pass, 0 be dropped, 1 fail"
+    assert texts(switch_lists.dry(run))[2:-1] == [
+        "a has ~1,234.6 messages a second",
+        f"in shadow, of 10 messages compared (2 skipped): {outcomes}",
+        "  rule status: 6",
+        "  would fail: status, rename, a\\nb: 1",
+    ]
 
 
 def test_states_have_their_colours() -> None:
