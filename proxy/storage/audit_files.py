@@ -14,28 +14,33 @@ import hashlib
 import os
 import re
 import secrets
-import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from proxy.storage.audit_reading import (
+    FileEnd,
+    OpenedFile,
+    chain_in,
+    end_of,
+    first_line,
+    open_file,
+    place_of,
+)
 from proxy.storage.state_directory import prepare_directory
 from proxy.tokens.audit_chain import (
     BEGINS,
-    MAX_LINE,
     MISSING,
     START,
     TORN,
     UNATTESTED,
     AuditKeys,
-    AuditLine,
     Entry,
     FileBegins,
     Head,
     Link,
     read_begin,
-    read_line,
     written_line,
 )
 
@@ -44,13 +49,9 @@ _LOCK: Final = "audit.lock"
 _NEW: Final = "audit.jsonl.new"
 _FULL: Final = re.compile(r"audit-(\d{6,})\.jsonl")
 _MODE: Final = 0o600
-_TAILS: Final = (16 * 1024, 2 * MAX_LINE)
-"""Bytes at the end of a file in which its last line is looked for, first and then."""
-
 _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EMLINK)
 """What file systems say that give no file a second name."""
 
-_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _APPEND: Final = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -66,44 +67,16 @@ class Appended(NamedTuple):
     found: tuple[str, ...]
 
 
-class _End(NamedTuple):
-    """The end of a file.
+class AuditFiles:
+    """Appends to the files of one state directory, and reads them.
 
     Attributes:
-        size: of the file, in bytes.
-        begin: what its first line says; None where it has none that can be read.
-        line: its last line that can be read; None where there is none.
-        rest: what comes after that, and is no line.
-        is_ended: whether the last byte is a line break.
+        place: what heads say of where the files are.
     """
-
-    size: int
-    begin: FileBegins | None
-    line: AuditLine | None
-    rest: bytes
-    is_ended: bool
-
-
-class OpenedFile(NamedTuple):
-    """A file of the audit, to be read up to `size` bytes."""
-
-    name: str
-    file: BinaryIO
-    size: int
-
-    def lines(self) -> Iterator[bytes]:
-        """Its lines, with their line breaks; of one that is too long, pieces."""
-        left = self.size
-        while left > 0 and (line := self.file.readline(min(MAX_LINE, left))):
-            left -= len(line)
-            yield line
-
-
-class AuditFiles:
-    """Appends to the files of one state directory, and reads them."""
 
     def __init__(self, directory: Path, keys: AuditKeys) -> None:
         """Nothing is made yet."""
+        self.place = place_of(directory)
         self._directory = directory
         self._keys = keys
 
@@ -124,7 +97,7 @@ class AuditFiles:
         with self._locked():
             numbers = self._full()
             self._undo_half_a_rotation(numbers)
-            end = self._end_of(CURRENT)
+            end = end_of(self._directory / CURRENT)
             link, found = self._goes_on_from(end, numbers)
             own = [Entry(now, event, "segue", "", told) for event, told in found]
             entries = [*own, *entries]
@@ -133,7 +106,7 @@ class AuditFiles:
             begin = end.begin
             if begin is not None and end.line is not None and end.size + len(data) <= max_size:
                 self._write(CURRENT, (b"" if end.is_ended else b"\n") + data, _APPEND, end.size)
-                return Appended(Head(begin.audit, begin.file, reached), events)
+                return Appended(Head(begin.audit, begin.file, reached, self.place), events)
             head = self._begin_another(end, numbers, link, entries, now, keep)
             return Appended(head, events)
 
@@ -147,9 +120,9 @@ class AuditFiles:
         """
         with self._locked():
             for name in (CURRENT, *(_name(number) for number in reversed(self._full()))):
-                first = self._first_line(name)
+                first = first_line(self._directory / name)
                 if first is not None and first.sequence <= link.sequence:
-                    return self._chain_in(name, link.sequence) != link.chain
+                    return chain_in(self._directory / name, link.sequence) != link.chain
         return False
 
     @contextmanager
@@ -165,10 +138,10 @@ class AuditFiles:
                 seen = set()
                 # A full one may have both names for a moment: that of `CURRENT` is the one to stay.
                 for name in (CURRENT, *(_name(number) for number in reversed(self._full()))):
-                    opened = self._opened(name)
-                    if opened is not None:
-                        status = os.fstat(opened.fileno())
-                        files.append(OpenedFile(name, opened, status.st_size))
+                    file = open_file(self._directory / name)
+                    if file is not None:
+                        status = os.fstat(file.fileno())
+                        files.append(OpenedFile(name, file, status.st_size))
                         if status.st_ino in seen:
                             files.pop().file.close()
                         seen.add(status.st_ino)
@@ -179,16 +152,16 @@ class AuditFiles:
 
     def begin(self) -> FileBegins | None:
         """What the first line of the current file says; None where there is none."""
-        return read_begin(self._first_line(CURRENT))
+        return read_begin(first_line(self._directory / CURRENT))
 
     def _goes_on_from(
-        self, end: _End, numbers: list[int]
+        self, end: FileEnd, numbers: list[int]
     ) -> tuple[Link, list[tuple[str, dict[str, object]]]]:
         """The last line that is there, and what is to be said of how it was found."""
         found: list[tuple[str, dict[str, object]]] = []
         line, rest = end.line, end.rest
         if line is None and numbers:
-            before = self._end_of(_name(numbers[-1]))
+            before = end_of(self._directory / _name(numbers[-1]))
             line, rest = before.line, before.rest + rest
         if line is not None and not self._keys.attest(line):
             found.append((UNATTESTED, {"line": line.sequence, "key": line.key}))
@@ -203,7 +176,7 @@ class AuditFiles:
 
     def _begin_another(
         self,
-        end: _End,
+        end: FileEnd,
         numbers: list[int],
         link: Link,
         entries: Sequence[Entry],
@@ -241,11 +214,12 @@ class AuditFiles:
         self._sync_directory()
         for each in set(there) - set(kept):
             (self._directory / _name(each)).unlink(missing_ok=True)
-        return Head(begins.audit, begins.file, reached)
+        return Head(begins.audit, begins.file, reached, self.place)
 
-    def _audit_of(self, end: _End, numbers: list[int]) -> str:
+    def _audit_of(self, end: FileEnd, numbers: list[int]) -> str:
         """The name of the chain, as the newest file says it; empty where none does."""
-        begins = [end.begin, *(read_begin(self._first_line(_name(n))) for n in reversed(numbers))]
+        paths = (self._directory / _name(number) for number in reversed(numbers))
+        begins = [end.begin, *(read_begin(first_line(path)) for path in paths)]
         return next((begin.audit for begin in begins if begin is not None), "")
 
     def _name_full(self, full: Path) -> None:
@@ -289,63 +263,6 @@ class AuditFiles:
         finally:
             os.close(file)
 
-    def _end_of(self, name: str) -> _End:
-        file = self._opened(name)
-        if file is None:
-            return _End(0, None, None, b"", is_ended=True)
-        with file:
-            begin = read_begin(read_line(file.readline(MAX_LINE)))
-            size = file.seek(0, os.SEEK_END)
-            line, rest, tail = None, b"", b""
-            for length in _TAILS:
-                file.seek(max(size - length, 0))
-                tail = file.read()
-                line, rest = _last_line(tail)
-                if line is not None or length >= size:
-                    break
-        return _End(size, begin, line, rest, is_ended=not tail or tail.endswith(b"\n"))
-
-    def _first_line(self, name: str) -> AuditLine | None:
-        file = self._opened(name)
-        if file is None:
-            return None
-        with file:
-            return read_line(file.readline(MAX_LINE))
-
-    def _chain_in(self, name: str, sequence: int) -> bytes | None:
-        """The chain at a line of a file; None where it has no such line."""
-        file = self._opened(name)
-        if file is None:
-            return None
-        with file:
-            opened = OpenedFile(name, file, os.fstat(file.fileno()).st_size)
-            start = b'{"seq":%d,' % sequence
-            # It is mostly one of the last.
-            file.seek(max(opened.size - _TAILS[0], 0))
-            _, found, rest = file.read().rpartition(b"\n" + start)
-            line = read_line(start + rest.partition(b"\n")[0]) if found else None
-            if line is not None:
-                return line.chain
-            file.seek(0)
-            # Only those are read whole that begin like it.
-            read = (read_line(raw) for raw in opened.lines() if raw.startswith(start))
-            return next((each.chain for each in read if each is not None), None)
-
-    def _opened(self, name: str) -> BinaryIO | None:
-        """The file; None where there is none.
-
-        Raises:
-            OSError: it cannot be read, or is no file.
-        """
-        try:
-            descriptor = os.open(self._directory / name, _READ)
-        except FileNotFoundError:
-            return None
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise OSError(f"{name} is not a file")
-        return os.fdopen(descriptor, "rb")
-
     def _full(self) -> list[int]:
         """The numbers of the files that are full, the smallest first."""
         found = (_FULL.fullmatch(each.name) for each in self._directory.iterdir())
@@ -383,18 +300,6 @@ class AuditFiles:
             os.fsync(directory)
         finally:
             os.close(directory)
-
-
-def _last_line(tail: bytes) -> tuple[AuditLine | None, bytes]:
-    """The last line of these bytes that can be read, and the bytes after it."""
-    end = len(tail)
-    while end > 0:
-        begin = tail.rfind(b"\n", 0, end - 1) + 1
-        line = read_line(tail[begin:end])
-        if line is not None:
-            return line, tail[end:]
-        end = begin
-    return None, tail
 
 
 def _name(number: int) -> str:

@@ -241,11 +241,13 @@ class Head(NamedTuple):
         audit: the name of the chain.
         file: the number of the file that the line is in.
         link: of the line.
+        place: the name of the state directory, that tells nothing of it.
     """
 
     audit: str
     file: int
     link: Link
+    place: str = ""
 
 
 MOST_HEADS: Final = 50
@@ -264,6 +266,11 @@ def value_name(audit: str) -> str:
     return f"audit:{audit[:2]}"
 
 
+def value_names() -> tuple[str, ...]:
+    """The names of all values that heads are in."""
+    return tuple(f"audit:{number:02x}" for number in range(MOST_VALUES))
+
+
 def with_head(value: bytes | None, head: Head, keys: AuditKeys) -> bytes:
     """A value of the store with this head, which has a MAC of its own, in it.
 
@@ -274,9 +281,9 @@ def with_head(value: bytes | None, head: Head, keys: AuditKeys) -> bytes:
         head: to be written.
         keys: the first of them attests it.
     """
-    audit, file, (sequence, chain) = head
+    audit, file, (sequence, chain), place = head
     mac = keys.mac(_OF_HEAD, _head_data(head)).hex()
-    told: dict[str, Any] = {"file": file, "seq": sequence, "chain": chain.hex()}
+    told: dict[str, Any] = {"file": file, "seq": sequence, "chain": chain.hex(), "place": place}
     heads = {name: each for name, each in _heads(value).items() if name != audit}
     heads[audit] = told | {"key": keys.current, "mac": mac}
     for name in list(heads)[:-MOST_HEADS]:
@@ -296,13 +303,20 @@ def read_head(value: bytes | None, audit: str, keys: AuditKeys) -> Head | None:
             "file": int(file),
             "seq": int(sequence),
             "chain": str(chain),
+            "place": str(place),
             "key": str(key),
             "mac": str(mac),
         } if _HEX.fullmatch(chain) and _HEX.fullmatch(mac):
-            head = Head(audit, file, Link(sequence, bytes.fromhex(chain)))
+            head = Head(audit, file, Link(sequence, bytes.fromhex(chain)), place)
             if keys.attests(key, _OF_HEAD, _head_data(head), bytes.fromhex(mac)):
                 return head
     return None
+
+
+def heads_at(value: bytes | None, place: str, keys: AuditKeys) -> list[Head]:
+    """The heads in a value that are of this state directory, and attested by one of the keys."""
+    found = (read_head(value, audit, keys) for audit in _heads(value))
+    return [head for head in found if head is not None and head.place == place]
 
 
 def _heads(value: bytes | None) -> dict[str, Any]:
@@ -315,6 +329,6 @@ def _heads(value: bytes | None) -> dict[str, Any]:
 
 
 def _head_data(head: Head) -> bytes:
-    audit, file, (sequence, chain) = head
+    audit, file, (sequence, chain), place = head
     # JSON's quotes keep the parts apart, whatever they are.
-    return json.dumps([audit, file, sequence, chain.hex()]).encode()
+    return json.dumps([audit, file, sequence, chain.hex(), place]).encode()

@@ -16,6 +16,7 @@ from proxy.tokens.audit_chain import (
     MAX_LINE,
     MISSING,
     MOST_HEADS,
+    MOST_VALUES,
     START,
     TORN,
     UNATTESTED,
@@ -25,10 +26,12 @@ from proxy.tokens.audit_chain import (
     Head,
     Link,
     has_head,
+    heads_at,
     read_begin,
     read_head,
     read_line,
     value_name,
+    value_names,
     with_head,
     written_line,
 )
@@ -442,7 +445,9 @@ def test_chains_share_a_value_and_the_oldest_make_way() -> None:
     names = [f"01{n:014x}" for n in range(MOST_HEADS + 1)]
     for name in names:
         assert value_name(name) == value_name(AUDIT) == "audit:01"
-        value = with_head(value, Head(name, 999_999, Link(2**53, bytes([255] * 32))), KEYS)
+        value = with_head(
+            value, Head(name, 999_999, Link(2**53, bytes([255] * 32)), "f" * 16), KEYS
+        )
     assert value is not None
     assert len(value) <= 16 * 1024
     assert not has_head(value, names[0])
@@ -452,6 +457,23 @@ def test_chains_share_a_value_and_the_oldest_make_way() -> None:
     value = with_head(value, head_at(START), KEYS)
     assert has_head(value, names[1])
     assert not has_head(value, names[2])
+
+
+def test_heads_are_found_by_the_place_of_their_files_where_a_key_attests_them() -> None:
+    assert value_names()[0] == "audit:00"
+    assert len(set(value_names())) == MOST_VALUES
+    assert value_name(AUDIT) in value_names()
+    here, there = head_at(START)._replace(place="here"), Head("01" * 8, 1, START, "there")
+    foreign = Head("01" + "f" * 14, 1, START, "here")
+    value = with_head(with_head(None, here, KEYS), there, KEYS)
+    value = with_head(value, foreign, AuditKeys([OTHER]))
+    assert heads_at(value, "here", KEYS) == [here]
+    assert heads_at(value, "there", KEYS) == [there]
+    assert heads_at(value, "", KEYS) == []
+    assert heads_at(None, "here", KEYS) == heads_at(b"[]", "here", KEYS) == []
+    # Whoever moves a head to another place has no MAC for it.
+    moved = value.replace(b'"there"', b'"here"')
+    assert heads_at(moved, "here", KEYS) == [here]
 
 
 def test_keys_are_needed_and_do_not_show() -> None:
