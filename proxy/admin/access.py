@@ -22,7 +22,7 @@ from proxy.admin.addressed import from_elsewhere, misdirected, shows_secret
 from proxy.admin.failures import FailureLimit
 from proxy.admin.metrics import Refusal
 from proxy.admin.orders import BadRequest, refusal
-from proxy.admin.roles import Certificate, Presented, Principal, Stranger, Why, who
+from proxy.admin.roles import BeyondLimits, Certificate, Presented, Principal, Stranger, Why, who
 from proxy.configuration.admin import Admin
 from proxy.control.audit import Audit
 from proxy.downstream.limits import client_bucket, is_in
@@ -146,7 +146,12 @@ class Access:
             request[_NOW] = partial(self._who, request)
             if needed is Role.METRICS:  # Every few seconds: nothing that anybody has to answer for.
                 return await _answered(request, handler)
-            return await self._logged(request, handler, found)
+            try:
+                return await self._logged(request, handler, found)
+            except BeyondLimits as beyond:
+                return self._refused(
+                    request, Refusal.BEYOND_LIMITS, 403, str(beyond), principal=found
+                )
 
         return checked
 
@@ -164,6 +169,9 @@ class Access:
             return response
         except web.HTTPException as error:
             status = error.status
+            raise
+        except BeyondLimits:
+            status = 403
             raise
         finally:
             self._log.info(

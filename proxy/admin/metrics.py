@@ -16,6 +16,7 @@ class Refusal(StrEnum):
     AMBIGUOUS_CREDENTIAL = "ambiguous_credential"
     NO_ROLE = "no_role"
     TOO_LITTLE_ROLE = "too_little_role"
+    BEYOND_LIMITS = "beyond_limits"
     HOST = "host"
     OTHER_SITE = "other_site"
     TOKEN_IN_URL = "token_in_url"  # noqa: S105 (a reason)
@@ -31,7 +32,8 @@ def families(refused: Counter[Refusal]) -> Families:
             "segue_admin_refused",
             "Requests and connections that the admin listener refused, by reason: `no_credential`,"
             " `wrong_credential`, `ambiguous_credential` (several), `no_role` (who asks is known,"
-            " and listed with none), `too_little_role`, `host` (no name of this listener),"
+            " and listed with none), `too_little_role`, `beyond_limits` (of a token),"
+            " `host` (no name of this listener),"
             " `other_site` (a page of one has made it), `token_in_url`, `malformed` (not HTTP),"
             " `too_slow` (a head, a body or the taking of an answer took too long),"
             " `too_many_connections` (one that waited had to make way).",

@@ -47,7 +47,8 @@ _ALWAYS: Final = {
     400: "The request names this listener, its credential or what it asks for in a way that cannot"
     " be right; where `errors` are, they say what and where.",
     401: "There is no credential, or a wrong one.",
-    403: "The role is not enough, or the request was made by a page of another site.",
+    403: "The role is not enough, or the token is limited to less; or a page of another site has"
+    " made the request.",
     429: "Too many wrong credentials have come from this address.",
     500: "Something failed in Segue; its log says what.",
 }

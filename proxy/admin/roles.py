@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from proxy.configuration.admin import Admin, AdminToken
+from proxy.switching.limits import NO_LIMITS, Limits
 from proxy.tokens.admin_token import ANYWHERE, hash_of
 from proxy.types import Role
 
@@ -28,11 +29,13 @@ class Principal(NamedTuple):
         name: as the log says it.
         role: what they may do.
         by: how they have shown it.
+        limits: of what they may change of switches; of open WebSockets by cohort.
     """
 
     name: str
     role: Role
     by: Credential
+    limits: Limits = NO_LIMITS
 
     def __str__(self) -> str:
         return f"{self.name} ({self.by})"
@@ -68,6 +71,10 @@ class Presented:
     authorization: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
     certificate: Certificate | None = None
+
+
+class BeyondLimits(Exception):
+    """Who asks has the role, and is limited to less. The text says it, and is safe to show."""
 
 
 class Why(StrEnum):
@@ -154,7 +161,7 @@ def _by_token(token: str, known: tuple[AdminToken, ...], now: float) -> Principa
     (entry,) = found
     if entry.expires is not None and entry.expires.timestamp() <= now:
         return Stranger(Why.WRONG, f"the token {entry.name} has expired")
-    return Principal(entry.name, entry.role, Credential.TOKEN)
+    return Principal(entry.name, entry.role, Credential.TOKEN, entry.limits)
 
 
 def _by_certificate(certificate: Certificate, settings: Admin, now: float) -> Principal | Stranger:

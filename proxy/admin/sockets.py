@@ -19,6 +19,7 @@ from structlog.typing import FilteringBoundLogger
 from proxy.admin.access import author, signature
 from proxy.admin.endpoints import Endpoint, Served
 from proxy.admin.orders import UNKNOWN_NAME, AdminRequest, Label, refusal, some_of
+from proxy.admin.roles import BeyondLimits, Principal
 from proxy.control.audit import Audit
 from proxy.downstream.websockets import CLOSING, Connections
 from proxy.gateway.open_websocket import OpenWebSocket
@@ -28,6 +29,10 @@ from proxy.types import NONE, Role
 
 MOST: Final = 10_000
 """WebSockets of one answer."""
+
+
+_SHOWN: Final = 5
+"""Names of cohorts in a refusal."""
 
 
 class SocketsQuery(AdminRequest):
@@ -130,6 +135,7 @@ class SocketOrders:
         self._log = log
         self._audit = audit
         self._closing: asyncio.Task[None] | None = None
+        self._closing_cohort: str | None = None
 
     def endpoints(self) -> tuple[Served, ...]:
         """What operators may ask, and what carries it out."""
@@ -155,7 +161,9 @@ class SocketOrders:
             return unknown
         # It takes the place of one that is under way, which can so be hastened, or narrowed.
         replaced = self._closing is not None and not self._closing.done()
+        self._check_limits(author(request), order, replaced=replaced)
         self.stop()
+        self._closing_cohort = order.cohort
         chosen = list(self._chosen(order.cohort, older=order.older_than_reload))
         seconds = order.seconds
         if seconds is None:
@@ -171,6 +179,17 @@ class SocketOrders:
         self._audit.write("closing websockets", **signature(request), **told)
         self._closing = asyncio.create_task(self._close(chosen, seconds))
         return Closing(closing=len(chosen), seconds=seconds)
+
+    def _check_limits(self, principal: Principal, order: CloseRequest, *, replaced: bool) -> None:
+        limits = principal.limits
+        if limits.cohorts is None:
+            return
+        names = ", ".join(limits.cohorts[:_SHOWN])
+        if order.cohort is None or not limits.covers(order.cohort):
+            raise BeyondLimits(f"who asks may close WebSockets of {names} alone: name one of them")
+        if replaced and (self._closing_cohort is None or not limits.covers(self._closing_cohort)):
+            text = f"others are being closed, and who asks may close WebSockets of {names} alone"
+            raise BeyondLimits(f"{text}: try again when that is done")
 
     def stop(self) -> None:
         """End what is under way: the process drains, and closes all of them by itself."""

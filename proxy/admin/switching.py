@@ -25,6 +25,7 @@ from pydantic import Field
 from proxy.admin.access import author
 from proxy.admin.endpoints import Endpoint, HeaderField, Served
 from proxy.admin.orders import NO_STORE, AdminRequest, refusal
+from proxy.admin.roles import BeyondLimits
 from proxy.admin.switch_views import (
     Changed,
     RevisionPage,
@@ -52,6 +53,7 @@ from proxy.switching.changes import (
     Why,
 )
 from proxy.switching.history import MAX_REASON, Revision
+from proxy.switching.limits import Limits
 from proxy.switching.setting import Mode, Setting, share_of
 from proxy.switching.table import OpenSockets, SwitchName, Term
 from proxy.types import Role
@@ -288,7 +290,7 @@ class SwitchOrders:
         except ValueError as error:
             return refusal(400, str(error))
         if order.dry_run:
-            return await self._dry(change)
+            return await self._dry(change, author(request).limits)
         return await self._made(request, change, order.reason, order.open_sockets)
 
     async def drop(self, request: web.Request, order: DropQuery) -> Answer:
@@ -347,9 +349,9 @@ class SwitchOrders:
             return refusal(404, "there is no such revision, or it is not kept any more")
         return revision_view(found[0])
 
-    async def _dry(self, change: SetSwitch) -> Answer:
+    async def _dry(self, change: SetSwitch, limits: Limits) -> Answer:
         try:
-            after = self._board.preview(change)
+            after = self._board.preview(change, limits)
         except ChangeRefused as refused:
             return await self._refused(refused, change.switch, change.expected)
         return dry_run_view(
@@ -398,6 +400,8 @@ class SwitchOrders:
         self, refused: ChangeRefused, switch: SwitchName | None, expected: int | None
     ) -> web.Response:
         text = str(refused)
+        if refused.why is Why.LIMITED:
+            raise BeyondLimits(text)
         if refused.why is Why.CHANGED and expected is not None:
             with suppress(StoreAway):
                 text += _meanwhile(await self._board.history(None, 100), switch, expected)
@@ -440,7 +444,7 @@ def _switch(request: web.Request) -> SwitchName:
 
 def _author(request: web.Request) -> Author:
     principal = author(request)
-    return Author(principal.name, principal.role.value)
+    return Author(principal.name, principal.role.value, principal.limits)
 
 
 def _expected(request: web.Request) -> int | None:

@@ -40,6 +40,16 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
         help="until when it is good: 12h, 90d, 26w from now (default: for ever)",
     )
     action.add_argument(
+        "--cohort",
+        action="append",
+        type=_cohort,
+        metavar="NAME",
+        help="the only cohort whose switches it may change; can be given several times",
+    )
+    action.add_argument(
+        "--only-lowers", action="store_true", help="it may only have less rewritten"
+    )
+    action.add_argument(
         "--output",
         metavar="FILE",
         help="a new file for the token, which only its owner may read, in place of printing it",
@@ -52,13 +62,24 @@ def run(options: argparse.Namespace) -> int:
     """Make a token.
 
     Raises:
-        ConfigError: the file cannot be made.
+        ConfigError: the file cannot be made, or there is nothing to limit.
     """
+    if (options.cohort or options.only_lowers) and not Role(options.role).covers(Role.OPERATOR):
+        message = "limits are for the roles that change something: operator, admin"
+        raise ConfigError([Diagnostic("--cohort, --only-lowers", 0, 0, "", message)])
     token = token_from(secrets.token_bytes(RANDOM_BYTES))
-    entry = {"name": options.name, "role": options.role, "hash": hash_of(token)}
+    entry: dict[str, object] = {
+        "name": options.name,
+        "role": options.role,
+        "hash": hash_of(token),
+    }
     if options.expires is not None:
         until = dt.datetime.now(dt.UTC).replace(microsecond=0) + options.expires
         entry["expires"] = until.isoformat().replace("+00:00", "Z")
+    if options.cohort:
+        entry["cohorts"] = options.cohort
+    if options.only_lowers:
+        entry["only_lowers"] = True
     if options.output is not None:
         _write(options.output, token)
     if options.json:
@@ -89,6 +110,12 @@ def _name(text: str) -> str:
         return token_name(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _cohort(text: str) -> str:
+    if not 1 <= len(text) <= 256 or not text.isprintable():
+        raise argparse.ArgumentTypeError("expected the name of a cohort")
+    return text
 
 
 def _span(text: str) -> dt.timedelta:

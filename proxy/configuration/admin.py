@@ -10,11 +10,13 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 from proxy.configuration.document import WrittenText
 from proxy.configuration.fields import FileName, ListedNetwork, ListenAddress, Section, Token
 from proxy.configuration.units import Address
+from proxy.switching.limits import Limits
 from proxy.tokens.admin_token import read_hash
 from proxy.types import Role
 
 _MOST_TOKENS: Final = 1000
 _MOST_NAMES: Final = 10_000
+_MOST_COHORTS: Final = 100
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)")
 
 
@@ -57,12 +59,25 @@ class AdminToken(Section):
         role: what it may do.
         hash: of the token, which itself stands nowhere.
         expires: from when it is refused; never where null.
+        cohorts: the only ones whose switches it may change and whose WebSockets it may close; null
+            for all. What else its role may, it may.
+        only_lowers: whether it may only have less rewritten: turn switches down, or all of them
+            off.
     """
 
     name: TokenName
     role: Role
     hash: TokenHash
     expires: Moment | None = None
+    cohorts: Annotated[tuple[Named, ...], Field(min_length=1, max_length=_MOST_COHORTS)] | None = (
+        None
+    )
+    only_lowers: bool = False
+
+    @property
+    def limits(self) -> Limits:
+        """How far its right to change switches goes."""
+        return Limits(self.cohorts, self.only_lowers)
 
 
 class AdminTls(Section):

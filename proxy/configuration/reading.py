@@ -27,6 +27,8 @@ from proxy.configuration.environment import (
 from proxy.configuration.sections import Config
 from proxy.configuration.switching import unknown_switches
 from proxy.errors import ConfigError, Diagnostic
+from proxy.switching.limits import NO_LIMITS
+from proxy.types import NONE, Role
 
 __all__ = ["Config", "ConfigReading", "load", "read"]
 
@@ -196,6 +198,22 @@ def _tokens_apart(config: Config) -> _Found:
             yield (*place, "hash"), f"the same token as admin.tokens[{hashes[token.hash]}]"
 
 
+def _limits_of_use(config: Config) -> _Found:
+    known = {each.name for each in config.cohorts} | {NONE}
+    for index, token in enumerate(config.admin.tokens):
+        place = ("admin", "tokens", index)
+        if token.limits != NO_LIMITS and not token.role.covers(Role.OPERATOR):
+            limit = "only_lowers" if token.cohorts is None else "cohorts"
+            yield (*place, limit), f"the role {token.role} changes nothing that this would limit"
+        for number, cohort in enumerate(token.cohorts or ()):
+            if cohort not in known:
+                names = ", ".join(sorted(known))
+                yield (
+                    (*place, "cohorts", number),
+                    f"there is no cohort `{cohort}`; there are: {names}",
+                )
+
+
 def _admin_credentials_of_use(config: Config) -> _Found:
     admin = config.admin
     if admin.clients and (admin.tls is None or admin.tls.client_ca is None):
@@ -280,6 +298,7 @@ _CHECKS: Final[tuple[tuple[frozenset[str], Callable[[Config], _Found]], ...]] = 
     (frozenset({"admin", "listen"}), _listeners_apart),
     (frozenset({"admin"}), _tokens_apart),
     (frozenset({"admin"}), _admin_credentials_of_use),
+    (frozenset({"admin", "cohorts"}), _limits_of_use),
     (frozenset({"listen", "upstream"}), _upstream_elsewhere),
     (frozenset({"upstream"}), _one_server_or_several),
     (frozenset({"upstream"}), _servers_apart),

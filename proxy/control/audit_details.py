@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from proxy.configuration.admin import Admin
+from proxy.configuration.admin import Admin, AdminToken
 
 _MOST: Final = 200
 """Names that are listed; of more, how many there are."""
@@ -34,12 +34,18 @@ def _roles(admin: Admin) -> dict[str, str]:
 def _named(admin: Admin) -> dict[str, tuple[str, ...]]:
     """Everybody who is named, each with a role and what else makes them who they are."""
     tokens = {
-        f"{each.name} (token)": (each.role.value, each.hash, str(each.expires))
+        f"{each.name} (token)": (_limited(each), each.hash, str(each.expires))
         for each in admin.tokens
     }
     clients = {f"{name} (certificate)": (role.value,) for name, role in admin.clients.items()}
     users = {f"{name} (proxy)": (role.value,) for name, role in admin.users.items()}
     return {**tokens, **clients, **users}
+
+
+def _limited(token: AdminToken) -> str:
+    """The role of a token, and the limits that it has."""
+    limits = str(token.limits)[:_MOST]
+    return f"{token.role.value} ({limits})" if limits else token.role.value
 
 
 def _listed(roles: dict[str, str]) -> dict[str, object]:

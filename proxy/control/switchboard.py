@@ -48,6 +48,7 @@ from proxy.switching.history import (
     write_revision,
     write_table,
 )
+from proxy.switching.limits import NO_LIMITS, RAISES, Limits, beyond
 from proxy.switching.table import EMPTY, OpenSockets, SwitchName, Table
 
 POLL: Final = 5.0
@@ -67,10 +68,16 @@ SEGUE: Final = "segue"
 
 
 class Author(NamedTuple):
-    """Who makes a change, as it is written down."""
+    """Who makes a change, as it is written down.
+
+    Attributes:
+        name, role: of theirs.
+        limits: of what they may change.
+    """
 
     name: str
     role: str
+    limits: Limits = NO_LIMITS
 
 
 class Switchboard:
@@ -214,14 +221,31 @@ class Switchboard:
 
     # Changes.
 
-    def preview(self, change: Change) -> Table:
+    def preview(self, change: Change, limits: Limits = NO_LIMITS) -> Table:
         """Say which table a change would lead to; nothing is changed.
+
+        Args:
+            change: that would be made.
+            limits: of who asks.
 
         Raises:
             ChangeRefused: it would not be made.
         """
         self._check_authority(change)
-        return changed(self._base, change, self.in_force.first)
+        return self._changed(change, limits)
+
+    def _changed(self, change: Change, limits: Limits) -> Table:
+        before, first = self._base, self.in_force.first
+        try:
+            after = changed(before, change, first)
+        except ChangeRefused as refused:
+            if refused.why is Why.UNCONDITIONAL and limits.only_lowers:
+                raise ChangeRefused(Why.LIMITED, RAISES) from None
+            raise
+        wrong = beyond(limits, before, after, first)
+        if wrong:
+            raise ChangeRefused(Why.LIMITED, wrong)
+        return after
 
     async def change(
         self,
@@ -324,7 +348,7 @@ class Switchboard:
         """Make a change; None where somebody else was faster."""
         self._check_authority(change)
         before = self._base
-        after = changed(before, change, self.in_force.first)
+        after = self._changed(change, author.limits)
         settings = self._live.current.config.switching
         policy = open_sockets or self._policy
         # What turned all sockets at once is taken back likewise, unless it is said otherwise.

@@ -41,6 +41,8 @@ class Why(StrEnum):
     """It raises, and does not say on what it builds (428)."""
     AUTHORITY = "authority"
     """The configuration file is the authority."""
+    LIMITED = "limited"
+    """It goes beyond what who asks may (403)."""
 
 
 class ChangeRefused(Exception):

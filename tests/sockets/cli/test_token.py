@@ -11,6 +11,7 @@ import pytest
 from proxy.cli.main import main
 from proxy.configuration.admin import Admin
 from proxy.configuration.document import parse
+from proxy.switching.limits import Limits
 from proxy.tokens.admin_token import ANYWHERE, hash_of
 from tests.support.administered import administered, bearer
 
@@ -56,9 +57,25 @@ def test_json_has_token_and_entry(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(tokens) == 2
 
 
+def test_limits_are_part_of_the_entry(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["token", "new", "--name", "guard", "--role", "operator", "--only-lowers"]
+    assert main([*command, "--cohort", "modern", "--cohort", "a, b"]) == 0
+    out = capsys.readouterr().out
+    entry = parse(out[out.index("admin:") :], "").data
+    assert isinstance(entry, dict)
+    (token,) = Admin.model_validate(entry["admin"]).tokens
+    assert token.limits == Limits(("modern", "a, b"), only_lowers=True)
+    assert main(["token", "new", "--name", "a", "--role", "viewer", "--only-lowers"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "limits are for the roles that change something" in said.err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
+        ["--role", "operator", "--name", "a", "--cohort", ""],
+        ["--role", "operator", "--name", "a", "--cohort", "a\nb"],
         ["--role", "root", "--name", "a"],
         ["--role", "admin", "--name", "a b"],
         ["--role", "admin", "--name", ""],

@@ -6,6 +6,7 @@ import datetime as dt
 
 import pytest
 
+from proxy.switching.limits import Limits
 from proxy.tokens.admin_token import hash_of, token_from
 from proxy.types import Role
 from tests.support.configured import MINIMAL, places, problems, read
@@ -93,6 +94,44 @@ def test_token_that_is_none_is_told_without_its_text(entry: str, message: str) -
     assert problem.path.startswith("admin.tokens[0].")
     assert "hunter2" not in str(problem)
     assert token_from(bytes(32)) not in str(problem)
+
+
+COHORTS = "cohorts: [{name: modern, versions: '>=2'}]\n"
+
+
+@pytest.mark.parametrize(
+    ("entry", "limits"),
+    [
+        ("", Limits()),
+        (", cohorts: null, only_lowers: false", Limits()),
+        (", cohorts: [modern, none]", Limits(("modern", "none"))),
+        (", only_lowers: true", Limits(only_lowers=True)),
+    ],
+)
+def test_a_token_can_be_limited(entry: str, limits: Limits) -> None:
+    token = f'{{name: a, role: operator, hash: "{HASH}"{entry}}}'
+    (found,) = read(f"{MINIMAL}{COHORTS}admin: {{tokens: [{token}]}}\n").admin.tokens
+    assert found.limits == limits
+
+
+@pytest.mark.parametrize(
+    ("entry", "place", "message"),
+    [
+        # Nothing at all is no way to write "all".
+        ("role: operator, cohorts: []", "cohorts", "at least 1"),
+        ("role: operator, cohorts: modern", "cohorts", "expected a list"),
+        ("role: operator, cohorts: ['']", "cohorts[0]", "at least 1"),
+        ("role: operator, cohorts: [modem]", "cohorts[0]", "there are: modern, none"),
+        ("role: operator, only_lowers: sometimes", "only_lowers", "expected"),
+        ("role: viewer, only_lowers: true", "only_lowers", "the role viewer changes nothing"),
+        ("role: metrics, cohorts: [modern]", "cohorts", "the role metrics changes nothing"),
+    ],
+)
+def test_limits_that_limit_nothing_are_told(entry: str, place: str, message: str) -> None:
+    token = f'{{name: a, hash: "{HASH}", {entry}}}'
+    (problem,) = problems(f"{MINIMAL}{COHORTS}admin: {{tokens: [{token}]}}\n")
+    assert problem.path == f"admin.tokens[0].{place}"
+    assert message in problem.message
 
 
 def test_token_that_does_not_expire_can_be_written_so() -> None:

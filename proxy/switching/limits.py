@@ -1,0 +1,89 @@
+"""What somebody may change of switches whose right is limited: judged by what a change does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.switching.exposure import lowers
+from proxy.switching.setting import Setting
+from proxy.switching.table import UNTOUCHED, First, SwitchName, Table, Term
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How far somebody's right to change switches goes.
+
+    Attributes:
+        cohorts: whose switches they may change; None for all.
+        only_lowers: whether they may only have less rewritten.
+    """
+
+    cohorts: tuple[str, ...] | None = None
+    only_lowers: bool = False
+
+    def covers(self, cohort: str) -> bool:
+        """Whether a cohort is within them."""
+        return self.cohorts is None or cohort in self.cohorts
+
+    def __str__(self) -> str:
+        parts = [] if self.cohorts is None else [f"cohorts {', '.join(self.cohorts)}"]
+        return ", ".join([*parts, *(["only lowers"] if self.only_lowers else [])])
+
+
+NO_LIMITS: Final = Limits()
+
+
+RAISES: Final = "this raises; who asks may only lower"
+
+
+def beyond(limits: Limits, before: Table, after: Table, first: First) -> str:
+    """Say how a change goes beyond somebody's limits; empty where it does not.
+
+    What is asked for does not count, but what comes of it: an undo, or what ends by itself, may do
+    what a change by name may not.
+
+    Args:
+        limits: theirs.
+        before, after: the tables.
+        first: the switches that there are, and the state that the configuration gives each.
+    """
+    changed = _changed(before, after, first)
+    others = sorted({each.cohort for each in changed if not limits.covers(each.cohort)})
+    if others:
+        own = _listed(sorted(limits.cohorts or ()))
+        return f"this changes switches of {_listed(others)}; who asks may change those of {own}"
+    if limits.only_lowers:
+        if not lowers(before, after, first):
+            return RAISES
+        if any(_ending(after, each) - _ending(before, each) for each in changed):
+            return "this would raise when it ends by itself; who asks may only lower"
+    return ""
+
+
+_MOST: Final = 5
+
+
+def _listed(cohorts: list[str]) -> str:
+    more = f" and {len(cohorts) - _MOST} more" if len(cohorts) > _MOST else ""
+    return f"{', '.join(cohorts[:_MOST])}{more}"
+
+
+def _changed(before: Table, after: Table, first: First) -> set[SwitchName]:
+    """The switches that are not in the same state, or not at the same revision."""
+    names = {*before.states, *after.states}
+    if before.all_off != after.all_off:
+        return names | set(first)
+    return {
+        name
+        for name in names
+        if before.states.get(name, UNTOUCHED) != after.states.get(name, UNTOUCHED)
+    }
+
+
+def _ending(table: Table, name: SwitchName) -> set[tuple[str, Term, Setting | None]]:
+    """What of a switch ends by itself, and what it goes back to."""
+    state = table.states.get(name, UNTOUCHED)
+    own = [("", state.term, state.before)]
+    named = [*own, *((each.name, each.term, state.setting) for each in state.exceptions)]
+    return {each for each in named if each[1].restore}

@@ -1,0 +1,131 @@
+"""How far a limited right to change switches goes: by what comes of a change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from proxy.switching.changes import AllOff, Change, DropException, Restore, SetSwitch, Undo, changed
+from proxy.switching.limits import NO_LIMITS, RAISES, Limits, beyond
+from proxy.switching.setting import OFF, ON, Mode, Setting
+from proxy.switching.table import (
+    ALL_ON,
+    EMPTY,
+    SwitchName,
+    SwitchState,
+    Table,
+    Term,
+    VersionException,
+)
+from proxy.versions.version import parse_range
+
+MODERN, LEGACY = SwitchName("modern", "one"), SwitchName("legacy", "one")
+FIRST = {MODERN: ALL_ON, LEGACY: ALL_ON}
+OWN = Limits(("modern",))
+DOWN = Limits(only_lowers=True)
+CANARY = Setting(Mode.CANARY, 1000)
+OTHERS = "this changes switches of legacy; who asks may change those of modern"
+LATER = "this would raise when it ends by itself; who asks may only lower"
+
+
+def told(limits: Limits, change: Change, table: Table = EMPTY) -> str:
+    return beyond(limits, table, changed(table, change, FIRST), FIRST)
+
+
+def at(table: Table, change: Change) -> Table:
+    return changed(table, change, FIRST)
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        (NO_LIMITS, ""),
+        (OWN, "cohorts modern"),
+        (DOWN, "only lowers"),
+        (Limits(("a", "b"), only_lowers=True), "cohorts a, b, only lowers"),
+    ],
+)
+def test_limits_are_written_for_people(limits: Limits, expected: str) -> None:
+    assert str(limits) == expected
+    assert limits.covers("a") is (limits.cohorts is None or "a" in limits.cohorts)
+
+
+def test_without_limits_everything_may_be_done() -> None:
+    table = Table(1, {LEGACY: SwitchState(OFF, revision=1)})
+    assert told(NO_LIMITS, AllOff()) == ""
+    assert told(NO_LIMITS, SetSwitch(LEGACY, ON, expected=1), table) == ""
+
+
+def test_only_switches_of_the_own_cohorts_may_be_changed() -> None:
+    assert told(OWN, SetSwitch(MODERN, OFF)) == ""
+    assert told(OWN, SetSwitch(LEGACY, OFF)) == OTHERS
+    # To say again what is so already is a change too: others build on its number.
+    same = at(EMPTY, SetSwitch(LEGACY, ON, expected=0))
+    assert told(OWN, SetSwitch(LEGACY, ON, expected=1), same) == OTHERS
+
+
+def test_what_touches_everything_is_for_whoever_has_all_cohorts() -> None:
+    both = Limits(("modern", "legacy"))
+    assert told(OWN, AllOff()) == OTHERS
+    assert told(both, AllOff()) == ""
+    off = at(EMPTY, AllOff())
+    assert told(OWN, Restore(1), off) == OTHERS
+    assert told(both, Restore(1), off) == ""
+    # A switch that is set, and that no cohort names any more, counts.
+    gone = Table(1, {SwitchName("gone", "one"): SwitchState(OFF, revision=1)})
+    assert "switches of gone;" in told(both, AllOff(), gone)
+
+
+def test_an_undo_may_touch_nothing_else() -> None:
+    one = at(EMPTY, SetSwitch(MODERN, OFF))
+    two = at(one, SetSwitch(LEGACY, OFF))
+    three = at(two, SetSwitch(MODERN, ON, expected=1))
+    assert told(OWN, Undo(two, 3), three) == ""
+    assert told(OWN, Undo(one, 3), three) == OTHERS
+    assert told(OWN, Undo(EMPTY, 3), three) == OTHERS
+    assert told(OWN, Undo(replace(three, all_off=True)), three) == OTHERS
+
+
+def test_whoever_may_only_lower_takes_steps_down() -> None:
+    assert told(DOWN, SetSwitch(MODERN, CANARY)) == ""
+    assert told(DOWN, AllOff()) == ""
+    canary = at(EMPTY, SetSwitch(MODERN, CANARY))
+    assert told(DOWN, SetSwitch(MODERN, OFF), canary) == ""
+    assert told(DOWN, SetSwitch(MODERN, Setting(Mode.CANARY, 1001), expected=1), canary) == RAISES
+    assert told(DOWN, Undo(EMPTY, 1), canary) == RAISES
+    off = at(canary, AllOff())
+    assert told(DOWN, Restore(2), off) == RAISES
+    assert told(DOWN, Undo(canary, 2), off) == RAISES
+
+
+def test_an_exception_that_lowers_is_a_step_down() -> None:
+    broken = parse_range("==2.1.3")
+    assert told(DOWN, SetSwitch(MODERN, OFF, broken, "broken")) == ""
+    excepted = at(EMPTY, SetSwitch(MODERN, OFF, broken, "broken"))
+    assert told(DOWN, SetSwitch(MODERN, CANARY), excepted) == ""
+    raised = SetSwitch(MODERN, CANARY, broken, "broken", expected=1)
+    assert told(DOWN, raised, excepted) == RAISES
+    assert told(DOWN, DropException(MODERN, "broken", 1), excepted) == RAISES
+
+
+def test_what_raises_by_ending_is_no_step_down() -> None:
+    term = Term("ci", 10, restore=True)
+    assert told(DOWN, SetSwitch(MODERN, OFF, term=term)) == LATER
+    assert told(DOWN, SetSwitch(MODERN, OFF, term=replace(term, restore=False))) == ""
+    # What somebody else has said of its end may stay.
+    ending = at(EMPTY, SetSwitch(MODERN, OFF, term=term))
+    assert told(DOWN, SetSwitch(LEGACY, OFF), ending) == ""
+    # An exception that somebody keeps off is not to end because of an undo.
+    exception = VersionException("broken", parse_range("==2.1.3"), OFF, term)
+    ends = Table(1, {MODERN: SwitchState(ON, (exception,), revision=1)})
+    kept = Table(2, {MODERN: SwitchState(ON, (replace(exception, term=Term("ann")),), revision=2)})
+    assert told(DOWN, Undo(ends, 2), kept) == LATER
+
+
+def test_many_cohorts_are_told_by_some() -> None:
+    first = {SwitchName(f"c{n}", "one"): ALL_ON for n in range(8)}
+    found = beyond(Limits(("own",)), EMPTY, changed(EMPTY, AllOff(), first), first)
+    assert found == (
+        "this changes switches of c0, c1, c2, c3, c4 and 3 more; who asks may change those of own"
+    )
