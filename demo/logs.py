@@ -17,7 +17,7 @@ from typing import BinaryIO, Final
 
 from demo.faults import ShowFailed
 
-NAMES: Final = ("proxy.log", "backend.log", "second-proxy.log", "second-backend.log")
+NAMES: Final = ("proxy.log", "backend.log", "third-proxy.log", "third-backend.log")
 """The files that a run may write; no other file of the directory is touched."""
 
 DIRECTORY: Final = Path(__file__).resolve().parents[1] / ".demo" / "logs"

@@ -60,13 +60,19 @@ class Rest:
         self._version = {"X-Client-Version": version} if version else {}
         self.access = ""
 
-    async def call(self, method: str, path: str, body: object = None) -> Answer:
-        """Make one call.
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Make one call, with further header fields where there are some.
 
         Raises:
             ShowFailed: there was no answer.
         """
-        headers = dict(self._version)
+        headers = {**self._version, **(fields or {})}
         if self.access:
             headers["Authorization"] = f"Bearer {self.access}"
         try:
@@ -124,6 +130,16 @@ async def renewals(admin: Rest) -> int:
     """
     samples = await _samples(admin, "segue_session_refreshes_total")
     return sum(value for labels, value in samples if labels["result"] == "renewed")
+
+
+async def shadow_counts(admin: Rest, switch: str) -> Mapping[str, int]:
+    """What the metrics page says would have become of messages by a switch in shadow, by outcome.
+
+    Raises:
+        ShowFailed: the page could not be read.
+    """
+    samples = await _samples(admin, "segue_switch_shadow_messages_total")
+    return {labels["outcome"]: value for labels, value in samples if labels["switch"] == switch}
 
 
 async def _samples(admin: Rest, name: str) -> list[tuple[Mapping[str, str], int]]:

@@ -47,6 +47,11 @@ class Screen(screen.Screen):
         """The screen of this terminal; 100 columns where it is none and `COLUMNS` is unset."""
         return cls(stream, os.environ, colour=colour)
 
+    @property
+    def is_live(self) -> bool:
+        """Whether what is changing is drawn anew in its place."""
+        return self._moves
+
     def heading(self, text: str) -> None:
         """Write a heading, set off from what precedes it."""
         self.line()

@@ -1,6 +1,7 @@
 """The show: an old server, the proxy before it, three clients of different ages, a verdict.
 
-The second half, with a client of yet another age, is in `demo.second`.
+That is the first act. The second one, in which a switch is turned, is in `demo.second`; the third,
+with a client of yet another age, in `demo.third`.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from demo.invitation import invitation
 from demo.rest import ACCOUNT, Rest, message_counts
 from demo.rows import Rows
 from demo.screen import Screen, Span, Style
-from demo.second.play import SecondHalf
+from demo.second.play import SecondAct
 from demo.stage import Plan, Where, on_stage
+from demo.third.play import ThirdAct
 from demo.verdict import Dialect, count_faults, expected_counts, faults, missing_kinds
 
 DEFAULT_VERSION: Final = "2.0"
@@ -155,9 +157,11 @@ class Show:
                 complaints.append(f"GET {path}: not what the server answers")
 
         found = await self._judge(Rest(http, f"http://{where.admin}"), complaints)
-        second = SecondHalf(screen, http, job, direct.access)
-        await second.run(plan.server_state, plan.logs, account)
-        self.differences = found + second.found
+        second = SecondAct(screen, http, where, fast=self._options.fast)
+        await second.run()
+        third = ThirdAct(screen, http, job, direct.access)
+        await third.run(plan.server_state, plan.logs, account)
+        self.differences = found + second.found + third.found
         report.conclusion(screen, self.differences)
         if not self._options.once:
             invitation(screen, where, plan.config, plan.logs)

@@ -1,1 +1,1 @@
-"""The second half: a rule towards the server, an HTTP body, a token that is renewed."""
+"""The second act: a switch is turned while frames flow, and back."""

@@ -1,208 +1,193 @@
-"""The second half as it is played: three things that the first does not show, each judged.
+"""The second act as it is played: the switch of a cohort, step by step, while frames flow.
 
-The second old server shares users, jobs and the signing key with the first, so that it takes the
-tokens of both; those that it gives live two seconds.
+It has users of its own on the programs of the first act. After each change the server says the
+same words to all of them: what comes from then on must be as the switch says. What comes while it
+is turned may be either, but must come, once and in order.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import aiohttp
 
 from demo import report
-from demo.clients import Client
-from demo.programs import ROOT
-from demo.rest import Answer, Rest, message_counts, renewals
-from demo.screen import Screen, Span, Style, harmless, value_text
+from demo.rest import message_counts
+from demo.screen import Screen
+from demo.second.board import Board, Turned, board_of
 from demo.second.judgement import (
-    EXPECTED_COUNTS,
-    changed_fields,
-    job_faults,
-    refusal_faults,
-    renewal_faults,
-    saying_faults,
+    Cut,
+    Seen,
+    account_faults,
+    arrival_faults,
+    canary_faults,
+    claim,
+    same_faults,
+    shadow_faults,
+    shadow_least,
+    step_faults,
 )
-from demo.stage import Plan, Where, on_stage
-from demo.verdict import Dialect, Frame, count_faults, json_text, read
+from demo.second.live import Live
+from demo.second.picture import told
+from demo.second.script import SHADOW, STEPS, SWITCH, Gets, Step
+from demo.second.users import Users
+from demo.stage import Where
 
-VERSION: Final = "3.0"
-"""Of the client."""
+_PACE: Final = 2.0
+"""Seconds for which a step stays on the screen."""
 
-_ACCESS_LIFETIME: Final = 2
-_TEXT: Final = "And a shopping list, please"
 _SOON: Final = 10.0
-_TOKEN_TIMEOUT: Final = 30.0
-_BETWEEN_TRIES: Final = 0.1
-_ME: Final = "/api/auth/me/"
+_SHADOW: Final = next(index for index, step in enumerate(STEPS) if step.state == SHADOW)
 
 
-class SecondHalf:
+class SecondAct:
     """One run of it.
 
     Attributes:
         found: how many findings there are.
     """
 
-    def __init__(self, screen: Screen, http: aiohttp.ClientSession, job: str, access: str) -> None:
-        """Nothing is started yet.
+    def __init__(
+        self, screen: Screen, http: aiohttp.ClientSession, where: Where, *, fast: bool
+    ) -> None:
+        """Nothing is done yet.
 
         Args:
             screen: where it is shown.
             http: makes the calls.
-            job: the id of a job that is done.
-            access: a token of its owner, from the first server, good for an hour.
+            where: the first act's programs.
+            fast: whether no step stays longer than it must.
         """
         self.found = 0
         self._screen = screen
-        self._http = http
-        self._job = job
-        self._access = access
-        self._claims: list[tuple[str, list[str]]] = []
+        self._users = Users(http, where)
+        self._where = where
+        self._pace = 0.0 if fast else _PACE
+        self._numbers: list[int] = []
+        self._wrong: list[list[str]] = []
+        self._shadowed: Mapping[str, int] = {}
+        self._shadow_least = 0
 
-    async def run(self, state: Path, logs: Path, account: Mapping[str, str]) -> None:
-        """Start both programs, show the three things, say what differs, end the programs.
+    async def run(self) -> None:
+        """Take every step, then say what differs.
 
         Raises:
-            ShowFailed: something did not start, ended early, or did not answer.
+            ShowFailed: the switch could not be turned, or something did not answer.
         """
-        screen = self._screen
-        screen.heading(f"Second half: a client {VERSION}, demo/second/config.yaml")
-        screen.line("Starting the old server and the proxy once more ...")
-        plan = Plan(
-            prefix="second",
-            config=ROOT / "demo" / "second" / "config.yaml",
-            settings={},
-            flags=("--access-lifetime", str(_ACCESS_LIFETIME)),
-            server_state=state,
-            proxy_state=state / "second-proxy",
-            logs=logs,
+        screen, users, news = self._screen, self._users, asyncio.Event()
+        screen.heading(f"Second act: the switch {SWITCH}, turned while frames flow")
+        async with board_of(self._where) as board, users.seated(news.set):
+            before, start = await message_counts(board.admin), await board.newest()
+            with screen.changing() as drawn:
+                live = Live(screen, board, users.seats, news, drawn, start)
+                for index in range(len(STEPS)):
+                    await self._take(board, live, index)
+                through = await live.until(_SOON, lambda: users.scripts_are_through)
+                live.draw()
+            late = [] if through else [f"not everything had come after {_SOON:g} seconds"]
+            after = await message_counts(board.admin)
+            closed = [
+                f"{seat.client.name}: the connection was closed"
+                for seat in users.seats
+                if not seat.is_open
+            ]
+        self._judge([*late, *closed], account_faults(users.seen, before, after))
+
+    async def _take(self, board: Board, live: Live, index: int) -> None:
+        """Take one step, and wait until everybody has what comes of it."""
+        step, seats = STEPS[index], self._users.seats
+        over = asyncio.get_running_loop().time() + self._pace
+        begun = [len(seat.client.frames) for seat in seats]
+        wrong, more = [], ""
+        if step.is_turned:
+            turned = await board.take(step, live.start, live.newest)
+            live.newest = turned.number
+            wrong = _revision_faults(step, live.start + index, turned)
+            more = f"{turned.reason}; by {turned.author}"
+        for seat, count in zip(seats, begun, strict=True):
+            seat.cuts.append(Cut(count, None))
+        told(self._screen, live.newest, step.title, more)
+        await live.look()
+        if live.sight.state != step.state:
+            wrong.append(f"the switch is {live.sight.state}, expected {step.state}")
+
+        words = f"Revision {live.newest}: {step.title}"
+        await self._users.told(words)
+        await self._users.speak(index, len(STEPS))
+        await live.until(
+            _SOON, lambda: all(seat.has_heard(words) or not seat.is_open for seat in seats)
         )
-        async with on_stage(self._http, plan) as stage:
-            await stage.play(self._play(stage.where, account))
+        for seat, count in zip(seats, begun, strict=True):
+            seat.cuts[index] = Cut(count, seat.heard(words) if seat.has_heard(words) else None)
+        left = over - asyncio.get_running_loop().time()
+        if left > 0:
+            await live.until(left, lambda: False)
+        await live.look()
+        if index == _SHADOW:
+            await self._wait_for_shadow(live)
+        if step.gets is Gets.SOME:
+            users = live.sight.inside, live.sight.outside
+            wrong += canary_faults(self._users.seen, index, users)
+        live.draw()
+        self._numbers.append(live.newest)
+        self._wrong.append(wrong)
 
-    async def _play(self, where: Where, account: Mapping[str, str]) -> None:
-        server = Rest(self._http, f"http://{where.backend}")
-        server.access = self._access
-        client = Rest(self._http, f"http://{where.proxy}", version=VERSION)
-        login = await client.call("POST", "/api/auth/login/", dict(account))
-        client.access = str(login.json()["access"])
+    async def _wait_for_shadow(self, live: Live) -> None:
+        """Wait until what came by is counted: it is compared a little later."""
 
-        self._screen.heading("A rule towards the server: say-to-chat")
-        await self._say(where, client.access)
-        self._screen.heading("The body of an HTTP route: job-bodies")
-        await self._read_the_job(server, client)
-        self._screen.heading(f"A renewal: access tokens live {_ACCESS_LIFETIME} seconds here")
-        admin = Rest(self._http, f"http://{where.admin}")
-        await self._outlive_the_token(server, client, admin)
+        def is_counted() -> bool:
+            self._shadow_least = shadow_least(self._users.seen, _SHADOW)
+            return sum(live.shadowed.values()) >= self._shadow_least
 
-        self._screen.heading("Verdict of the second half")
-        wrong = count_faults(await message_counts(admin), EXPECTED_COUNTS)
-        self._claims.append(("the proxy's metrics count the same messages", wrong))
-        for claim, faults in self._claims:
-            report.finding(self._screen, claim, faults)
+        await live.until(_SOON, is_counted)
+        self._shadowed = live.shadowed
+
+    def _judge(self, complaints: list[str], counts: list[str]) -> None:
+        seen = self._users.seen
+        switched = [each for each in seen if each.is_switched]
+        others = [each for each in seen if not each.is_switched]
+        claims = []
+        for index, step in enumerate(STEPS):
+            wrong = [*self._wrong[index], *_step_faults(switched, index)]
+            if step.gets is Gets.SAME:
+                wrong += same_faults(seen, index)
+            claims.append((claim(seen, index, self._numbers[index]), wrong))
+        mapped = self._shadowed.get("mapped", 0)
+        claims += [
+            (
+                f"in shadow {mapped} messages would have been mapped, and nothing else",
+                shadow_faults(seen, _SHADOW, self._shadowed, self._shadow_least),
+            ),
+            (
+                "the old client, of another cohort, got the server's bytes all the time",
+                [wrong for index in range(len(STEPS)) for wrong in _step_faults(others, index)],
+            ),
+            (
+                f"all {sum(len(each.got) for each in seen)} frames came, once and in order",
+                [wrong for each in seen for wrong in arrival_faults(each)],
+            ),
+            ("the proxy's metrics count the same messages", counts),
+        ]
+        if complaints:
+            claims.append(("everything else", complaints))
+        self._screen.heading("Verdict of the second act")
+        for text, faults in claims:
+            report.finding(self._screen, text, faults)
             self.found += len(faults)
 
-    async def _say(self, where: Where, access: str) -> None:
-        news = asyncio.Event()
-        direct = Client("direct", "", Dialect.OLD)
-        client = Client(f"client {VERSION}", "", Dialect.NEW, query=f"client_version={VERSION}")
 
-        async def until(condition: Callable[[], bool]) -> None:
-            """Wait until it holds, but not for ever: what is missing then is a finding."""
-            try:
-                async with asyncio.timeout(_SOON):
-                    while not condition():
-                        news.clear()
-                        await news.wait()
-            except TimeoutError:
-                return
+def _step_faults(seen: Sequence[Seen], step: int) -> list[str]:
+    return [wrong for each in seen for wrong in step_faults(each, step)]
 
-        async with AsyncExitStack() as sockets:
-            for one, origin, token in (
-                (direct, where.backend, self._access),
-                (client, where.proxy, access),
-            ):
-                await sockets.enter_async_context(
-                    one.connected(self._http, f"http://{origin}", self._job, token, news.set)
-                )
-            await direct.say(kind="say", text=_TEXT)
-            await until(lambda: bool(direct.frames) or not direct.is_open)
-            answered = len(direct.frames)
-            await client.say(kind="say", text=_TEXT)
-            await until(
-                lambda: (
-                    (len(direct.frames) > answered or not direct.is_open)
-                    and (bool(client.frames) or not client.is_open)
-                )
-            )
-        refused, heard = direct.frames[:answered], direct.frames[answered:]
-        said = json_text((("kind", "say"), ("text", _TEXT)))
-        self._screen.line(f"  client {VERSION} says    ", Span(said, Style.NEW))
-        self._told("said to the server", refused, "message", Style.BAD)
-        self._told("said through Segue", heard, "content", Style.GOOD)
-        self._claims += [
-            ('the old server does not know "say"', refusal_faults(refused)),
-            ("through Segue it hears the same words as a chat", saying_faults(_TEXT, heard)),
-        ]
 
-    def _told(self, who: str, frames: list[Frame], field: str, style: Style) -> None:
-        """Write what the server sent, and one field of it."""
-        for frame in frames:
-            head = f"  {who:<19}"
-            value = json_text(dict(frame.content or ()).get(field))
-            room = self._screen.room - len(head) - len(harmless(frame.kind)) - 2
-            self._screen.line(
-                head, Span(harmless(frame.kind), style), f"  {value_text(value, room)}"
-            )
-
-    async def _read_the_job(self, server: Rest, client: Rest) -> None:
-        path = f"/api/jobs/{self._job}/"
-        answers: list[Answer] = [await one.call("GET", path) for one in (server, client)]
-        sent, got = (read(answer.body) for answer in answers)
-        self._screen.line(f"  GET {path}")
-        width = (self._screen.room - 5) // 2
-        self._screen.beside(
-            [
-                (width, [(Span("  the server answers", Style.DIM),)]),
-                (width, [(Span(f"client {VERSION} reads", Style.DIM),)]),
-            ]
-        )
-        for before, after in changed_fields(sent, got):
-            cells = []
-            for (name, value), style, indent in (
-                (before, Style.OLD, "  "),
-                (after, Style.NEW, ""),
-            ):
-                shown = value_text(json_text(value), width - len(indent) - len(name) - 1)
-                line = (indent, Span(harmless(name), style), f" {shown}")
-                cells.append((width, [line]))
-            self._screen.beside(cells)
-        self._claims.append(
-            ("the job has the fields of the newer client, all values equal", job_faults(sent, got))
-        )
-
-    async def _outlive_the_token(self, server: Rest, client: Rest, admin: Rest) -> None:
-        server.access = client.access
-        answer = await server.call("GET", _ME)
-        try:
-            async with asyncio.timeout(_TOKEN_TIMEOUT):
-                while answer.status == 200:
-                    await asyncio.sleep(_BETWEEN_TRIES)
-                    answer = await server.call("GET", _ME)
-        except TimeoutError:
-            # A token that does not end is a finding.
-            pass
-        same = await client.call("GET", _ME)
-        self._screen.line("  The client's token has ended; it goes on with it.")
-        for status, who in ((answer.status, "the server itself"), (same.status, "through Segue")):
-            style = Style.GOOD if status == 200 else Style.BAD
-            self._screen.line(f"  GET {_ME}  ", Span(str(status), style), f"  {who}")
-        wrong = renewal_faults(answer.status, same.status, await renewals(admin))
-        self._claims.append(
-            ("a token that has ended: 401 from the server, 200 through Segue, renewed", wrong)
-        )
+def _revision_faults(step: Step, number: int, turned: Turned) -> list[str]:
+    wrong = []
+    if turned.number != number:
+        wrong.append(f"the revision is {turned.number}, expected {number}")
+    if turned.reason != step.reason:
+        wrong.append("the revision has another reason than the one that was told")
+    if turned.behind:
+        wrong.append(f"{turned.behind} sockets are on an earlier revision")
+    return wrong

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
-import struct
 import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import pytest
 
 from tests.support.checkout import ROOT
-from tests.support.screens import uncoloured
+from tests.support.screens import on_a_terminal, uncoloured
 from tests.support.waiting import PATIENCE
 
 DRAWING = ("rich.console", "rich.table", "pygments")
@@ -48,31 +43,6 @@ def test_nor_by_a_server(tmp_path: Path) -> None:
     assert "uvloop" in modules
     assert "proxy.process.server" in modules
     assert modules.isdisjoint(DRAWING)
-
-
-def on_a_terminal(columns: int, *arguments: str, **env: str) -> str:
-    """What a command writes to a terminal of this width."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    unset = {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "TERM"}
-    environment = {key: value for key, value in os.environ.items() if key not in unset}
-    with subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        stdin=theirs,
-        stdout=theirs,
-        env={**environment, "TERM": "xterm-256color", **env},
-    ) as process:
-        os.close(theirs)
-        written = b""
-        while True:
-            try:
-                written += os.read(ours, 65536)
-            except OSError:  # What Linux says when nobody holds the other end any more.
-                break
-        assert process.wait(PATIENCE) == 0
-    os.close(ours)
-    return written.decode().replace("\r\n", "\n")
 
 
 def test_a_terminal_gets_colours_unless_it_does_not_want_them() -> None:

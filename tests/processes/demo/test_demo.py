@@ -22,6 +22,7 @@ from demo.invitation import invitation
 from demo.screen import Screen, columns_of
 from demo.stage import Where
 from tests.support.checkout import ROOT
+from tests.support.screens import on_a_terminal, standing
 from tests.support.waiting import PATIENCE
 
 TRANSFORMATIONS = {
@@ -107,7 +108,7 @@ def test_demo_puts_each_frame_of_the_server_beside_what_each_client_got(
 def test_demo_shows_the_metrics_counts_of_its_own_messages(
     shown: subprocess.CompletedProcess[str],
 ) -> None:
-    first, _, _ = shown.stdout.partition("Second half")
+    first, _, _ = shown.stdout.partition("Second act")
     rows = re.findall(r"^ +([\w-]+) +(to_\w+) +(\w+) +(\d+)$", first, re.MULTILINE)
     assert rows == [
         ("new-to-old", "to_client", "passed", "11"),
@@ -117,10 +118,82 @@ def test_demo_shows_the_metrics_counts_of_its_own_messages(
     ]
 
 
-def test_the_second_half_shows_words_for_the_server_a_body_and_a_renewal(
+def test_the_second_act_turns_a_switch_and_shows_what_each_client_gets(
     shown: subprocess.CompletedProcess[str],
 ) -> None:
-    _, _, second = shown.stdout.partition("Second half")
+    _, _, rest = shown.stdout.partition("Second act")
+    played, _, rest = rest.partition("Verdict of the second act")
+    verdict, _, _ = rest.partition("Third act")
+    steps = re.findall(r"^  revision (\d)  (.*)$", played, re.MULTILINE)
+    assert [(number, text.partition("  ")[0]) for number, text in steps] == [
+        ("0", "on, by the configuration"),
+        ("1", "off"),
+        ("2", "shadow"),
+        ("3", "canary 50%"),
+        ("4", "on"),
+        ("5", "undo: canary 50%"),
+        ("6", "undo to the start: on"),
+    ]
+    for _, text in steps[1:]:
+        assert re.search(r"  \S.*; by uid \d+$", text), text
+    states = re.findall(
+        r"^  modern/old-to-new  (.+?) +revision (\d)  sockets behind: 0$", played, re.MULTILINE
+    )
+    assert [state for state, _ in states] == [
+        *("on", "off", "shadow", "canary 50%", "on", "canary 50%", "on"),
+    ]
+    # A row is written when it has changed; at each step everybody is told something.
+    by_client = dict[str, list[tuple[str, str]]]()
+    row = r"^  (user \d(?:, again)?|old client) +[\d.]+ +(old|new) +\w+ +([oN|]+)$"
+    for client, gets, so_far in re.findall(row, played, re.MULTILINE):
+        by_client.setdefault(client, []).append((gets, so_far))
+    assert len(by_client) == 10
+    canary = set()
+    for client, rows in by_client.items():
+        gets = [each for each, _ in rows[:7]]
+        if client == "old client":
+            assert set(gets) == {"old"}
+            continue
+        canary.add((client.partition(",")[0], gets[3]))
+        assert gets == ["new", "old", "old", gets[3], "new", gets[3], "new"], (client, rows)
+        assert rows[-1][1].count("|") == 6
+    assert len(canary) == 8
+    inside = sum(gets == "new" for _, gets in canary)
+    assert verdict.count("✓") == 11, verdict
+    assert f"canary 50%: {inside} of 8 users got new frames\n" in verdict
+    assert re.search(r"in shadow [1-9]\d* messages would have been mapped", verdict)
+
+
+def test_the_live_table_is_drawn_in_its_place_on_a_terminal(tmp_path: Path) -> None:
+    command = ("-m", "demo", "--once", "--fast", "--logs", str(tmp_path / "logs"))
+    text = "\n".join(standing(on_a_terminal(80, *command)))
+    _, _, rest = text.partition("Second act")
+    played, _, _ = rest.partition("Verdict of the second act")
+    # The steps, and below them one table, which is that of the end.
+    assert re.findall(r"^  revision (\d)", played, re.MULTILINE) == list("0123456")
+    assert re.findall(r"^  modern/old-to-new  (\w+)", played, re.MULTILINE) == ["on"]
+    assert len(re.findall(r"^  user \d.* new .*[oN|]+\|o*N+$", played, re.MULTILINE)) == 9
+    shown, _, _ = text.partition("Logs, ")
+    assert max(map(columns_of, shown.splitlines())) <= 80
+
+
+def test_a_switch_that_cannot_be_turned_ends_it_with_1_and_says_why(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    text = (ROOT / "config.yaml").read_text(encoding="utf-8")
+    config.write_text(f"{text}\nswitching: {{authority: file}}\n", encoding="utf-8")
+    shutil.copytree(ROOT / "mappings", tmp_path / "mappings")
+    done = demo(tmp_path, "--config", str(config))
+    assert done.returncode == 1, done.stdout + done.stderr
+    # A step down is taken there too; the file itself is the first revision.
+    assert "  revision 2  off" in done.stdout
+    assert "✗ shadow: the change: the admin API answered 409: " in done.stdout
+    assert left_behind(tmp_path) == []
+
+
+def test_the_third_act_shows_words_for_the_server_a_body_and_a_renewal(
+    shown: subprocess.CompletedProcess[str],
+) -> None:
+    _, _, third = shown.stdout.partition("Third act")
     for row in (
         r"  client 3.0 says +{\"kind\": \"say\", \"text\": \"And a shopping list, please\"}",
         r"  said to the server +error +\"Unknown kind of message; expected chat.\"",
@@ -130,12 +203,12 @@ def test_the_second_half_shows_words_for_the_server_a_body_and_a_renewal(
         r"  GET /api/auth/me/  401  the server itself",
         r"  GET /api/auth/me/  200  through Segue",
     ):
-        assert re.search(rf"^{row}$", second, re.MULTILINE), second
-    assert second.count("✓") == 5
-    assert "✗" not in second
+        assert re.search(rf"^{row}$", third, re.MULTILINE), third
+    assert third.count("✓") == 5
+    assert "✗" not in third
 
 
-def test_what_is_wrong_in_the_second_half_is_counted_and_ends_with_1(tmp_path: Path) -> None:
+def test_what_is_wrong_in_the_third_act_is_counted_and_ends_with_1(tmp_path: Path) -> None:
     for name in ("demo", "mappings"):
         shutil.copytree(ROOT / name, tmp_path / name)
     shutil.copy(ROOT / "config.yaml", tmp_path)
@@ -143,10 +216,10 @@ def test_what_is_wrong_in_the_second_half_is_counted_and_ends_with_1(tmp_path: P
         ("say-to-chat", "content", "contents"),
         ("job-bodies", "summary", "summed_up"),
     ):
-        file = tmp_path / "demo" / "second" / "mappings" / f"{name}.yaml"
+        file = tmp_path / "demo" / "third" / "mappings" / f"{name}.yaml"
         text = file.read_text(encoding="utf-8")
         file.write_text(re.sub(rf"\b{right}\b", wrong, text), encoding="utf-8")
-    config = tmp_path / "demo" / "second" / "config.yaml"
+    config = tmp_path / "demo" / "third" / "config.yaml"
     text = config.read_text(encoding="utf-8")
     config.write_text(text.replace("enabled: true", "enabled: false"), encoding="utf-8")
     done = subprocess.run(
@@ -159,7 +232,7 @@ def test_what_is_wrong_in_the_second_half_is_counted_and_ends_with_1(tmp_path: P
         check=False,
     )
     assert done.returncode == 1, done.stdout + done.stderr
-    first, _, second = done.stdout.partition("Second half")
+    first, _, third = done.stdout.partition("Third act")
     assert "✗" not in first
     for text in (
         "the server sent nothing, expected stageUpdate",
@@ -167,8 +240,8 @@ def test_what_is_wrong_in_the_second_half_is_counted_and_ends_with_1(tmp_path: P
         "the proxy answered 401, expected 200",
         "the proxy's metrics count no token that was renewed",
     ):
-        assert text in second, second
-    assert re.search(r"^  \d differences found\.$", second, re.MULTILINE)
+        assert text in third, third
+    assert re.search(r"^  \d differences found\.$", third, re.MULTILINE)
 
 
 def test_demo_prints_no_token_and_no_escape_sequences(
@@ -180,7 +253,7 @@ def test_demo_prints_no_token_and_no_escape_sequences(
 
 def test_the_logs_are_kept_for_their_owner_alone_and_said_where(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
-    for name in ("proxy.log", "second-proxy.log", "notes.txt"):
+    for name in ("proxy.log", "third-proxy.log", "notes.txt"):
         (tmp_path / "logs" / name).write_text("of another time")
     done = demo(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -218,14 +291,20 @@ def test_a_mapping_that_maps_wrongly_is_a_difference_and_ends_with_1(tmp_path: P
     shutil.copy(ROOT / "config.yaml", config)
     shutil.copytree(ROOT / "mappings", tmp_path / "mappings")
     for file in (tmp_path / "mappings").iterdir():
-        text = re.sub(r"\bkind: step\b", "kind: stride", file.read_text(encoding="utf-8"))
-        text = text.replace("equals: step}", "equals: stride}")
+        text = re.sub(r"\bkind: chat\b", "kind: talk", file.read_text(encoding="utf-8"))
+        text = text.replace("equals: chat}", "equals: talk}")
         file.write_text(text, encoding="utf-8")
     done = demo(tmp_path, "--config", str(config))
     assert done.returncode == 1, done.stdout + done.stderr
-    assert 'frame 4, agentDialogue: the kind is "stride", expected "step"' in done.stdout
+    assert 'frame 5, stageUpdate: the kind is "talk", expected "chat"' in done.stdout
     assert "✓ old client: 11 of 11 frames" in done.stdout
-    assert "6 differences found." in done.stdout
+    _, _, verdict = done.stdout.partition("Verdict of the second act")
+    assert 'user 2, frame 1: the kind is "talk", expected "chat"' in verdict
+    assert "✓ the old client, of another cohort" in verdict
+    found = re.search(r"^  (\d+) differences found\.$", verdict, re.MULTILINE)
+    # Two frames of each of two clients, and then those of the second act.
+    assert found is not None
+    assert int(found[1]) > 4 + 9
     assert left_behind(tmp_path) == []
 
 
