@@ -196,8 +196,8 @@ class DryRun(pydantic.BaseModel):
     of_websockets: int
     users: int
     exceptions_left_alone: list[str]
-    messages_per_second: float | None
-    shadow: ShadowOutcomes | None
+    messages_per_second: float | None = None
+    shadow: ShadowOutcomes | None = None
 
 
 def switches_view(board: Switchboard, rollover: Rollover) -> SwitchesView:

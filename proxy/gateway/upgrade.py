@@ -118,8 +118,6 @@ class Upgrades:
         return None
 
     def _end(self, socket: OpenWebSocket) -> None:
-        for told in self.on_end:
-            told(socket)
         self._connections.discard(socket)
         self.sockets.discard(socket)
         socket.pool.sockets -= 1
@@ -132,3 +130,5 @@ class Upgrades:
             socket.accounts,
             **socket.facts(),
         )
+        for told in self.on_end:
+            told(socket)
