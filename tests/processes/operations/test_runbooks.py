@@ -231,6 +231,25 @@ async def test_store_away(tmp_path: Path) -> None:
             redis.process.wait()
 
 
+async def test_switch_store_away(tmp_path: Path) -> None:
+    kept = tmp_path / "redis"
+    kept.mkdir()
+    redis = RedisServer(require_component("redis-server"), kept)
+    store = {"SEGUE_STORE__URL": redis.address, "SEGUE_STORE__KEYS": "A" * 43 + "="}
+    try:
+        # Without sessions, too.
+        async with origin() as server, scene(tmp_path, server.url, **store) as watched:
+            redis.stop()
+            await watched.fires("SegueSwitchStoreAway")
+            told = await watched.look("SegueSwitchStoreAway")
+            assert "the store of switches is away" in told
+            assert "Connection refused" in told
+            redis.start()
+            await watched.do("SegueSwitchStoreAway")
+    finally:
+        redis.stop()
+
+
 @pytest.mark.needs_openssl
 async def test_certificate_expiring(tmp_path: Path) -> None:
     authority = trustme.CA()
