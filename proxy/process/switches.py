@@ -104,6 +104,7 @@ class Switches:
         self._live = live
         self._shadows = shadows
         self._shadowed: frozenset[SwitchName] = frozenset()
+        self._told = (0, False)
         self.board = Switchboard(
             live,
             opened.store,
@@ -154,6 +155,10 @@ class Switches:
         self.rollover.begin(change)
         self.replicas.changed()
         table = change.snapshot.switches.table
+        told = (table.number, table.all_off)
+        if told == self._told:
+            return  # The key of the canaries was read, or the file says otherwise: no revision.
+        self._told = told
         self._publish(
             "switches_changed",
             revision=table.number,

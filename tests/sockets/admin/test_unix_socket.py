@@ -32,9 +32,8 @@ async def answers(path: Path, target: str = "/api/v1/recordings", **order: objec
 
 
 def names(directory: Path) -> list[str]:
-    """The files there, but for the one by which commands find the process."""
-    found = [each.name for each in directory.iterdir()]
-    return [name for name in found if not name.startswith("process-")]
+    """The sockets there, and what stands in the place of one."""
+    return sorted(each.name for each in directory.iterdir() if each.name.startswith("admin"))
 
 
 def recordings(proxy: Segue) -> int:
@@ -54,6 +53,8 @@ async def test_it_is_for_its_user_alone_whatever_the_umask(tmp_path: Path, umask
             assert (stat.S_IMODE(status.st_mode), status.st_uid) == (0o600, os.geteuid())
             assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
             assert names(path.parent) == ["admin.sock"]
+            modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()}
+            assert set(modes.values()) == {0o600}, modes
     finally:
         os.umask(before)
 
@@ -85,9 +86,10 @@ async def test_pages_of_other_sites_get_nothing_by_it_either(tmp_path: Path) -> 
 
 async def test_it_is_gone_with_the_process(tmp_path: Path) -> None:
     async with segue(NOBODY, at(tmp_path)):
-        assert (tmp_path / "admin.sock").exists()
-        assert len(list(tmp_path.iterdir())) == 2
-    assert list(tmp_path.iterdir()) == []
+        assert names(tmp_path) == ["admin.sock"]
+        assert len(list(tmp_path.glob("process-*"))) == 1
+    assert names(tmp_path) == []
+    assert list(tmp_path.glob("process-*")) == []
 
 
 @pytest.mark.parametrize("left", ["socket", "file", "link"])
