@@ -550,16 +550,16 @@ async def test_sigterm_in_the_middle_ends_everything(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "moment"),
+    ("module", "name", "moment", "pace"),
     [
-        ("proxy", "the proxy", "│ new client"),
-        ("demo.backend", "the backend", "Ctrl-C ends it."),
+        ("proxy", "the proxy", "│ new client", ()),
+        ("demo.backend", "the backend", "Ctrl-C ends it.", ("--fast",)),
     ],
 )
 async def test_the_death_of_a_program_ends_it_with_1(
-    tmp_path: Path, module: str, name: str, moment: str
+    tmp_path: Path, module: str, name: str, moment: str, pace: tuple[str, ...]
 ) -> None:
-    async with running_demo(tmp_path) as demonstration:
+    async with running_demo(tmp_path, *pace) as demonstration:
         await demonstration.read_until(moment)
         children = demonstration.children()
         os.kill(children[module], signal.SIGKILL)
