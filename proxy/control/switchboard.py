@@ -541,10 +541,16 @@ class Switchboard:
 
     async def _missed(self, before: int, number: int) -> OpenSockets:
         """What the revisions ask of open sockets that this process has missed."""
-        if before == 0 or not before < number <= before + MAX_PAGE:
+        if number <= before or not (before or self._has_read):
             return OpenSockets.KEEP
-        found = await self.history(None, number - before)
-        asked = [each.open_sockets for each in found if each.number > before]
+        asked: list[OpenSockets] = []
+        oldest: int | None = None
+        while oldest is None or oldest > before + 1:
+            found = await self.history(oldest, MAX_PAGE)
+            if not found:
+                break  # Those before are not kept any more.
+            asked += [each.open_sockets for each in found if each.number > before]
+            oldest = found[-1].number
         return max(asked, key=_STRENGTH.index, default=OpenSockets.KEEP)
 
     async def _follow(self) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from proxy.control import canary_key
 from proxy.control.loading import load
-from proxy.control.switch_store.base import StoredRevision
+from proxy.control.switch_store.base import MAX_PAGE, StoredRevision
 from proxy.control.switch_store.memory import MemorySwitchStore
 from proxy.control.switchboard import Author, Switchboard
 from proxy.errors import StoreAway
@@ -222,6 +222,30 @@ async def test_what_open_sockets_do_is_what_the_revisions_ask_that_were_missed(
             await one.set(OFF, switch=LEGACY, sockets=policy)
         await one.set(HALF, 1, sockets=OpenSockets.KEEP)
         await until(lambda: other.mode() == HALF)
+        assert other.installed[-1].policy is OpenSockets.NEXT_MESSAGE
+
+
+async def test_the_first_revision_of_all_is_brought_to_open_sockets_as_it_asks(
+    tmp_path: Path,
+) -> None:
+    async with two(Store(), tmp_path) as (one, other):
+        await one.set(OFF, sockets=OpenSockets.NEXT_MESSAGE)
+        await until(lambda: other.mode() == OFF)
+        assert other.installed[-1].policy is OpenSockets.NEXT_MESSAGE
+
+
+async def test_more_revisions_than_are_read_at_once_can_be_missed(tmp_path: Path) -> None:
+    store = Store()
+    async with two(store, tmp_path) as (one, other):
+        await one.set(OFF, switch=LEGACY)
+        await until(lambda: other.board.stored.number == 1)
+        # The other one cannot read until the end.
+        async with other.board._changing:
+            await one.set(OFF, sockets=OpenSockets.NEXT_MESSAGE)
+            for _ in range(2 * MAX_PAGE):
+                await one.set(OFF, switch=LEGACY, sockets=OpenSockets.KEEP)
+        await until(lambda: other.mode() == OFF)
+        assert other.board.stored.number == 2 + 2 * MAX_PAGE
         assert other.installed[-1].policy is OpenSockets.NEXT_MESSAGE
 
 
