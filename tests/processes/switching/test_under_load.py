@@ -7,7 +7,6 @@ hundred changes of all kinds, undoes ten, and has the files read twenty times, f
 from __future__ import annotations
 
 import asyncio
-import binascii
 import random
 import shutil
 import sys
@@ -15,14 +14,10 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Final
 
 from proxy.control.switch_store.sqlite import SqliteSwitchStore
-from proxy.switching.canary import Canary
-from proxy.switching.setting import share_of
-from proxy.tokens.sealing import Sealer
 from tests.support.explained import (
     VERSIONS,
     Board,
@@ -36,6 +31,7 @@ from tests.support.explained import (
     set_to,
 )
 from tests.support.fleet import KEY
+from tests.support.marking import BODIES, SWITCHES, TO_CLIENT, TO_SERVER, canaries, write
 from tests.support.numbered import (
     RESTART,
     NumberedLoad,
@@ -59,59 +55,6 @@ CHANGES: Final = 100
 UNDOS: Final = 10
 RELOADS: Final = 20
 BROKEN: Final = 5
-
-TO_CLIENT: Final = ("modern/first", "modern/second")
-TO_SERVER: Final = ("modern/up",)
-BODIES: Final = ("modern/ask", "modern/answer")
-SWITCHES: Final = (*TO_CLIENT, *TO_SERVER, *BODIES)
-
-KINDS: Final = {
-    "first": ("websocket", "to_client", "jobStatus"),
-    "second": ("websocket", "to_client", "jobStatus"),
-    "up": ("websocket", "to_server", "chat"),
-    "ask": ("http", "to_server", "question"),
-    "answer": ("http", "to_client", "answer"),
-}
-
-MAPPING: Final = """\
-name: {name}
-description: Marks a message twice, so that half a mapping shows.
-channel: {channel}
-direction: {direction}
-rules:
-  - name: mark
-    match: {{field: kind, equals: {kind}}}
-    do:
-      - set: {{{name}: "{reading}"}}
-      - set: {{{name}_too: "{reading}"}}
-    examples:
-      - in: {{kind: {kind}}}
-        out: {{kind: {kind}, {name}: "{reading}", {name}_too: "{reading}"}}
-"""
-
-CONFIG: Final = """\
-upstream: {{url: '{url}'}}
-timeouts: {{drain: 2s}}
-switching: {{reconnect_over: 1s}}
-cohorts:
-  - name: modern
-    versions: '>=2'
-    websocket: {{to_client: [first, second], to_server: [up]}}
-    http: [{{path: /echo, to_server: [ask], to_client: [answer]}}]
-"""
-
-
-def write(directory: Path, url: str, reading: str) -> Path:
-    """Write the configuration, with mappings that mark with this; its file."""
-    (directory / "mappings").mkdir(exist_ok=True)
-    for name, (channel, direction, kind) in KINDS.items():
-        text = MAPPING.format(
-            name=name, channel=channel, direction=direction, kind=kind, reading=reading
-        )
-        (directory / "mappings" / f"{name}.yaml").write_text(text)
-    config = directory / "config.yaml"
-    config.write_text(CONFIG.format(url=url))
-    return config
 
 
 def cut_short(directory: Path) -> None:
@@ -236,24 +179,6 @@ class Turning:
             self.events.append(event)
 
 
-async def canaries(state: Path) -> Callable[[str, str, float], bool]:
-    """Who is in, by the key that the process has made."""
-    store = SqliteSwitchStore(state / "sessions.sqlite3", timeout=5.0)
-    try:
-        sealed = await store.value("canary-key")
-    finally:
-        await store.close()
-    assert sealed is not None
-    key = binascii.unhexlify(Sealer([KEY]).unseal(sealed))
-
-    @cache
-    def is_in(switch: str, user: str, percent: float) -> bool:
-        canary = Canary(key, switch, share_of(percent))
-        return canary.has(canary.place(f"u:{user}".encode()))
-
-    return is_in
-
-
 async def test_hundred_changes_ten_undos_and_twenty_reloads_under_load(tmp_path: Path) -> None:
     state = state_of(tmp_path)
     env = {"SEGUE_STATE_DIR": str(state), "SEGUE_STORE__KEYS": KEY}
@@ -271,7 +196,11 @@ async def test_hundred_changes_ten_undos_and_twenty_reloads_under_load(tmp_path:
     ):
         first = Event(Board({switch: Turned() for switch in SWITCHES}), "0")
         turning = Turning(someone, [first], chance, tables=[first.board])
-        story = Story(turning.events, await canaries(state), (*TO_CLIENT, *TO_SERVER))
+        store = SqliteSwitchStore(state / "sessions.sqlite3", timeout=5.0)
+        try:
+            story = Story(turning.events, await canaries(store), (*TO_CLIENT, *TO_SERVER))
+        finally:
+            await store.close()
         begun = time.monotonic()
         async with numbered_load(
             process.address, server, clients, clients[:ASKING], RATE
