@@ -155,7 +155,7 @@ class Turning:
         to = {} if back == 1 else {"to": len(self.tables) - 1 - back}
         order = self.operator.order("/undo", open_sockets=policy, **to)
         self.kinds["undo"] += 1
-        if after.all_off is not self.board.all_off:
+        if after.all_off and not self.board.all_off:
             policy = "next_message"
         await self._made(after, policy, order)
 
