@@ -158,6 +158,7 @@ class _CohortSwitches:
         "_cohort",
         "_folded",
         "_names",
+        "_of_earlier_users",
         "_of_users",
         "_profiles",
         "_switched",
@@ -173,6 +174,7 @@ class _CohortSwitches:
         self._profiles: dict[tuple[str, ...], _Profile] = {}
         self._by_version: dict[Version | None, _Profile] = {}
         self._of_users: dict[bytes, tuple[_Profile, Decision]] = {}
+        self._of_earlier_users: dict[bytes, tuple[_Profile, Decision]] = {}
         self.users: dict[tuple[str, str], SwitchUsers] = {}
         self._folded: dict[Applied, int] = {}
         states = [switched.in_force(SwitchName(cohort, name)) for name in self._names]
@@ -187,12 +189,15 @@ class _CohortSwitches:
         if profile.settled is not None:
             return profile.settled
         user = identify()
-        known = self._of_users.get(user)
+        known = self._of_users.get(user) or self._of_earlier_users.get(user)
         if known is not None and known[0] is profile:
             return known[1]
         decision = profile.decide(user)
+        if len(self._of_users) >= MAX_USERS // 2:
+            # Half of them at once: to find the oldest of a dictionary whose first entries are gone
+            # takes longer than to decide anew.
+            self._of_earlier_users, self._of_users = self._of_users, {}
         self._of_users[user] = profile, decision
-        _forget_oldest(self._of_users, MAX_USERS)
         return decision
 
     def _profile(self, version: Version | None) -> _Profile:
@@ -246,6 +251,7 @@ class _CohortSwitches:
     def forget(self, decisions: Iterable[Decision]) -> None:
         """Keep the counts of decisions that nobody is given any more, and nothing else of them."""
         self._of_users.clear()
+        self._of_earlier_users.clear()
         for decision in decisions:
             _add(self._folded, decision)
 
@@ -319,7 +325,7 @@ class SwitchedCatalog:
     def decide(self, cohort: str | None, version: Version | None, identify: Identify) -> Decision:
         """Decide what applies to a client.
 
-        0.1 µs where it is settled for its cohort, or known of the user.
+        0.1 µs where it is settled for its cohort, 0.6 where it is known of the user, 3 at first.
 
         Args:
             cohort: None for a client in none.

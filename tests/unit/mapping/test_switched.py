@@ -353,7 +353,7 @@ def test_a_crowd_of_users_and_versions_takes_bounded_memory_and_every_one_counts
     assert switched.counts() == told
     cohort = switched._cohorts["modern"]
     assert len(cohort._by_version) == MAX_VERSIONS
-    assert len(cohort._of_users) <= MAX_USERS
+    assert len(cohort._of_users) + len(cohort._of_earlier_users) <= MAX_USERS
     assert len(cohort._profiles) == 2
     assert all(len(profile._made) <= MAX_DECISIONS for profile in cohort._profiles.values())
     assert catalog._composer is not None
