@@ -79,9 +79,9 @@ def add_wait(command: argparse.ArgumentParser) -> None:
 
 def reason(text: str) -> str:
     """The type of a flag whose value says why."""
-    if not text.strip() or len(text) > MAX_REASON:
+    if not text.strip() or len(text) > MAX_REASON or not text.isprintable():
         raise argparse.ArgumentTypeError(
-            f"expected some words on why, at most {MAX_REASON} characters"
+            f"expected some words on why, in one line, at most {MAX_REASON} characters"
         )
     return text
 

@@ -138,7 +138,7 @@ def _versions(text: str) -> str:
     try:
         parse_range(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+        raise argparse.ArgumentTypeError(f"expected a range, not {text!r}: {error}") from None
     return text
 
 
@@ -150,8 +150,10 @@ def _name(text: str) -> str:
 
 
 def _owner(text: str) -> str:
-    if len(text) > _LONGEST_OWNER:
-        raise argparse.ArgumentTypeError(f"expected at most {_LONGEST_OWNER} characters")
+    if len(text) > _LONGEST_OWNER or not text.isprintable():
+        raise argparse.ArgumentTypeError(
+            f"expected a name in one line, at most {_LONGEST_OWNER} characters"
+        )
     return text
 
 
