@@ -306,6 +306,9 @@ async def test_each_message_has_one_outcome_over_many_changes() -> None:
         await pair.server.send(CLOSE, closing(1000))
         await pair.client.receive()
         await pair.client.send(CLOSE, closing(1000))
+        await pair.server.receive()
+        for side in (pair.server, pair.client):
+            await side.peer.close()
         await gone(pair.segue)
         assert await outcomes(pair.segue) == dict(expected)
         assert pair.segue.server.metrics._open == set()
