@@ -8,8 +8,8 @@ import json
 import os
 import resource
 import socket
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -29,20 +29,25 @@ OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
 
 
 @contextmanager
-def no_files_left() -> Iterator[None]:
-    """Inside, this process can open no file and no socket."""
+def no_files_left() -> Iterator[Callable[[], None]]:
+    """Inside, this process can open no file and no socket; gives what takes up those closed since.
+
+    Threads that keep the audit and the switches have files open for a moment.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     # Low, so that there is not much to be filled.
     lowest = max(int(each.name) for each in Path("/proc/self/fd").iterdir()) + 8
     resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
     fillers = []
-    try:
-        while True:
-            try:
+
+    def fill() -> None:
+        with suppress(OSError):
+            while True:
                 fillers.append(os.dup(0))
-            except OSError:
-                break
-        yield
+
+    try:
+        fill()
+        yield fill
     finally:
         for filler in fillers:
             os.close(filler)
@@ -73,8 +78,10 @@ async def test_no_file_left_is_503_and_says_nothing_of_the_server(
         async with segue(None, config=file) as proxy, AsyncExitStack() as stack:
             peers = [await stack.enter_async_context(proxy.client()) for _ in range(4)]
             assert status_of(await proxy.ask(LAST)) == 200
-            with no_files_left():
+            assert await proxy.server.audit.flushed(PATIENCE)
+            with no_files_left() as fill:
                 for peer in peers:
+                    fill()
                     await peer.send(handshake() if is_handshake else GET)
                     head, body = await peer.read_response()
                     assert status_of(head) == 503

@@ -406,7 +406,11 @@ def test_counts_are_those_of_each_cohort() -> None:
 
 def test_switches_in_shadow_are_told_whoever_they_are_for() -> None:
     exception = VersionException("old", parse_range("<2.1"), SHADOW)
-    states = {"a": SHADOW, "b": SwitchState(ON, (exception,)), "c": OFF}
+    states: dict[str, Setting | SwitchState] = {
+        "a": SHADOW,
+        "b": SwitchState(ON, (exception,)),
+        "c": OFF,
+    }
     found = SwitchedCatalog(CATALOG, {}, table(states), KEY).in_shadow()
     assert found == {SwitchName("modern", "a"), SwitchName("modern", "b")}
     everything_off = table(states, all_off=True)
