@@ -34,10 +34,7 @@ async def test_the_socket_of_the_state_directory_is_the_default(
 ) -> None:
     async with segue("http://127.0.0.1:9", {"SEGUE_STATE_DIR": str(tmp_path)}):
         assert await listed("--state-dir", str(tmp_path)) == 1
-        assert (
-            said(capsys)
-            == f"segue: unix:{tmp_path}/admin.sock/api/v1/sessions: 404: {OFF}\n"
-        )
+        assert said(capsys) == f"segue: unix:{tmp_path}/admin.sock/api/v1/sessions: 404: {OFF}\n"
         monkeypatch.setenv("SEGUE_STATE_DIR", str(tmp_path))
         assert await listed() == 1
         assert OFF in said(capsys)
