@@ -215,11 +215,16 @@ def switches_view(board: Switchboard, rollover: Rollover) -> SwitchesView:
         unapplied=[str(name) for name in board.unapplied],
         orphans=[str(name) for name in board.orphans],
         switches=[_switch_view(switched, name, behind, users) for name in sorted(switched.first)],
-        sockets=[
-            SocketsOnRevision(cohort=cohort, revision=number, websockets=count)
-            for (cohort, number), count in sorted(rollover.by_revision().items())
-        ],
+        sockets=sockets_on_revisions(rollover),
     )
+
+
+def sockets_on_revisions(rollover: Rollover) -> list[SocketsOnRevision]:
+    """Show on which revision the open WebSockets are."""
+    return [
+        SocketsOnRevision(cohort=cohort, revision=number, websockets=count)
+        for (cohort, number), count in sorted(rollover.by_revision().items())
+    ]
 
 
 def switch_view(board: Switchboard, rollover: Rollover, switch: SwitchName) -> SwitchView:

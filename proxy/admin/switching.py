@@ -24,17 +24,17 @@ from pydantic import Field
 
 from proxy.admin.access import author
 from proxy.admin.endpoints import Endpoint, HeaderField, Served
-from proxy.admin.orders import NO_STORE, AdminRequest, refusal
+from proxy.admin.orders import NO_STORE, AdminRequest, BadRequest, refusal
 from proxy.admin.roles import BeyondLimits
 from proxy.admin.switch_views import (
     Changed,
     RevisionPage,
     RevisionView,
-    SocketsOnRevision,
     SwitchesView,
     SwitchView,
     dry_run_view,
     revision_view,
+    sockets_on_revisions,
     switch_view,
     switches_view,
 )
@@ -295,11 +295,8 @@ class SwitchOrders:
 
     async def drop(self, request: web.Request, order: DropQuery) -> Answer:
         """Take an exception away."""
-        try:
-            name = request.match_info["name"]
-            change = DropException(_switch(request), name, _expected(request))
-        except ValueError as error:
-            return refusal(400, str(error))
+        name = request.match_info["name"]
+        change = DropException(_switch(request), name, _expected(request))
         return await self._made(request, change, order.reason, order.open_sockets)
 
     async def all_off(self, request: web.Request, order: AllOffRequest) -> Answer:
@@ -308,18 +305,12 @@ class SwitchOrders:
 
     async def restore(self, request: web.Request, order: ChangeRequest) -> Answer:
         """End that."""
-        try:
-            change = Restore(_expected(request))
-        except ValueError as error:
-            return refusal(400, str(error))
+        change = Restore(_expected(request))
         return await self._made(request, change, order.reason, order.open_sockets)
 
     async def undo(self, request: web.Request, order: UndoRequest) -> Answer:
         """Go back to an earlier revision."""
-        try:
-            expected = _expected(request)
-        except ValueError as error:
-            return refusal(400, str(error))
+        expected = _expected(request)
         return await self._answered(
             lambda: self._board.undo(
                 order.to, expected, _author(request), order.reason, order.open_sockets
@@ -390,10 +381,7 @@ class SwitchOrders:
                 await self._rollover.finished()
         return Changed(
             revision=revision_view(revision),
-            sockets=[
-                SocketsOnRevision(cohort=cohort, revision=number, websockets=count)
-                for (cohort, number), count in sorted(self._rollover.by_revision().items())
-            ],
+            sockets=sockets_on_revisions(self._rollover),
         )
 
     async def _refused(
@@ -423,8 +411,6 @@ class SwitchOrders:
         until = None if order.seconds is None else time.time() + order.seconds
         if order.restore and until is None:
             raise ValueError("restore: say after how many seconds")
-        if order.restore and order.versions is None and not order.name:
-            return Term(order.owner or author(request).name, until, restore=True)
         if not (is_temporary or until is not None or order.owner):
             return Term()
         return Term(order.owner or author(request).name, until, restore=order.restore)
@@ -451,14 +437,15 @@ def _expected(request: web.Request) -> int | None:
     """The revision that `If-Match` names.
 
     Raises:
-        ValueError: it names none.
+        BadRequest: it names none.
     """
     values = request.headers.getall("If-Match", [])
     if not values:
         return None
     found = _TAG.fullmatch(values[0].strip()) if len(values) == 1 else None
     if found is None:
-        raise ValueError('If-Match: expected the number of one revision, as "7" with its quotes')
+        text = 'If-Match: expected the number of one revision, as "7" with its quotes'
+        raise BadRequest(refusal(400, text))
     return int(found[1])
 
 

@@ -121,7 +121,7 @@ class Switchboard:
         """
         self._last_known = last_known
         self._sealed_key = b""
-        self._saved = b""
+        self._saved = b"", b""
         self._live = live
         self._store = store
         self._keys = tuple(keys)
@@ -431,10 +431,12 @@ class Switchboard:
         await self._remember()
 
     async def _remember(self) -> None:
-        table = write_table(self.stored)
-        if self._last_known is not None and table + self._sealed_key != self._saved:
-            await self._last_known.save(table, self._sealed_key)
-            self._saved = table + self._sealed_key
+        if self._last_known is None:
+            return
+        known = write_table(self.stored), self._sealed_key
+        if known != self._saved:
+            await self._last_known.save(*known)
+            self._saved = known
 
     def _recall(self) -> None:
         """Put to work what was read last, because the store is away."""
