@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -28,6 +28,8 @@ from proxy.types import NONE, Direction
 
 _NAME: Final = re.compile(r"[A-Za-z_.-]{1,40}|v[0-9]{1,3}")
 _LONGEST: Final = 200
+
+_NO_TARGETS: Final[Mapping[Direction, list[ShadowTarget]]] = {}
 
 
 def _shape(path: str) -> str:
@@ -208,12 +210,12 @@ class Rewriting:
         looking = [each for each in found if each is not None]
         return looking[0] if len(looking) == 1 else Observers(looking) if looking else None
 
-    def _shadow_targets(self, context: RequestContext) -> dict[Direction, list[ShadowTarget]]:
+    def _shadow_targets(self, context: RequestContext) -> Mapping[Direction, list[ShadowTarget]]:
         """What switches in shadow would do to the bodies of a request; empty for nearly all."""
-        targets: dict[Direction, list[ShadowTarget]] = {}
         decision = context.decision
         if decision is None or not decision.shadows:
-            return targets
+            return _NO_TARGETS  # Asked for every request.
+        targets: dict[Direction, list[ShadowTarget]] = {}
         method, path = context.request.method, context.path
         applied = decision.programs.route(method, path)
         for shadow in decision.shadows:
