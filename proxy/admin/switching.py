@@ -124,11 +124,8 @@ class SetRequest(ChangeRequest):
     dry_run: bool = False
 
 
-class DropQuery(AdminRequest):
+class DropQuery(ChangeRequest):
     """Why an exception is taken away, and what open sockets do."""
-
-    reason: Reason
-    open_sockets: OpenSockets | None = None
 
 
 class UndoRequest(ChangeRequest):

@@ -65,12 +65,8 @@ class Rollover:
 
     def behind(self) -> Counter[tuple[str, int]]:
         """The sockets that are not on the revision in force: how many, by cohort and revision."""
-        current = self._current()
-        return Counter(
-            (each.info.cohort, each.revision)
-            for each in self._upgrades.sockets
-            if each.revision != current
-        )
+        current, found = self._current(), self.by_revision()
+        return Counter({key: count for key, count in found.items() if key[1] != current})
 
     def by_revision(self) -> Counter[tuple[str, int]]:
         """The open sockets: how many, by cohort and revision."""
