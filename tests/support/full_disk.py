@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+import pytest
+
 ROOM = 4 << 20
 """Bytes of the small disk: more than the reserve and what SQLite needs beside it."""
 
@@ -103,3 +105,12 @@ def _ran(command: list[str]) -> bool:
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
     except FileNotFoundError:
         return False
+
+
+@contextmanager
+def small_disk(kind: str, directory: Path) -> Iterator[SmallDisk]:
+    """Make one of a kind, `mounted` or `limited`; skip the test where this user may not mount."""
+    if kind == "mounted" and not may_mount(directory):
+        pytest.skip("may not mount a file system; `limited` shows the same")
+    with (mounted if kind == "mounted" else limited)(directory) as found:
+        yield found

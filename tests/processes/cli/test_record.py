@@ -14,6 +14,7 @@ import pytest
 
 from proxy.cli.main import main
 from tests.support.checkout import ROOT
+from tests.support.mappings import PARTS
 from tests.support.rfc6455 import TEXT
 from tests.support.rig import Segue, segue
 from tests.support.sockets import Pair, relayed
@@ -28,18 +29,7 @@ MESSAGES = [
 
 
 MAPPINGS = {
-    "parts.yaml": """\
-name: parts
-description: A field gets another name, unless that is taken.
-channel: websocket
-direction: to_client
-kinds: {field: kind, known: [taken]}
-rules:
-  - name: taken
-    match: {field: kind, equals: taken}
-    do: [{rename: {a: b}}]
-    examples: [{in: {kind: taken, a: 1}, out: {kind: taken, b: 1}}]
-""",
+    "parts.yaml": PARTS,
 }
 FAILING = """\
 upstream: {url: "http://127.0.0.1:1"}

@@ -24,7 +24,7 @@ from proxy.storage.state_directory import KEY_FILE
 from proxy.tokens.admin_token import hash_of
 from proxy.tokens.sealing import new_key
 from tests.support.administered import OPERATOR
-from tests.support.full_disk import SmallDisk, limited, may_mount, mounted
+from tests.support.full_disk import SmallDisk, small_disk
 from tests.support.process import Process, running
 from tests.support.waiting import PATIENCE
 
@@ -164,14 +164,8 @@ async def test_a_process_that_is_killed_while_it_writes_damages_nothing(
 
 @pytest.fixture(params=["mounted", "limited"])
 def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SmallDisk]:
-    if request.param == "mounted":
-        if not may_mount(tmp_path):
-            pytest.skip("may not mount a file system; `limited` shows the same")
-        with mounted(tmp_path) as real:
-            yield real
-    else:
-        with limited(tmp_path) as like:
-            yield like
+    with small_disk(request.param, tmp_path) as found:
+        yield found
 
 
 async def test_lines_wait_for_room_on_a_disk_that_is_full(

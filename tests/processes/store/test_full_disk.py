@@ -12,21 +12,15 @@ import pytest
 from proxy.errors import StoreReadOnly
 from proxy.sessions.store.base import Store
 from proxy.storage.reserve import SIZE
-from tests.support.full_disk import ROOM, Mounted, SmallDisk, limited, may_mount, mounted
+from tests.support.full_disk import ROOM, Mounted, SmallDisk, may_mount, mounted, small_disk
 from tests.support.records import NOW, record, session_of
 from tests.support.storages import SqliteStorage
 
 
 @pytest.fixture(params=["mounted", "limited"])
 def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SmallDisk]:
-    if request.param == "mounted":
-        if not may_mount(tmp_path):
-            pytest.skip("may not mount a file system; `limited` shows the same")
-        with mounted(tmp_path) as real:
-            yield real
-    else:
-        with limited(tmp_path) as like:
-            yield like
+    with small_disk(request.param, tmp_path) as found:
+        yield found
 
 
 @pytest.fixture

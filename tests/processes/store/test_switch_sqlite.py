@@ -15,7 +15,7 @@ from proxy.control.switch_store.sqlite import SqliteSwitchStore
 from proxy.errors import ConfigError, RecordUnreadable, StoreAway, StoreReadOnly
 from proxy.sessions.store.base import Store
 from proxy.storage.sqlite_file import VERSION
-from tests.support.full_disk import Mounted, SmallDisk, limited, may_mount, mounted
+from tests.support.full_disk import Mounted, SmallDisk, may_mount, mounted, small_disk
 from tests.support.records import record, session_of
 from tests.support.storages import SqliteStorage, mode_of, store_at
 from tests.support.switch_storages import (
@@ -44,9 +44,7 @@ def small(tmp_path: Path) -> Iterator[Mounted]:
 
 @pytest.fixture(params=["mounted", "limited"])
 def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SmallDisk]:
-    if request.param == "mounted" and not may_mount(tmp_path):
-        pytest.skip("may not mount a file system; `limited` shows the same")
-    with (mounted if request.param == "mounted" else limited)(tmp_path) as small:
+    with small_disk(request.param, tmp_path) as small:
         yield small
 
 

@@ -21,6 +21,7 @@ from proxy.mapping.engine.program import Program
 from proxy.recording.bodies import BodyObserver, Room
 from proxy.recording.tap import Observed, TapPoint
 from proxy.types import Direction
+from tests.support.mappings import JOBS
 from tests.support.rfc6455 import TEXT
 from tests.support.rig import CONFIG, RawPeer, answering, raw_server, segue
 from tests.support.sockets import Pair, open_pair, origin, relayed
@@ -456,18 +457,6 @@ cohorts:
   - name: modern
     versions: ">=2"
     http: [{path: /api/jobs/, to_client: [jobs]}]
-"""
-
-JOBS = """\
-name: jobs
-description: What a job looks like for the new clients.
-channel: http
-direction: to_client
-rules:
-  - name: prompt
-    match: {field: initial_prompt, exists: true}
-    do: [{rename: {initial_prompt: prompt}}]
-    examples: [{in: {initial_prompt: a}, out: {prompt: a}}]
 """
 
 

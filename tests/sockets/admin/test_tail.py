@@ -30,6 +30,7 @@ from tests.support.administered import (
     bearer,
 )
 from tests.support.event_streams import watching
+from tests.support.mappings import JOBS, PARTS
 from tests.support.rfc6455 import TEXT
 from tests.support.rig import RawPeer, Segue, answering, raw_server, segue
 from tests.support.sockets import Pair, open_pair, origin, relayed
@@ -204,7 +205,7 @@ async def test_sockets_that_open_while_somebody_watches_are_shown() -> None:
 
 async def test_failed_message_says_which_rule_and_why(tmp_path: Path) -> None:
     (tmp_path / "mappings").mkdir()
-    (tmp_path / "mappings/parts.yaml").write_text(FAILING)
+    (tmp_path / "mappings/parts.yaml").write_text(PARTS)
     config = tmp_path / "config.yaml"
     config.write_text(WORDED)
     async with relayed(None, MODERN, config=config) as pair, pair.segue.admin() as client:
@@ -420,32 +421,7 @@ cohorts:
     http: [{path: /api/jobs/, to_client: [jobs]}]
 """
 
-JOBS = """\
-name: jobs
-description: What a job looks like for the new clients.
-channel: http
-direction: to_client
-rules:
-  - name: prompt
-    match: {field: initial_prompt, exists: true}
-    do: [{rename: {initial_prompt: prompt}}]
-    examples: [{in: {initial_prompt: a}, out: {prompt: a}}]
-"""
-
 WORDED = """\
 upstream: {url: "http://127.0.0.1:1"}
 cohorts: [{name: modern, versions: ">=2", websocket: {to_client: [parts]}}]
-"""
-
-FAILING = """\
-name: parts
-description: A field gets another name, unless that is taken.
-channel: websocket
-direction: to_client
-kinds: {field: kind, known: [taken]}
-rules:
-  - name: taken
-    match: {field: kind, equals: taken}
-    do: [{rename: {a: b}}]
-    examples: [{in: {kind: taken, a: 1}, out: {kind: taken, b: 1}}]
 """
