@@ -79,10 +79,11 @@ class Sentinels:
                     time.sleep(0.02)
 
     def bring_back(self) -> None:
-        """Start the server that was killed; it becomes a replica."""
+        """Start the server that was killed, as a replica: as a primary it could be chosen again."""
+        primary = self.primary.port
         for server in self._servers:
             if server.process.poll() is not None:
-                server.start()
+                server.start("--replicaof", f"127.0.0.1 {primary}")
         self.await_replica()
 
     def await_replica(self) -> None:
@@ -110,7 +111,8 @@ class Sentinels:
         file.write_text(
             f"port {port}\nbind 127.0.0.1\ndir {self._directory}\nlogfile sentinel{number}.log\n"
             f"sentinel monitor {NAME} 127.0.0.1 {primary} 1\n"
-            f"sentinel down-after-milliseconds {NAME} 500\n"
+            # A machine so busy that one is not heard for this long would lose what it wrote.
+            f"sentinel down-after-milliseconds {NAME} 2000\n"
             f"sentinel failover-timeout {NAME} 3000\n"
             + (f"sentinel auth-pass {NAME} {self._password}\n" if self._password else "")
             + (f"requirepass {self._password}\n" if self._guarded else "")
@@ -125,16 +127,18 @@ class Sentinels:
                     (known,) = client.sentinel_slaves(NAME)
                 if known["is_disconnected"] or known["is_sdown"] or known["is_odown"]:
                     return False
-            offsets = []
+            found = {}
             for server in self._servers:
                 with self._asked(server.port, password=self._password or None) as client:
-                    found = client.info("replication")
-                    offsets.append(found["master_repl_offset"])
-                    if found["role"] == "slave" and found["master_link_status"] != "up":
-                        return False
-        except (ValueError, redis.exceptions.RedisError):
+                    said = client.info("replication")
+                found[said["role"]] = said
+            primary, replica = found["master"], found["slave"]
+        except (KeyError, ValueError, redis.exceptions.RedisError):
             return False
-        return bool(offsets[0] == offsets[1])
+        return bool(
+            replica["master_link_status"] == "up"
+            and replica["master_repl_offset"] == primary["master_repl_offset"]
+        )
 
     def _asked(self, port: int, password: str | None = None) -> redis.Redis:
         if self._guarded:

@@ -128,9 +128,9 @@ class RedisServer(Storage):
         ]
         self.start()
 
-    def start(self) -> None:
-        """Start it, and wait until it answers."""
-        self.process = subprocess.Popen(self._command, cwd=self._directory)
+    def start(self, *options: str) -> None:
+        """Start it, with these options as well this time, and wait until it answers."""
+        self.process = subprocess.Popen([*self._command, *options], cwd=self._directory)
         deadline = time.monotonic() + PATIENCE
         with redis.Redis(port=self.port, retry=Retry(NoBackoff(), 0)) as client:
             while True:
