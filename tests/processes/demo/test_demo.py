@@ -344,9 +344,6 @@ def test_ports_in_use_are_avoided(tmp_path: Path, usual_ports_in_use: list[socke
     ports = set(map(int, re.findall(r"http://127\.0\.0\.1:(\d+)", done.stdout)))
     assert len(ports) == 3
     assert ports.isdisjoint(USUAL_PORTS)
-    for listener in usual_ports_in_use:
-        with pytest.raises(BlockingIOError):
-            listener.accept()
 
 
 async def test_several_demonstrations_at_the_same_time_do_not_meet(tmp_path: Path) -> None:

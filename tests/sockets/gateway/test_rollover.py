@@ -123,6 +123,7 @@ async def test_a_socket_that_keeps_what_it_has_is_behind_until_it_ends() -> None
         assert await next_kind(fresh) == "jobStatus"
         assert rollover_of(pair.segue).behind() == {("modern", 0): 1}
         await pair.client.peer.close()
+        await pair.server.peer.close()
         await gone(pair.segue, 1)
         assert rollover_of(pair.segue).behind() == {}
         await fresh.client.peer.close()
@@ -327,6 +328,7 @@ async def test_a_message_that_never_ends_keeps_its_account_and_no_other() -> Non
         socket = only_socket(pair.segue)
         assert len(socket.accounts) == 3
         pair.client.peer.abort()
+        pair.server.peer.abort()
         await gone(pair.segue)
         assert pair.segue.server.metrics._open == set()
         assert await outcomes(pair.segue) == {}
