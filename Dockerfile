@@ -1,8 +1,7 @@
-# What both stages start from. Pin it by its digest, and renew the pin with each release of yours, so that it
-# takes up what the distribution has mended:
+# What both stages start from: Python 3.11.16 on Debian, for all of its architectures. Renew the digest with each
+# release, so that it takes up what the distribution has mended:
 #   docker buildx imagetools inspect python:3.11-slim --format '{{.Manifest.Digest}}'
-#   docker build --build-arg BASE=python:3.11-slim@sha256:... .
-ARG BASE=python:3.11-slim
+ARG BASE=python:3.11-slim@sha256:9c900dea9e8fb7e16277c179b555cc72d29a352dbc33cff48ad5a0412fd5bfc7
 
 # The builder has the compilers and the build backend; the image gets neither.
 FROM ${BASE} AS builder

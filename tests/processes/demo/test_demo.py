@@ -323,22 +323,20 @@ def test_a_config_that_is_wrong_ends_with_1_and_shows_what_the_proxy_said(tmp_pa
 
 
 @pytest.fixture
-def usual_ports_in_use() -> Iterator[list[socket.socket]]:
+def usual_ports_in_use() -> Iterator[None]:
     """Listeners on the ports that the demonstration would take; others may hold them already."""
     with ExitStack() as held:
-        listeners = []
         for port in USUAL_PORTS:
             listener = held.enter_context(socket.socket())
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with suppress(OSError):
                 listener.bind(("127.0.0.1", port))
                 listener.listen()
-                listener.setblocking(False)
-                listeners.append(listener)
-        yield listeners
+        yield
 
 
-def test_ports_in_use_are_avoided(tmp_path: Path, usual_ports_in_use: list[socket.socket]) -> None:
+@pytest.mark.usefixtures("usual_ports_in_use")
+def test_ports_in_use_are_avoided(tmp_path: Path) -> None:
     done = demo(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     ports = set(map(int, re.findall(r"http://127\.0\.0\.1:(\d+)", done.stdout)))
