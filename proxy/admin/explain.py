@@ -1,6 +1,6 @@
 """The part of the admin API that tells what becomes of a client's frame, rule by rule.
 
-It is what `segue explain` does, with the configuration that serves.
+It is what `segue explain` does, but for what is in force: the command knows no switches.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from pydantic import Field
 
 from proxy.admin.endpoints import Endpoint, Served
 from proxy.admin.orders import AdminRequest, Fault, Label, refusal
-from proxy.control.explain import Explained, Question, Unanswerable, data, explain
+from proxy.control.explain import Explained, Question, Unanswerable, data, explain_in_force
+from proxy.gateway.identity import identity_of_user
+from proxy.sessions.record import MAX_TEXT
 from proxy.snapshot import Live
 from proxy.types import Direction, Role
 
@@ -41,6 +43,8 @@ class ExplainRequest(AdminRequest):
         query: without the question mark.
         cookies: each as `NAME=VALUE`.
         subprotocols: that are offered.
+        user: of the session or of the token, for canaries; without one, the answer is for one who
+            is in none, and `switches` names them.
     """
 
     frame: Annotated[str, Field(max_length=MAX_FRAME)] | None = None
@@ -51,6 +55,7 @@ class ExplainRequest(AdminRequest):
     query: _Text = ""
     cookies: _Several = ()
     subprotocols: _Several = ()
+    user: Annotated[str, Field(min_length=1, max_length=MAX_TEXT)] | None = None
 
 
 EXPLAIN: Final = Endpoint(
@@ -76,7 +81,7 @@ class Explanations:
         return ((EXPLAIN, self.explain),)
 
     async def explain(self, _: web.Request, asked: ExplainRequest) -> web.Response | Explained:
-        """Tell which mapping a client gets, and what becomes of a frame, rule by rule."""
+        """Tell which mappings a client gets now, and what becomes of a frame, rule by rule."""
         snapshot = self._live.current
 
         def found_out() -> Explained:
@@ -90,7 +95,8 @@ class Explanations:
                 cookies=asked.cookies,
                 subprotocols=asked.subprotocols,
             )
-            return data(explain(snapshot, question), _MAX_TOLD)
+            user = None if asked.user is None else identity_of_user(asked.user)
+            return data(explain_in_force(snapshot, question, user), _MAX_TOLD)
 
         try:
             async with self._turn:

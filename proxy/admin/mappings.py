@@ -10,8 +10,10 @@ import pydantic
 from aiohttp import web
 
 from proxy.admin.endpoints import Endpoint, Served
-from proxy.mapping.language.model import Derivation, MappingFile, Rule
+from proxy.control.in_force import SwitchInForce, switch_in_force
+from proxy.mapping.language.model import Derivation, Rule
 from proxy.snapshot import Live, Snapshot
+from proxy.switching.table import SwitchName
 from proxy.types import Channel, Direction, OnError, Role
 
 
@@ -64,6 +66,7 @@ class MappingView(pydantic.BaseModel):
         derived_from: the name of the mapping that this one was made from; null where it has a file.
         rules: in order: the first that matches applies.
         used_by: where cohorts name it; empty where none does.
+        switches: one for each cohort that names it, and what is in force for it.
     """
 
     name: str
@@ -75,6 +78,7 @@ class MappingView(pydantic.BaseModel):
     derived_from: str | None
     rules: list[RuleView]
     used_by: list[Use]
+    switches: list[SwitchInForce]
 
 
 class MappingList(pydantic.BaseModel):
@@ -82,10 +86,14 @@ class MappingList(pydantic.BaseModel):
 
     Attributes:
         configuration: the digest of what serves.
+        revision: of the switches that is in force.
+        all_off: whether everything is off.
         mappings: all of them.
     """
 
     configuration: str
+    revision: int
+    all_off: bool
     mappings: list[MappingView]
 
 
@@ -103,7 +111,7 @@ class Mappings:
         return ((LIST, self.show),)
 
     async def show(self, _: web.Request) -> MappingList:
-        """Show the mappings that serve, with their rules, examples and where they are used."""
+        """Show the mappings that serve: rules, examples, where they are used, what is in force."""
         # In a thread: files can be large.
         return await asyncio.to_thread(_told, self._live.current)
 
@@ -112,18 +120,18 @@ def _told(snapshot: Snapshot) -> MappingList:
     uses: dict[str, list[Use]] = {}
     for name, use in _uses(snapshot):
         uses.setdefault(name, []).append(use)
-    catalog = snapshot.catalog
     return MappingList(
         configuration=snapshot.digest,
-        mappings=[
-            _mapping(catalog.files[name], catalog.derived_from.get(name), uses.get(name, []))
-            for name in catalog.names
-        ],
+        revision=snapshot.switches.table.number,
+        all_off=snapshot.switches.table.all_off,
+        mappings=[_mapping(snapshot, name, uses.get(name, [])) for name in snapshot.catalog.names],
     )
 
 
-def _mapping(file: MappingFile, derived_from: str | None, uses: list[Use]) -> MappingView:
+def _mapping(snapshot: Snapshot, name: str, uses: list[Use]) -> MappingView:
+    file = snapshot.catalog.files[name]
     inverse = file.inverse
+    cohorts = dict.fromkeys(use.cohort for use in uses)
     return MappingView(
         name=file.name,
         description=file.description,
@@ -131,9 +139,12 @@ def _mapping(file: MappingFile, derived_from: str | None, uses: list[Use]) -> Ma
         direction=file.direction,
         on_error=file.on_error,
         inverse=inverse.derive if isinstance(inverse, Derivation) else inverse,
-        derived_from=derived_from,
+        derived_from=snapshot.catalog.derived_from.get(name),
         rules=[_rule(each) for each in file.rules],
         used_by=uses,
+        switches=[
+            switch_in_force(snapshot.switches, SwitchName(cohort, name)) for cohort in cohorts
+        ],
     )
 
 

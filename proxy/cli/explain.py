@@ -1,6 +1,7 @@
 """`segue explain`: what Segue does for a client, and what becomes of a frame, rule by rule.
 
-How it is found out: `proxy.control.explain`, which the admin API asks too.
+How it is found out: `proxy.control.explain`, which the admin API asks too. The command reads files
+alone: it tells what they bind, and the API what is in force.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ from proxy.types import Direction
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     """Put the command into place."""
     text = "tell which mapping a client gets, and what becomes of a frame, rule by rule"
-    command = commands.add_parser("explain", help=text, description=text.capitalize() + ".")
+    description = (
+        f"{text.capitalize()}, by the configuration: files are read, no running Segue is asked,"
+        " and switches count for nothing (POST /api/v1/explain tells what is in force)."
+    )
+    command = commands.add_parser("explain", help=text, description=description)
     add_config(command)
     add_overrides(command)
     client = command.add_argument_group("the client; without any of these, one that tells nothing")

@@ -1,7 +1,8 @@
 """What Segue does for a client, and what becomes of a frame: for the command and for the admin API.
 
 The answer comes from the compiled rules and programs that serve traffic, not from a second reading
-of them.
+of them. `explain` tells what the configuration binds, for whoever has nothing but files;
+`explain_in_force` what a client of the running process gets, as its switches decide.
 """
 
 from __future__ import annotations
@@ -9,16 +10,18 @@ from __future__ import annotations
 import dataclasses
 import os
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pydantic
 
 from proxy.configuration.document import render_path
+from proxy.control.in_force import DecidingSwitch, deciding_switches
 from proxy.errors import shortened
 from proxy.http.headers import shape_of
 from proxy.mapping.checks.comparison import Difference, differences
 from proxy.mapping.engine.explanation import Explanation, MessageOutcome
 from proxy.mapping.engine.program import Program
+from proxy.mapping.programs import Programs
 from proxy.snapshot import Snapshot
 from proxy.types import Direction, OnError
 from proxy.versions.selection import Selection
@@ -68,17 +71,33 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class InForce:
+    """What the switches of a process decide.
+
+    Attributes:
+        revision: that is in force.
+        all_off: whether everything is off.
+        switches: of the mappings that are bound in the place that was asked about.
+    """
+
+    revision: int
+    all_off: bool
+    switches: list[DecidingSwitch]
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """What was found out.
 
     Attributes:
         selection: the client's version, where it was read, its cohort.
         range: the cohort's versions, as the configuration has them.
-        to_client, to_server: the programs that are bound: of its WebSockets, or of the route.
+        to_client, to_server: the programs of its WebSockets, or of the route.
         route: the pattern that fits the route that was asked for.
         direction: which way the frame goes.
-        trace: what became of the frame; None without one, or where nothing is bound.
+        trace: what became of the frame; None without one, or where there is no program for it.
         frame: as it was given.
+        in_force: which switches decided; None where none were asked.
     """
 
     selection: Selection
@@ -89,37 +108,85 @@ class Told:
     direction: Direction
     trace: Explanation | None
     frame: bytes | None
+    in_force: InForce | None = None
 
 
 def explain(snapshot: Snapshot, question: Question) -> Told:
-    """Work out the answer.
+    """Work out what the configuration binds, be the switches what they may.
 
     Raises:
         Unanswerable: what was asked cannot be read.
     """
     selection = _select(snapshot, question)
-    programs = snapshot.catalog.for_cohort(selection.cohort)
-    to_client, to_server, pattern = programs.to_client, programs.to_server, None
-    if question.route is not None:
-        method, path = _route(question.route)
-        route = programs.route(method, path)
-        to_client = route.to_client if route is not None else None
-        to_server = route.to_server if route is not None else None
-        pattern = route.pattern if route is not None else None
-    program = to_client if question.direction is Direction.TO_CLIENT else to_server
+    return _told(snapshot, question, selection, snapshot.catalog.for_cohort(selection.cohort))
+
+
+def explain_in_force(snapshot: Snapshot, question: Question, user: bytes | None) -> Told:
+    """Work out what is in force for a client, as the gateway decides it.
+
+    Args:
+        snapshot: what serves.
+        question: what the client sends.
+        user: who its user is, for canaries; None for nobody: one who is in none of them.
+
+    Raises:
+        Unanswerable: what was asked cannot be read.
+    """
+    selection, switched = _select(snapshot, question), snapshot.switches
+    decision = switched.preview(selection.cohort, selection.version, user)
+    bound = _bound(snapshot.catalog.for_cohort(selection.cohort), question)
+    mappings = {
+        name
+        for program in (bound.to_client, bound.to_server)
+        if program is not None
+        for name in program.name.split("+")
+    }
+    found = InForce(
+        switched.table.number,
+        switched.table.all_off,
+        deciding_switches(
+            switched, decision, selection.version, mappings, has_user=user is not None
+        ),
+    )
+    return _told(snapshot, question, selection, decision.programs, found)
+
+
+def _told(
+    snapshot: Snapshot,
+    question: Question,
+    selection: Selection,
+    programs: Programs,
+    in_force: InForce | None = None,
+) -> Told:
+    here = _bound(programs, question)
+    program = here.to_client if question.direction is Direction.TO_CLIENT else here.to_server
     frame = question.frame
-    traced = None if program is None or frame is None else program.trace(frame)
     ranges = {each.name: str(each.versions) for each in snapshot.config.cohorts}
     return Told(
         selection,
         ranges.get(selection.cohort or ""),
-        to_client,
-        to_server,
-        pattern,
+        here.to_client,
+        here.to_server,
+        here.pattern,
         question.direction,
-        traced,
+        None if program is None or frame is None else program.trace(frame),
         frame,
+        in_force,
     )
+
+
+class _Bound(NamedTuple):
+    to_client: Program | None = None
+    to_server: Program | None = None
+    pattern: str | None = None
+
+
+def _bound(programs: Programs, question: Question) -> _Bound:
+    """The programs of the place that is asked about."""
+    if question.route is None:
+        return _Bound(programs.to_client, programs.to_server)
+    route = programs.route(*_route(question.route))
+    return _Bound() if route is None else _Bound(route.to_client, route.to_server, route.pattern)
 
 
 class FailureView(pydantic.BaseModel):
@@ -142,12 +209,15 @@ class Change(pydantic.BaseModel):
 class Explained(pydantic.BaseModel):
     """An answer. What is said of a frame is there where there was one, and a mapping for it.
 
+    The admin API tells what is in force; the command, which has only files, what they bind.
+
     Attributes:
         version: the client's, or the default; null where there is neither.
         source: where it was read.
         cohort: the client's; null where it is in none.
         route: the pattern that fits the route that was asked for.
-        to_client, to_server: the mappings that are bound; null where none is.
+        to_client, to_server: the mappings that are applied, first to last, joined by `+`; null
+            where none is.
         direction: which way the frame goes.
         outcome: how the frame ends.
         note: why no rule was tried.
@@ -156,6 +226,9 @@ class Explained(pydantic.BaseModel):
         passes: each mapping's work on each message: the rules that were asked, and the operations.
         cut: whether there would have been more passes.
         changes: the fields that differ.
+        revision: of the switches that is in force; null where only files were read.
+        all_off: whether everything is off.
+        switches: what each switch of the mappings that are bound here decides for this client.
     """
 
     version: str | None
@@ -172,6 +245,9 @@ class Explained(pydantic.BaseModel):
     passes: list[dict[str, Any]] = []
     cut: bool = False
     changes: list[Change] = []
+    revision: int | None = None
+    all_off: bool = False
+    switches: list[DecidingSwitch] = []
 
 
 def data(answer: Told, most: int | None = None) -> Explained:
@@ -191,6 +267,14 @@ def data(answer: Told, most: int | None = None) -> Explained:
         "to_server": None if answer.to_server is None else answer.to_server.name,
         "direction": answer.direction,
     }
+    if answer.in_force is not None:
+        found["revision"] = answer.in_force.revision
+        found["all_off"] = answer.in_force.all_off
+        found["switches"] = answer.in_force.switches
+        if trace is None and answer.frame is not None and answer.in_force.switches:
+            found["outcome"] = MessageOutcome.PASSED
+            found["note"] = "no mapping is in force here for this client: see `switches`"
+            found["messages"] = _plain([answer.frame])
     if trace is None:
         return Explained(**found)
     is_cut = most is not None and _size(trace) > most

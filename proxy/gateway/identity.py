@@ -33,7 +33,7 @@ def identity_of(context: RequestContext) -> bytes:
     """
     session = context.session
     if session is not None and session.cached.record.user:
-        return _user(session.cached.record.user)
+        return identity_of_user(session.cached.record.user)
     token = context.head.bearer
     if token is None and context.head.upgrade:
         # As the server reads it: browsers cannot set fields on a WebSocket.
@@ -47,7 +47,8 @@ def identity_of(context: RequestContext) -> bytes:
     return _hashed(b"a", f"{info.client or info.peer}\0".encode() + info.user_agent[:_MOST_AGENT])
 
 
-def _user(name: str) -> bytes:
+def identity_of_user(name: str) -> bytes:
+    """Say who a client is whose user is known by name, by their session or their token."""
     # As much of it as is kept of a session's: who logs in stays who they are.
     told = name[:MAX_TEXT].encode("utf-8", "surrogatepass")
     return b"u:" + told if len(told) <= _MOST_NAME else _hashed(b"u", told)
@@ -56,7 +57,7 @@ def _user(name: str) -> bytes:
 def _read(token: str) -> bytes:
     claims = jwt.read(token)
     if claims is not None and claims.user:
-        return _user(claims.user)
+        return identity_of_user(claims.user)
     return _hashed(b"c", token.encode("utf-8", "surrogatepass"))
 
 

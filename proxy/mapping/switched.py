@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from proxy.mapping.catalog import Catalog, CohortBinding
 from proxy.mapping.programs import NO_PROGRAMS, Programs
-from proxy.switching.canary import Canary, Sketch
+from proxy.switching.canary import LAST_PLACE, Canary, Sketch
 from proxy.switching.setting import Mode, Setting
 from proxy.switching.table import ALL_ON, EMPTY, First, SwitchName, SwitchState, Table
 from proxy.versions.version import Version
@@ -115,11 +115,11 @@ class _Profile:
         self._made: dict[frozenset[str], Decision] = {}
         self.settled = None if canaries else self._decided(frozenset())
 
-    def decide(self, user: bytes) -> Decision:
-        """The decision for a user."""
+    def decide(self, user: bytes | None) -> Decision:
+        """The decision for a user; for None, what those get who are in no canary."""
         outside = []
         for mapping, _, canary, users in self._canaries:
-            place = canary.place(user)
+            place = LAST_PLACE if user is None else canary.place(user)
             if canary.has(place):
                 users.inside.add(place)
             else:
@@ -199,6 +199,10 @@ class _CohortSwitches:
             self._of_earlier_users, self._of_users = self._of_users, {}
         self._of_users[user] = profile, decision
         return decision
+
+    def preview(self, version: Version | None, user: bytes | None) -> Decision:
+        profile = self._profile(version)
+        return profile.settled or profile.decide(user)
 
     def _profile(self, version: Version | None) -> _Profile:
         """What is common to the versions that fall under the same exceptions."""
@@ -342,6 +346,20 @@ class SwitchedCatalog:
             decision = switches.decide(version, identify)
         decision.taken += 1
         return decision
+
+    def preview(self, cohort: str | None, version: Version | None, user: bytes | None) -> Decision:
+        """What `decide` comes to, for whoever asks about a client that is not there.
+
+        Nothing is counted or remembered of it, and any thread may ask.
+
+        Args:
+            cohort, version: as there.
+            user: None for nobody: one who is in no canary, unless everybody is.
+        """
+        binding = None if cohort is None else self.catalog.bindings.get(cohort)
+        if cohort is None or binding is None:
+            return NOTHING
+        return _CohortSwitches(self, cohort, binding).preview(version, user)
 
     def in_shadow(self) -> frozenset[SwitchName]:
         """The switches that are in shadow, for some versions at least."""

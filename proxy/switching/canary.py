@@ -22,6 +22,10 @@ KEY_LENGTH: Final = 32
 """Bytes of the key, which is made once for all replicas."""
 
 _LINE: Final = 1 << 64
+
+LAST_PLACE: Final = _LINE - 1
+"""Whoever stands there is in a canary only if everybody is."""
+
 _MOST: Final = 64
 """Bytes of a key that BLAKE2b takes (RFC 7693 section 2.1)."""
 

@@ -241,6 +241,36 @@ def test_users_of_whom_the_same_comes_out_share_their_decision() -> None:
     assert len(decisions) == 2
 
 
+def test_a_preview_comes_to_what_is_decided_and_leaves_no_trace() -> None:
+    tables = {
+        "settled": table({"a": OFF}),
+        "canary": table({"b": HALF}),
+        "exception": table(
+            {"b": SwitchState(ON, (VersionException("e", parse_range("==2"), HALF),))}
+        ),
+        "all off": table({"b": HALF}, all_off=True),
+    }
+    for asked in tables.values():
+        switched = SwitchedCatalog(CATALOG, table=asked, key=KEY)
+        for number in range(50):
+            user = b"u:%d" % number
+            before = switched.counts(), list(switched.users())
+            previewed = switched.preview("modern", version("2"), user)
+            assert (switched.counts(), list(switched.users())) == before
+            decided = switched.decide("modern", version("2"), as_user(number))
+            assert (previewed.programs, previewed.applied) == (decided.programs, decided.applied)
+    switched = SwitchedCatalog(CATALOG, table=tables["canary"], key=KEY)
+    assert switched.preview("nobody", None, None) is NOTHING
+    assert switched.preview(None, None, None) is NOTHING
+
+
+def test_who_is_not_known_is_in_a_canary_only_if_everybody_is() -> None:
+    for share, expected in ((0, "ac"), (9_999, "ac"), (10_000, "abc")):
+        canary = table({"b": Setting(Mode.CANARY, share)})
+        switched = SwitchedCatalog(CATALOG, table=canary, key=KEY)
+        assert added(switched.preview("modern", None, None)) == expected
+
+
 def test_without_the_key_nobody_is_in() -> None:
     everybody = Setting(Mode.CANARY, 10_000)
     switched = SwitchedCatalog(CATALOG, table=table({"b": everybody}))
