@@ -615,7 +615,10 @@ async def test_handshake_that_was_sent_is_not_sent_elsewhere(configured: Configu
 async def test_handshakes_that_hang_put_a_server_out(configured: Configured) -> None:
     async with origins() as (stuck, alive):
         stuck.behave = hang
-        env = {"SEGUE_TIMEOUTS__WEBSOCKET_HANDSHAKE": "50ms"}
+        env = {
+            "SEGUE_TIMEOUTS__WEBSOCKET_HANDSHAKE": "50ms",
+            "SEGUE_TIMEOUTS__WEBSOCKET_CLOSE": "50ms",
+        }
         config = configured(stuck.name, alive.name, more="  ejection: {backoff: 1h, longest: 1h}\n")
         done = asyncio.Event()
         alive.behave = accepting(done)
