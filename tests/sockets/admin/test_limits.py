@@ -65,6 +65,7 @@ async def running(tmp_path: Path, server: Origin) -> AsyncIterator[Administered]
     ]
     told = {
         "upstream": {"url": server.url},
+        "timeouts": {"websocket_close": "500ms"},  # Nobody answers a Close here.
         "admin": {"tokens": TOKENS + LIMITED},
         "cohorts": cohorts,
     }

@@ -112,7 +112,8 @@ async def test_no_line_of_a_websocket_holds_a_secret(tmp_path: Path) -> None:
         file.write_text(text.replace("ON_ERROR", on_error))
     config = tmp_path / "config.yaml"
     config.write_text(CONFIG_TEXT)
-    async with origin() as upstream, segue(upstream.url, TRUSTED, config) as proxy:
+    env = {**TRUSTED, "SEGUE_TIMEOUTS__WEBSOCKET_CLOSE": "50ms"}  # Nobody answers a Close here.
+    async with origin() as upstream, segue(upstream.url, env, config) as proxy:
         pair = await open_pair(
             proxy, upstream, target=b"/ws/jobs/1/?token=in-the-query", fields=FIELDS[:3]
         )

@@ -283,7 +283,9 @@ async def watching(client: Client) -> AsyncIterator[Socket]:
 async def test_the_end_of_a_session_closes_its_open_sockets_and_nobody_elses(
     tmp_path: Path,
 ) -> None:
-    async with authority() as server, proxied(server, tmp_path) as proxy:
+    # The server does not answer a Close.
+    brief = {"TIMEOUTS__WEBSOCKET_CLOSE": "500ms"}
+    async with authority() as server, proxied(server, tmp_path, **brief) as proxy:
         client, other = await logged_in(proxy), await logged_in(proxy)
         async with watching(client) as one, watching(client) as two, watching(other):
             assert await overseen(proxy).end(await session_of(proxy, client), "anna") is True
