@@ -1,9 +1,9 @@
 """The part of the admin API that shows switches and turns them.
 
 `GET /switches` shows all of them, `GET /switches/COHORT/MAPPING` one; `PUT` there turns it, or
-makes an exception for some versions, which `DELETE .../exceptions/NAME` takes away. `POST
-/switches/all-off` has everything pass as it is, `POST /switches/restore` ends that. `GET
-/revisions` is what was done, `POST /undo` goes back.
+makes an exception for some versions, which `DELETE .../exceptions/NAME` takes away; `POST
+.../restore` ends all that was set of it. `POST /switches/all-off` has everything pass as it is,
+`POST /switches/restore` ends that. `GET /revisions` is what was done, `POST /undo` goes back.
 
 What is shown are the programs in force in the process that answers. A change that raises says on
 which revision it builds, in `If-Match` (RFC 9110 section 13.1.1).
@@ -49,6 +49,7 @@ from proxy.switching.changes import (
     ChangeRefused,
     DropException,
     Restore,
+    RestoreSwitch,
     SetSwitch,
     Why,
 )
@@ -193,6 +194,15 @@ DROP: Final = Endpoint(
     refusals=_CONDITIONAL,
     takes=(_IF_MATCH,),
 )
+RESTORE_SWITCH: Final = Endpoint(
+    "POST",
+    "/switches/{cohort}/{mapping}/restore",
+    Role.OPERATOR,
+    ChangeRequest,
+    Changed,
+    refusals=_CONDITIONAL,
+    takes=(_IF_MATCH,),
+)
 ALL_OFF: Final = Endpoint(
     "POST", "/switches/all-off", Role.OPERATOR, AllOffRequest, Changed, refusals=_CHANGED
 )
@@ -250,6 +260,7 @@ class SwitchOrders:
             (SHOW, self.show),
             (SET, self.set),
             (DROP, self.drop),
+            (RESTORE_SWITCH, self.restore_switch),
             (ALL_OFF, self.all_off),
             (RESTORE, self.restore),
             (REVISIONS, self.revisions),
@@ -296,12 +307,17 @@ class SwitchOrders:
         change = DropException(_switch(request), name, _expected(request))
         return await self._made(request, change, order.reason, order.open_sockets)
 
+    async def restore_switch(self, request: web.Request, order: ChangeRequest) -> Answer:
+        """End what was set of a switch: it is as the configuration says again."""
+        change = RestoreSwitch(_switch(request), _expected(request))
+        return await self._made(request, change, order.reason, order.open_sockets)
+
     async def all_off(self, request: web.Request, order: AllOffRequest) -> Answer:
         """Have everything pass as it is."""
         return await self._made(request, AllOff(), order.reason, None)
 
     async def restore(self, request: web.Request, order: ChangeRequest) -> Answer:
-        """End that."""
+        """End that everything passes as it is."""
         change = Restore(_expected(request))
         return await self._made(request, change, order.reason, order.open_sockets)
 
@@ -354,7 +370,7 @@ class SwitchOrders:
     async def _made(
         self, request: web.Request, change: Change, reason: str, open_sockets: OpenSockets | None
     ) -> Answer:
-        switch = change.switch if isinstance(change, SetSwitch | DropException) else None
+        switch = getattr(change, "switch", None)
         return await self._answered(
             lambda: self._board.change(change, _author(request), reason, open_sockets),
             switch,

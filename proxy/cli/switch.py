@@ -10,7 +10,16 @@ import time
 from typing import Final
 
 from proxy.admin.switch_views import DryRun, StateView, SwitchesView, SwitchView
-from proxy.admin.switching import ALL_OFF, DROP, LIST, MOST_TERM, RESTORE, SET, SHOW
+from proxy.admin.switching import (
+    ALL_OFF,
+    DROP,
+    LIST,
+    MOST_TERM,
+    RESTORE,
+    RESTORE_SWITCH,
+    SET,
+    SHOW,
+)
 from proxy.cli import changes, switch_lists
 from proxy.cli.admin import Refused, ask, told_as
 from proxy.cli.admin_place import Place, place
@@ -48,6 +57,13 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     action.add_argument(
         "--name", type=_name, required=True, metavar="NAME", help="of the exception"
     )
+    changes.add_reason(action)
+    changes.add_open_sockets(action)
+    changes.add_if_revision(action, "the switch")
+    changes.add_wait(action)
+    text = "end what was set of one: it is as the configuration says again, exceptions too"
+    action = add_asking(actions, "restore", text, _restore_switch, CHANGING)
+    _add_switch(action)
     changes.add_reason(action)
     changes.add_open_sockets(action)
     changes.add_if_revision(action, "the switch")
@@ -309,6 +325,24 @@ def _drop(options: argparse.Namespace) -> ExitCode:
         name=options.name,
     )
     changes.tell(answer, as_json=options.json, known=_known(view))
+    return changes.wait(where, answer, options)
+
+
+def _restore_switch(options: argparse.Namespace) -> ExitCode:
+    where, name = place(options), options.switch
+    view = _shown(where, name)
+    expected = view.revision if options.if_revision is None else options.if_revision
+    asked = {"reason": options.reason, "open_sockets": options.open_sockets}
+    answer = ask(
+        where,
+        RESTORE_SWITCH,
+        asked,
+        if_match=expected,
+        cohort=name.cohort,
+        mapping=name.mapping,
+    )
+    known = {} if options.json else _known(_shown(where, name))
+    changes.tell(answer, as_json=options.json, known=known)
     return changes.wait(where, answer, options)
 
 

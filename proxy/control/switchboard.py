@@ -31,12 +31,13 @@ from proxy.switching.changes import (
     Expire,
     Follow,
     Restore,
+    RestoreSwitch,
     SetSwitch,
     Undo,
     Why,
     changed,
     due,
-    steps_down,
+    keeps_to_file,
     touched,
 )
 from proxy.switching.history import (
@@ -391,14 +392,11 @@ class Switchboard:
         return revision
 
     def _check_authority(self, change: Change) -> None:
-        if not self._is_file:
-            return
-        if isinstance(change, Follow | AllOff | Restore | Expire):
-            return
-        if not steps_down(self._base, change, self.in_force.first):
+        if self._is_file and not keeps_to_file(self._base, change, self.in_force.first):
             text = (
                 "the configuration file is the authority (switching.authority: file), and only"
-                " steps down are taken here: change switching.switches in the file, and reload"
+                " steps down are taken here, and their end (segue switch restore): change"
+                " switching.switches in the file, and reload"
             )
             raise ChangeRefused(Why.AUTHORITY, text)
 
@@ -617,6 +615,7 @@ _KINDS: Final[dict[type, str]] = {
     DropException: "drop",
     AllOff: "all-off",
     Restore: "restore",
+    RestoreSwitch: "restore-switch",
     Undo: "undo",
     Follow: "follow",
     Expire: "expire",

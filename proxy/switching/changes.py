@@ -12,6 +12,7 @@ from typing import Final
 from proxy.switching.exposure import lowers, state_lowers
 from proxy.switching.setting import Setting
 from proxy.switching.table import (
+    EMPTY,
     MAX_EXCEPTIONS,
     MAX_SWITCHES,
     NO_TERM,
@@ -84,6 +85,14 @@ class DropException:
 
 
 @dataclass(frozen=True, slots=True)
+class RestoreSwitch:
+    """End what was set of a switch, exceptions too: it is as the configuration says again."""
+
+    switch: SwitchName
+    expected: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AllOff:
     """Have everything pass as it is; the states stay for `Restore`."""
 
@@ -136,7 +145,7 @@ class Expire:
     now: float
 
 
-Change = SetSwitch | DropException | AllOff | Restore | Undo | Follow | Expire
+Change = SetSwitch | DropException | RestoreSwitch | AllOff | Restore | Undo | Follow | Expire
 
 _MOST_TEXT: Final = 200
 
@@ -161,6 +170,10 @@ def changed(table: Table, change: Change, first: First) -> Table:
             before, state = _turned(table, change, first)
             _check_switch(table, change, before, state)
             return _with(table, change.switch, replace(state, revision=number))
+        case RestoreSwitch():
+            before, state = _restored(table, change, first)
+            _check_switch(table, change, before, state)
+            return _with(table, change.switch, SwitchState(revision=number))
         case AllOff():
             if table.all_off:
                 text = f"everything is off already, since revision {table.number} or before"
@@ -182,15 +195,37 @@ def changed(table: Table, change: Change, first: First) -> Table:
     return replace(table, number=number, states=_kept(states))
 
 
-def steps_down(table: Table, change: SetSwitch | DropException | Undo, first: First) -> bool:
-    """Whether a change leaves nobody with more rewritten than before; see `changed`.
+def keeps_to_file(table: Table, change: Change, first: First) -> bool:
+    """Whether operators may make a change where the file is the authority.
+
+    They may step down from what it says, and take that back again: to turn a switch has to leave
+    nobody with more rewritten than before, and what ends something that was set may raise as far as
+    the file says, and no further.
 
     Raises:
         ChangeRefused: it is not made, whatever it does.
     """
-    if isinstance(change, Undo):
-        return lowers(table, change.earlier, first)
-    return state_lowers(*_turned(table, change, first))
+    match change:
+        case SetSwitch():
+            return state_lowers(*_turned(table, change, first))
+        case DropException():
+            before, after = _turned(table, change, first)
+            return _is_within_file(before, after, first[change.switch])
+        case Undo():
+            # Whatever is off as a whole: what it is set to counts again when that ends.
+            return all(
+                _is_within_file(
+                    table.wanted(name, first),
+                    change.earlier.wanted(name, first),
+                    EMPTY.wanted(name, first),
+                )
+                for name in touched(table, change.earlier)
+            )
+    return True
+
+
+def _is_within_file(before: SwitchState, after: SwitchState, configured: SwitchState) -> bool:
+    return state_lowers(before, after) or state_lowers(configured, after)
 
 
 def due(table: Table, now: float) -> bool:
@@ -234,6 +269,16 @@ def _turned(
         )
         raise ChangeRefused(Why.INVALID, text)
     return state, _excepted(state, change, change.versions)
+
+
+def _restored(table: Table, change: RestoreSwitch, first: First) -> tuple[SwitchState, SwitchState]:
+    """What a switch is before what was set of it ends, and after it."""
+    _check_known(change.switch, first)
+    before = table.wanted(change.switch, first)
+    if table.states.get(change.switch, UNTOUCHED).setting is None:
+        text = f"`{change.switch}` is as the configuration says: nothing to restore"
+        raise ChangeRefused(Why.CONFLICT, text)
+    return before, first[change.switch]
 
 
 def _excepted(state: SwitchState, change: SetSwitch, versions: Range) -> SwitchState:
@@ -284,7 +329,10 @@ def _check_known(switch: SwitchName, first: First) -> None:
 
 
 def _check_switch(
-    table: Table, change: SetSwitch | DropException, before: SwitchState, after: SwitchState
+    table: Table,
+    change: SetSwitch | DropException | RestoreSwitch,
+    before: SwitchState,
+    after: SwitchState,
 ) -> None:
     if not state_lowers(before, after):
         if table.all_off:

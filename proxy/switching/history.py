@@ -74,7 +74,7 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
         author: who was authenticated; `configuration DIGEST` where the file was the authority.
         role: what they were allowed then.
         reason: in their words.
-        kind: `set`, `drop`, `all-off`, `restore`, `undo`, `follow`, `expire`.
+        kind: `set`, `drop`, `all-off`, `restore`, `restore-switch`, `undo`, `follow`, `expire`.
         scope: the names of the switches that changed.
         open_sockets: what WebSockets that were open did.
         before, after: what the switches of `scope` were set to.

@@ -262,6 +262,38 @@ async def test_authority_of_the_file_is_5_and_steps_down_are_taken(
         assert "the configuration file is the authority" in operator.out
         found = (await operator.switches())[MODERN]
         assert (found["set_to"], found["configured"], found["differs"]) == ("off", "shadow", True)
+        restore = ["switch", "restore", MODERN, "--reason", "it was the server"]
+        assert await operator.segue(*restore, "--if-revision", "0") == 3
+        assert await operator.segue(*restore) == 0
+        assert operator.out.startswith(f"revision 3: {MODERN} off -> shadow\n")
+        found = (await operator.switches())[MODERN]
+        assert (found["set_to"], found["differs"]) == ("shadow", False)
+        assert await operator.segue(*restore) == 1
+        assert "is as the configuration says: nothing to restore" in operator.err
+        # Everything off, and its end; an undo of a step down.
+        assert await operator.segue("switch", "all", "off", *WHY) == 0
+        assert await operator.segue("switch", "all", "restore", *WHY) == 0
+        assert await operator.segue("switch", "set", MODERN, "off", *WHY) == 0
+        assert await operator.segue("undo", *WHY) == 0
+        assert (await operator.switches())[MODERN]["set_to"] == "shadow"
+
+
+async def test_restore_ends_all_that_was_set_of_a_switch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with origin() as server, operated(tmp_path, server.url, capsys) as operator:
+        bad = ["--versions", "==2.1.3", "--name", "bad"]
+        assert await operator.segue("switch", "set", MODERN, "shadow", *WHY) == 0
+        assert await operator.segue("switch", "set", MODERN, "off", *bad, *WHY) == 0
+        assert await operator.segue("switch", "restore", MODERN, *WHY) == 0
+        assert operator.out.splitlines()[:2] == [
+            f"revision 3: {MODERN} shadow -> on",
+            f"revision 3: {MODERN} without exception bad (==2.1.3): off",
+        ]
+        assert await operator.segue("history", "--json") == 0
+        assert json.loads(operator.out)[0]["kind"] == "restore-switch"
+        assert await operator.segue("switch", "restore", "modern/new-to-old", *WHY) == 1
+        assert "there is no switch" in operator.err
 
 
 async def test_history_shows_who_did_what_and_why_the_newest_first(

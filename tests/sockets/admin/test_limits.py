@@ -136,6 +136,7 @@ async def test_a_token_changes_the_switches_of_its_cohorts_alone(running: Admini
     await made(running, OPERATOR, LEGACY, state="off", **BREAKS)
     exception = "/exceptions/broken"
     assert await refused_drop(running, OWN, LEGACY + exception) == others
+    assert await refused(running, OWN, LEGACY + "/restore", "POST") == others
     await made(running, OWN, MODERN, state="off", **BREAKS)
     drop = await running.ask(
         f"/api/v1{MODERN}{exception}?reason=test", bearer(OWN), 'If-Match: "6"', method="DELETE"

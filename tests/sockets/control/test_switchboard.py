@@ -24,9 +24,11 @@ from proxy.observability import log as logs
 from proxy.snapshot import Live, SwitchChange
 from proxy.switching.changes import (
     AllOff,
+    Change,
     ChangeRefused,
     DropException,
     Restore,
+    RestoreSwitch,
     SetSwitch,
     Undo,
     Why,
@@ -37,11 +39,12 @@ from proxy.switching.table import (
     EMPTY,
     OpenSockets,
     SwitchName,
+    SwitchState,
     Table,
     Term,
 )
 from proxy.tokens.sealing import Sealer, new_key
-from proxy.versions.version import parse_range
+from proxy.versions.version import Version, parse_range
 from tests.support.checkout import ROOT
 from tests.support.rig import Direct
 from tests.support.waiting import PATIENCE
@@ -114,6 +117,10 @@ class Process:
     def mode(self, switch: SwitchName = MODERN) -> Setting:
         """What a switch does here, for a client without a version."""
         return self.live.current.switches.in_force(switch).for_version(None)[1]
+
+    def in_force(self, switch: SwitchName, version: str) -> Setting:
+        """The same for a client of a version."""
+        return self.live.current.switches.in_force(switch).for_version(Version.parse(version))[1]
 
     def reload(self, more: str) -> None:
         """Read the configuration anew, with something else behind it."""
@@ -528,14 +535,49 @@ async def test_the_file_takes_steps_down_alone(tmp_path: Path) -> None:
         assert await refused(one.board.change(raised, OPS, "why")) is Why.AUTHORITY
         await one.set(OFF)
         assert one.mode() == OFF
-        back = Undo(EMPTY, expected=2)
-        assert await refused(one.board.change(back, OPS, "why")) is Why.AUTHORITY
         with pytest.raises(ChangeRefused, match="and reload"):
-            one.board.preview(back)
+            one.board.preview(SetSwitch(MODERN, HALF, expected=2))
         lower = SetSwitch(LEGACY, OFF, parse_range("==1.5"), "less")
         await one.board.change(lower, OPS, "why")
-        drop = DropException(LEGACY, "less", expected=3)
-        assert await refused(one.board.change(drop, OPS, "why")) is Why.AUTHORITY
+
+
+async def test_steps_down_from_the_file_can_be_ended(tmp_path: Path) -> None:
+    more = """switching:
+  authority: file
+  switches: {modern/old-to-new: canary 50%}
+  exceptions: [{switch: legacy/new-to-old, name: broken, versions: "==1.9", state: off}]
+"""
+    async with process(Store(), tmp_path, more) as one:
+        await until(lambda: one.board.stored.digest == one.live.current.digest)
+
+        async def ended(change: Change) -> str:
+            return (await one.board.change(change, OPS, "it was the server")).kind
+
+        await one.set(OFF)
+        assert await refused(one.board.change(RestoreSwitch(MODERN), OPS, "w")) is Why.UNCONDITIONAL
+        assert await ended(RestoreSwitch(MODERN, 2)) == "restore-switch"
+        assert one.mode() == HALF
+        assert one.board.stored.digest == one.live.current.digest
+        nothing = one.board.change(RestoreSwitch(MODERN, 3), OPS, "w")
+        assert await refused(nothing) is Why.CONFLICT
+        # An undo of it does the same, and goes no further than the file.
+        await one.set(OFF)
+        assert (await one.board.undo(None, 4, OPS, "it was the server")).kind == "undo"
+        assert one.mode() == HALF
+        higher = Undo(Table(0, {MODERN: SwitchState(ON)}), 5)
+        assert await refused(one.board.change(higher, OPS, "w")) is Why.AUTHORITY
+        # So does the end of an exception, but for one that the file has.
+        less = SetSwitch(LEGACY, OFF, parse_range("==1.5"), "less")
+        await one.board.change(less, OPS, "why")
+        own = DropException(LEGACY, "broken", expected=6)
+        assert await refused(one.board.change(own, OPS, "w")) is Why.AUTHORITY
+        assert await ended(DropException(LEGACY, "less", expected=6)) == "drop"
+        assert one.in_force(LEGACY, "1.5") == ON
+        assert one.in_force(LEGACY, "1.9") == OFF
+        # And everything off is ended by what began it being taken back, too.
+        await one.board.change(AllOff(), OPS, "stop")
+        await one.board.undo(None, 8, OPS, "it was the server")
+        assert one.mode() == HALF
 
 
 async def test_a_narrower_exception_is_no_step_down(tmp_path: Path) -> None:

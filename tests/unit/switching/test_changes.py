@@ -17,12 +17,13 @@ from proxy.switching.changes import (
     Expire,
     Follow,
     Restore,
+    RestoreSwitch,
     SetSwitch,
     Undo,
     Why,
     changed,
     due,
-    steps_down,
+    keeps_to_file,
     touched,
 )
 from proxy.switching.exposure import lowers, state_lowers
@@ -305,10 +306,55 @@ def test_no_more_switches_than_a_store_takes() -> None:
         (SetSwitch(TWO, SHADOW, BROKEN, "broken"), False),
         (Undo(Table(0, {ONE: SwitchState(CANARY)})), True),
         (Undo(Table(0, {TWO: SwitchState(CANARY)})), False),
+        # Nor where everything is off: it would count when that ends.
+        (Undo(Table(0, {TWO: SwitchState(CANARY)}, all_off=True)), False),
+        (Undo(Table(0, {GONE: SwitchState(ON)})), False),
+        (AllOff(), True),
+        (Restore(), True),
+        (RestoreSwitch(ONE), True),
     ],
 )
-def test_whether_it_steps_down(change: SetSwitch | Undo, *, expected: bool) -> None:
-    assert steps_down(EMPTY, change, FIRST) is expected
+def test_operators_step_down_from_the_file(change: Change, *, expected: bool) -> None:
+    assert keeps_to_file(EMPTY, change, FIRST) is expected
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (SetSwitch(ONE, ON), False),
+        (SetSwitch(ONE, CANARY), False),
+        (RestoreSwitch(ONE), True),
+        (Undo(EMPTY), True),
+        (Undo(Table(0, {ONE: SwitchState(CANARY)})), True),
+        (Undo(Table(0, {TWO: SwitchState(CANARY)})), False),
+        (DropException(TWO, "less"), True),
+        (DropException(TWO, "own"), False),
+    ],
+)
+def test_what_was_stepped_down_is_taken_back_as_far_as_the_file_says(
+    change: Change, *, expected: bool
+) -> None:
+    own = VersionException("own", parse_range("==3"), OFF)
+    first = {ONE: ALL_ON, TWO: SwitchState(SHADOW, (own,))}
+    less = SetSwitch(TWO, OFF, BROKEN, "less")
+    table = changed(changed(EMPTY, SetSwitch(ONE, OFF), first), less, first)
+    assert keeps_to_file(table, change, first) is expected
+
+
+def test_a_switch_that_is_restored_is_as_the_configuration_says() -> None:
+    table = then(EMPTY, SetSwitch(ONE, OFF), SetSwitch(ONE, OFF, BROKEN, "broken"))
+    assert refusal(table, RestoreSwitch(ONE)) is Why.UNCONDITIONAL
+    assert refusal(table, RestoreSwitch(ONE, 1)) is Why.CHANGED
+    assert refusal(then(table, AllOff()), RestoreSwitch(ONE, 2)) is Why.CONFLICT
+    restored = then(table, RestoreSwitch(ONE, 2))
+    assert restored == Table(3, {ONE: SwitchState(revision=3)})
+    assert restored.wanted(ONE, FIRST) == replace(ALL_ON, revision=3)
+    assert refusal(restored, RestoreSwitch(ONE, 3)) is Why.CONFLICT
+    assert refusal(restored, RestoreSwitch(TWO)) is Why.CONFLICT
+    assert refusal(restored, RestoreSwitch(GONE)) is Why.UNKNOWN
+    # Where that lowers, nobody has to say on what it builds, nor that all is on.
+    raised = then(restored, SetSwitch(TWO, ON, expected=0), AllOff())
+    assert then(raised, RestoreSwitch(TWO)).wanted(TWO, FIRST).setting == OFF
 
 
 def test_touched_is_what_differs() -> None:
@@ -352,7 +398,7 @@ class Operators(RuleBasedStateMachine):
         self.tables.append(made)
         return made
 
-    def switch(self, change: SetSwitch | DropException, guess: str) -> None:
+    def switch(self, change: SetSwitch | DropException | RestoreSwitch, guess: str) -> None:
         revision, table = self.table.revision(change.switch), self.table
         number = {"none": None, "right": revision, "wrong": revision + 1}[guess]
         told = self.make(replace(change, expected=number))
@@ -398,6 +444,14 @@ class Operators(RuleBasedStateMachine):
     def drop_an_exception(self, switch: SwitchName, data: st.DataObject, guess: str) -> None:
         names = [each.name for each in self.table.wanted(switch, FIRST).exceptions]
         self.switch(DropException(switch, data.draw(st.sampled_from([*names, "none"]))), guess)
+
+    @rule(switch=switches, guess=guesses)
+    def restore_a_switch(self, switch: SwitchName, guess: str) -> None:
+        before = self.table
+        self.switch(RestoreSwitch(switch), guess)
+        if self.table is not before:
+            configured = replace(FIRST[switch], revision=self.table.number)
+            assert self.table.wanted(switch, FIRST) == configured
 
     @rule()
     def stop_everything(self) -> None:
