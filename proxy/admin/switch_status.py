@@ -65,7 +65,10 @@ class SwitchesStatus(pydantic.BaseModel):
         kept: whether the store outlives the process.
         store: `up`, or why it is away.
         away_since: in seconds since 1970; null while it answers.
-        unapplied: what the newest revision names and is not in the configuration here.
+        unapplied: what the newest revision turns and is not turned here: the configuration lacks
+            it, or `stands_on` is not empty.
+        stands_on: the digest of the configuration that the newest revision is about, where the file
+            is the authority and another one serves here; empty otherwise.
         orphans: switches that are set, of mappings that no cohort names any more.
     """
 
@@ -81,6 +84,7 @@ class SwitchesStatus(pydantic.BaseModel):
     store: str
     away_since: float | None
     unapplied: list[str]
+    stands_on: str
     orphans: list[str]
 
 
@@ -107,6 +111,7 @@ def switches_status(board: Switchboard, rollover: Rollover) -> SwitchesStatus:
         store=view.store,
         away_since=view.away_since,
         unapplied=view.unapplied,
+        stands_on=view.stands_on,
         orphans=view.orphans,
     )
 

@@ -113,7 +113,10 @@ class SwitchesView(pydantic.BaseModel):
         kept: whether the store outlives the process.
         store: `up`, or why it is away.
         away_since: in seconds since 1970; null while it answers.
-        unapplied: what the newest revision names and is not in the configuration here.
+        unapplied: what the newest revision turns and is not turned here: the configuration lacks
+            it, or `stands_on` is not empty.
+        stands_on: the digest of the configuration that the newest revision is about, where the file
+            is the authority and another one serves here; empty otherwise.
         orphans: switches that are set, of mappings that no cohort names any more.
         switches: in the order of their names.
         sockets: the open WebSockets, by the revision that they are on.
@@ -127,6 +130,7 @@ class SwitchesView(pydantic.BaseModel):
     store: str
     away_since: float | None
     unapplied: list[str]
+    stands_on: str
     orphans: list[str]
     switches: list[SwitchView]
     sockets: list[SocketsOnRevision]
@@ -213,6 +217,7 @@ def switches_view(board: Switchboard, rollover: Rollover) -> SwitchesView:
         store=board.trouble or "up",
         away_since=board.away_since,
         unapplied=[str(name) for name in board.unapplied],
+        stands_on=board.stands_on,
         orphans=[str(name) for name in board.orphans],
         switches=[_switch_view(switched, name, behind, users) for name in sorted(switched.first)],
         sockets=sockets_on_revisions(rollover),

@@ -116,7 +116,7 @@ def _replica(replica: ReplicaView, replicas: ReplicasView) -> tuple[str, bool]:
     if not replica.current:
         text += f" and not on {replicas.newest}"
     if replica.unapplied:
-        text += f" (it has no {', '.join(replica.unapplied)})"
+        text += f" (not turned there: {', '.join(replica.unapplied)})"
     if replica.other_configuration:
         text += f", with other files ({replica.configuration})"
     if replica.sockets_behind:
@@ -137,7 +137,12 @@ def _switches(switches: SwitchesStatus, now: float) -> Iterator[Line]:
     if switches.away_since is not None:
         away = f"their store is away, for {_ago(now, switches.away_since)}: {switches.store}"
         yield _titled(title, away, bad=True)
-    if switches.unapplied:
+    if switches.stands_on:
+        text = f"revision {switches.stored} is not in force: it is of the configuration"
+        text += f" {switches.stands_on}, which does not serve here"
+        text += f" (it turns {', '.join(switches.unapplied)})" if switches.unapplied else ""
+        yield _titled(title, text, bad=True)
+    elif switches.unapplied:
         names = ", ".join(switches.unapplied)
         text = f"revision {switches.stored} is not in force: there is no {names} here"
         yield _titled(title, text, bad=True)

@@ -120,7 +120,13 @@ def notes(view: SwitchesView, now: float) -> Iterator[Line]:
         yield _bad("switches are kept in memory alone: what is set ends with the process")
     if view.stored != view.revision:
         yield _bad(f"revision {view.revision} is in force here, and {view.stored} is the newest")
-    if view.unapplied:
+    if view.stands_on:
+        told = f", and turns {_names(view.unapplied)}" if view.unapplied else ""
+        yield _bad(
+            f"revision {view.stored} is of the configuration {view.stands_on}, which does not serve"
+            f" here{told}: it is not applied"
+        )
+    elif view.unapplied:
         yield _bad(
             f"not in the configuration here, and not applied: {_names(view.unapplied)}",
         )

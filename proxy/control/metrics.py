@@ -78,8 +78,9 @@ def _of_switches(board: Switchboard, replicas: Replicas) -> Families:
         ),
         gauge(
             "segue_switch_unapplied",
-            "Switches that the newest revision names and the configuration here lacks; what was in"
-            " force before it stays.",
+            "Switches that the newest revision turns and that are not turned here, because the"
+            " configuration lacks them or, where it is the authority, is another one; what was in"
+            " force before stays.",
             (),
             lambda: [((), len(board.unapplied))],
             over_processes=Combined.MAX,

@@ -91,8 +91,11 @@ class Switchboard:
             does.
         trouble: why it does not.
         key_trouble: why nobody is in a canary here; empty while the key can be had.
-        unapplied: the switches that the newest revision names and that are not there in this
-            process's files; what is in force is the revision before it then.
+        unapplied: the switches that the newest revision turns and that are not turned here, because
+            they are not in this process's files, or `stands_on` is not empty; what is in force is
+            the revision before it then.
+        stands_on: the digest of the configuration that the newest revision is about, where the file
+            is the authority and another one serves here; empty where it is put to work.
     """
 
     def __init__(
@@ -136,6 +139,7 @@ class Switchboard:
         self.trouble = ""
         self.key_trouble = ""
         self.unapplied: tuple[SwitchName, ...] = ()
+        self.stands_on = ""
         self._key = b""
         self._orphaned: tuple[SwitchName, ...] = ()
         self._followed = ""
@@ -175,7 +179,9 @@ class Switchboard:
         """Give a snapshot that was read from files the switches that are in force."""
         # How what is stored applies to these files is seen at the next look.
         self._is_stale = True
-        fits = self.stored.digest == snapshot.digest and not self.unapplied
+        # What is unapplied for the want of a file is applied with it.
+        has_all = not self.unapplied or bool(self.stands_on)
+        fits = self.stored.digest == snapshot.digest and has_all
         return self._dressed(snapshot, self.stored if fits else self.in_force.table)
 
     def reloaded(self) -> None:
@@ -465,7 +471,7 @@ class Switchboard:
             number = await self._store.number()
             if not self._sealed_key or number < self.stored.number:
                 await self._take_key()
-            if number != self.stored.number or self.unapplied or is_stale:
+            if number != self.stored.number or self.unapplied or self.stands_on or is_stale:
                 found = await self._store.load()
                 table = EMPTY if found is None else _table_of(found)
                 self._take(table, await self._missed(self.stored.number, table.number))
@@ -507,23 +513,37 @@ class Switchboard:
                 "the store of switches went back", revision=table.number, before=before.number
             )
         self.stored = table
-        first = self.in_force.first
-        unknown = tuple(name for name in touched(current, table) if name not in first)
-        stands_elsewhere = self._is_file and table.digest not in ("", self._live.current.digest)
-        if stands_elsewhere or (unknown and self._has_read):
-            if unknown and unknown != self.unapplied:
-                self._log.error(
-                    "a revision names switches that are not in the configuration here",
-                    revision=table.number,
-                    switches=[str(name) for name in unknown],
-                    in_force=current.number,
-                )
-            self.unapplied = unknown
+        self.stands_on, self.unapplied = self._unapplied(current, table)
+        if self.stands_on or self.unapplied:
             # What is to be stopped everywhere is stopped here, too.
             table = replace(current, all_off=table.all_off)
-        else:
-            self.unapplied = ()
         self._bring(table, policy)
+
+    def _unapplied(self, current: Table, table: Table) -> tuple[str, tuple[SwitchName, ...]]:
+        """What keeps a table from being put to work here, told once: `stands_on`, `unapplied`."""
+        digest, turned = self._live.current.digest, touched(current, table)
+        if self._is_file and table.digest not in ("", digest):
+            if (table.digest, turned) != (self.stands_on, self.unapplied):
+                self._log.warning(
+                    "a revision is of another configuration than serves here",
+                    revision=table.number,
+                    configuration=table.digest,
+                    serving=digest,
+                    switches=[str(name) for name in turned],
+                    in_force=current.number,
+                )
+            return table.digest, turned
+        unknown = tuple(name for name in turned if name not in self.in_force.first)
+        if not unknown or not self._has_read:
+            return "", ()
+        if unknown != self.unapplied or self.stands_on:
+            self._log.error(
+                "a revision names switches that are not in the configuration here",
+                revision=table.number,
+                switches=[str(name) for name in unknown],
+                in_force=current.number,
+            )
+        return "", unknown
 
     def _bring(self, table: Table, policy: OpenSockets) -> None:
         """Put a table to work, unless it is what works already."""

@@ -137,6 +137,13 @@ class Switches:
         board = self.board
         if board.away_since is not None:
             return f"away: {board.trouble}"
+        if board.stands_on:
+            names = ", ".join(map(str, board.unapplied))
+            return (
+                f"revision {board.stored.number} is not applied: it is of the configuration"
+                f" {board.stands_on}, and {self._live.current.digest} serves here"
+                + (f" (it turns {names})" if names else "")
+            )
         if board.unapplied:
             names = ", ".join(map(str, board.unapplied))
             return f"revision {board.stored.number} is not applied: no {names} here"

@@ -51,7 +51,7 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
     server.process.wait()
 
 
-def configured(directory: Path, name: str, *mappings: str) -> Path:
+def configured(directory: Path, name: str, *mappings: str, switching: object = None) -> Path:
     """A configuration whose cohort `modern` has these mappings; JSON is YAML."""
     place = directory / name
     (place / "mappings").mkdir(parents=True)
@@ -62,6 +62,7 @@ def configured(directory: Path, name: str, *mappings: str) -> Path:
         "upstream": {"url": "http://127.0.0.1:9"},
         "admin": {"tokens": [TOKEN]},
         "cohorts": [cohort],
+        "switching": switching or {},
     }
     (place / "config.yaml").write_text(json.dumps(told))
     return place / "config.yaml"
@@ -84,6 +85,15 @@ async def asked(process: Process, path: str = "/replicas") -> tuple[int, dict[st
         client.get(f"http://{process.admin}/api/v1{path}") as answer,
     ):
         return answer.status, json.loads(await answer.read())
+
+
+async def ready(process: Process) -> tuple[int, str]:
+    """What `/readyz` says."""
+    async with (
+        aiohttp.ClientSession() as client,
+        client.get(f"http://{process.admin}/readyz") as answer,
+    ):
+        return answer.status, await answer.text()
 
 
 async def listed(
@@ -194,7 +204,45 @@ async def test_a_replica_with_other_files_says_what_it_lacks(
         assert await second.total("segue_switch_stored_revision") == 2
         await counts(second, 1, on="older")
         said = await asyncio.to_thread(status_lines, first, capsys)
-        assert f"on revision 1 and not on 2 (it has no {OTHER}), with other files (" in said
+        assert f"on revision 1 and not on 2 (not turned there: {OTHER}), with other files (" in said
+
+
+async def test_a_replica_with_another_file_that_is_the_authority_says_what_is_not_turned_there(
+    tmp_path: Path, redis: RedisServer
+) -> None:
+    file = {"authority": "file"}
+    old = configured(tmp_path, "a", "one", "other", switching=file)
+    new = configured(tmp_path, "b", "one", "other", switching={**file, "reconnect_over": 1})
+    async with replica(old, redis.address) as first:
+        await listed(first, lambda found: [each["revision"] for each in found] == [1])
+        async with replica(new, redis.address) as second:
+            # The new file is a revision that turns nothing; it is not applied where the old one is.
+            found = await listed(first, lambda found: {each["stored"] for each in found} == {2})
+            assert [each["unapplied"] for each in found] == [[], []]
+            digest = {each["configuration"] for each in found if each["current"]}
+            status, told = await ready(first)
+            assert status == 200
+            assert f"it is of the configuration {digest.pop()}, and " in told
+            # What is stepped down there is not here, and both say so.
+            assert await turn(second, ONE, "off") == 3
+            found = await listed(second, lambda found: any(each["unapplied"] for each in found))
+            (behind,) = [each for each in found if each["unapplied"]]
+            assert behind["pid"] == first.child.pid
+            assert (behind["unapplied"], behind["revision"], behind["stored"]) == ([ONE], 1, 3)
+            assert await first.total("segue_switch_unapplied") == 1
+            assert f"(it turns {ONE})" in (await ready(first))[1]
+            assert (await asked(first, f"/switches/{ONE}"))[1]["state"] == "on"
+            # With the file comes what was turned.
+            old.write_text(new.read_text())
+            async with (
+                aiohttp.ClientSession(headers=FIELDS) as client,
+                client.post(f"http://{first.admin}/api/v1/reload", json={}) as answer,
+            ):
+                assert answer.status == 200
+            assert (await asked(first, f"/switches/{ONE}"))[1]["state"] == "off"
+            await listed(first, lambda found: [each["revision"] for each in found] == [3, 3])
+            assert await first.total("segue_switch_unapplied") == 0
+            assert "not applied" not in (await ready(first))[1]
 
 
 async def test_what_others_write_into_the_store_is_no_replica_and_moves_no_terminal(

@@ -208,6 +208,20 @@ def test_switches_that_are_as_they_are_configured_need_one_line() -> None:
             "revision 4 is not in force: there is no modern/new here",
         ),
         (
+            {"stands_on": "0123456789ab", "stored": 4},
+            (
+                "revision 4 is not in force: it is of the configuration 0123456789ab, which does"
+                " not serve here"
+            ),
+        ),
+        (
+            {"stands_on": "0123456789ab", "unapplied": ["modern/one"], "stored": 4},
+            (
+                "revision 4 is not in force: it is of the configuration 0123456789ab, which does"
+                " not serve here (it turns modern/one)"
+            ),
+        ),
+        (
             {"overdue": [OverdueSetting(switch="a/b", exception="", owner="ci", until=NOW - 60)]},
             "a/b of ci is overdue by 1m 0s",
         ),
@@ -305,6 +319,7 @@ def status_with(days: int) -> Status:
             store="up",
             away_since=None,
             unapplied=[],
+            stands_on="",
             orphans=[],
         ),
         audit=AuditView(trouble=None, written=7, waiting=2, lost=0, head_behind=0),

@@ -654,6 +654,30 @@ async def test_replicas_with_different_files_stop_together(tmp_path: Path) -> No
             assert early.mode() == OFF
 
 
+async def test_a_step_down_under_another_file_is_told_as_not_applied(tmp_path: Path) -> None:
+    async with two(Store(), tmp_path, FILE, FILE + "# Another one.\n") as (one, other):
+        await until(lambda: one.board.stored.number == other.board.stored.number == 2)
+        late, early = (one, other) if one.board.stands_on else (other, one)
+        assert (early.board.stands_on, early.board.unapplied) == ("", ())
+        await until(lambda: late.board.stands_on == early.live.current.digest)
+        assert late.board.unapplied == ()
+        await early.set(OFF)
+        await until(lambda: late.board.unapplied == (MODERN,))
+        assert late.mode() == ON
+        assert late.live.current.switches.table.number < 3
+        lines = late.lines("a revision is of another configuration than serves here")
+        assert [(line["revision"], line["switches"]) for line in lines] == [
+            (2, []),
+            (3, [str(MODERN)]),
+        ]
+        # The file comes: from its first moment on, what was turned under it is turned.
+        text = early.file.read_text("utf-8").removeprefix((ROOT / "config.yaml").read_text("utf-8"))
+        late.reload(text)
+        assert late.mode() == OFF
+        await until(lambda: late.board.unapplied == () and not late.board.stands_on)
+        assert late.live.current.switches.table.number == 3
+
+
 async def test_a_file_that_says_otherwise_is_brought_to_open_sockets(tmp_path: Path) -> None:
     more = "switching: {authority: file, open_sockets: next_message}\n"
     async with two(Store(), tmp_path, more) as (one, other):

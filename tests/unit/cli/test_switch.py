@@ -79,6 +79,7 @@ def listed(*switches: SwitchView, **more: Any) -> SwitchesView:
         "store": "up",
         "away_since": None,
         "unapplied": [],
+        "stands_on": "",
         "orphans": [],
         "switches": list(switches),
         "sockets": [],
@@ -271,6 +272,17 @@ def test_notes_say_what_is_not_as_it_should_be() -> None:
         "the configuration file is the authority",
     ):
         assert part in told
+
+
+def test_a_revision_of_another_configuration_is_told_as_that() -> None:
+    for unapplied, more in ([], ""), (["modern/one"], ", and turns modern/one"):
+        view = listed(stored=9, stands_on="0123456789ab", unapplied=unapplied)
+        told = "\n".join(texts(switch_lists.notes(view, NOW)))
+        assert (
+            "revision 9 is of the configuration 0123456789ab, which does not serve here"
+            f"{more}: it is not applied"
+        ) in told
+        assert "not in the configuration here" not in told
 
 
 def test_nothing_that_somebody_wrote_acts_on_a_terminal() -> None:
