@@ -147,7 +147,12 @@ class StateView(pydantic.BaseModel):
 
 
 class RevisionView(pydantic.BaseModel):
-    """One revision. Times are seconds since 1970."""
+    """One revision. Times are seconds since 1970.
+
+    Attributes:
+        outlived: what an undo brought back for good, because the time for which it was set was
+            over: switches, and exceptions of them.
+    """
 
     number: int
     at: float
@@ -161,6 +166,7 @@ class RevisionView(pydantic.BaseModel):
     after: dict[str, StateView]
     all_off: bool
     configuration: str
+    outlived: list[str] = []
 
 
 class RevisionPage(pydantic.BaseModel):
@@ -253,6 +259,7 @@ def revision_view(revision: Revision) -> RevisionView:
         after={name: _state_view(each) for name, each in revision.after.items()},
         all_off=revision.all_off,
         configuration=revision.digest,
+        outlived=list(revision.outlived),
     )
 
 

@@ -161,6 +161,8 @@ def done(revision: RevisionView, known: Known) -> Iterator[Line]:
         before = _state(revision.before.get(name), known.get(name))
         after = _state(revision.after.get(name), known.get(name))
         yield from _turned(name, before, after)
+    for name in revision.outlived:
+        yield (f"{name} comes back for good: the time for which it was set is over",)
     if revision.all_off and revision.kind != "all-off":
         yield ("everything is ", state("off"))
     elif not revision.scope and revision.kind == "undo":

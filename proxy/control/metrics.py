@@ -10,7 +10,7 @@ from proxy.control.replicas import Replicas
 from proxy.control.switchboard import Switchboard
 from proxy.observability.families import Combined, Families, Samples, counter, gauge
 from proxy.snapshot import Live
-from proxy.switching.changes import overdue
+from proxy.switching.terms import overdue
 
 
 def families(

@@ -36,7 +36,6 @@ from proxy.switching.changes import (
     Undo,
     Why,
     changed,
-    due,
     keeps_to_file,
     touched,
 )
@@ -51,6 +50,7 @@ from proxy.switching.history import (
 )
 from proxy.switching.limits import NO_LIMITS, RAISES, Limits, beyond
 from proxy.switching.table import EMPTY, OpenSockets, SwitchName, Table
+from proxy.switching.terms import due
 
 POLL: Final = 5.0
 """Seconds between two looks at the store's newest revision, whoever tells of one meanwhile."""
@@ -345,7 +345,7 @@ class Switchboard:
             if to is None and table.number != number + 1:
                 text = f"there was a change meanwhile: the newest revision is {table.number}"
                 raise ChangeRefused(Why.CHANGED, text)
-            return Undo(earlier, expected)
+            return Undo(earlier, expected, now=time.time())
 
         return await self.change(back, author, reason, open_sockets)
 
@@ -375,6 +375,7 @@ class Switchboard:
             kind=_KINDS[type(change)],
             open_sockets=policy,
             digest=self._live.current.digest,
+            outlived=change.outlived if isinstance(change, Undo) else (),
         )
         stored = StoredRevision(after.number, write_revision(revision), write_table(after))
         try:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import isfinite
 from typing import Final
@@ -24,6 +24,7 @@ from proxy.switching.table import (
     Term,
     VersionException,
 )
+from proxy.switching.terms import expired, is_due, lasting, terms
 from proxy.versions.version import Range
 
 
@@ -110,15 +111,27 @@ class Restore:
 
 @dataclass(frozen=True, slots=True)
 class Undo:
-    """Go back to an earlier table.
+    """Go back to an earlier table. What was set there for a time that is over comes back for good.
 
     Attributes:
         earlier: that one.
         expected: the number of the table.
+        now: in seconds since 1970.
     """
 
     earlier: Table
     expected: int | None = None
+    now: float = field(kw_only=True)
+
+    @property
+    def outlived(self) -> tuple[str, ...]:
+        """What comes back for good: switches, and their exceptions, as `modern/x (exception b)`."""
+        return tuple(
+            f"{name} (exception {exception})" if exception else str(name)
+            for name, state in sorted(self.earlier.states.items())
+            for exception, term in terms(state)
+            if is_due(term, self.now)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +200,14 @@ def changed(table: Table, change: Change, first: First) -> Table:
         case Undo():
             if change.expected is not None or not lowers(table, change.earlier, first):
                 _check_number(table, change.expected)
-            return _back(table, change.earlier, number)
+            return _back(table, change, number)
         case Follow():
             all_off = table.all_off and not change.is_new
             return Table(number, all_off=all_off, digest=change.digest)
-    states = {name: _expired(state, change.now, number) for name, state in table.states.items()}
+    states = {}
+    for name, state in table.states.items():
+        ended = expired(state, change.now)
+        states[name] = state if ended == state else replace(ended, revision=number)
     return replace(table, number=number, states=_kept(states))
 
 
@@ -226,16 +242,6 @@ def keeps_to_file(table: Table, change: Change, first: First) -> bool:
 
 def _is_within_file(before: SwitchState, after: SwitchState, configured: SwitchState) -> bool:
     return state_lowers(before, after) or state_lowers(configured, after)
-
-
-def due(table: Table, now: float) -> bool:
-    """Whether something is to end by itself that has not ended."""
-    return any(_is_due(term, now) for term in _terms(table))
-
-
-def overdue(table: Table, now: float) -> int:
-    """How many settings and exceptions are for a time that is over."""
-    return sum(term.until is not None and now >= term.until for term in _terms(table))
 
 
 def touched(before: Table, after: Table) -> tuple[SwitchName, ...]:
@@ -380,39 +386,11 @@ def _kept(states: Mapping[SwitchName, SwitchState]) -> dict[SwitchName, SwitchSt
     return dict(sorted(states.items()))
 
 
-def _back(table: Table, earlier: Table, number: int) -> Table:
+def _back(table: Table, change: Undo, number: int) -> Table:
     """The earlier table; what differs in it is at the new revision."""
-    states = {
-        name: replace(
-            earlier.states.get(name, UNTOUCHED),
-            revision=table.revision(name)
-            if _facts(table, name) == _facts(earlier, name)
-            else number,
-        )
-        for name in {*table.states, *earlier.states}
-    }
-    return Table(number, _kept(states), all_off=earlier.all_off, digest=table.digest)
-
-
-def _terms(table: Table) -> Iterator[Term]:
-    for state in table.states.values():
-        yield state.term
-        for each in state.exceptions:
-            yield each.term
-
-
-def _is_due(term: Term, now: float) -> bool:
-    return term.restore and term.until is not None and now >= term.until
-
-
-def _expired(state: SwitchState, now: float, number: int) -> SwitchState:
-    kept = []
-    for each in state.exceptions:
-        if not _is_due(each.term, now):
-            kept.append(each)
-        elif each.before is not None:
-            kept.append(replace(each, setting=each.before, term=NO_TERM, before=None))
-    ended = replace(state, exceptions=tuple(kept))
-    if _is_due(state.term, now):
-        ended = replace(ended, setting=state.before, term=NO_TERM, before=None)
-    return ended if ended == state else replace(ended, revision=number)
+    states = {}
+    for name in {*table.states, *change.earlier.states}:
+        state = lasting(change.earlier.states.get(name, UNTOUCHED), change.now)
+        is_alike = replace(state, revision=0) == _facts(table, name)
+        states[name] = replace(state, revision=table.revision(name) if is_alike else number)
+    return Table(number, _kept(states), all_off=change.earlier.all_off, digest=table.digest)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.switching.exposure import lowers
+from proxy.switching.exposure import lowers, state_lowers
 from proxy.switching.setting import Setting
 from proxy.switching.table import UNTOUCHED, First, SwitchName, Table, Term
+from proxy.switching.terms import ends, expired, is_due
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def beyond(limits: Limits, before: Table, after: Table, first: First) -> str:
     if limits.only_lowers:
         if not lowers(before, after, first):
             return RAISES
-        if any(_ending(after, each) - _ending(before, each) for each in changed):
+        if any(_rises(after, each, first) - _rises(before, each, first) for each in changed):
             return "this would raise when it ends by itself; who asks may only lower"
     return ""
 
@@ -81,9 +82,14 @@ def _changed(before: Table, after: Table, first: First) -> set[SwitchName]:
     }
 
 
-def _ending(table: Table, name: SwitchName) -> set[tuple[str, Term, Setting | None]]:
-    """What of a switch ends by itself, and what it goes back to."""
-    state = table.states.get(name, UNTOUCHED)
-    own = [("", state.term, state.before)]
-    named = [*own, *((each.name, each.term, state.setting) for each in state.exceptions)]
-    return {each for each in named if each[1].restore}
+def _rises(table: Table, name: SwitchName, first: First) -> set[tuple[str, Term, Setting | None]]:
+    """What of a switch raises it when it ends by itself, and what it goes back to then."""
+    state, found = table.wanted(name, first), set()
+    for now in ends(state):
+        ended = expired(state, now)
+        if not state_lowers(state, ended):
+            parts = [("", state.term, state.before)]
+            parts += [(each.name, each.term, each.before) for each in state.exceptions]
+            found |= {each for each in parts if is_due(each[1], now)}
+        state = ended
+    return found

@@ -464,6 +464,23 @@ async def test_what_is_set_for_a_time_is_restored_once(tmp_path: Path) -> None:
         ]
 
 
+async def test_an_undo_of_what_ended_by_itself_is_not_taken_back(tmp_path: Path) -> None:
+    store = Store()
+    async with process(store, tmp_path) as one:
+        over = Term("ops", time.time() - 1, restore=True)
+        await one.board.change(SetSwitch(MODERN, OFF, term=over), OPS, "for a moment")
+        store.hint()
+        await until(lambda: one.mode() == ON)
+        undone = await one.board.undo(None, 2, OPS, "it is needed after all")
+        assert undone.outlived == ("modern/old-to-new",)
+        store.hint()
+        await until(lambda: not one.board._told.is_set())
+        await one.set(OFF, switch=LEGACY)
+        assert one.mode() == OFF
+        told = [(each.kind, each.outlived) for each in await one.board.history(None, 10)]
+        assert told == [("set", ()), ("undo", undone.outlived), ("expire", ()), ("set", ())]
+
+
 # Files that differ.
 
 
@@ -564,7 +581,7 @@ async def test_steps_down_from_the_file_can_be_ended(tmp_path: Path) -> None:
         await one.set(OFF)
         assert (await one.board.undo(None, 4, OPS, "it was the server")).kind == "undo"
         assert one.mode() == HALF
-        higher = Undo(Table(0, {MODERN: SwitchState(ON)}), 5)
+        higher = Undo(Table(0, {MODERN: SwitchState(ON)}), 5, now=0)
         assert await refused(one.board.change(higher, OPS, "w")) is Why.AUTHORITY
         # So does the end of an exception, but for one that the file has.
         less = SetSwitch(LEGACY, OFF, parse_range("==1.5"), "less")

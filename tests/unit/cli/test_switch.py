@@ -369,6 +369,13 @@ def test_export_of_switches_that_are_all_on_is_a_section_that_says_so() -> None:
         (revised("undo"), ["everything is what it was"]),
         (revised("undo", all_off=True), ["everything is off"]),
         (
+            revised("undo", before={"a/b": was("on")}, after={"a/b": was("off")}, outlived=["a/b"]),
+            [
+                "a/b on -> off",
+                "a/b comes back for good: the time for which it was set is over",
+            ],
+        ),
+        (
             revised(before={"a/b": was("on")}, after={"a/b": was("off")}, all_off=True),
             ["a/b on -> off", "everything is off"],
         ),

@@ -22,7 +22,6 @@ from proxy.switching.changes import (
     Undo,
     Why,
     changed,
-    due,
     keeps_to_file,
     touched,
 )
@@ -41,6 +40,7 @@ from proxy.switching.table import (
     Term,
     VersionException,
 )
+from proxy.switching.terms import due, lasting
 from proxy.versions.version import Range, parse_range
 
 ONE = SwitchName("modern", "one")
@@ -261,15 +261,17 @@ def test_while_everything_is_off_switches_go_down_only() -> None:
 def test_undo_is_a_change_of_its_own() -> None:
     table = then(EMPTY, SetSwitch(ONE, CANARY), SetSwitch(ONE, OFF))
     back = Table(1, {ONE: SwitchState(CANARY, revision=1)})
-    assert refusal(table, Undo(back)) is Why.UNCONDITIONAL
-    assert refusal(table, Undo(back, expected=1)) is Why.CHANGED
-    assert then(table, Undo(back, expected=2)) == Table(3, {ONE: SwitchState(CANARY, revision=3)})
+    assert refusal(table, Undo(back, now=0)) is Why.UNCONDITIONAL
+    assert refusal(table, Undo(back, expected=1, now=0)) is Why.CHANGED
+    assert then(table, Undo(back, expected=2, now=0)) == Table(
+        3, {ONE: SwitchState(CANARY, revision=3)}
+    )
 
 
 def test_an_undo_that_lowers_needs_no_number_and_minds_one() -> None:
     table = then(EMPTY, SetSwitch(TWO, ON, expected=0))
-    assert refusal(table, Undo(EMPTY, expected=0)) is Why.CHANGED
-    undone = then(table, Undo(EMPTY))
+    assert refusal(table, Undo(EMPTY, expected=0, now=0)) is Why.CHANGED
+    undone = then(table, Undo(EMPTY, now=0))
     assert undone == Table(2, {TWO: SwitchState(revision=2)})
     assert undone.wanted(TWO, FIRST) == SwitchState(OFF, revision=2)
 
@@ -277,7 +279,30 @@ def test_an_undo_that_lowers_needs_no_number_and_minds_one() -> None:
 def test_an_undo_leaves_what_it_does_not_change_at_its_revision() -> None:
     before = then(EMPTY, SetSwitch(ONE, OFF))
     table = then(before, SetSwitch(TWO, CANARY, expected=0))
-    assert then(table, Undo(before)).revision(ONE) == 1
+    assert then(table, Undo(before, now=0)).revision(ONE) == 1
+
+
+def test_what_ended_by_itself_comes_back_for_good_by_an_undo() -> None:
+    before = then(
+        EMPTY,
+        excepted(SHADOW),
+        excepted(OFF, term=for_a_time(100)),
+        SetSwitch(ONE, OFF, term=for_a_time(100)),
+        SetSwitch(TWO, SHADOW, term=for_a_time(500), expected=0),
+    )
+    ended = then(before, Expire(101))
+    undo = Undo(before, expected=5, now=102)
+    assert undo.outlived == ("modern/one", "modern/one (exception broken)")
+    back = then(ended, undo)
+    owned = Term("ops")
+    assert back.states == {
+        ONE: SwitchState(OFF, (VersionException("broken", BROKEN, OFF, owned),), owned, revision=6),
+        # What is not over yet ends when it was to.
+        TWO: before.states[TWO],
+    }
+    assert not due(back, 103)
+    assert then(back, Expire(103)).states == back.states
+    assert Undo(before, now=99).outlived == ()
 
 
 # What a configuration says.
@@ -304,11 +329,11 @@ def test_no_more_switches_than_a_store_takes() -> None:
         (SetSwitch(TWO, ON), False),
         (SetSwitch(ONE, OFF, BROKEN, "broken"), True),
         (SetSwitch(TWO, SHADOW, BROKEN, "broken"), False),
-        (Undo(Table(0, {ONE: SwitchState(CANARY)})), True),
-        (Undo(Table(0, {TWO: SwitchState(CANARY)})), False),
+        (Undo(Table(0, {ONE: SwitchState(CANARY)}), now=0), True),
+        (Undo(Table(0, {TWO: SwitchState(CANARY)}), now=0), False),
         # Nor where everything is off: it would count when that ends.
-        (Undo(Table(0, {TWO: SwitchState(CANARY)}, all_off=True)), False),
-        (Undo(Table(0, {GONE: SwitchState(ON)})), False),
+        (Undo(Table(0, {TWO: SwitchState(CANARY)}, all_off=True), now=0), False),
+        (Undo(Table(0, {GONE: SwitchState(ON)}), now=0), False),
         (AllOff(), True),
         (Restore(), True),
         (RestoreSwitch(ONE), True),
@@ -324,9 +349,9 @@ def test_operators_step_down_from_the_file(change: Change, *, expected: bool) ->
         (SetSwitch(ONE, ON), False),
         (SetSwitch(ONE, CANARY), False),
         (RestoreSwitch(ONE), True),
-        (Undo(EMPTY), True),
-        (Undo(Table(0, {ONE: SwitchState(CANARY)})), True),
-        (Undo(Table(0, {TWO: SwitchState(CANARY)})), False),
+        (Undo(EMPTY, now=0), True),
+        (Undo(Table(0, {ONE: SwitchState(CANARY)}), now=0), True),
+        (Undo(Table(0, {TWO: SwitchState(CANARY)}), now=0), False),
         (DropException(TWO, "less"), True),
         (DropException(TWO, "own"), False),
     ],
@@ -470,20 +495,22 @@ class Operators(RuleBasedStateMachine):
             assert isinstance(told, Why)
 
     @precondition(lambda self: len(self.tables) > 1)
-    @rule(data=st.data(), guess=guesses)
-    def undo(self, data: st.DataObject, guess: str) -> None:
+    @rule(data=st.data(), guess=guesses, now=st.floats(0, 110))
+    def undo(self, data: st.DataObject, guess: str, now: float) -> None:
         earlier, table = data.draw(st.sampled_from(self.tables)), self.table
         number = {"none": None, "right": table.number, "wrong": table.number + 1}[guess]
-        told = self.make(Undo(earlier, number))
+        undo = Undo(earlier, number, now=now)
+        told = self.make(undo)
         if not isinstance(told, Table):
             assert guess == "wrong" or (guess == "none" and not lowers(table, earlier, FIRST))
             return
         assert guess == "right" or lowers(table, earlier, FIRST)
-        assert touched(earlier, told) == ()
+        assert (touched(earlier, told) == ()) is (undo.outlived == ())
+        assert not due(told, now)
         assert told.all_off is earlier.all_off
         for name in (ONE, TWO):
             expected = replace(earlier.wanted(name, FIRST), revision=told.revision(name))
-            assert told.wanted(name, FIRST) == expected
+            assert told.wanted(name, FIRST) == lasting(expected, now)
 
     @rule(now=st.floats(0, 110))
     def time_goes_by(self, now: float) -> None:

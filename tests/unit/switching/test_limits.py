@@ -81,10 +81,10 @@ def test_an_undo_may_touch_nothing_else() -> None:
     one = at(EMPTY, SetSwitch(MODERN, OFF))
     two = at(one, SetSwitch(LEGACY, OFF))
     three = at(two, SetSwitch(MODERN, ON, expected=1))
-    assert told(OWN, Undo(two, 3), three) == ""
-    assert told(OWN, Undo(one, 3), three) == OTHERS
-    assert told(OWN, Undo(EMPTY, 3), three) == OTHERS
-    assert told(OWN, Undo(replace(three, all_off=True)), three) == OTHERS
+    assert told(OWN, Undo(two, 3, now=0), three) == ""
+    assert told(OWN, Undo(one, 3, now=0), three) == OTHERS
+    assert told(OWN, Undo(EMPTY, 3, now=0), three) == OTHERS
+    assert told(OWN, Undo(replace(three, all_off=True), now=0), three) == OTHERS
 
 
 def test_whoever_may_only_lower_takes_steps_down() -> None:
@@ -93,10 +93,10 @@ def test_whoever_may_only_lower_takes_steps_down() -> None:
     canary = at(EMPTY, SetSwitch(MODERN, CANARY))
     assert told(DOWN, SetSwitch(MODERN, OFF), canary) == ""
     assert told(DOWN, SetSwitch(MODERN, Setting(Mode.CANARY, 1001), expected=1), canary) == RAISES
-    assert told(DOWN, Undo(EMPTY, 1), canary) == RAISES
+    assert told(DOWN, Undo(EMPTY, 1, now=0), canary) == RAISES
     off = at(canary, AllOff())
     assert told(DOWN, Restore(2), off) == RAISES
-    assert told(DOWN, Undo(canary, 2), off) == RAISES
+    assert told(DOWN, Undo(canary, 2, now=0), off) == RAISES
 
 
 def test_an_exception_that_lowers_is_a_step_down() -> None:
@@ -120,7 +120,38 @@ def test_what_raises_by_ending_is_no_step_down() -> None:
     exception = VersionException("broken", parse_range("==2.1.3"), OFF, term)
     ends = Table(1, {MODERN: SwitchState(ON, (exception,), revision=1)})
     kept = Table(2, {MODERN: SwitchState(ON, (replace(exception, term=Term("ann")),), revision=2)})
-    assert told(DOWN, Undo(ends, 2), kept) == LATER
+    assert told(DOWN, Undo(ends, 2, now=0), kept) == LATER
+
+
+def test_a_switch_with_a_temporary_exception_can_be_lowered() -> None:
+    term, broken = Term("ann", 100, restore=True), parse_range("==2.1.3")
+    excepted = at(EMPTY, SetSwitch(MODERN, OFF, broken, "broken", term))
+    for lower in (OFF, Setting(Mode.SHADOW), CANARY):
+        assert told(DOWN, SetSwitch(MODERN, lower), excepted) == ""
+    # The exception is to be a canary again, which is more than the rest has then.
+    canary = at(EMPTY, SetSwitch(MODERN, CANARY, broken, "broken"))
+    ending = at(canary, SetSwitch(MODERN, OFF, broken, "broken", term, expected=1))
+    assert told(DOWN, SetSwitch(MODERN, OFF), ending) == ""
+
+
+def test_an_end_that_others_hid_raises_where_nothing_hides_it_any_more() -> None:
+    term, broken = Term("ann", 100, restore=True), parse_range("==2.1.3")
+    hidden = at(EMPTY, SetSwitch(MODERN, Setting(Mode.SHADOW), parse_range("<3"), "wide"))
+    hidden = at(hidden, SetSwitch(MODERN, OFF, broken, "broken", term))
+    assert told(DOWN, SetSwitch(MODERN, OFF, parse_range("<3"), "wide"), hidden) == ""
+    shown = SetSwitch(MODERN, OFF, parse_range("<2"), "wide", expected=2)
+    assert told(DOWN, shown, hidden) == RAISES
+    alone = at(EMPTY, SetSwitch(MODERN, Setting(Mode.SHADOW), broken, "wide"))
+    alone = at(alone, SetSwitch(MODERN, OFF, broken, "broken", term))
+    assert told(DOWN, DropException(MODERN, "wide"), alone) == LATER
+
+
+def test_ends_are_looked_at_one_after_the_other() -> None:
+    # The setting goes up at 100; only then does the end of the exception raise.
+    first, then = Term("ann", 100, restore=True), Term("ann", 200, restore=True)
+    ending = at(EMPTY, SetSwitch(MODERN, OFF, term=first))
+    excepted = SetSwitch(MODERN, OFF, parse_range("==2.1.3"), "broken", then)
+    assert told(DOWN, excepted, ending) == LATER
 
 
 def test_many_cohorts_are_told_by_some() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from proxy.switching.changes import overdue
 from proxy.switching.setting import OFF, Mode, Setting
 from proxy.switching.table import EMPTY, SwitchName, SwitchState, Table, Term, VersionException
+from proxy.switching.terms import overdue
 from proxy.versions.version import parse_range
 
 ONE, OTHER = SwitchName("modern", "one"), SwitchName("modern", "other")
