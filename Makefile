@@ -15,6 +15,8 @@ endif
 BIN := $(VENV)/bin
 # One whose Python is gone is made anew, whole: its stamps would say that everything is in it.
 $(shell test -e $(BIN)/python || rm -rf $(VENV))
+# Most tests wait for processes and sockets: two at a time for each core.
+WORKERS = $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 BUILT := build/wheel
 ifneq ($(VENV),.venv)
 BUILT := build/wheel$(VENV:.venv%=%)
@@ -39,7 +41,7 @@ demo: $(VENV)/.segue $(VENV)/.demo ## watch old frames come out new (ARGS=--once
 .PHONY: test
 test: setup ## all tests, with the set-up that they need (ARGS=... goes to pytest)
 	@tools/system_packages
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 .PHONY: unit
 unit: setup ## the tests that need no sockets and no processes: seconds
@@ -74,7 +76,7 @@ $(BUILT)/.done: $(VENV)/.compile pyproject.toml README.md LICENSE tools/compile 
 .PHONY: test-compiled
 test-compiled: wheel setup ## the tests of the frame path against what is compiled of it
 	@TESTS_COMPILED=1 PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(BUILT)/package $(BIN)/python -m pytest \
-		--override-ini pythonpath="$(BUILT)/package ." --numprocesses auto --dist loadfile \
+		--override-ini pythonpath="$(BUILT)/package ." --numprocesses $(WORKERS) --dist loadfile \
 		tests/unit/test_compiled.py tests/unit/websocket tests/unit/test_rewriting.py \
 		tests/unit/mapping/compiler/test_splice.py tests/sockets/relay/test_websocket.py \
 		tests/sockets/test_invariants.py $(ARGS)
@@ -175,7 +177,7 @@ $(VENV)/.dev: requirements/dev.txt | $(BIN)/python
 .PHONY: test-pure
 test-pure: setup ## all tests with aiohttp's parser that is written in Python
 	@tools/system_packages
-	@AIOHTTP_NO_EXTENSIONS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+	@AIOHTTP_NO_EXTENSIONS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 FUZZ_SECONDS ?= 60
 
