@@ -152,12 +152,20 @@ class Load:
                     self.faults.append(f"request: {error!r}")
                 await asyncio.sleep(_PAUSE)
 
-    async def listen(self, lifetime: float | None) -> None:
+    async def stay(self) -> None:
+        """Open one more WebSocket, to the end; it has got its first message on return."""
+        session = Session()
+        self.tasks.append(asyncio.create_task(self.listen(None, session)))
+        async with asyncio.timeout(PATIENCE):
+            while not session.messages:  # noqa: ASYNC110 (a count tells nobody)
+                await asyncio.sleep(_PAUSE)
+
+    async def listen(self, lifetime: float | None, first: Session | None = None) -> None:
         """Hold a WebSocket, for some seconds or to the end; after 1012 come back at once."""
         loop = asyncio.get_running_loop()
         async with aiohttp.ClientSession() as client:
             while not self.stopping:
-                session = Session()
+                session, first = first or Session(), None
                 self.sessions.append(session)
                 end = None if lifetime is None else loop.time() + lifetime
                 try:
