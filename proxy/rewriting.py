@@ -11,6 +11,15 @@ from proxy.types import OnError
 OUTCOMES: Final = ("mapped", "passed", "dropped", "failed", "undelivered")
 """What can become of a message."""
 
+SAMPLED: Final = 32
+"""Of so many messages with the same outcome, one is asked with which kind it came."""
+
+MAX_RECEIVED_KINDS: Final = 500
+"""Kinds of one server that are told apart; they come from the files of mappings."""
+
+OTHER_KIND: Final = "other"
+"""The label of every kind that a mapping does not list, so that no client makes up labels."""
+
 
 class MessageCounts:
     """How the data messages of one (mapping, direction) ended; plain integers.
@@ -26,6 +35,10 @@ class MessageCounts:
 
     Attributes:
         on_failure: told of each message that could not be mapped; None where nobody asks.
+        received_kinds: how many messages came with each kind, as far as a sample tells it; shared
+            by all accounts that are of one server. None where that is not counted.
+        turn: which message of `SAMPLED` is sampled; those of parts are different.
+        next_turn: that of the next part.
     """
 
     __slots__ = (
@@ -36,8 +49,11 @@ class MessageCounts:
         "failed",
         "failures",
         "mapped",
+        "next_turn",
         "on_failure",
         "passed",
+        "received_kinds",
+        "turn",
         "undelivered",
         "unmapped",
     )
@@ -52,6 +68,9 @@ class MessageCounts:
         self.failures: dict[str, int] = {}
         self.unmapped: dict[str, int] = {}
         self.on_failure: Callable[[MappingFailure], None] | None = None
+        self.received_kinds: dict[str, int] | None = None
+        self.turn = 0
+        self.next_turn = 0
         self._whole: MessageCounts | None = None
         self._settled = (0, 0, 0, 0, 0, 0)
 
@@ -64,6 +83,8 @@ class MessageCounts:
         part.failures, part.unmapped = self.failures, self.unmapped
         part.on_failure = on_failure
         part._whole = self
+        # One after the other, so that many that have few messages are not all sampled alike.
+        part.turn, self.next_turn = self.next_turn, (self.next_turn + 1) % SAMPLED
         return part
 
     def settle(self) -> None:
@@ -104,6 +125,14 @@ class MessageCounts:
         """Count a message that passed, by its kind; the names come from the mappings."""
         self.unmapped[kind] = self.unmapped.get(kind, 0) + 1
 
+    def count_received(self, kind: str) -> None:
+        """Count a message that was sampled, for all that were not."""
+        kinds = self.received_kinds
+        if kinds is not None:
+            if kind not in kinds and len(kinds) >= MAX_RECEIVED_KINDS:
+                kind = OTHER_KIND
+            kinds[kind] = kinds.get(kind, 0) + SAMPLED
+
     @property
     def received(self) -> int:
         """The number of data messages that arrived whole."""
@@ -129,11 +158,14 @@ class MessageHandling(NamedTuple):
         counts: their account.
         kind_of: names the kind of a message that the rewriter left alone; None where nobody has
             said what the kinds are.
+        received_kind_of: names the kind of any message, as it came; asked of one in `SAMPLED`, for
+            to find it out takes as long as to rewrite it. None where that is not counted.
     """
 
     rewriter: Rewriter | None
     counts: MessageCounts
     kind_of: Callable[[bytes], str] | None = None
+    received_kind_of: Callable[[bytes], str] | None = None
 
     def refuse(self, failure: MappingFailure) -> None:
         """Count a message that could not be offered to the rewriter; it is sent as it came."""
@@ -152,23 +184,27 @@ class MessageHandling(NamedTuple):
         Raises:
             MappingFailure: the mapping failed and says that the connection ends with it.
         """
-        rewriter, counts, kind_of = self
+        rewriter, counts, kind_of, received_kind_of = self
         assert rewriter is not None
         try:
             messages = rewriter.apply(message)
         except MappingFailure as failure:
             counts.failed += 1
             counts.count_failure(failure)
+            if received_kind_of is not None and counts.failed % SAMPLED == counts.turn:
+                counts.count_received(received_kind_of(message))
             if failure.on_error is OnError.CLOSE:
                 raise
             return None if failure.on_error is OnError.PASS else ()
         if messages is None:
-            counts.passed += 1
+            number = counts.passed = counts.passed + 1
             if kind_of is not None:
                 counts.count_unmapped(kind_of(message))
         elif messages:
-            counts.mapped += 1
+            number = counts.mapped = counts.mapped + 1
             counts.added += len(messages) - 1
         else:
-            counts.dropped += 1
+            number = counts.dropped = counts.dropped + 1
+        if number % SAMPLED == counts.turn and received_kind_of is not None:
+            counts.count_received(received_kind_of(message))
         return messages

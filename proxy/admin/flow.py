@@ -110,6 +110,21 @@ class UpstreamRate(pydantic.BaseModel):
     exchanges: float
 
 
+class UpstreamKindRate(pydantic.BaseModel):
+    """WebSocket messages of a server by the kind with which they came: which dialect it speaks.
+
+    Attributes:
+        upstream: its address.
+        kind: as the server sent it: one that a mapping's file lists or its rules ask for, or
+            `other`.
+        per_second: about how many in a second, by a sample of one in 32.
+    """
+
+    upstream: str
+    kind: str
+    per_second: float
+
+
 class SwitchUsersView(UsersView):
     """About how many users a canary has met.
 
@@ -154,6 +169,8 @@ class FlowView(pydantic.BaseModel):
         versions: by cohort, version and direction.
         directions: all of the messages.
         upstreams: by server.
+        upstream_kinds: those of WebSockets with a mapping that lists kinds, by server and kind, as
+            the server sent them, whether a rule maps them or not; an estimate.
         switches: all that there are, in the order of their names.
     """
 
@@ -165,6 +182,7 @@ class FlowView(pydantic.BaseModel):
     versions: list[VersionRate]
     directions: list[DirectionRate]
     upstreams: list[UpstreamRate]
+    upstream_kinds: list[UpstreamKindRate]
     switches: list[SwitchRate]
 
 
@@ -269,6 +287,10 @@ class FlowPage:
                 for way, rate in _by_direction(rates).items()
             ],
             upstreams=_upstreams(rates),
+            upstream_kinds=[
+                UpstreamKindRate(upstream=upstream, kind=kind, per_second=rate)
+                for (upstream, kind), rate in _most(rates.of("received_kind"))
+            ],
             switches=self._switches(rates),
         )
 

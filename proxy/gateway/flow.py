@@ -20,6 +20,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from proxy.gateway.open_websocket import OpenWebSocket
+from proxy.gateway.received_kinds import ReceivedKinds
 from proxy.gateway.shadow import Shadows
 from proxy.gateway.switch_metrics import DecisionTotals
 from proxy.gateway.upgrade import Upgrades
@@ -98,7 +99,11 @@ class Rates(NamedTuple):
 
 
 def totals(
-    metrics: Metrics, decisions: DecisionTotals, shadows: Shadows, fleet: Fleet
+    metrics: Metrics,
+    decisions: DecisionTotals,
+    shadows: Shadows,
+    kinds: ReceivedKinds,
+    fleet: Fleet,
 ) -> Iterator[tuple[Key, float]]:
     """What is counted anyway: messages, requests, decisions, shadows, exchanges with servers."""
     for labels, count in metrics.message_outcomes():
@@ -114,6 +119,8 @@ def totals(
         yield ("decision", *decided), count
     for labels, count in shadows.messages():
         yield ("shadow", *labels), count
+    for labels, count in kinds.totals():
+        yield ("received_kind", *labels), count
     for pool in fleet.known:
         yield ("exchange", pool.name), pool.counters.connects + pool.counters.reuses
 

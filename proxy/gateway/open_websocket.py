@@ -225,7 +225,13 @@ class OpenWebSocket:
             if shadow.programs.to_server not in (None, programs.to_server)
         ]
         return (
-            handling(self.info, programs.to_client, Direction.TO_CLIENT, to_client),
+            handling(
+                self.info,
+                programs.to_client,
+                Direction.TO_CLIENT,
+                to_client,
+                upstream=self.pool.name,
+            ),
             handling(self.info, programs.to_server, Direction.TO_SERVER, to_server),
         )
 

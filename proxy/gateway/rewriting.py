@@ -12,6 +12,7 @@ from urllib.parse import unquote_to_bytes
 from proxy.errors import MappingFailure
 from proxy.gateway.context import RequestContext
 from proxy.gateway.identity import identity_of
+from proxy.gateway.received_kinds import ReceivedKinds
 from proxy.gateway.shadow import Shadows, ShadowTarget
 from proxy.mapping.engine.program import Program
 from proxy.mapping.programs import RoutePrograms
@@ -59,6 +60,7 @@ class Rewriting:
     Attributes:
         taps: through which messages on their way are looked at.
         shadows: work out what switches in shadow would have made of messages.
+        received_kinds: with which kinds the messages of servers came.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Rewriting:
         self._decisions = decisions
         self.taps = taps
         self.shadows = shadows
+        self.received_kinds = ReceivedKinds()
         self._mapped: set[BodyMapping] = set()
 
     @property
@@ -112,6 +115,7 @@ class Rewriting:
         targets: Sequence[ShadowTarget] = (),
         *,
         secret: bool = False,
+        upstream: str | None = None,
     ) -> MessageHandling:
         """What is done to the messages of one direction, counted and open to those who look.
 
@@ -123,6 +127,7 @@ class Rewriting:
             way: the direction.
             targets: what would be done to them if switches in shadow were on.
             secret: whether nobody may look at them.
+            upstream: the server whose messages they are, for the kinds with which they come.
         """
         cohort = info.cohort
         if program is None:
@@ -130,7 +135,10 @@ class Rewriting:
         else:
             whole = self._metrics.messages(program.name, way, cohort)
             counts = whole.part(partial(self._failed, info, program.name, way))
-            handling = MessageHandling(program, counts, program.kind_of)
+            kinds = None if upstream is None else program.received_kind_of
+            if upstream is not None and kinds is not None:
+                counts.received_kinds = self.received_kinds.of(upstream)
+            handling = MessageHandling(program, counts, program.kind_of, kinds)
         if secret:
             return handling
         if targets:

@@ -238,7 +238,14 @@ class Server:
         self._upgrades = upgrades
         self._flow = Flow(
             upgrades,
-            partial(totals, self.metrics, decided, self._shadows, self._fleet),
+            partial(
+                totals,
+                self.metrics,
+                decided,
+                self._shadows,
+                rewriting.received_kinds,
+                self._fleet,
+            ),
             loop,
         )
         self._store_was = ""

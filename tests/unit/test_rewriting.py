@@ -8,7 +8,13 @@ from dataclasses import dataclass
 import pytest
 
 from proxy.errors import MappingFailure
-from proxy.rewriting import MessageCounts, MessageHandling
+from proxy.rewriting import (
+    MAX_RECEIVED_KINDS,
+    OTHER_KIND,
+    SAMPLED,
+    MessageCounts,
+    MessageHandling,
+)
 from proxy.types import OnError
 
 
@@ -80,6 +86,42 @@ def test_kinds_are_named_only_of_what_was_left_alone() -> None:
         MessageHandling(Mapping(answer), counts, kind_of).rewrite(b"old")
     assert named == [b"old"]
     assert counts.unmapped == {"other": 1}
+
+
+def test_of_each_outcome_one_in_so_many_is_asked_for_its_kind_and_stands_for_all() -> None:
+    whole = MessageCounts()
+    kinds: dict[str, int] = {}
+    parts = [whole.part() for _ in range(SAMPLED)]
+    for part in parts:
+        part.received_kinds = kinds
+
+    def all_send(answer: tuple[bytes, ...] | MappingFailure | None, times: int) -> None:
+        for part in parts:
+            handling = MessageHandling(Mapping(answer), part, None, bytes.decode)
+            for _ in range(times):
+                with suppress(MappingFailure):
+                    handling.rewrite(b"old")
+
+    # Many that have few messages each are not sampled alike.
+    all_send((b"new",), 1)
+    assert kinds == {"old": SAMPLED}
+    all_send((b"new",), SAMPLED - 1)
+    assert kinds == {"old": SAMPLED * SAMPLED}
+    for answer in (None, (), failure(OnError.PASS), failure(OnError.CLOSE)):
+        before = kinds["old"]
+        all_send(answer, SAMPLED)
+        assert kinds["old"] - before == SAMPLED * SAMPLED
+
+
+def test_kinds_are_counted_where_somebody_wants_them_and_not_without_end() -> None:
+    counts = MessageCounts()
+    counts.count_received("nobody asks")
+    assert counts.received_kinds is None
+    kinds = counts.received_kinds = {str(number): 1 for number in range(MAX_RECEIVED_KINDS)}
+    for kind in ("0", "one more", "and more"):
+        counts.count_received(kind)
+    assert (kinds["0"], kinds[OTHER_KIND]) == (1 + SAMPLED, 2 * SAMPLED)
+    assert len(kinds) == MAX_RECEIVED_KINDS + 1
 
 
 @pytest.mark.parametrize("on_error", list(OnError))

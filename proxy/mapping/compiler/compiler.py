@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 
 from proxy.mapping.compiler import analysis
-from proxy.mapping.compiler.kinds import compile_kinds
+from proxy.mapping.compiler.kinds import compile_kinds, compile_received_kinds
 from proxy.mapping.compiler.splice import compile_splice, constant
 from proxy.mapping.compiler.vocabulary import vocabulary_of
 from proxy.mapping.engine.compiled import Candidate, CompiledMapping, CompiledRule, Shortcut, Step
@@ -32,6 +32,7 @@ def compile_mapping(mapping: model.MappingFile) -> CompiledMapping:
         None if mapping.kinds is None else compile_kinds(mapping.kinds),
         shortcut,
         vocabulary_of(mapping),
+        None if mapping.kinds is None else compile_received_kinds(mapping.kinds, mapping.rules),
     )
 
 

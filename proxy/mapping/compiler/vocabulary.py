@@ -13,7 +13,7 @@ def vocabulary_of(file: model.MappingFile) -> Vocabulary:
     """What a mapping's file names."""
     words: dict[str, frozenset[Word]] = {}
     for rule in file.rules:
-        for path, values in _compared(rule.match):
+        for path, values in compared(rule.match):
             name = path[-1]
             words[name] = words.get(name, frozenset()) | _words(values)
     keys = frozenset() if file.kinds is None else frozenset({file.kinds.field})
@@ -33,7 +33,8 @@ def _word(value: object) -> Word | None:
     return value if isinstance(value, str) else None
 
 
-def _compared(match: object) -> Iterator[tuple[FieldPath, tuple[object, ...]]]:
+def compared(match: object) -> Iterator[tuple[FieldPath, tuple[object, ...]]]:
+    """The fields that a match compares with values, and these."""
     match match:
         case matches.Equals(field=path, equals=value):
             yield path, (value,)
@@ -41,6 +42,6 @@ def _compared(match: object) -> Iterator[tuple[FieldPath, tuple[object, ...]]]:
             yield path, tuple(values)
         case matches.All(all=parts) | matches.AnyOf(any=parts):
             for part in parts:
-                yield from _compared(part)
+                yield from compared(part)
         case matches.Not(inner=inner):
-            yield from _compared(inner)
+            yield from compared(inner)

@@ -155,6 +155,7 @@ class CompiledMapping:
         kind_of: names the kind of a message that it left alone; None where its file lists none.
         shortcut: a shorter way for most messages; see `splice`.
         vocabulary: the words of the dialect that its file names.
+        received_kind_of: names the kind of any message, as it came; None where its file lists none.
     """
 
     mapping: str
@@ -166,6 +167,7 @@ class CompiledMapping:
     kind_of: Callable[[bytes], str] | None = None
     shortcut: Shortcut | None = None
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
+    received_kind_of: Callable[[bytes], str] | None = None
 
     def select(self, message: Object) -> CompiledRule | None:
         """Find the first rule that matches."""

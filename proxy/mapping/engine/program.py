@@ -28,6 +28,7 @@ class Program:
         rules: (mapping, rule) names, in order; a mapping that occurs twice counts once.
         kind_of: names the kind of a message that was left alone, as the first mapping's file lists
             them; None where it lists none.
+        received_kind_of: the same of any message, as it came: before the first mapping.
         vocabulary: the words of the dialect that the mappings' files name.
     """
 
@@ -41,6 +42,7 @@ class Program:
         "kind_of",
         "mappings",
         "name",
+        "received_kind_of",
         "rules",
         "vocabulary",
     )
@@ -61,6 +63,7 @@ class Program:
         self.channel = chain[0].channel
         self.direction = chain[0].direction
         self.kind_of = chain[0].kind_of
+        self.received_kind_of = chain[0].received_kind_of
         self.vocabulary = together(compiled.vocabulary for compiled in chain)
         self.rules = tuple(
             dict.fromkeys(

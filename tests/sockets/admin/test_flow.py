@@ -11,6 +11,7 @@ import pytest
 
 from proxy.admin.flow import MAX_ROWS
 from proxy.gateway import flow
+from proxy.rewriting import SAMPLED
 from proxy.types import Direction
 from tests.support.rfc6455 import TEXT
 from tests.support.switches import SWITCH, Switched, sent, switched
@@ -72,6 +73,34 @@ async def test_messages_are_told_by_all_that_a_picture_has(
         assert round(other["messages"]["mapped"] * view["seconds"]) == 5
         assert round(other["decisions"]["true"] * view["seconds"]) == 1
         assert (other["shadow"], other["users"]) == ({}, [])
+
+
+async def test_kinds_are_told_as_the_server_sent_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flow, "WINDOW", 1e6)
+    async with switched(tmp_path) as running:
+        new, old = await running.open("2.1"), await running.open("1.0")
+        upstream = running.server.url.removeprefix("http://")
+        # The same number of each, so that the sample tells them exactly.
+        await sent(new, times=2 * SAMPLED)
+        await sent(new, b'{"kind": "invented by a server"}', times=SAMPLED)
+        await sent(old, b'{"kind": "error"}', times=SAMPLED)
+        # What clients send counts for no server.
+        for _ in range(SAMPLED):
+            await old.client.send(TEXT, b'{"kind": "error"}')
+            await old.server.message()
+        view = await seen(running, lambda view: len(view["upstream_kinds"]) == 3)
+        for kind, count in (("jobStatus", 2 * SAMPLED), ("other", SAMPLED), ("error", SAMPLED)):
+            assert counted(view, view["upstream_kinds"], upstream=upstream, kind=kind) == count
+        # With the switch off nobody looks into messages.
+        await running.turn("off", open_sockets="next_message")
+        await sent(new, times=2 * SAMPLED)
+        view = await seen(
+            running,
+            lambda view: counted(view, view["messages"], cohort="modern", mapping="none") > 0,
+        )
+        assert counted(view, view["upstream_kinds"], kind="jobStatus") == 2 * SAMPLED
 
 
 async def test_a_switch_in_shadow_and_a_canary_tell_of_themselves(

@@ -66,6 +66,22 @@ def test_without_a_list_nothing_is_counted_by_kind() -> None:
     assert counted("", b'{"kind": "error"}').unmapped == {}
 
 
+def test_the_kind_with_which_a_message_came_is_told_whether_a_rule_maps_it_or_not() -> None:
+    compiled = program("kinds: {field: kind, known: [error]}")
+    assert compiled.received_kind_of is not None
+    for message, kind in (
+        (b'{"kind": "old"}', "old"),
+        (b'{"n": 1, "kind": "error"}', "error"),
+        (b'{"kind": "new"}', "other"),
+        (b'{"kind": ["old"]}', "other"),
+        (b"\xff", "other"),
+        (b'{"kind": "\xff"}', "other"),
+        (b"[" * 100_000, "other"),
+    ):
+        assert compiled.received_kind_of(message) == kind
+    assert program("").received_kind_of is None
+
+
 @pytest.mark.parametrize(
     "kinds",
     [
