@@ -7,7 +7,7 @@ from typing import Literal
 import pydantic
 
 from proxy.admin.switch_views import SwitchView, TermView, switches_view
-from proxy.control.switchboard import Switchboard
+from proxy.control.current_switches import CurrentSwitches
 from proxy.gateway.rollover import Rollover
 
 
@@ -88,9 +88,9 @@ class SwitchesStatus(pydantic.BaseModel):
     orphans: list[str]
 
 
-def switches_status(board: Switchboard, rollover: Rollover) -> SwitchesStatus:
+def switches_status(current: CurrentSwitches, rollover: Rollover) -> SwitchesStatus:
     """Read it, at one moment."""
-    view = switches_view(board, rollover)
+    view = switches_view(current, rollover)
     behind: dict[str, int] = {}
     for sockets in view.sockets:
         if sockets.revision != view.revision:

@@ -10,7 +10,7 @@ from typing import Literal
 import pydantic
 
 from proxy.admin.shadow import ShadowOutcomes, outcomes_of
-from proxy.control.switchboard import Switchboard
+from proxy.control.current_switches import CurrentSwitches
 from proxy.gateway.flow import Rates
 from proxy.gateway.rollover import Rollover
 from proxy.gateway.shadow_account import ShadowAccount
@@ -210,21 +210,21 @@ class DryRun(pydantic.BaseModel):
     shadow: ShadowOutcomes | None = None
 
 
-def switches_view(board: Switchboard, rollover: Rollover) -> SwitchesView:
+def switches_view(current: CurrentSwitches, rollover: Rollover) -> SwitchesView:
     """Show all switches, and how the store is."""
-    switched, behind = board.in_force, _behind(rollover)
+    switched, behind = current.in_force, _behind(rollover)
     users = _users(switched)
     return SwitchesView(
         revision=switched.table.number,
-        stored=board.stored.number,
+        stored=current.stored.number,
         all_off=switched.table.all_off,
-        authority=board.authority,
-        kept=board.is_kept,
-        store=board.trouble or "up",
-        away_since=board.away_since,
-        unapplied=[str(name) for name in board.unapplied],
-        stands_on=board.stands_on,
-        orphans=[str(name) for name in board.orphans],
+        authority=current.authority,
+        kept=current.is_kept,
+        store=current.trouble or "up",
+        away_since=current.away_since,
+        unapplied=[str(name) for name in current.unapplied],
+        stands_on=current.stands_on,
+        orphans=[str(name) for name in current.orphans],
         switches=[_switch_view(switched, name, behind, users) for name in sorted(switched.first)],
         sockets=sockets_on_revisions(rollover),
     )
@@ -238,9 +238,9 @@ def sockets_on_revisions(rollover: Rollover) -> list[SocketsOnRevision]:
     ]
 
 
-def switch_view(board: Switchboard, rollover: Rollover, switch: SwitchName) -> SwitchView:
+def switch_view(current: CurrentSwitches, rollover: Rollover, switch: SwitchName) -> SwitchView:
     """Show one switch, which there has to be."""
-    switched = board.in_force
+    switched = current.in_force
     return _switch_view(switched, switch, _behind(rollover), _users(switched))
 
 
@@ -264,7 +264,7 @@ def revision_view(revision: Revision) -> RevisionView:
 
 
 def dry_run_view(
-    board: Switchboard,
+    current: CurrentSwitches,
     rollover: Rollover,
     change: SetSwitch,
     after: Table,
@@ -274,14 +274,14 @@ def dry_run_view(
     """Show what a change would touch.
 
     Args:
-        board: knows what is in force.
+        current: what is in force.
         rollover: knows the open sockets.
         change: that would be made.
         after: the table that it would lead to.
         rates: how much flows.
         account: of the switch's shadow, if it ever was in one.
     """
-    now, name = board.in_force, change.switch
+    now, name = current.in_force, change.switch
     would = SwitchedCatalog(now.catalog, now.first, after, now.key)
     sockets, touched = rollover.of_cohort(name.cohort), 0
     users = Sketch()

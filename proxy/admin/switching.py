@@ -270,14 +270,14 @@ class SwitchOrders:
 
     async def show_all(self, _: web.Request) -> Answer:
         """Show all switches."""
-        return switches_view(self._board, self._rollover)
+        return switches_view(self._board.current, self._rollover)
 
     async def show(self, request: web.Request) -> Answer:
         """Show one switch."""
         switch = _switch(request)
-        if switch not in self._board.in_force.first:
+        if switch not in self._board.current.in_force.first:
             return refusal(404, f"there is no switch `{switch}`; GET /switches lists them")
-        view = switch_view(self._board, self._rollover, switch)
+        view = switch_view(self._board.current, self._rollover, switch)
         tag = {"ETag": f'"{view.revision}"', **NO_STORE}
         return web.Response(
             text=view.model_dump_json(), content_type="application/json", headers=tag
@@ -335,7 +335,7 @@ class SwitchOrders:
     async def revisions(self, _: web.Request, query: RevisionsQuery) -> Answer:
         """Show what was done."""
         try:
-            found = await self._board.history(query.before, query.limit)
+            found = await self._board.current.history.page(query.before, query.limit)
         except StoreAway as error:
             return self._away(error)
         return RevisionPage(revisions=[revision_view(each) for each in found])
@@ -346,7 +346,7 @@ class SwitchOrders:
         try:
             found = None
             if number.isascii() and number.isdecimal() and 0 < len(number) <= 15:
-                found = await self._board.revision(int(number))
+                found = await self._board.current.history.revision(int(number))
         except StoreAway as error:
             return self._away(error)
         if found is None:
@@ -359,7 +359,7 @@ class SwitchOrders:
         except ChangeRefused as refused:
             return await self._refused(refused, change.switch, change.expected)
         return dry_run_view(
-            self._board,
+            self._board.current,
             self._rollover,
             change,
             after,
@@ -405,12 +405,14 @@ class SwitchOrders:
             raise BeyondLimits(text)
         if refused.why is Why.CHANGED and expected is not None:
             with suppress(StoreAway):
-                text += _meanwhile(await self._board.history(None, 100), switch, expected)
+                text += _meanwhile(
+                    await self._board.current.history.page(None, 100), switch, expected
+                )
         kind = "configuration-authority" if refused.why is Why.AUTHORITY else None
         return refusal(_STATUS[refused.why], text, kind=kind)
 
     def _away(self, error: StoreAway) -> web.Response:
-        since = self._board.away_since
+        since = self._board.current.away_since
         told = "" if since is None else f", for {time.time() - since:.0f} seconds now"
         text = (
             f"the store of switches is away{told}: {error.detail}. What is in force stays; try the"

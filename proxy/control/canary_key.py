@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from structlog.typing import FilteringBoundLogger
@@ -18,6 +19,57 @@ NAME: Final = "canary-key"
 
 class KeySealed(Exception):
     """None of the keys opens what is in the store; the text says what to do."""
+
+
+class CanaryKey:
+    """The key, as a process has it.
+
+    Attributes:
+        key: who is in a canary is told by it; empty while it cannot be had.
+        sealed: the same, as the store has it.
+        trouble: why it cannot be had; empty while it can.
+    """
+
+    def __init__(self, store: SwitchStore, keys: Sequence[str], log: FilteringBoundLogger) -> None:
+        """Nothing is read yet.
+
+        Args:
+            store: where it is kept.
+            keys: that seal it; the first is in use.
+            log: told that it was made, and that it cannot be opened.
+        """
+        self._store = store
+        self._keys = tuple(keys)
+        self._log = log
+        self.key = b""
+        self.sealed = b""
+        self.trouble = ""
+
+    async def read(self) -> bool:
+        """Read it from the store; whether it is another one than before.
+
+        Where none of the keys opens it, what was had before stays.
+
+        Raises:
+            StoreAway: the store does not answer.
+        """
+        try:
+            sealed = await sealed_canary_key(self._store, self._keys, self._log, self.key)
+            key = opened(sealed, self._keys)
+        except KeySealed as error:
+            if not self.trouble:
+                self._log.error("the canary key cannot be opened", reason=str(error))
+            self.trouble = str(error)
+            return False
+        before, self.key = self.key, key
+        self.sealed, self.trouble = sealed, ""
+        return key != before
+
+    def recall(self, sealed: bytes) -> None:
+        """Take it from a copy of what was read last, while the store is away."""
+        with suppress(KeySealed):
+            # It will be read again all the same: it may have been sealed anew.
+            self.key = opened(sealed, self._keys)
 
 
 async def sealed_canary_key(

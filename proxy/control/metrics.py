@@ -5,21 +5,21 @@ from __future__ import annotations
 import time
 
 from proxy.control.audit import Audit
+from proxy.control.current_switches import CurrentSwitches
 from proxy.control.reload import Reloads
 from proxy.control.replicas import Replicas
-from proxy.control.switchboard import Switchboard
 from proxy.observability.families import Combined, Families, Samples, counter, gauge
 from proxy.snapshot import Live
 from proxy.switching.terms import overdue
 
 
 def families(
-    live: Live, reloads: Reloads, audit: Audit, board: Switchboard, replicas: Replicas
+    live: Live, reloads: Reloads, audit: Audit, switches: CurrentSwitches, replicas: Replicas
 ) -> Families:
     """Return what the metrics page shows of the control plane."""
     return (
         *_of_reloads(live, reloads),
-        *_of_switches(board, replicas),
+        *_of_switches(switches, replicas),
         *_of_audit(audit),
     )
 
@@ -59,13 +59,13 @@ def _of_reloads(live: Live, reloads: Reloads) -> Families:
     )
 
 
-def _of_switches(board: Switchboard, replicas: Replicas) -> Families:
+def _of_switches(switches: CurrentSwitches, replicas: Replicas) -> Families:
     return (
         gauge(
             "segue_switch_revision",
             "The newest revision of the switches that is in force; 0 before the first.",
             (),
-            lambda: [((), board.in_force.table.number)],
+            lambda: [((), switches.in_force.table.number)],
             over_processes=Combined.EACH,
         ),
         gauge(
@@ -73,7 +73,7 @@ def _of_switches(board: Switchboard, replicas: Replicas) -> Families:
             "The newest revision of the switches that was read from the store; another one than"
             " `segue_switch_revision` where it cannot be put to work here.",
             (),
-            lambda: [((), board.stored.number)],
+            lambda: [((), switches.stored.number)],
             over_processes=Combined.EACH,
         ),
         gauge(
@@ -82,7 +82,7 @@ def _of_switches(board: Switchboard, replicas: Replicas) -> Families:
             " configuration lacks them or, where it is the authority, is another one; what was in"
             " force before stays.",
             (),
-            lambda: [((), len(board.unapplied))],
+            lambda: [((), len(switches.unapplied))],
             over_processes=Combined.MAX,
         ),
         gauge(
@@ -90,7 +90,7 @@ def _of_switches(board: Switchboard, replicas: Replicas) -> Families:
             "For how long the store of switches has not been read; it is looked at every 5"
             " seconds.",
             (),
-            lambda: [((), time.monotonic() - board.read_at)],
+            lambda: [((), time.monotonic() - switches.read_at)],
             over_processes=Combined.MAX,
         ),
         gauge(
@@ -106,7 +106,7 @@ def _of_switches(board: Switchboard, replicas: Replicas) -> Families:
             "segue_switch_overdue",
             "Settings of switches and exceptions that are set for a time which is over.",
             (),
-            lambda: [((), overdue(board.in_force.table, time.time()))],
+            lambda: [((), overdue(switches.in_force.table, time.time()))],
             over_processes=Combined.MAX,
         ),
     )

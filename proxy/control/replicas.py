@@ -20,8 +20,8 @@ from typing import Annotated, Final, NamedTuple
 import msgspec
 from structlog.typing import FilteringBoundLogger
 
+from proxy.control.current_switches import CurrentSwitches
 from proxy.control.switch_store.base import MAX_NUMBER, SwitchStore
-from proxy.control.switchboard import Switchboard
 from proxy.errors import StoreAway
 from proxy.snapshot import Live
 
@@ -100,7 +100,7 @@ class Replicas:
     def __init__(
         self,
         store: SwitchStore,
-        board: Switchboard,
+        current: CurrentSwitches,
         live: Live,
         behind: Callable[[], int],
         version: str,
@@ -110,14 +110,14 @@ class Replicas:
 
         Args:
             store: of the switches.
-            board: knows the revisions.
+            current: what is in force here.
             live: holds what serves.
             behind: gives the number of WebSockets that are not on the revision in force.
             version: of Segue.
-            log: told what must not happen; that the store is away, the board says.
+            log: told what must not happen; that the store is away, `current` says.
         """
         self._store = store
-        self._board = board
+        self._current = current
         self._live = live
         self._behind = behind
         self._version = version
@@ -154,9 +154,9 @@ class Replicas:
             pid=os.getpid(),
             since=self._since,
             configuration=self._live.current.digest,
-            revision=self._board.in_force.table.number,
-            stored=self._board.stored.number,
-            unapplied=tuple(map(str, self._board.unapplied[:MAX_UNAPPLIED])),
+            revision=self._current.in_force.table.number,
+            stored=self._current.stored.number,
+            unapplied=tuple(map(str, self._current.unapplied[:MAX_UNAPPLIED])),
             sockets_behind=self._behind(),
         )
 

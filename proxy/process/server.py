@@ -232,7 +232,7 @@ class Server:
             log,
             self._supervisor.reloading,
             self._reloaded,
-            self._switches.board.dressed,
+            self._switches.current.under,
         )
         decided = switch_metrics.DecisionTotals(self._live)
         self._upgrades = upgrades
@@ -267,7 +267,7 @@ class Server:
                 self._live,
                 self._reloads,
                 self.audit,
-                self._switches.board,
+                self._switches.current,
                 self._switches.replicas,
             ),
             admin_metrics.families(self._refused),
@@ -542,7 +542,7 @@ class Server:
             certificates=(self._certificate, self._admin_certificate),
             metrics=self.metrics,
             store=store,
-            switches=lambda: switches_status(self._switches.board, self._switches.rollover),
+            switches=lambda: switches_status(self._switches.current, self._switches.rollover),
             audit=self.audit,
         )
 

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from structlog.typing import FilteringBoundLogger
 
 from proxy.configuration.sessions import StoreSettings
+from proxy.control.current_switches import CurrentSwitches
 from proxy.control.last_known import LastKnown
 from proxy.control.replicas import Replicas
 from proxy.control.switch_store.base import SwitchStore
@@ -72,6 +73,7 @@ class Switches:
     """The board of a process, and everything that follows it.
 
     Attributes:
+        current: what is in force, kept in step with the store.
         board: takes changes.
         rollover: brings them to open sockets.
         replicas: tells the others of this process, and knows of them.
@@ -105,18 +107,18 @@ class Switches:
         self._shadows = shadows
         self._shadowed: frozenset[SwitchName] = frozenset()
         self._told = (0, False)
-        self.board = Switchboard(
+        self.current = CurrentSwitches(
             live,
             opened.store,
             opened.keys,
             log,
             self._installed,
-            on_revision,
             is_kept=opened.is_kept,
             last_known=opened.last_known,
         )
+        self.board = Switchboard(self.current, opened.store, log, on_revision)
         self.replicas = Replicas(
-            opened.store, self.board, live, lambda: rollover.behind().total(), version, log
+            opened.store, self.current, live, lambda: rollover.behind().total(), version, log
         )
 
     async def start(self) -> None:
@@ -128,28 +130,28 @@ class Switches:
     def reloaded(self) -> None:
         """The configuration was read anew."""
         self._follow()
-        self.board.reloaded()
+        self.current.reloaded()
         self.replicas.changed()
 
     @property
     def trouble(self) -> str:
         """What is wrong, for `/readyz`; empty where nothing is."""
-        board = self.board
-        if board.away_since is not None:
-            return f"away: {board.trouble}"
-        if board.stands_on:
-            names = ", ".join(map(str, board.unapplied))
+        current = self.current
+        if current.away_since is not None:
+            return f"away: {current.trouble}"
+        if current.stands_on:
+            names = ", ".join(map(str, current.unapplied))
             return (
-                f"revision {board.stored.number} is not applied: it is of the configuration"
-                f" {board.stands_on}, and {self._live.current.digest} serves here"
+                f"revision {current.stored.number} is not applied: it is of the configuration"
+                f" {current.stands_on}, and {self._live.current.digest} serves here"
                 + (f" (it turns {names})" if names else "")
             )
-        if board.unapplied:
-            names = ", ".join(map(str, board.unapplied))
-            return f"revision {board.stored.number} is not applied: no {names} here"
-        if board.key_trouble:
-            return f"nobody is in a canary: {board.key_trouble}"
-        return "" if board.is_kept else "in memory alone"
+        if current.unapplied:
+            names = ", ".join(map(str, current.unapplied))
+            return f"revision {current.stored.number} is not applied: no {names} here"
+        if current.canary_key.trouble:
+            return f"nobody is in a canary: {current.canary_key.trouble}"
+        return "" if current.is_kept else "in memory alone"
 
     async def close(self) -> None:
         """The process ends."""

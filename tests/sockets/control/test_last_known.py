@@ -11,6 +11,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from proxy.control.current_switches import CurrentSwitches
 from proxy.control.last_known import FILE, LastKnown
 from proxy.control.loading import load
 from proxy.control.switch_store.memory import MemorySwitchStore
@@ -47,16 +48,16 @@ def board(store: MemorySwitchStore, directory: Path, live: Live, url: str = URL)
     def installed(_: SwitchChange) -> None:
         pass
 
-    return Switchboard(
+    current = CurrentSwitches(
         live,
         store,
         KEYS,
         log,
         installed,
-        lambda _: None,
         is_kept=True,
         last_known=LastKnown(directory, url, log),
     )
+    return Switchboard(current, store, log, lambda _: None)
 
 
 @pytest.fixture
@@ -71,8 +72,8 @@ async def switched_off(store: MemorySwitchStore, directory: Path, live: Live) ->
     first = board(store, directory, live)
     await first.start()
     await first.change(AllOff(), ANYBODY, "it is night")
-    await first._read_in_turn()
-    key = first.in_force.key
+    await first.current.read_in_turn()
+    key = first.current.in_force.key
     await first.close()
     return key
 
@@ -91,7 +92,7 @@ async def test_what_was_switched_off_stays_so(tmp_path: Path, live: Live) -> Non
     try:
         assert again.current.switches.table.all_off
         assert again.current.switches.key == key
-        assert second.away_since is not None
+        assert second.current.away_since is not None
         event = "switches are as they were when the store was last read"
         assert {"event": event, "log_level": "warning", "revision": 1} in logs
     finally:
@@ -148,6 +149,6 @@ async def test_a_copy_that_cannot_be_written_is_told_once(tmp_path: Path, live: 
         found = board(Reachable(), tmp_path / "file", live)
         await found.start()
         await found.change(AllOff(), ANYBODY, "it is night")
-        await found._read_in_turn()
+        await found.current.read_in_turn()
         await found.close()
     assert [each["event"] for each in logs].count("no copy of the switches") == 1

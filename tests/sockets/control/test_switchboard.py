@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from proxy.control import canary_key
+from proxy.control.current_switches import CurrentSwitches
 from proxy.control.loading import load
 from proxy.control.switch_store.base import MAX_PAGE, StoredRevision
 from proxy.control.switch_store.memory import MemorySwitchStore
@@ -126,8 +127,8 @@ class Process:
         """Read the configuration anew, with something else behind it."""
         text = (ROOT / "config.yaml").read_text("utf-8")
         self.file.write_text(text + more, encoding="utf-8")
-        self.live.current = self.board.dressed(load(self.file, {}, {}))
-        self.board.reloaded()
+        self.live.current = self.board.current.under(load(self.file, {}, {}))
+        self.board.current.reloaded()
 
     def lines(self, event: str) -> list[dict[str, object]]:
         found = [json.loads(line) for line in self.log.getvalue().splitlines()]
@@ -157,7 +158,8 @@ async def process(
     live = Live(load(file, {}, {}))
     installed: list[SwitchChange] = []
     made: list[Revision] = []
-    board = Switchboard(live, store, keys, log, installed.append, made.append, is_kept=True)
+    current = CurrentSwitches(live, store, keys, log, installed.append, is_kept=True)
+    board = Switchboard(current, store, log, made.append)
     await board.start()
     try:
         yield Process(board, live, file, stream, installed, made)
@@ -212,11 +214,11 @@ async def test_a_change_is_in_force_at_once_here_and_soon_there(tmp_path: Path) 
         # The one that read the store at its start does not ask what it missed before.
         assert one.installed[-1].policy is OpenSockets.NEXT_MESSAGE
         assert one.installed[-1].scope == frozenset({MODERN})
-        assert await other.board.history(None, 10) == [revision]
-        found = await other.board.revision(1)
+        assert await other.board.current.history.page(None, 10) == [revision]
+        found = await other.board.current.history.revision(1)
         assert found is not None
         assert found[0] == revision
-        assert await other.board.revision(2) is None
+        assert await other.board.current.history.revision(2) is None
 
 
 async def test_what_open_sockets_do_is_what_the_revisions_ask_that_were_missed(
@@ -245,14 +247,14 @@ async def test_more_revisions_than_are_read_at_once_can_be_missed(tmp_path: Path
     store = Store()
     async with two(store, tmp_path) as (one, other):
         await one.set(OFF, switch=LEGACY)
-        await until(lambda: other.board.stored.number == 1)
+        await until(lambda: other.board.current.stored.number == 1)
         # The other one cannot read until the end.
-        async with other.board._changing:
+        async with other.board.current.turn:
             await one.set(OFF, sockets=OpenSockets.NEXT_MESSAGE)
             for _ in range(2 * MAX_PAGE):
                 await one.set(OFF, switch=LEGACY, sockets=OpenSockets.KEEP)
         await until(lambda: other.mode() == OFF)
-        assert other.board.stored.number == 2 + 2 * MAX_PAGE
+        assert other.board.current.stored.number == 2 + 2 * MAX_PAGE
         assert other.installed[-1].policy is OpenSockets.NEXT_MESSAGE
 
 
@@ -265,7 +267,7 @@ async def test_two_at_the_same_moment_both_win_or_one_is_told(tmp_path: Path) ->
         )
         whys = [each.why for each in told if isinstance(each, ChangeRefused)]
         assert whys == [Why.CHANGED, Why.CHANGED]
-        assert one.board.stored.number == 3
+        assert one.board.current.stored.number == 3
 
 
 async def test_refusals_change_nothing(tmp_path: Path) -> None:
@@ -277,7 +279,7 @@ async def test_refusals_change_nothing(tmp_path: Path) -> None:
         with pytest.raises(ChangeRefused):
             one.board.preview(Restore(0))
         assert one.board.preview(AllOff()).all_off
-        assert one.board.stored == EMPTY
+        assert one.board.current.stored == EMPTY
         assert [each.snapshot.switches.table for each in one.installed] == [EMPTY]
 
 
@@ -316,7 +318,7 @@ async def test_an_undo_does_not_undo_what_came_meanwhile(tmp_path: Path) -> None
         await other.set(OFF, switch=LEGACY)
         told.set()
         assert await refused(undo) is Why.CHANGED
-        assert one.board.stored.number == 3
+        assert one.board.current.stored.number == 3
 
 
 async def test_everything_off_acts_on_open_sockets_whatever_else_was_asked(
@@ -357,13 +359,13 @@ async def test_a_store_that_is_away_changes_nothing_and_takes_nothing(tmp_path: 
             with pytest.raises(StoreAway):
                 await each.set(HALF, 1)
             assert each.mode() == OFF
-            assert each.board.away_since is not None
-            assert each.board.trouble == "nobody answers"
+            assert each.board.current.away_since is not None
+            assert each.board.current.trouble == "nobody answers"
         store.is_away = False
-        await until(lambda: other.board.away_since is None)
+        await until(lambda: other.board.current.away_since is None)
         await one.set(HALF, 1)
         await until(lambda: other.mode() == HALF)
-        assert other.board.trouble == ""
+        assert other.board.current.trouble == ""
         assert [len(other.lines(f"the store of switches is {each}")) for each in ("away", "back")]
 
 
@@ -404,7 +406,7 @@ async def test_a_store_that_has_lost_everything_is_given_the_same_key(tmp_path: 
         store._values.clear()
         store.go_back(0)
         store.hint()
-        await until(lambda: one.board.stored == EMPTY)
+        await until(lambda: one.board.current.stored == EMPTY)
         assert one.live.current.switches.key == key
         (tmp_path / "other").mkdir()
         async with process(store, tmp_path / "other") as other:
@@ -422,7 +424,9 @@ async def test_what_is_read_late_takes_the_place_of_nothing_newer(tmp_path: Path
         await asyncio.sleep(0.01)
         store.pause.set()
         await asyncio.gather(second, third)
-        await until(lambda: other.board.stored.number == one.board.stored.number == 3)
+        await until(
+            lambda: other.board.current.stored.number == one.board.current.stored.number == 3
+        )
         assert other.lines("the store of switches went back") == []
         assert (other.mode(), other.mode(LEGACY)) == (HALF, OFF)
 
@@ -432,14 +436,14 @@ async def test_a_state_that_cannot_be_read_leaves_what_is_in_force(tmp_path: Pat
     async with process(store, tmp_path) as one:
         await one.set(OFF)
         await store.append(StoredRevision(2, b"{}", b'{"format":2}'))
-        await until(lambda: one.board.away_since is not None)
+        await until(lambda: one.board.current.away_since is not None)
         assert one.mode() == OFF
-        assert "cannot be read" in one.board.trouble
+        assert "cannot be read" in one.board.current.trouble
         with pytest.raises(StoreAway):
-            await one.board.revision(2)
+            await one.board.current.history.revision(2)
         with pytest.raises(StoreAway):
             await one.set(OFF)
-        assert [each.number for each in await one.board.history(None, 10)] == [1]
+        assert [each.number for each in await one.board.current.history.page(None, 10)] == [1]
 
 
 # What is temporary.
@@ -452,12 +456,12 @@ async def test_what_is_set_for_a_time_is_restored_once(tmp_path: Path) -> None:
         await one.board.change(SetSwitch(MODERN, OFF, term=term), OPS, "for an hour")
         await until(lambda: other.mode() == OFF)
         # The hour is over.
-        stored = one.board.stored.states[MODERN]
+        stored = one.board.current.stored.states[MODERN]
         over = replace(stored, term=replace(term, until=time.time() - 1))
         table = Table(2, {MODERN: over})
         await store.append(StoredRevision(2, b"{}", write_table(table)))
         await until(lambda: one.mode() == other.mode() == ON)
-        kinds = [each.kind for each in await one.board.history(None, 10)]
+        kinds = [each.kind for each in await one.board.current.history.page(None, 10)]
         assert kinds == ["expire", "set"]
         assert [each.author for each in [*one.made, *other.made] if each.kind == "expire"] == [
             "segue"
@@ -474,10 +478,12 @@ async def test_an_undo_of_what_ended_by_itself_is_not_taken_back(tmp_path: Path)
         undone = await one.board.undo(None, 2, OPS, "it is needed after all")
         assert undone.outlived == ("modern/old-to-new",)
         store.hint()
-        await until(lambda: not one.board._told.is_set())
+        await until(lambda: not one.board.current._hinted.is_set())
         await one.set(OFF, switch=LEGACY)
         assert one.mode() == OFF
-        told = [(each.kind, each.outlived) for each in await one.board.history(None, 10)]
+        told = [
+            (each.kind, each.outlived) for each in await one.board.current.history.page(None, 10)
+        ]
         assert told == [("set", ()), ("undo", undone.outlived), ("expire", ()), ("set", ())]
 
 
@@ -495,15 +501,15 @@ async def test_a_replica_without_what_a_revision_names_keeps_what_it_has(tmp_pat
     with_next = text.replace("cohorts:\n", "cohorts:" + more, 1)
     async with two(Store(), tmp_path) as (one, other):
         one.file.write_text(with_next, encoding="utf-8")
-        one.live.current = one.board.dressed(load(one.file, {}, {}))
+        one.live.current = one.board.current.under(load(one.file, {}, {}))
         new = SwitchName("next", "old-to-new")
         # The very first revision names what is not there.
         await one.set(OFF, switch=new)
-        await until(lambda: other.board.unapplied == (new,))
+        await until(lambda: other.board.current.unapplied == (new,))
         assert other.live.current.switches.table.number == 0
         assert other.lines("a revision names switches that are not in the configuration here")
         await one.set(OFF)
-        await until(lambda: other.board.stored.number == 2)
+        await until(lambda: other.board.current.stored.number == 2)
         assert other.mode() == ON
         # What is to be stopped is stopped here, too.
         await one.board.change(AllOff(), OPS, "stop")
@@ -511,12 +517,12 @@ async def test_a_replica_without_what_a_revision_names_keeps_what_it_has(tmp_pat
         assert other.installed[-1].policy is OpenSockets.NEXT_MESSAGE
         await one.board.change(Restore(3), OPS, "go on")
         await until(lambda: other.mode() == ON)
-        assert other.board.unapplied == (new,)
+        assert other.board.current.unapplied == (new,)
         # The file comes.
         other.file.write_text(with_next, encoding="utf-8")
-        other.live.current = other.board.dressed(load(other.file, {}, {}))
-        other.board.reloaded()
-        await until(lambda: other.board.unapplied == ())
+        other.live.current = other.board.current.under(load(other.file, {}, {}))
+        other.board.current.reloaded()
+        await until(lambda: other.board.current.unapplied == ())
         assert other.mode() == other.mode(new) == OFF
         assert other.live.current.switches.table.number == 4
 
@@ -526,11 +532,11 @@ async def test_a_mapping_that_is_gone_while_it_is_switched(tmp_path: Path) -> No
         await one.set(OFF, switch=LEGACY)
         text = (ROOT / "config.yaml").read_text("utf-8")
         one.file.write_text(text.replace("[new-to-old]", "[]"), encoding="utf-8")
-        one.live.current = one.board.dressed(load(one.file, {}, {}))
-        one.board.reloaded()
+        one.live.current = one.board.current.under(load(one.file, {}, {}))
+        one.board.current.reloaded()
         await one.set(OFF)
         assert one.mode() == OFF
-        assert one.board.unapplied == ()
+        assert one.board.current.unapplied == ()
         assert await refused(one.set(OFF, switch=LEGACY)) is Why.UNKNOWN
         one.reload("# It is back.\n")
         assert one.mode(LEGACY) == OFF
@@ -542,7 +548,7 @@ async def test_a_mapping_that_is_gone_while_it_is_switched(tmp_path: Path) -> No
 async def test_the_file_takes_steps_down_alone(tmp_path: Path) -> None:
     more = "switching: {authority: file, switches: {modern/old-to-new: canary 50%}}\n"
     async with process(Store(), tmp_path, more) as one:
-        await until(lambda: one.board.stored.digest == one.live.current.digest)
+        await until(lambda: one.board.current.stored.digest == one.live.current.digest)
         (followed,) = one.made
         assert followed.kind == "follow"
         assert followed.author == f"configuration {one.live.current.digest}"
@@ -565,7 +571,7 @@ async def test_steps_down_from_the_file_can_be_ended(tmp_path: Path) -> None:
   exceptions: [{switch: legacy/new-to-old, name: broken, versions: "==1.9", state: off}]
 """
     async with process(Store(), tmp_path, more) as one:
-        await until(lambda: one.board.stored.digest == one.live.current.digest)
+        await until(lambda: one.board.current.stored.digest == one.live.current.digest)
 
         async def ended(change: Change) -> str:
             return (await one.board.change(change, OPS, "it was the server")).kind
@@ -574,7 +580,7 @@ async def test_steps_down_from_the_file_can_be_ended(tmp_path: Path) -> None:
         assert await refused(one.board.change(RestoreSwitch(MODERN), OPS, "w")) is Why.UNCONDITIONAL
         assert await ended(RestoreSwitch(MODERN, 2)) == "restore-switch"
         assert one.mode() == HALF
-        assert one.board.stored.digest == one.live.current.digest
+        assert one.board.current.stored.digest == one.live.current.digest
         nothing = one.board.change(RestoreSwitch(MODERN, 3), OPS, "w")
         assert await refused(nothing) is Why.CONFLICT
         # An undo of it does the same, and goes no further than the file.
@@ -612,14 +618,14 @@ async def test_a_narrower_exception_is_no_step_down(tmp_path: Path) -> None:
 async def test_an_override_lasts_until_another_file_comes(tmp_path: Path) -> None:
     store = Store()
     async with process(store, tmp_path, FILE) as one:
-        await until(lambda: one.board.stored.number == 1)
+        await until(lambda: one.board.current.stored.number == 1)
         await one.set(OFF)
         one.reload(FILE)
-        await until(lambda: not one.board._told.is_set())
+        await until(lambda: not one.board.current._hinted.is_set())
         assert one.mode() == OFF
         one.reload(FILE + "# Another one.\n")
         assert one.mode() == ON
-        await until(lambda: one.board.stored.digest == one.live.current.digest)
+        await until(lambda: one.board.current.stored.digest == one.live.current.digest)
         assert [each.kind for each in one.made] == ["follow", "set", "follow"]
         # What was said of the file before is not taken up again.
         await one.set(OFF, switch=LEGACY)
@@ -629,12 +635,12 @@ async def test_an_override_lasts_until_another_file_comes(tmp_path: Path) -> Non
 async def test_everything_off_ends_with_a_file_that_is_new_to_all(tmp_path: Path) -> None:
     store = Store()
     async with process(store, tmp_path, FILE) as one:
-        await until(lambda: one.board.stored.number == 1)
+        await until(lambda: one.board.current.stored.number == 1)
         await one.board.change(AllOff(), OPS, "stop")
         one.reload(FILE)
         assert one.live.current.switches.table.all_off
         one.reload(FILE + "# Another one.\n")
-        await until(lambda: one.board.stored.digest == one.live.current.digest)
+        await until(lambda: one.board.current.stored.digest == one.live.current.digest)
         assert one.mode() == ON
         # Open sockets were stopped by it, and go on with it.
         assert [each for each in one.installed if each.policy is OpenSockets.NEXT_MESSAGE][
@@ -642,18 +648,20 @@ async def test_everything_off_ends_with_a_file_that_is_new_to_all(tmp_path: Path
         ].snapshot.switches.table.all_off is False
         await one.board.change(AllOff(), OPS, "stop")
         one.reload(FILE)  # As it was once.
-        await until(lambda: one.board.stored.digest == one.live.current.digest)
+        await until(lambda: one.board.current.stored.digest == one.live.current.digest)
         assert one.mode() == OFF
-        await one.board.change(Restore(one.board.stored.number), OPS, "go on")
+        await one.board.change(Restore(one.board.current.stored.number), OPS, "go on")
         assert one.mode() == ON
 
 
 async def test_replicas_with_different_files_stop_together(tmp_path: Path) -> None:
     async with two(Store(), tmp_path, FILE, FILE + "# Another one.\n") as (one, other):
-        await until(lambda: one.board.stored.number == other.board.stored.number == 2)
+        await until(
+            lambda: one.board.current.stored.number == other.board.current.stored.number == 2
+        )
         stored, late = (
-            one.board.stored,
-            one if (one.board.stored.digest != one.live.current.digest) else other,
+            one.board.current.stored,
+            one if (one.board.current.stored.digest != one.live.current.digest) else other,
         )
         assert late.live.current.digest != stored.digest
         early = other if late is one else one
@@ -664,22 +672,24 @@ async def test_replicas_with_different_files_stop_together(tmp_path: Path) -> No
         (tmp_path / "again").mkdir()
         more = late.file.read_text("utf-8").removeprefix((ROOT / "config.yaml").read_text("utf-8"))
         async with process(early.board._store, tmp_path / "again", more) as again:  # type: ignore[arg-type]
-            await until(lambda: again.board.stored.digest == again.live.current.digest)
+            await until(lambda: again.board.current.stored.digest == again.live.current.digest)
             assert again.live.current.digest == late.live.current.digest
             assert again.mode() == OFF
-            await until(lambda: early.board.stored.number == 4)
+            await until(lambda: early.board.current.stored.number == 4)
             assert early.mode() == OFF
 
 
 async def test_a_step_down_under_another_file_is_told_as_not_applied(tmp_path: Path) -> None:
     async with two(Store(), tmp_path, FILE, FILE + "# Another one.\n") as (one, other):
-        await until(lambda: one.board.stored.number == other.board.stored.number == 2)
-        late, early = (one, other) if one.board.stands_on else (other, one)
-        assert (early.board.stands_on, early.board.unapplied) == ("", ())
-        await until(lambda: late.board.stands_on == early.live.current.digest)
-        assert late.board.unapplied == ()
+        await until(
+            lambda: one.board.current.stored.number == other.board.current.stored.number == 2
+        )
+        late, early = (one, other) if one.board.current.stands_on else (other, one)
+        assert (early.board.current.stands_on, early.board.current.unapplied) == ("", ())
+        await until(lambda: late.board.current.stands_on == early.live.current.digest)
+        assert late.board.current.unapplied == ()
         await early.set(OFF)
-        await until(lambda: late.board.unapplied == (MODERN,))
+        await until(lambda: late.board.current.unapplied == (MODERN,))
         assert late.mode() == ON
         assert late.live.current.switches.table.number < 3
         lines = late.lines("a revision is of another configuration than serves here")
@@ -691,14 +701,16 @@ async def test_a_step_down_under_another_file_is_told_as_not_applied(tmp_path: P
         text = early.file.read_text("utf-8").removeprefix((ROOT / "config.yaml").read_text("utf-8"))
         late.reload(text)
         assert late.mode() == OFF
-        await until(lambda: late.board.unapplied == () and not late.board.stands_on)
+        await until(lambda: late.board.current.unapplied == () and not late.board.current.stands_on)
         assert late.live.current.switches.table.number == 3
 
 
 async def test_a_file_that_says_otherwise_is_brought_to_open_sockets(tmp_path: Path) -> None:
     more = "switching: {authority: file, open_sockets: next_message}\n"
     async with two(Store(), tmp_path, more) as (one, other):
-        await until(lambda: one.board.stored.number == other.board.stored.number == 1)
+        await until(
+            lambda: one.board.current.stored.number == other.board.current.stored.number == 1
+        )
         off = more.replace("next_message", "next_message, switches: {modern/old-to-new: off}")
         for each in (one, other):
             before = len(each.installed)
@@ -710,12 +722,15 @@ async def test_a_file_that_says_otherwise_is_brought_to_open_sockets(tmp_path: P
                     for change in each.installed[before:]
                 )
             )
-        assert [each.kind for each in await one.board.history(None, 10)] == ["follow", "follow"]
+        assert [each.kind for each in await one.board.current.history.page(None, 10)] == [
+            "follow",
+            "follow",
+        ]
 
 
 async def test_from_the_file_to_operators_and_back(tmp_path: Path) -> None:
     async with process(Store(), tmp_path, FILE) as one:
-        await until(lambda: one.board.stored.number == 1)
+        await until(lambda: one.board.current.stored.number == 1)
         await one.set(OFF)
         one.reload("")
         await until(lambda: one.mode() == OFF)
@@ -723,19 +738,19 @@ async def test_from_the_file_to_operators_and_back(tmp_path: Path) -> None:
         assert one.mode() == HALF
         one.reload(FILE + "# The truth.\n")
         assert one.mode() == ON
-        await until(lambda: one.board.stored.digest == one.live.current.digest)
-        assert one.board.stored.states == {}
+        await until(lambda: one.board.current.stored.digest == one.live.current.digest)
+        assert one.board.current.stored.states == {}
 
 
 async def test_a_reload_without_the_store_is_followed_when_it_is_back(tmp_path: Path) -> None:
     store = Store()
     async with process(store, tmp_path, FILE) as one:
-        await until(lambda: one.board.stored.number == 1)
+        await until(lambda: one.board.current.stored.number == 1)
         store.takes_nothing = True
         one.reload(FILE + "# Another one.\n")
-        await until(lambda: one.board.away_since is not None)
+        await until(lambda: one.board.current.away_since is not None)
         store.takes_nothing = False
-        await until(lambda: one.board.stored.number == 2)
+        await until(lambda: one.board.current.stored.number == 2)
         assert one.made[-1].kind == "follow"
 
 
@@ -782,7 +797,7 @@ async def test_a_key_that_nobody_opens_stops_canaries_and_nothing_else(tmp_path:
             # `off` is off, whoever has lost a key; nobody is in a canary.
             assert strange.mode() == OFF
             assert strange.live.current.switches.key == b""
-            assert "put the key back" in strange.board.key_trouble
+            assert "put the key back" in strange.board.current.canary_key.trouble
             await strange.set(HALF, 1)
             decide = strange.live.current.switches.decide
             decisions = [decide("modern", None, lambda n=n: b"%d" % n) for n in range(50)]  # type: ignore[misc]
@@ -797,7 +812,7 @@ async def test_what_is_no_key_is_not_replaced(sealed: bytes, tmp_path: Path) -> 
     store = Store()
     await store.replace(canary_key.NAME, None, sealed)
     async with process(store, tmp_path) as one:
-        assert one.board.key_trouble
+        assert one.board.current.canary_key.trouble
         await one.set(OFF)
         assert await store.value(canary_key.NAME) == sealed
 
@@ -810,5 +825,5 @@ async def test_open_sockets_are_told_when_the_key_comes(tmp_path: Path) -> None:
         await store.replace(canary_key.NAME, b"garbage", sealed)
         store.hint()
         await until(lambda: one.live.current.switches.key == bytes(range(32)))
-        assert one.board.key_trouble == ""
+        assert one.board.current.canary_key.trouble == ""
         assert one.installed[-1].scope is None

@@ -75,7 +75,7 @@ async def turn_to(
 ) -> Revision:
     """Turn a switch, and wait until all open sockets have been gone through."""
     board = board_of(proxy)
-    change = SetSwitch(name, setting, expected=board.stored.revision(name))
+    change = SetSwitch(name, setting, expected=board.current.stored.revision(name))
     revision = await board.change(change, OPS, "a test", sockets)
     await rollover_of(proxy).finished()
     return revision
@@ -375,7 +375,7 @@ async def test_many_sockets_are_brought_while_messages_go_on() -> None:
         others = [await open_pair(pair.segue, pair.origin, fields=[MODERN]) for _ in range(120)]
         board = board_of(pair.segue)
         for setting in (OFF, ON, OFF):
-            change = SetSwitch(NAME, setting, expected=board.stored.revision(NAME))
+            change = SetSwitch(NAME, setting, expected=board.current.stored.revision(NAME))
             await board.change(change, OPS, "a test", NEXT)
         await rollover_of(pair.segue).finished()
         assert rollover_of(pair.segue).behind() == {}
@@ -546,7 +546,7 @@ async def test_a_users_requests_and_sockets_agree_who_they_are(tmp_path: Path) -
         segue(server.url, None, write_config(tmp_path)) as proxy,
     ):
         await turn_to(proxy, HALF, KEEP, JOB_OUT)
-        switched = board_of(proxy).in_force
+        switched = board_of(proxy).current.in_force
         modes = []
         for number in range(30):
             bearer = b"Authorization: Bearer opaque-%d" % number

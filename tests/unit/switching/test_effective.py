@@ -1,0 +1,95 @@
+"""What of the stored table is in force in one process, and what its open sockets do for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.switching.effective import (
+    Effective,
+    Rollout,
+    Serving,
+    effective,
+    for_file,
+    rollout,
+)
+from proxy.switching.setting import OFF, ON
+from proxy.switching.table import EMPTY, OpenSockets, SwitchName, SwitchState, Table
+
+KEEP, NEXT, RECONNECT = OpenSockets.KEEP, OpenSockets.NEXT_MESSAGE, OpenSockets.RECONNECT
+NAMES = tuple(SwitchName("modern", letter) for letter in "abcd")
+A, B, _, D = NAMES
+LIVE = Serving(frozenset(NAMES[:3]), None, RECONNECT)
+FILE = Serving(frozenset(NAMES[:3]), "here", RECONNECT)
+STATES = st.builds(SwitchState, st.sampled_from((OFF, ON, None)))
+TABLES = st.builds(
+    Table,
+    st.integers(0, 5),
+    st.dictionaries(st.sampled_from(NAMES), STATES),
+    st.booleans(),
+    st.sampled_from(("", "here", "there")),
+)
+SERVING = st.sampled_from((LIVE, FILE))
+POLICIES = st.sampled_from(OpenSockets)
+
+
+def off(number: int, *names: SwitchName) -> Table:
+    return Table(number, {name: SwitchState(OFF) for name in names})
+
+
+@given(TABLES, TABLES, SERVING, st.booleans())
+def test_what_is_off_as_a_whole_is_off_everywhere(
+    stored: Table, current: Table, serving: Serving, is_first: bool
+) -> None:
+    found = effective(stored, current, serving, is_first=is_first)
+    assert found.table.all_off is stored.all_off
+
+
+@given(TABLES, TABLES, SERVING, POLICIES)
+def test_open_sockets_are_told_of_whatever_differs(
+    before: Table, after: Table, serving: Serving, asked: OpenSockets
+) -> None:
+    told = rollout(before, after, asked, serving)
+    assert (told is None) == (before == after)
+    differing = {name for name in NAMES if before.states.get(name) != after.states.get(name)}
+    if told is not None and told.scope is not None:
+        # One that was set to what it is anyway is not among them, nor is it told of.
+        assert told.scope <= differing
+        assert before.all_off is after.all_off
+
+
+def test_what_was_said_of_another_file_does_not_count() -> None:
+    table = replace(off(3, A), digest="there", all_off=True)
+    assert for_file(table, "here") == Table(3, all_off=True, digest="here")
+    assert for_file(table, "there") is table
+    assert for_file(table, None) is table
+
+
+def test_a_table_under_another_file_is_told_and_not_applied() -> None:
+    stored = replace(off(4, A), digest="there")
+    assert effective(stored, off(3, B), FILE, is_first=False) == Effective(
+        off(3, B), (A, B), "there"
+    )
+    assert effective(stored, off(3, B), LIVE, is_first=False) == Effective(stored)
+    before_any_file = off(4, A)
+    assert effective(before_any_file, EMPTY, FILE, is_first=False) == Effective(before_any_file)
+
+
+def test_a_switch_that_the_files_lack() -> None:
+    assert effective(off(1, A, D), EMPTY, LIVE, is_first=False) == Effective(EMPTY, (D,))
+    # It was there once, and is to be had again with its mapping.
+    assert effective(off(1, A, D), EMPTY, LIVE, is_first=True) == Effective(off(1, A, D))
+
+
+def test_what_open_sockets_do() -> None:
+    all_off = replace(off(2, A), all_off=True)
+    assert rollout(off(1, A), off(2, A, B), KEEP, LIVE) == Rollout(frozenset({B}), KEEP)
+    assert rollout(off(1, A), all_off, KEEP, LIVE) == Rollout(None, NEXT)
+    assert rollout(all_off, off(3, A), KEEP, LIVE) == Rollout(None, KEEP)
+    there = replace(all_off, digest="there")
+    assert rollout(there, off(3, A), KEEP, FILE) == Rollout(None, NEXT)
+    assert rollout(replace(off(1, A), digest="there"), off(2), KEEP, FILE) == Rollout(
+        None, RECONNECT
+    )
