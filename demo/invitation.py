@@ -18,6 +18,7 @@ from demo.stage import Where
 
 _VERSION: Final = "2.1.0"
 _MAPPING: Final = "old-to-new.yaml"
+_SWITCH: Final = "modern/old-to-new"
 
 
 def invitation(screen: Screen, where: Where, config: Path, logs: Path) -> None:
@@ -36,6 +37,16 @@ def invitation(screen: Screen, where: Where, config: Path, logs: Path) -> None:
         f'curl -s http://{where.proxy}/api/jobs/ -H "Authorization: Bearer $ACCESS"',
     ):
         screen.line(f"  {command}")
+    switch = f"{_segue()} switch"
+    place = f"--state-dir {_word(where.proxy_state)}"
+    turned = f'{_SWITCH} off --reason "a look at the old dialect" --open-sockets next_message'
+    _commands(
+        screen,
+        ("who gets what; then off for all, and as it was:",),
+        f"{switch} list {place}",
+        f"{switch} set {turned} {place}",
+        f'{switch} restore {_SWITCH} --reason "seen" {place}',
+    )
     mappings = config.parent / "mappings"
     if (mappings / _MAPPING).is_file():
         _editing(screen, where, config, mappings, logs)

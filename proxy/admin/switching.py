@@ -445,7 +445,7 @@ def _switch(request: web.Request) -> SwitchName:
 
 def _author(request: web.Request) -> Author:
     principal = author(request)
-    return Author(principal.name, principal.role.value, principal.limits)
+    return Author(str(principal), principal.role.value, principal.limits)
 
 
 def _expected(request: web.Request) -> int | None:

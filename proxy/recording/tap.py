@@ -8,7 +8,9 @@ frame filter reads its handling at the first fragment of a message, so that none
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple, Protocol
@@ -23,6 +25,9 @@ from proxy.types import NONE, Direction
 
 MAX_BODIES: Final = 16 * 1024 * 1024
 """Bytes of the bodies that are collected at the same time, of routes where nothing is mapped."""
+
+_AT_ONCE: Final = 100
+"""Sockets that are tapped, or left again, in one step of the loop."""
 
 
 class TappedFilter(Protocol):
@@ -131,6 +136,8 @@ class Taps:
         self._sockets: dict[TappedSocket, tuple[str, str]] = {}
         self._listeners: tuple[Listener, ...] = ()
         self._room = Room(MAX_BODIES)
+        self._pending: deque[TappedSocket] = deque()
+        self._is_stepping = False
 
     @property
     def are_used(self) -> bool:
@@ -138,7 +145,10 @@ class Taps:
         return bool(self._listeners)
 
     def add(self, listener: Listener) -> None:
-        """Let somebody look, from each socket's next message on."""
+        """Let somebody look, from each socket's next message on.
+
+        Sockets are gone through some at a time, so that no message waits for all of them.
+        """
         self._listeners = (*self._listeners, listener)
         self._renew()
 
@@ -196,8 +206,18 @@ class Taps:
         return BodyObserver(partial(_observed, wanting), list(wanting), fields, self._room)
 
     def _renew(self) -> None:
-        for socket in self._sockets:
-            self._tap(socket)
+        self._pending = deque(self._sockets)
+        if not self._is_stepping:
+            self._step()
+
+    def _step(self) -> None:
+        for _ in range(min(_AT_ONCE, len(self._pending))):
+            socket = self._pending.popleft()
+            if socket in self._sockets:
+                self._tap(socket)
+        self._is_stepping = bool(self._pending)
+        if self._is_stepping:
+            asyncio.get_running_loop().call_soon(self._step)
 
     def _tap(self, socket: TappedSocket) -> None:
         cohort, request_id = self._sockets[socket]

@@ -447,6 +447,8 @@ async def test_the_commands_that_it_suggests_work(tmp_path: Path) -> None:
         assert shell.returncode == 0
         assert b'segue_messages_total{direction="to_client",mapping="old-to-new"' in output
         assert b'"status":"done"' in output
+        assert b"modern/old-to-new on -> off" in output
+        assert b"modern/old-to-new off -> on" in output
 
 
 CURL = """#!{python}

@@ -220,6 +220,11 @@ async def test_a_refusal_is_counted_logged_and_audited_with_who_it_was(
     audited = [json.loads(each) for each in text.splitlines()]
     (refusal,) = [each for each in audited if each["event"] == "admin request refused"]
     assert (refusal["author"], refusal["role"]) == ("own (token)", "operator")
+    await made(running, OWN, MODERN, state="off")
+    assert await running.proxy.server.audit.flushed(PATIENCE)
+    text = (Path(running.proxy.state_directory) / "audit.jsonl").read_text()
+    changed = json.loads(text.splitlines()[-1])
+    assert (changed["event"], changed["author"]) == ("switches changed", "own (token)")
     may = audited[1]["details"]["may"]
     assert may["own (token)"] == "operator (cohorts modern)"
     assert may["both (token)"] == "admin (cohorts modern, only lowers)"

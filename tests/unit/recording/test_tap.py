@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -13,6 +14,7 @@ from proxy.recording.tap import Observed, TapPoint, Taps, untapped
 from proxy.rewriting import MessageCounts, MessageHandling
 from proxy.types import NONE, Direction
 from tests.support.tapped import FakeSocket, Upper
+from tests.support.waiting import PATIENCE
 
 MAPPING = """\
 name: parts
@@ -86,6 +88,40 @@ def test_who_stays_sees_on_when_another_one_goes(taps: Taps) -> None:
     taps.remove(second)
     assert not taps.are_used
     assert socket.is_untouched()
+
+
+async def test_many_sockets_are_gone_through_in_several_steps_and_all_are_reached(
+    taps: Taps,
+) -> None:
+    sockets = [FakeSocket() for _ in range(250)]
+    for socket in sockets:
+        taps.attach(socket, None)
+
+    def tapped() -> int:
+        return sum(not socket.is_untouched() for socket in sockets)
+
+    async def all_gone_through() -> list[int]:
+        seen = [tapped()]
+        async with asyncio.timeout(PATIENCE):
+            while taps._is_stepping:
+                await asyncio.sleep(0)
+                seen.append(tapped())
+        return seen
+
+    first, second = Looker(), Looker()
+    taps.add(first)
+    assert await all_gone_through() == [100, 200, 250]
+    # Who comes while others are being reached looks at all of them, too; one that ends is left.
+    taps.remove(first)
+    taps.add(second)
+    taps.detach(sockets[-1])
+    await all_gone_through()
+    for socket in sockets:
+        socket.server.frame_filter.handling.rewrite(b"a")
+    assert len(second.messages) == 249
+    taps.remove(second)
+    assert await all_gone_through() != [0]
+    assert tapped() == 1
 
 
 def test_socket_whose_handling_is_exchanged_keeps_the_new_one(taps: Taps) -> None:
