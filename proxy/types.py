@@ -8,6 +8,12 @@ from typing import Final, Protocol
 NONE: Final = "none"
 """The label value that stands for "no cohort" and "no mapping"."""
 
+LABEL: Final = r"[a-z0-9_-]{1,63}"
+"""Names that people give, and that are labels of metrics: of cohorts, and of exceptions."""
+
+SEGUE: Final = "segue"
+"""The author of what nobody has asked for."""
+
 MAX_DEPTH: Final = 1_000
 """How many objects and arrays stand inside each other in a message that is mapped, unless the
 configuration says otherwise. Python's own `json` reads and writes no more."""

@@ -6,6 +6,7 @@ WebSockets by what is done to their messages. Both are of the process that answe
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
@@ -17,6 +18,7 @@ from proxy.admin.endpoints import Endpoint, Served
 from proxy.admin.switch_views import UsersView, users_view
 from proxy.gateway.flow import Flow, Rates
 from proxy.gateway.upgrade import Upgrades
+from proxy.mapping.engine.program import links_of
 from proxy.snapshot import Live
 from proxy.types import NONE, Direction, Role
 
@@ -25,6 +27,9 @@ _Number = TypeVar("_Number", int, float)
 
 MAX_ROWS: Final = 1_000
 """Rows of one list of an answer."""
+
+_AT_ONCE: Final = 100
+"""Sockets that are looked at in one step of the loop."""
 
 
 class MessageRate(pydantic.BaseModel):
@@ -296,12 +301,14 @@ class FlowPage:
 
     async def connections(self, _: web.Request) -> ConnectionsView:
         """Show the open WebSockets by cohort, mapping and revision."""
-        number = self._live.current.switches.table.number
         counts: Counter[tuple[str, str, str, int]] = Counter()
-        for socket in self._upgrades.sockets:
+        for place, socket in enumerate(tuple(self._upgrades.sockets)):
+            if place % _AT_ONCE == _AT_ONCE - 1:
+                await asyncio.sleep(0)
             to_client, to_server = socket.programs.to_client, socket.programs.to_server
             names = [NONE if each is None else each.name for each in (to_client, to_server)]
             counts[socket.info.cohort, names[0], names[1], socket.revision] += 1
+        number = self._live.current.switches.table.number
         rows = [
             ConnectionsRow(
                 cohort=cohort,
@@ -325,7 +332,7 @@ class FlowPage:
         switches = self._live.current.switches
         messages: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
         for (cohort, program, _, outcome), rate in rates.of("message").items():
-            for mapping in dict.fromkeys(program.split("+")):
+            for mapping in dict.fromkeys(links_of(program)):
                 messages[f"{cohort}/{mapping}"][outcome] += rate
         decisions: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
         for (switch, _, applied), rate in rates.of("decision").items():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from hashlib import blake2b
 from typing import Literal
 
 import pydantic
@@ -17,9 +16,10 @@ from proxy.gateway.shadow_account import ShadowAccount
 from proxy.mapping.switched import SwitchedCatalog, SwitchUsers
 from proxy.switching.canary import Sketch
 from proxy.switching.changes import SetSwitch
+from proxy.switching.exposure import state_lowers
 from proxy.switching.history import Revision, StateText
-from proxy.switching.setting import Mode, Setting
-from proxy.switching.table import OpenSockets, SwitchName, SwitchState, Table, Term
+from proxy.switching.setting import Mode
+from proxy.switching.table import OpenSockets, SwitchName, Table, Term
 
 
 class UsersView(pydantic.BaseModel):
@@ -186,7 +186,12 @@ class DryRun(pydantic.BaseModel):
     """What a change would touch, in the process that answers.
 
     Attributes:
-        switch, before, after: as they are written.
+        switch: its name.
+        exception: the name of the exception that would be made or changed; null for none.
+        before: what it is set to; of a new exception, what the switch is for all other versions.
+        after: what it would be set to.
+        before_versions: of the exception; null for a new one, and for the switch itself.
+        after_versions: those that it would have.
         lowers: whether nobody would have more rewritten.
         websockets: open ones for which another program would apply.
         of_websockets: open ones of the cohort.
@@ -199,8 +204,11 @@ class DryRun(pydantic.BaseModel):
     """
 
     switch: str
+    exception: str | None = None
     before: str
     after: str
+    before_versions: str | None = None
+    after_versions: str | None = None
     lowers: bool
     websockets: int
     of_websockets: int
@@ -263,7 +271,7 @@ def revision_view(revision: Revision) -> RevisionView:
     )
 
 
-def dry_run_view(
+async def dry_run_view(
     current: CurrentSwitches,
     rollover: Rollover,
     change: SetSwitch,
@@ -283,38 +291,25 @@ def dry_run_view(
     """
     now, name = current.in_force, change.switch
     would = SwitchedCatalog(now.catalog, now.first, after, now.key)
-    sockets, touched = rollover.of_cohort(name.cohort), 0
-    users = Sketch()
-    for socket in sockets:
-        if rollover.would_change(socket, would):
-            touched += 1
-            users.add(_place(socket.identity))
-    before, then = now.in_force(name), would.in_force(name)
+    touched = await rollover.touched(name.cohort, would)
+    before, then = now.table.wanted(name, now.first), after.wanted(name, now.first)
+    known = before.named(change.name)
     left = {each.name for each in before.exceptions} - {change.name}
     return DryRun(
         switch=str(name),
-        before=str(before.setting),
+        exception=change.name or None,
+        before=str(before.setting if known is None else known.setting),
         after=str(change.setting),
-        lowers=change.setting.lowers(_current(before, change)),
-        websockets=touched,
-        of_websockets=len(sockets),
-        users=users.count(),
-        exceptions_left_alone=sorted(left & {each.name for each in then.exceptions}),
+        before_versions=None if known is None else str(known.versions),
+        after_versions=None if change.versions is None else str(change.versions),
+        lowers=state_lowers(before, then),
+        websockets=touched.websockets,
+        of_websockets=touched.of_websockets,
+        users=touched.users,
+        exceptions_left_alone=sorted(left),
         messages_per_second=rates.messages_of(name.cohort),
         shadow=outcomes_of(account) if account is not None and name in now.in_shadow() else None,
     )
-
-
-def _current(state: SwitchState, change: SetSwitch) -> Setting:
-    named = state.named(change.name)
-    found = named.setting if named is not None else state.setting
-    assert found is not None
-    return found
-
-
-def _place(identity: bytes) -> int:
-    # Any hash will do: only how many are different is asked.
-    return int.from_bytes(blake2b(identity, digest_size=8).digest())
 
 
 def _switch_view(

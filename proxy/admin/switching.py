@@ -57,7 +57,7 @@ from proxy.switching.history import MAX_REASON, Revision
 from proxy.switching.limits import Limits
 from proxy.switching.setting import Mode, Setting, share_of
 from proxy.switching.table import OpenSockets, SwitchName, Term
-from proxy.types import Role
+from proxy.types import LABEL, Role
 from proxy.versions.version import parse_range
 
 _PATIENCE: Final = 5.0
@@ -118,7 +118,7 @@ class SetRequest(ChangeRequest):
     versions: Annotated[
         Annotated[str, Field(max_length=256)] | None, pydantic.AfterValidator(_checked_range)
     ] = None
-    name: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,63}$")] | None = None
+    name: Annotated[str, Field(pattern=f"^{LABEL}$")] | None = None
     owner: Owner = ""
     seconds: Annotated[float, Field(gt=0, le=MOST_TERM)] | None = None
     restore: bool = False
@@ -358,7 +358,7 @@ class SwitchOrders:
             after = self._board.preview(change, limits)
         except ChangeRefused as refused:
             return await self._refused(refused, change.switch, change.expected)
-        return dry_run_view(
+        return await dry_run_view(
             self._board.current,
             self._rollover,
             change,

@@ -31,11 +31,13 @@ from proxy.cli.screen import Screen
 from proxy.cli.styled import plain
 from proxy.cli.terminal import shortened
 from proxy.configuration.units import duration
-from proxy.switching.setting import Mode, Setting, parse_setting, share_of
-from proxy.switching.table import SwitchName, read_name
+from proxy.switching.changes import ChangeRefused, SetSwitch, turned
+from proxy.switching.exposure import state_lowers
+from proxy.switching.setting import Mode, parse_setting, share_of
+from proxy.switching.table import SwitchName, SwitchState, Table, VersionException, read_name
+from proxy.types import LABEL
 from proxy.versions.version import parse_range
 
-_NAME: Final = re.compile(r"[a-z0-9_-]{1,63}")
 _LONGEST_OWNER: Final = 256
 _LONGEST_RANGE: Final = 256
 _DRY: Final = "dry run"
@@ -159,7 +161,7 @@ def _versions(text: str) -> str:
 
 
 def _name(text: str) -> str:
-    if _NAME.fullmatch(text) is None:
+    if re.fullmatch(LABEL, text) is None:
         what = "small letters, digits, `_` and `-`, at most 63 of them"
         raise argparse.ArgumentTypeError(f"expected {what}, not {text!r}")
     return text
@@ -275,13 +277,28 @@ def _builds_on(options: argparse.Namespace, view: SwitchView) -> int | None:
     """The revision that is sent: None for a step down, which is never refused for its age."""
     if options.if_revision is not None:
         return int(options.if_revision)
-    wanted = switch_lists.setting(Mode(options.state), options.percent)
-    if options.versions is None:
-        lowers = wanted.lowers(parse_setting(view.set_to))
-    else:
-        # A new exception is behind all others, and can only lower where it is off.
-        is_new = all(each.name != options.name for each in view.exceptions)
-        lowers = is_new and wanted == Setting(Mode.OFF)
+    name: SwitchName = options.switch
+    change = SetSwitch(
+        name,
+        switch_lists.setting(Mode(options.state), options.percent),
+        None if options.versions is None else parse_range(options.versions),
+        options.name or "",
+    )
+    state = SwitchState(
+        parse_setting(view.set_to),
+        tuple(
+            VersionException(
+                each.name,
+                parse_range(each.versions),
+                switch_lists.setting(each.state, each.percent),
+            )
+            for each in view.exceptions
+        ),
+    )
+    try:
+        lowers = state_lowers(*turned(Table(0, {name: state}), change, {name: state}))
+    except ChangeRefused:
+        lowers = False  # It will be refused, and why is said by who refuses it.
     return None if lowers else view.revision
 
 

@@ -195,7 +195,19 @@ def _comment(term: TermView) -> str:
 def dry(run: DryRun) -> Iterator[Line]:
     """What a change would touch."""
     lowers = ", which lowers" if run.lowers else ""
-    yield (f"{run.switch} ", state(run.before), " -> ", state(run.after), lowers)
+    was, versions = "", ""
+    if run.exception is not None:
+        was = f" ({run.before_versions})" if run.before_versions else ""
+        versions = f" ({shortened(run.after_versions or '', _WIDEST)})"
+    named = f" exception {run.exception}:" if run.exception else ""
+    yield (
+        f"{run.switch}{named} ",
+        state(run.before),
+        f"{was} -> ",
+        state(run.after),
+        versions,
+        lowers,
+    )
     cohort = run.switch.partition("/")[0]
     touched = f"{run.websockets} of {counted(run.of_websockets, 'open websocket')} of {cohort}"
     yield (f"{touched} would get something else, of about {counted(run.users, 'user')}",)

@@ -23,7 +23,7 @@ from proxy.configuration.document import WrittenText, as_written
 from proxy.configuration.units import Address, Network
 from proxy.http.routing import check_pattern
 from proxy.tokens.sealing import read_key
-from proxy.types import NONE
+from proxy.types import LABEL, NONE
 from proxy.versions.sources import SOURCES, VersionSource
 from proxy.versions.version import Range, Version, parse_range
 
@@ -87,7 +87,7 @@ def _method(value: str) -> str:
 
 
 def _label(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9_-]{1,63}", value):
+    if not re.fullmatch(LABEL, value):
         raise ValueError("expected small letters, digits, `_`, `-`, at most 63 of them")
     if value == NONE:
         raise ValueError(f"`{NONE}` stands for no cohort in the metrics; choose another name")

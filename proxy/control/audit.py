@@ -28,6 +28,7 @@ from proxy.storage.state_directory import development_key
 from proxy.storage.worker import Worker
 from proxy.tokens.audit_chain import LOST, MISSING, RESERVED, AuditKeys, Entry, Link
 from proxy.tokens.redaction import redact
+from proxy.types import SEGUE
 
 _T = TypeVar("_T")
 
@@ -41,9 +42,6 @@ _RETRY: Final = 1.0
 """Seconds between two attempts to append what could not be."""
 
 _MOST_AUTHOR: Final = 256
-
-SEGUE: Final = "segue"
-"""The author of what nobody has asked for."""
 
 
 class Audit:

@@ -139,7 +139,7 @@ def explain_in_force(snapshot: Snapshot, question: Question, user: bytes | None)
         name
         for program in (bound.to_client, bound.to_server)
         if program is not None
-        for name in program.name.split("+")
+        for name in program.mappings
     }
     found = InForce(
         switched.table.number,

@@ -37,12 +37,10 @@ from proxy.switching.history import Revision, revision_of, write_revision, write
 from proxy.switching.limits import NO_LIMITS, RAISES, Limits, beyond
 from proxy.switching.table import EMPTY, OpenSockets, Table
 from proxy.switching.terms import due
+from proxy.types import SEGUE
 
 _TRIES: Final = 5
 """How often a change is tried when others are made at the same moment."""
-
-SEGUE: Final = "segue"
-"""The author of what nobody has asked for."""
 
 
 class Author(NamedTuple):

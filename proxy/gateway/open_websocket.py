@@ -97,6 +97,7 @@ class OpenWebSocket:
         "_earlier",
         "_looked_at",
         "_on_end",
+        "_on_moved",
         "_rewriting",
         "configuration",
         "decision",
@@ -121,6 +122,7 @@ class OpenWebSocket:
         *,
         on_limit: Callable[[str], None],
         on_end: Callable[[OpenWebSocket], None],
+        on_moved: Callable[[OpenWebSocket, int], None],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         """Construct; it relays from `relay.start` on.
@@ -131,6 +133,7 @@ class OpenWebSocket:
             rewriting: finds the programs of the client's cohort, and their accounts.
             on_limit: told the name of a limit that was reached, each time.
             on_end: told once that it has ended.
+            on_moved: told that its revision is another one, and which it was.
         """
         self.info = context.info
         self.session = context.session
@@ -143,6 +146,7 @@ class OpenWebSocket:
         self.subprotocol = subprotocol
         self._rewriting = rewriting
         self._on_end = on_end
+        self._on_moved = on_moved
         config = context.snapshot.config
         from_server, from_client = self._handlings()
         self.to_client, self.to_server = from_server.counts, from_client.counts
@@ -208,7 +212,9 @@ class OpenWebSocket:
 
     def keep(self, snapshot: Snapshot) -> None:
         """Take note that by another snapshot the same applies to it as before."""
+        before = self.revision
         self.revision, self.serial = snapshot.switches.table.number, snapshot.switches.serial
+        self._on_moved(self, before)
 
     def _handlings(self) -> tuple[MessageHandling, MessageHandling]:
         """How the messages of the server are treated, and those of the client."""

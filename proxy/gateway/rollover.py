@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
+from hashlib import blake2b
 from time import perf_counter
-from typing import Final
+from typing import Final, NamedTuple
 
 from structlog.typing import FilteringBoundLogger
 
@@ -20,10 +21,25 @@ from proxy.gateway.upgrade import Upgrades
 from proxy.mapping.programs import Programs
 from proxy.mapping.switched import SwitchedCatalog
 from proxy.snapshot import SwitchChange
+from proxy.switching.canary import Sketch
 from proxy.switching.table import OpenSockets
 
 _AT_ONCE: Final = 100
 """Sockets that are gone through in one step of the loop: about 1 ms."""
+
+
+class Touched(NamedTuple):
+    """What a change would do to the open sockets of a cohort.
+
+    Attributes:
+        websockets: those to which something else would be done.
+        of_websockets: all of the cohort.
+        users: about how many users the former belong to.
+    """
+
+    websockets: int
+    of_websockets: int
+    users: int
 
 
 class Rollover:
@@ -65,24 +81,27 @@ class Rollover:
 
     def behind(self) -> Counter[tuple[str, int]]:
         """The sockets that are not on the revision in force: how many, by cohort and revision."""
-        current, found = self._current(), self.by_revision()
+        current, found = self._current(), self._upgrades.by_revision
         return Counter({key: count for key, count in found.items() if key[1] != current})
 
     def by_revision(self) -> Counter[tuple[str, int]]:
         """The open sockets: how many, by cohort and revision."""
-        return Counter((each.info.cohort, each.revision) for each in self._upgrades.sockets)
+        return self._upgrades.by_revision.copy()
 
-    def of_cohort(self, cohort: str) -> list[OpenWebSocket]:
-        """The open sockets of a cohort."""
-        return [each for each in self._upgrades.sockets if each.info.cohort == cohort]
-
-    def would_change(self, socket: OpenWebSocket, switches: SwitchedCatalog) -> bool:
-        """Whether something else would apply to a socket under other switches."""
-        selection = socket.info.selection
-        if selection is None:
-            return False
-        decision = switches.decide(selection.cohort, selection.version, lambda: socket.identity)
-        return not _is_same_done(socket.programs, decision.programs)
+    async def touched(self, cohort: str, switches: SwitchedCatalog) -> Touched:
+        """For how many open sockets of a cohort something else would apply under other switches."""
+        users, touched, total = Sketch(), 0, 0
+        for count, socket in enumerate(tuple(self._upgrades.sockets)):
+            if count % _AT_ONCE == _AT_ONCE - 1:
+                await asyncio.sleep(0)
+            if socket.info.cohort != cohort or socket not in self._upgrades.sockets:
+                continue
+            total += 1
+            if _would_change(socket, switches):
+                touched += 1
+                # Any hash will do: only how many are different is asked.
+                users.add(int.from_bytes(blake2b(socket.identity, digest_size=8).digest()))
+        return Touched(touched, total, users.count())
 
     async def close(self) -> None:
         """The process ends."""
@@ -148,6 +167,14 @@ class Rollover:
             socket.change(after, change.snapshot)
             return False
         return change.policy is OpenSockets.RECONNECT
+
+
+def _would_change(socket: OpenWebSocket, switches: SwitchedCatalog) -> bool:
+    selection = socket.info.selection
+    if selection is None:
+        return False
+    decision = switches.decide(selection.cohort, selection.version, lambda: socket.identity)
+    return not _is_same_done(socket.programs, decision.programs)
 
 
 def _is_same_done(before: Programs, after: Programs) -> bool:

@@ -178,7 +178,9 @@ def _users(switches: SwitchedCatalog) -> Samples:
 
 def _sockets(switches: SwitchedCatalog, upgrades: Upgrades) -> Samples:
     number = switches.table.number
-    counts = Counter((each.info.cohort, each.revision != number) for each in upgrades.sockets)
+    counts: Counter[tuple[str, bool]] = Counter()
+    for (cohort, revision), count in upgrades.by_revision.items():
+        counts[cohort, revision != number] += count
     for name in switches.first:
         yield (str(name), "true"), counts[name.cohort, True]
         yield (str(name), "false"), counts[name.cohort, False]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
@@ -26,6 +27,8 @@ class Upgrades:
 
     Attributes:
         sockets: those that are open.
+        by_revision: how many of them there are, by cohort and revision; counted as they come, move
+            and go, since it is asked for every two seconds and there may be many.
         on_end: told of each that has ended, with all that it has counted.
     """
 
@@ -49,6 +52,7 @@ class Upgrades:
         self._on_limit = on_limit
         self._loop = loop
         self.sockets: set[OpenWebSocket] = set()
+        self.by_revision: Counter[tuple[str, int]] = Counter()
         self.on_end: list[Callable[[OpenWebSocket], None]] = []
 
     async def open(self, context: RequestContext) -> Exchange | None:
@@ -95,6 +99,7 @@ class Upgrades:
             subprotocol,
             on_limit=self._on_limit,
             on_end=self._end,
+            on_moved=self._moved,
             loop=self._loop,
         )
         relay = socket.relay
@@ -109,6 +114,7 @@ class Upgrades:
         )
         self._connections.add(socket, client.bucket)
         self.sockets.add(socket)
+        self.by_revision[context.info.cohort, socket.revision] += 1
         pool.sockets += 1
         self._rewriting.taps.attach(relay, context.info.selected, context.info.request_id)
         relay.start(
@@ -117,9 +123,20 @@ class Upgrades:
         self._sessions.opened(context, socket)
         return None
 
+    def _moved(self, socket: OpenWebSocket, before: int) -> None:
+        if socket in self.sockets:
+            self._count_out(socket.info.cohort, before)
+            self.by_revision[socket.info.cohort, socket.revision] += 1
+
+    def _count_out(self, cohort: str, revision: int) -> None:
+        self.by_revision[cohort, revision] -= 1
+        if not self.by_revision[cohort, revision]:
+            del self.by_revision[cohort, revision]  # There is no end to revisions.
+
     def _end(self, socket: OpenWebSocket) -> None:
         self._connections.discard(socket)
         self.sockets.discard(socket)
+        self._count_out(socket.info.cohort, socket.revision)
         socket.pool.sockets -= 1
         self._sessions.closed(socket.session, socket)
         self._rewriting.taps.detach(socket.relay)

@@ -42,7 +42,7 @@ from proxy.admin.tail import TailPage
 from proxy.admin.upstreams import Upstreams
 from proxy.admin.versions import Versions
 from proxy.control import metrics as control_metrics
-from proxy.control.audit import SEGUE, Audit
+from proxy.control.audit import Audit
 from proxy.control.audit_details import added_and_removed, principals
 from proxy.control.events import ControlEvents
 from proxy.control.reload import Commit, ReloadOutcome, Reloads
@@ -85,6 +85,7 @@ from proxy.sessions.opening import open_sessions
 from proxy.sessions.service import Sessions
 from proxy.snapshot import Live, Snapshot
 from proxy.switching.history import Revision
+from proxy.types import SEGUE
 from proxy.upstream import metrics as upstream_metrics
 from proxy.upstream.fleet import Fleet
 

@@ -43,6 +43,7 @@ from proxy.tokens.audit_chain import (
     read_begin,
     written_line,
 )
+from proxy.types import SEGUE
 
 CURRENT: Final = "audit.jsonl"
 _LOCK: Final = "audit.lock"
@@ -99,7 +100,7 @@ class AuditFiles:
             self._undo_half_a_rotation(numbers)
             end = end_of(self._directory / CURRENT)
             link, found = self._goes_on_from(end, numbers)
-            own = [Entry(now, event, "segue", "", told) for event, told in found]
+            own = [Entry(now, event, SEGUE, "", told) for event, told in found]
             entries = [*own, *entries]
             events = tuple(event for event, _ in found)
             data, reached = self._lines(entries, link)
@@ -198,7 +199,7 @@ class AuditFiles:
             previous=link.chain,
             oldest=kept[0] if kept else number + 1,
         )
-        entry = Entry(now, BEGINS, "segue", "", begins.details())
+        entry = Entry(now, BEGINS, SEGUE, "", begins.details())
         data, reached = self._lines([entry, *entries], link)
         new = self._directory / _NEW
         new.unlink(missing_ok=True)

@@ -25,6 +25,7 @@ from proxy.switching.table import (
     VersionException,
 )
 from proxy.switching.terms import expired, is_due, lasting, terms
+from proxy.types import LABEL
 from proxy.versions.version import Range
 
 
@@ -162,9 +163,6 @@ Change = SetSwitch | DropException | RestoreSwitch | AllOff | Restore | Undo | F
 
 _MOST_TEXT: Final = 200
 
-_NAME: Final = re.compile(r"[a-z0-9_-]{1,63}")
-"""Of an exception, as in the configuration: a label of metrics."""
-
 
 def changed(table: Table, change: Change, first: First) -> Table:
     """Make the table that a change leads to, with the next number.
@@ -180,7 +178,7 @@ def changed(table: Table, change: Change, first: First) -> Table:
     number = table.number + 1
     match change:
         case SetSwitch() | DropException():
-            before, state = _turned(table, change, first)
+            before, state = turned(table, change, first)
             _check_switch(table, change, before, state)
             return _with(table, change.switch, replace(state, revision=number))
         case RestoreSwitch():
@@ -223,9 +221,9 @@ def keeps_to_file(table: Table, change: Change, first: First) -> bool:
     """
     match change:
         case SetSwitch():
-            return state_lowers(*_turned(table, change, first))
+            return state_lowers(*turned(table, change, first))
         case DropException():
-            before, after = _turned(table, change, first)
+            before, after = turned(table, change, first)
             return _is_within_file(before, after, first[change.switch])
         case Undo():
             # Whatever is off as a whole: what it is set to counts again when that ends.
@@ -254,10 +252,14 @@ def _facts(table: Table, name: SwitchName) -> SwitchState:
     return replace(table.states.get(name, UNTOUCHED), revision=0)
 
 
-def _turned(
+def turned(
     table: Table, change: SetSwitch | DropException, first: First
 ) -> tuple[SwitchState, SwitchState]:
-    """What a switch is before a change, and after it."""
+    """What a switch is before a change, and after it; see `changed`.
+
+    Raises:
+        ChangeRefused: it is not made, whatever is in force.
+    """
     _check_known(change.switch, first)
     state = table.wanted(change.switch, first)
     if isinstance(change, DropException):
@@ -268,7 +270,7 @@ def _turned(
         in_force = state.for_version(None)[1] if state.before is None else state.before
         before = in_force if change.term.restore else None
         return state, replace(state, setting=change.setting, term=change.term, before=before)
-    if change.versions is None or _NAME.fullmatch(change.name) is None:
+    if change.versions is None or re.fullmatch(LABEL, change.name) is None:
         text = (
             "an exception has both versions and a name:"
             " small letters, digits, `_`, `-`, at most 63 of them"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from sys import maxsize
+from typing import Final
 
 from proxy.errors import MappingFailure
 from proxy.mapping.engine.compiled import CompiledMapping, OutputBudget, Rewrite
@@ -14,6 +15,14 @@ from proxy.mapping.json.objects import Object, close_list, close_object, open_li
 from proxy.rewriting import Rewriter
 from proxy.types import MAX_DEPTH, NONE, Channel
 
+_BETWEEN: Final = "+"
+"""Stands between the names of a chain; in no name of a mapping."""
+
+
+def links_of(name: str) -> tuple[str, ...]:
+    """The mappings of a program, by its name alone, as metrics have it."""
+    return tuple(name.split(_BETWEEN))
+
 
 class Program:
     """A mapping, or a chain of them where the output of one is the input of the next.
@@ -21,7 +30,7 @@ class Program:
     Attributes:
         apply: does what `rewrite` does, by the shortest way that there is for the mapping.
         mappings: the names of the mappings, in order.
-        name: those joined with "+"; a metric's label.
+        name: those joined with "+"; a metric's label, of which `links_of` makes them again.
         channel: what it rewrites. The body of an HTTP route can be a list of objects too; each of
             them is rewritten for itself.
         direction: which way the messages go.
@@ -59,7 +68,7 @@ class Program:
         self._chain = tuple(chain)
         self._deepest = deepest
         self.mappings = tuple(compiled.mapping for compiled in chain)
-        self.name = "+".join(self.mappings)
+        self.name = _BETWEEN.join(self.mappings)
         self.channel = chain[0].channel
         self.direction = chain[0].direction
         self.kind_of = chain[0].kind_of

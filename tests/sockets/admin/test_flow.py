@@ -238,6 +238,27 @@ async def test_a_dry_run_says_how_much_it_would_touch(tmp_path: Path) -> None:
         assert (await running.turn("off", dry_run=True))["shadow"] is None
 
 
+async def test_a_dry_run_says_of_an_exception_what_it_is_and_whether_that_lowers(
+    tmp_path: Path,
+) -> None:
+    async with switched(tmp_path) as running:
+        broken = {"versions": "==2.1.3", "name": "broken"}
+        dry = await running.turn("off", **broken, dry_run=True)
+        assert (dry["before"], dry["before_versions"], dry["lowers"]) == ("on", None, True)
+        await running.turn("off", **broken)
+        # One version gets more, another less.
+        broken["versions"] = "==2.1.4"
+        dry = await running.turn("off", **broken, dry_run=True)
+        assert (dry["exception"], dry["before"], dry["after"]) == ("broken", "off", "off")
+        assert (dry["before_versions"], dry["after_versions"]) == ("==2.1.3", "==2.1.4")
+        assert dry["lowers"] is False
+        broken["versions"] = "<3"
+        assert (await running.turn("off", **broken, dry_run=True))["lowers"] is True
+        dry = await running.turn("shadow", dry_run=True)
+        assert (dry["before"], dry["lowers"]) == ("on", True)
+        assert (dry["exception"], dry["exceptions_left_alone"]) == (None, ["broken"])
+
+
 async def test_looks_are_rare_while_nobody_asks(tmp_path: Path) -> None:
     async with switched(tmp_path) as running:
         made = running.proxy.server._flow

@@ -11,10 +11,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 
 from proxy.control.switchboard import Author, Switchboard
+from proxy.gateway import rollover as rollover_module
 from proxy.gateway.open_websocket import OpenWebSocket
 from proxy.gateway.rollover import Rollover
 from proxy.switching.changes import AllOff, Restore, SetSwitch
@@ -63,6 +65,14 @@ def board_of(proxy: Segue) -> Switchboard:
 
 def rollover_of(proxy: Segue) -> Rollover:
     return proxy.server._switches.rollover
+
+
+def behind(proxy: Segue) -> dict[tuple[str, int], int]:
+    """Those that are behind; what is counted as they move is what there is."""
+    rollover = rollover_of(proxy)
+    there = Counter((each.info.cohort, each.revision) for each in rollover._upgrades.sockets)
+    assert dict(rollover.by_revision()) == dict(there)
+    return rollover.behind()
 
 
 def only_socket(proxy: Segue) -> OpenWebSocket:
@@ -118,14 +128,14 @@ async def test_a_socket_that_keeps_what_it_has_is_behind_until_it_ends() -> None
         assert await next_kind(pair) == "status"
         await turn_to(pair.segue, OFF, KEEP)
         assert await next_kind(pair) == "status"
-        assert rollover_of(pair.segue).behind() == {("modern", 0): 1}
+        assert behind(pair.segue) == {("modern", 0): 1}
         fresh = await open_pair(pair.segue, pair.origin, fields=[MODERN])
         assert await next_kind(fresh) == "jobStatus"
-        assert rollover_of(pair.segue).behind() == {("modern", 0): 1}
+        assert behind(pair.segue) == {("modern", 0): 1}
         await pair.client.peer.close()
         await pair.server.peer.close()
         await gone(pair.segue, 1)
-        assert rollover_of(pair.segue).behind() == {}
+        assert behind(pair.segue) == {}
         await fresh.client.peer.close()
         await fresh.server.peer.close()
 
@@ -137,7 +147,7 @@ async def test_from_the_next_message_on() -> None:
             revision = await turn_to(pair.segue, setting, NEXT)
             assert await next_kind(pair) == expected
             assert sockets.revision == revision.number
-            assert rollover_of(pair.segue).behind() == {}
+            assert behind(pair.segue) == {}
         # What passes, passes byte for byte.
         sent = await pair.server.send(TEXT, b'{ "kind":"jobStatus" }')
         assert (await pair.client.receive()).raw == sent
@@ -152,7 +162,7 @@ async def test_sockets_are_told_to_come_back() -> None:
         await pair.client.send(CLOSE, closing(1012))
         assert (await pair.server.receive()).opcode == CLOSE
         # Those whom it does not concern stay, and are on the newest revision.
-        assert rollover_of(pair.segue).behind() in ({}, {("modern", 0): 1})
+        assert behind(pair.segue) in ({}, {("modern", 0): 1})
         await legacy.server.send(TEXT, b'{"kind": "status"}')
         assert kind(await legacy.client.message()) == "jobStatus"
         (told,) = lines(pair.segue.log, "reconnecting websockets")
@@ -175,7 +185,7 @@ async def test_everything_off_acts_on_sockets_that_kept_what_they_have() -> None
         await board.change(AllOff(), OPS, "stop")
         await rollover_of(pair.segue).finished()
         assert await next_kind(pair) == "jobStatus"
-        assert rollover_of(pair.segue).behind() == {}
+        assert behind(pair.segue) == {}
         await turn_to(pair.segue, OFF, KEEP)
         await board.change(Restore(3), OPS, "go on")
         await rollover_of(pair.segue).finished()
@@ -187,10 +197,10 @@ async def test_what_one_switch_left_is_not_brought_by_another() -> None:
         await turn_to(pair.segue, OFF, KEEP)
         await turn_to(pair.segue, OFF, NEXT, SwitchName("legacy", "new-to-old"))
         assert await next_kind(pair) == "status"
-        assert rollover_of(pair.segue).behind() == {("modern", 0): 1}
+        assert behind(pair.segue) == {("modern", 0): 1}
         # Turned back, it is where all others are.
         await turn_to(pair.segue, ON, KEEP)
-        assert rollover_of(pair.segue).behind() == {}
+        assert behind(pair.segue) == {}
 
 
 async def test_a_store_that_went_back_does_not_keep_sockets_from_what_comes() -> None:
@@ -365,7 +375,7 @@ async def test_a_switch_that_is_turned_during_a_handshake(
         assert status_of(await peer.read_head()) == 101
         pair = Pair(proxy, upstream, Socket(peer, is_client=True), Socket(server, is_client=False))
         assert await next_kind(pair) == "jobStatus"
-        assert rollover_of(proxy).behind() == {}
+        assert behind(proxy) == {}
         await peer.close()
         await server.close()
 
@@ -378,7 +388,7 @@ async def test_many_sockets_are_brought_while_messages_go_on() -> None:
             change = SetSwitch(NAME, setting, expected=board.current.stored.revision(NAME))
             await board.change(change, OPS, "a test", NEXT)
         await rollover_of(pair.segue).finished()
-        assert rollover_of(pair.segue).behind() == {}
+        assert behind(pair.segue) == {}
         for each in others:
             assert await next_kind(each) == "jobStatus"
         for each in others:
@@ -387,6 +397,33 @@ async def test_many_sockets_are_brought_while_messages_go_on() -> None:
 
 
 # Recordings.
+
+
+async def test_what_a_change_would_touch_is_found_while_others_go_on() -> None:
+    async with relayed(None, MODERN) as pair:
+        proxy, rollover = pair.segue, rollover_of(pair.segue)
+        switches = board_of(proxy).current.in_force
+        (socket,) = rollover._upgrades.sockets
+        # As many as are gone through in five steps, and one that ends meanwhile.
+        many = {cast(OpenWebSocket, Mock(info=socket.info)) for _ in range(500)}
+        steps = 0
+
+        async def others() -> None:
+            nonlocal steps
+            while True:
+                steps += 1
+                await asyncio.sleep(0)
+
+        running = asyncio.create_task(others())
+        rollover._upgrades.sockets |= many
+        try:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(rollover_module, "_would_change", lambda *_: False)
+                assert await rollover.touched("modern", switches) == (0, 501, 0)
+        finally:
+            rollover._upgrades.sockets -= many
+            running.cancel()
+        assert steps >= 5
 
 
 async def test_a_recording_goes_on_over_a_change() -> None:

@@ -21,7 +21,7 @@ from proxy.admin.switch_views import (
     TermView,
     UsersView,
 )
-from proxy.cli import changes, switch_lists
+from proxy.cli import changes, switch, switch_lists
 from proxy.cli.main import main, parser
 from proxy.cli.screen import Screen
 from proxy.cli.styled import Line, Span, plain
@@ -448,6 +448,65 @@ def test_a_dry_run_is_told() -> None:
     ]
     raising = run.model_copy(update={"lowers": False, "exceptions_left_alone": []})
     assert texts(switch_lists.dry(raising))[0] == "a/b on -> off"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "text"),
+    [
+        ("==2.1.3", "==2.1.4", "a/b exception x: off (==2.1.3) -> canary 5% (==2.1.4)"),
+        (None, "==2.1.4", "a/b exception x: off -> canary 5% (==2.1.4)"),
+    ],
+)
+def test_a_dry_run_of_an_exception_tells_its_versions(
+    before: str | None, after: str, text: str
+) -> None:
+    run = DryRun(
+        switch="a/b",
+        exception="x",
+        before="off",
+        after="canary 5%",
+        before_versions=before,
+        after_versions=after,
+        lowers=False,
+        websockets=0,
+        of_websockets=0,
+        users=0,
+        exceptions_left_alone=[],
+    )
+    assert texts(switch_lists.dry(run))[0] == text
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("off",), None),
+        (("on",), 7),
+        (("canary", "--percent", "10"), None),
+        (("canary", "--percent", "11"), 7),
+        # It moves away from a version that is off, which raises for that one.
+        (("off", "--versions", "==2.1.4", "--name", "x"), 7),
+        (("off", "--versions", "==2.1.3", "--name", "x"), None),
+        (("off", "--versions", "<3", "--name", "x"), None),
+        (("shadow", "--versions", "==2.1.3", "--name", "x"), 7),
+        # A new one stands behind all others.
+        (("off", "--versions", "<3", "--name", "y"), None),
+        (("shadow", "--versions", "<3", "--name", "y"), None),
+        (("shadow", "--versions", "==2.1.3", "--name", "y"), None),
+        (("on", "--versions", "<3", "--name", "y"), 7),
+        (("off", "--if-revision", "6"), 6),
+    ],
+)
+def test_a_step_down_builds_on_nothing(words: tuple[str, ...], expected: int | None) -> None:
+    options = parser().parse_args(["switch", "set", "a/b", *words, "--reason", "why"])
+    view = shown(set_to="canary 10%", revision=7, exceptions=(excepted("x", "==2.1.3", "off"),))
+    assert switch._builds_on(options, view) == expected
+
+
+def test_what_will_be_refused_builds_on_what_was_read() -> None:
+    many = tuple(excepted(f"x{number}", "==9", "off") for number in range(20))
+    words = ["switch", "set", "a/b", "off", "--versions", "<3", "--name", "y", "--dry-run"]
+    options = parser().parse_args(words)
+    assert switch._builds_on(options, shown(revision=7, exceptions=many)) == 7
 
 
 def test_a_dry_run_of_what_is_in_shadow_tells_what_it_has_seen() -> None:
