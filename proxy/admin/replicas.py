@@ -29,7 +29,7 @@ class ReplicaView(pydantic.BaseModel):
         configuration: the digest of the files that serve.
         revision: the newest one in force.
         stored: the newest one that it has read.
-        unapplied: switches that revision turns and that are not turned there, because its
+        unapplied: switches that are set in the store and do nothing there, because its
             configuration lacks them or is another one; 20 at most.
         sockets_behind: WebSockets that are not on the revision in force.
         current: whether the revision in force is the newest of the store.

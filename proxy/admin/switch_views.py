@@ -113,8 +113,8 @@ class SwitchesView(pydantic.BaseModel):
         kept: whether the store outlives the process.
         store: `up`, or why it is away.
         away_since: in seconds since 1970; null while it answers.
-        unapplied: what the newest revision turns and is not turned here: the configuration lacks
-            it, or `stands_on` is not empty.
+        unapplied: what is set in the store and does nothing here: the configuration lacks it, or
+            `stands_on` is not empty.
         stands_on: the digest of the configuration that the newest revision is about, where the file
             is the authority and another one serves here; empty otherwise.
         orphans: switches that are set, of mappings that no cohort names any more.

@@ -144,7 +144,7 @@ def _switches(switches: SwitchesStatus, now: float) -> Iterator[Line]:
         yield _titled(title, text, bad=True)
     elif switches.unapplied:
         names = ", ".join(switches.unapplied)
-        text = f"revision {switches.stored} is not in force: there is no {names} here"
+        text = f"not in the configuration here, and set in the store: {names}"
         yield _titled(title, text, bad=True)
     for each in switches.overdue:
         named = f"{each.switch}, exception {each.exception}" if each.exception else each.switch

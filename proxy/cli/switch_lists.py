@@ -128,7 +128,7 @@ def notes(view: SwitchesView, now: float) -> Iterator[Line]:
         )
     elif view.unapplied:
         yield _bad(
-            f"not in the configuration here, and not applied: {_names(view.unapplied)}",
+            f"not in the configuration here, and set in the store: {_names(view.unapplied)}",
         )
     if view.orphans:
         yield _bad(f"set, but no cohort names the mapping any more: {_names(view.orphans)}")

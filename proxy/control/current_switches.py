@@ -23,8 +23,16 @@ from proxy.control.switch_store.base import SwitchStore
 from proxy.errors import StoreAway
 from proxy.mapping.switched import SwitchedCatalog
 from proxy.snapshot import Live, Snapshot, SwitchChange
-from proxy.switching.effective import Effective, Serving, effective, for_file, rollout
-from proxy.switching.history import Unreadable, read_table, write_table
+from proxy.switching.effective import (
+    Effective,
+    Serving,
+    effective,
+    for_file,
+    orphans,
+    rollout,
+    turned_by_name,
+)
+from proxy.switching.history import Revision, Unreadable, read_table, write_table
 from proxy.switching.table import EMPTY, OpenSockets, SwitchName, Table
 
 POLL: Final = 5.0
@@ -50,9 +58,8 @@ class CurrentSwitches:
             does.
         trouble: why it does not.
         canary_key: tells who is in a canary.
-        unapplied: the switches that the newest revision turns and that are not turned here, because
-            they are not in this process's files, or `stands_on` is not empty; what is in force is
-            the revision before it then.
+        unapplied: the switches that are set in the store and do nothing here, because they are not
+            in this process's files, or `stands_on` is not empty. All others are as the store says.
         stands_on: the digest of the configuration that the newest revision is about, where the file
             is the authority and another one serves here; empty where it is put to work.
         is_kept: whether the store outlives the process.
@@ -97,6 +104,7 @@ class CurrentSwitches:
         self.canary_key = CanaryKey(store, keys, log)
         self.unapplied: tuple[SwitchName, ...] = ()
         self.stands_on = ""
+        self._removed: set[SwitchName] = set()
         self._orphaned: tuple[SwitchName, ...] = ()
         # What open sockets were told of last; after a reload, another table can be in force.
         self._rolled_out = EMPTY
@@ -144,12 +152,7 @@ class CurrentSwitches:
         They do nothing. Where the mapping comes back, so does what its switch was set to; one that
         was renamed has a new switch, in the first state that the configuration gives it.
         """
-        switched = self.in_force
-        return tuple(
-            name
-            for name, state in switched.table.states.items()
-            if name not in switched.first and state.setting is not None
-        )
+        return orphans(self.in_force.table, self.in_force.first)
 
     async def start(self, on_read: Callable[[], Awaitable[None]]) -> None:
         """Read the store, if it answers, and keep in step with it from now on.
@@ -181,9 +184,8 @@ class CurrentSwitches:
         """Put a snapshot that was read from files under the switches that are in force."""
         # How what is stored applies to these files is seen at the next look.
         self._is_stale = True
-        # What is unapplied for the want of a file is applied with it.
-        has_all = not self.unapplied or bool(self.stands_on)
-        fits = self.stored.digest == snapshot.digest and has_all
+        self._removed |= set(self.in_force.first)
+        fits = self.stored.digest == snapshot.digest
         return self._with(snapshot, self.stored if fits else self.in_force.table)
 
     def reloaded(self) -> None:
@@ -218,9 +220,14 @@ class CurrentSwitches:
             number = await self._store.number()
             if not self.canary_key.sealed or number < self.stored.number:
                 await self._read_key()
-            if number != self.stored.number or self.unapplied or self.stands_on or is_stale:
+            if number != self.stored.number or is_stale:
                 table = await self.history.newest()
-                self.apply(table, await self._missed(self.stored.number, table.number))
+                missed = await self._missed(table.number)
+                by_name = turned_by_name(missed)
+                self._removed = {each for each in self._removed if str(each) not in by_name}
+                if not self._has_read:
+                    self._removed |= set(orphans(table, self.in_force.first))
+                self.apply(table, _strongest(missed))
         except StoreAway as error:
             self._is_stale |= is_stale
             self.is_away(error)
@@ -232,7 +239,7 @@ class CurrentSwitches:
             self.away_since, self.trouble = None, ""
 
     def apply(self, table: Table, policy: OpenSockets) -> None:
-        """Put a table of the store to work, as far as this process has what its revisions name.
+        """Put a table of the store to work.
 
         Args:
             table: the newest one of the store.
@@ -245,7 +252,7 @@ class CurrentSwitches:
             )
         self.stored = table
         serving = self._serving
-        found = effective(table, current, serving, is_first=not self._has_read)
+        found = effective(table, current, serving)
         if (found.stands_on, found.unapplied) != (self.stands_on, self.unapplied):
             self._tell(found, current)
         self.stands_on, self.unapplied = found.stands_on, found.unapplied
@@ -277,12 +284,12 @@ class CurrentSwitches:
                 "a revision names switches that are not in the configuration here",
                 revision=self.stored.number,
                 switches=switches,
-                in_force=current.number,
             )
 
     @property
     def _serving(self) -> Serving:
-        return Serving(self.in_force.first, self.digest if self.is_file else None, self.policy)
+        digest = self.digest if self.is_file else None
+        return Serving(self.in_force.first, self._removed, digest, self.policy)
 
     async def _run(self, on_read: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -318,6 +325,7 @@ class CurrentSwitches:
             return
         self.canary_key.recall(known.key)
         self.stored, self._has_read = table, True
+        self._removed |= set(orphans(table, self.in_force.first))
         self._install(table, None, self.policy)
         self._log.warning(
             "switches are as they were when the store was last read", revision=table.number
@@ -327,12 +335,12 @@ class CurrentSwitches:
         if await self.canary_key.read():
             self._install(self.in_force.table, None, self.policy)
 
-    async def _missed(self, before: int, number: int) -> OpenSockets:
-        """What the revisions ask of open sockets that this process has missed."""
+    async def _missed(self, number: int) -> list[Revision]:
+        """The revisions up to a number that this process has missed since it began to read."""
+        before = self.stored.number
         if number <= before or not (before or self._has_read):
-            return OpenSockets.KEEP
-        asked = [each.open_sockets for each in await self.history.since(before)]
-        return max(asked, key=_STRENGTH.index, default=OpenSockets.KEEP)
+            return []
+        return await self.history.since(before)
 
     def _install(
         self, table: Table, scope: frozenset[SwitchName] | None, policy: OpenSockets
@@ -349,3 +357,8 @@ class CurrentSwitches:
             snapshot.catalog, settings.first(), table, self.canary_key.key, serial=self._serial
         )
         return replace(snapshot, switches=switches)
+
+
+def _strongest(revisions: list[Revision]) -> OpenSockets:
+    asked = [each.open_sockets for each in revisions]
+    return max(asked, key=_STRENGTH.index, default=OpenSockets.KEEP)

@@ -78,9 +78,9 @@ def _of_switches(switches: CurrentSwitches, replicas: Replicas) -> Families:
         ),
         gauge(
             "segue_switch_unapplied",
-            "Switches that the newest revision turns and that are not turned here, because the"
-            " configuration lacks them or, where it is the authority, is another one; what was in"
-            " force before stays.",
+            "Switches that are set in the store and do nothing here, because the configuration"
+            " lacks them or, where it is the authority, is another one; all others are as they are"
+            " set.",
             (),
             lambda: [((), len(switches.unapplied))],
             over_processes=Combined.MAX,

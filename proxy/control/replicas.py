@@ -58,7 +58,7 @@ class Replica(msgspec.Struct, frozen=True, kw_only=True):
         configuration: the digest of the files that serve.
         revision: the newest one in force.
         stored: the newest one that it has read.
-        unapplied: switches that revision turns and that are not turned here, because its
+        unapplied: switches that are set in the store and do nothing here, because its
             configuration lacks them or is another one; the first of them.
         sockets_behind: WebSockets that are not on the revision in force.
     """

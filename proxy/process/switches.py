@@ -148,7 +148,7 @@ class Switches:
             )
         if current.unapplied:
             names = ", ".join(map(str, current.unapplied))
-            return f"revision {current.stored.number} is not applied: no {names} here"
+            return f"not in the configuration here, and set in the store: {names}"
         if current.canary_key.trouble:
             return f"nobody is in a canary: {current.canary_key.trouble}"
         return "" if current.is_kept else "in memory alone"

@@ -6,12 +6,16 @@ anything: a table and what serves go in, and what is to be done comes out.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Collection, Iterable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from proxy.switching.changes import touched
+from proxy.switching.history import Revision
 from proxy.switching.table import OpenSockets, SwitchName, Table
+
+_BY_NAME: Final = ("set", "drop", "restore-switch")
+"""The kinds of revisions for which a process has to have the switch in its files."""
 
 
 class Serving(NamedTuple):
@@ -19,11 +23,14 @@ class Serving(NamedTuple):
 
     Attributes:
         switches: those that its files have.
+        removed: others that nobody need bring here: files that served before had them, or they were
+            set already when the store was read first.
         digest: of its files, where they are the authority; None where operators are.
         open_sockets: what its configuration says of open sockets where no change does.
     """
 
-    switches: Container[SwitchName]
+    switches: Collection[SwitchName]
+    removed: Collection[SwitchName]
     digest: str | None
     open_sockets: OpenSockets
 
@@ -33,10 +40,10 @@ class Effective(NamedTuple):
 
     Attributes:
         table: that one.
-        unapplied: switches that the stored table turns and that are not turned here, because the
-            files here lack them, or `stands_on` is not empty; the table is the one before then.
+        unapplied: switches that the stored table sets and that do nothing here, because the files
+            here lack them, or `stands_on` is not empty.
         stands_on: the digest of the file that the stored table is about, where another one serves
-            here and is the authority; empty otherwise.
+            here and is the authority; empty otherwise. The table is the one before then.
     """
 
     table: Table
@@ -68,23 +75,37 @@ def for_file(table: Table, digest: str | None) -> Table:
     return Table(table.number, all_off=table.all_off, digest=digest)
 
 
-def effective(stored: Table, current: Table, serving: Serving, *, is_first: bool) -> Effective:
+def effective(stored: Table, current: Table, serving: Serving) -> Effective:
     """Say what is in force under a table of the store.
 
+    Each switch follows it by itself: one that the files lack does nothing, and keeps no other from
+    being turned.
+
     Args:
-        stored: that one.
+        stored: that table.
         current: what is in force so far.
         serving: what the process serves.
-        is_first: whether it is the first that the process reads; what it names and the files lack
-            was removed then, and is not to come.
     """
-    turned = touched(current, stored)
-    # What is to be stopped everywhere is stopped here, too.
-    kept = replace(current, all_off=stored.all_off)
     if serving.digest is not None and stored.digest not in ("", serving.digest):
-        return Effective(kept, turned, stored.digest)
-    unknown = tuple(name for name in turned if name not in serving.switches)
-    return Effective(kept, unknown) if unknown and not is_first else Effective(stored)
+        # What is to be stopped everywhere is stopped here, too.
+        kept = replace(current, all_off=stored.all_off)
+        return Effective(kept, touched(current, stored), stored.digest)
+    lacking = [name for name in orphans(stored, serving.switches) if name not in serving.removed]
+    return Effective(stored, tuple(lacking))
+
+
+def orphans(table: Table, switches: Collection[SwitchName]) -> tuple[SwitchName, ...]:
+    """The switches that a table sets and files lack, in the order of their names."""
+    return tuple(
+        name
+        for name, state in sorted(table.states.items())
+        if name not in switches and state.setting is not None
+    )
+
+
+def turned_by_name(revisions: Iterable[Revision]) -> set[str]:
+    """The names of switches that somebody turned who has them; an undo is of any switch."""
+    return {name for each in revisions if each.kind in _BY_NAME for name in each.scope}
 
 
 def rollout(before: Table, after: Table, asked: OpenSockets, serving: Serving) -> Rollout | None:

@@ -205,7 +205,7 @@ def test_switches_that_are_as_they_are_configured_need_one_line() -> None:
         ),
         (
             {"unapplied": ["modern/new"], "stored": 4},
-            "revision 4 is not in force: there is no modern/new here",
+            "not in the configuration here, and set in the store: modern/new",
         ),
         (
             {"stands_on": "0123456789ab", "stored": 4},

@@ -490,7 +490,7 @@ async def test_an_undo_of_what_ended_by_itself_is_not_taken_back(tmp_path: Path)
 # Files that differ.
 
 
-async def test_a_replica_without_what_a_revision_names_keeps_what_it_has(tmp_path: Path) -> None:
+async def test_a_replica_without_what_a_revision_names_takes_all_else_of_it(tmp_path: Path) -> None:
     more = """
   - name: next
     versions: ">=9"
@@ -506,25 +506,68 @@ async def test_a_replica_without_what_a_revision_names_keeps_what_it_has(tmp_pat
         # The very first revision names what is not there.
         await one.set(OFF, switch=new)
         await until(lambda: other.board.current.unapplied == (new,))
-        assert other.live.current.switches.table.number == 0
+        assert other.live.current.switches.table.number == 1
         assert other.lines("a revision names switches that are not in the configuration here")
         await one.set(OFF)
-        await until(lambda: other.board.current.stored.number == 2)
-        assert other.mode() == ON
-        # What is to be stopped is stopped here, too.
+        await until(lambda: other.mode() == OFF)
+        assert other.board.current.unapplied == (new,)
+        await one.set(ON, 2)
+        await until(lambda: other.mode() == ON)
         await one.board.change(AllOff(), OPS, "stop")
         await until(lambda: other.mode() == OFF)
         assert other.installed[-1].policy is OpenSockets.NEXT_MESSAGE
-        await one.board.change(Restore(3), OPS, "go on")
+        await one.board.change(Restore(4), OPS, "go on")
         await until(lambda: other.mode() == ON)
         assert other.board.current.unapplied == (new,)
         # The file comes.
         other.file.write_text(with_next, encoding="utf-8")
         other.live.current = other.board.current.under(load(other.file, {}, {}))
         other.board.current.reloaded()
-        await until(lambda: other.board.current.unapplied == ())
-        assert other.mode() == other.mode(new) == OFF
-        assert other.live.current.switches.table.number == 4
+        await until(lambda: not other.board.current.unapplied)
+        assert (other.mode(), other.mode(new)) == (ON, OFF)
+        # It goes again, and is not missed; until somebody turns it who has it.
+        other.reload("")
+        await one.set(OFF, switch=LEGACY)
+        await until(lambda: other.mode(LEGACY) == OFF)
+        await until(lambda: not other.board.current.unapplied)
+        assert other.board.current.orphans == (new,)
+        await one.set(HALF, 1, switch=new)
+        await until(lambda: other.board.current.unapplied == (new,))
+        # What undoes it leaves nothing to be missed.
+        await one.board.undo(0, 7, OPS, "never mind")
+        await until(lambda: not other.board.current.unapplied)
+
+
+async def test_what_ends_a_switch_that_is_gone_keeps_nothing_else_from_being_turned(
+    tmp_path: Path,
+) -> None:
+    async with two(Store(), tmp_path) as (one, other):
+        term = Term("ops", time.time() + 3600, restore=True)
+        await one.set(HALF)
+        await one.board.change(SetSwitch(LEGACY, OFF, term=term), OPS, "for an hour")
+        await until(lambda: other.mode(LEGACY) == OFF)
+        for each in (one, other):
+            text = (ROOT / "config.yaml").read_text("utf-8")
+            each.file.write_text(text.replace("[new-to-old]", "[]"), encoding="utf-8")
+            each.live.current = each.board.current.under(load(each.file, {}, {}))
+            each.board.current.reloaded()
+        # The hour is over.
+        over = replace(term, until=time.time() - 1)
+        states = one.board.current.stored.states
+        states = {**states, LEGACY: replace(states[LEGACY], term=over)}
+        table = write_table(Table(3, states))
+        await one.board._store.append(StoredRevision(3, b"{}", table))
+        await until(lambda: one.board.current.stored.number == 4)
+        await one.set(OFF)
+        await until(lambda: other.mode() == OFF)
+        # An undo sets what is gone again, or ends it.
+        await one.board.undo(2, 5, OPS, "back")
+        await until(lambda: other.mode() == HALF)
+        await one.set(OFF)
+        await until(lambda: other.mode() == OFF)
+        for each in (one, other):
+            assert each.board.current.unapplied == ()
+            assert each.live.current.switches.table.number == 7
 
 
 async def test_a_mapping_that_is_gone_while_it_is_switched(tmp_path: Path) -> None:

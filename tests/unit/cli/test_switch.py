@@ -267,7 +267,7 @@ def test_notes_say_what_is_not_as_it_should_be() -> None:
         "away for 1m 1s (refused)",
         "in memory alone",
         "revision 7 is in force here, and 9 is the newest",
-        "not applied: modern/gone",
+        "set in the store: modern/gone",
         "no cohort names the mapping any more: legacy/gone",
         "the configuration file is the authority",
     ):

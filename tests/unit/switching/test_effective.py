@@ -14,15 +14,24 @@ from proxy.switching.effective import (
     effective,
     for_file,
     rollout,
+    turned_by_name,
 )
+from proxy.switching.history import Revision, revision_of
 from proxy.switching.setting import OFF, ON
-from proxy.switching.table import EMPTY, OpenSockets, SwitchName, SwitchState, Table
+from proxy.switching.table import (
+    EMPTY,
+    UNTOUCHED,
+    OpenSockets,
+    SwitchName,
+    SwitchState,
+    Table,
+)
 
 KEEP, NEXT, RECONNECT = OpenSockets.KEEP, OpenSockets.NEXT_MESSAGE, OpenSockets.RECONNECT
 NAMES = tuple(SwitchName("modern", letter) for letter in "abcd")
 A, B, _, D = NAMES
-LIVE = Serving(frozenset(NAMES[:3]), None, RECONNECT)
-FILE = Serving(frozenset(NAMES[:3]), "here", RECONNECT)
+LIVE = Serving(frozenset(NAMES[:3]), frozenset(), None, RECONNECT)
+FILE = Serving(frozenset(NAMES[:3]), frozenset(), "here", RECONNECT)
 STATES = st.builds(SwitchState, st.sampled_from((OFF, ON, None)))
 TABLES = st.builds(
     Table,
@@ -39,11 +48,11 @@ def off(number: int, *names: SwitchName) -> Table:
     return Table(number, {name: SwitchState(OFF) for name in names})
 
 
-@given(TABLES, TABLES, SERVING, st.booleans())
+@given(TABLES, TABLES, SERVING)
 def test_what_is_off_as_a_whole_is_off_everywhere(
-    stored: Table, current: Table, serving: Serving, is_first: bool
+    stored: Table, current: Table, serving: Serving
 ) -> None:
-    found = effective(stored, current, serving, is_first=is_first)
+    found = effective(stored, current, serving)
     assert found.table.all_off is stored.all_off
 
 
@@ -69,18 +78,34 @@ def test_what_was_said_of_another_file_does_not_count() -> None:
 
 def test_a_table_under_another_file_is_told_and_not_applied() -> None:
     stored = replace(off(4, A), digest="there")
-    assert effective(stored, off(3, B), FILE, is_first=False) == Effective(
-        off(3, B), (A, B), "there"
-    )
-    assert effective(stored, off(3, B), LIVE, is_first=False) == Effective(stored)
+    assert effective(stored, off(3, B), FILE) == Effective(off(3, B), (A, B), "there")
+    assert effective(stored, off(3, B), LIVE) == Effective(stored)
     before_any_file = off(4, A)
-    assert effective(before_any_file, EMPTY, FILE, is_first=False) == Effective(before_any_file)
+    assert effective(before_any_file, EMPTY, FILE) == Effective(before_any_file)
 
 
-def test_a_switch_that_the_files_lack() -> None:
-    assert effective(off(1, A, D), EMPTY, LIVE, is_first=False) == Effective(EMPTY, (D,))
-    # It was there once, and is to be had again with its mapping.
-    assert effective(off(1, A, D), EMPTY, LIVE, is_first=True) == Effective(off(1, A, D))
+@given(TABLES, TABLES, SERVING, st.sets(st.sampled_from(NAMES)), st.sets(st.sampled_from(NAMES)))
+def test_each_switch_that_is_here_follows_the_store_and_each_other_is_told(
+    stored: Table, current: Table, serving: Serving, here: set[SwitchName], gone: set[SwitchName]
+) -> None:
+    serving = serving._replace(switches=here, removed=gone)
+    found = effective(stored, current, serving)
+    if not found.stands_on:
+        first = dict.fromkeys(here, SwitchState(ON))
+        for name in here:
+            assert found.table.in_force(name, first) == stored.in_force(name, first)
+        missing = {name for name in NAMES if stored.states.get(name, UNTOUCHED).setting}
+        assert set(found.unapplied) == missing - here - gone
+
+
+def test_who_turns_a_switch_by_name_has_it() -> None:
+    facts = {"at": 0.0, "author": "a", "role": "", "reason": "", "digest": ""}
+
+    def revision(kind: str, *names: SwitchName) -> Revision:
+        return revision_of(EMPTY, off(1), names, kind=kind, open_sockets=KEEP, **facts)
+
+    revisions = [revision("set", A, B), revision("undo", D), revision("expire", D)]
+    assert turned_by_name(revisions) == {str(A), str(B)}
 
 
 def test_what_open_sockets_do() -> None:
