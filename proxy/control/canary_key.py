@@ -48,11 +48,15 @@ class CanaryKey:
     async def read(self) -> bool:
         """Read it from the store; whether it is another one than before.
 
-        Where none of the keys opens it, what was had before stays.
+        Where the store has lost it, it is put back. Where none of the keys opens what is there,
+        what was had before stays.
 
         Raises:
             StoreAway: the store does not answer.
         """
+        if self.sealed and await self._store.value(NAME) == self.sealed:
+            self.trouble = ""
+            return False
         try:
             sealed = await sealed_canary_key(self._store, self._keys, self._log, self.key)
             key = opened(sealed, self._keys)

@@ -19,7 +19,7 @@ from structlog.typing import FilteringBoundLogger
 from proxy.control.canary_key import CanaryKey
 from proxy.control.last_known import LastKnown
 from proxy.control.switch_history import SwitchHistory
-from proxy.control.switch_store.base import SwitchStore
+from proxy.control.switch_store.base import Newest, SwitchStore
 from proxy.errors import StoreAway
 from proxy.mapping.switched import SwitchedCatalog
 from proxy.snapshot import Live, Snapshot, SwitchChange
@@ -53,6 +53,7 @@ class CurrentSwitches:
         turn: held by whoever reads the store to put what it has to work, and while a change is
             made: else an older table could come last.
         stored: the newest table of the store, as far as it was read.
+        newest: the revision that it is of.
         read_at: when that was, on the clock of `time.monotonic`.
         away_since: since when the store has not answered, in seconds since 1970; None while it
             does.
@@ -98,6 +99,7 @@ class CurrentSwitches:
         self.history = SwitchHistory(store)
         self.turn = asyncio.Lock()
         self.stored = EMPTY
+        self.newest = Newest()
         self.read_at = time.monotonic()
         self.away_since: float | None = None
         self.trouble = ""
@@ -217,16 +219,17 @@ class CurrentSwitches:
         """
         is_stale, self._is_stale = self._is_stale, False
         try:
-            number = await self._store.number()
-            if not self.canary_key.sealed or number < self.stored.number:
-                await self._read_key()
-            if number != self.stored.number or is_stale:
-                table = await self.history.newest()
+            newest = await self._store.newest()
+            await self._read_key()
+            if newest != self.newest or is_stale:
+                newest, table = await self.history.newest()
                 missed = await self._missed(table.number)
                 by_name = turned_by_name(missed)
                 self._removed = {each for each in self._removed if str(each) not in by_name}
                 if not self._has_read:
                     self._removed |= set(orphans(table, self.in_force.first))
+                self._tell_of_losses(newest)
+                self.newest = newest
                 self.apply(table, _strongest(missed))
         except StoreAway as error:
             self._is_stale |= is_stale
@@ -245,11 +248,7 @@ class CurrentSwitches:
             table: the newest one of the store.
             policy: what open sockets do.
         """
-        before, current = self.stored, self.in_force.table
-        if table.number < before.number:
-            self._log.warning(
-                "the store of switches went back", revision=table.number, before=before.number
-            )
+        current = self.in_force.table
         self.stored = table
         serving = self._serving
         found = effective(table, current, serving)
@@ -266,6 +265,14 @@ class CurrentSwitches:
             self.away_since = time.time()
             self._log.warning("the store of switches is away", reason=error.detail)
         self.trouble = error.detail
+
+    def _tell_of_losses(self, newest: Newest) -> None:
+        """Log that the store lacks a revision that it has had."""
+        number, tag = self.newest
+        if newest.number < number or (newest.number == number and tag not in ("", newest.tag)):
+            self._log.warning(
+                "the store of switches went back", revision=newest.number, before=number
+            )
 
     def _tell(self, found: Effective, current: Table) -> None:
         """Log what keeps the newest revision from being put to work here."""
@@ -325,6 +332,7 @@ class CurrentSwitches:
             return
         self.canary_key.recall(known.key)
         self.stored, self._has_read = table, True
+        self.newest = Newest(table.number)
         self._removed |= set(orphans(table, self.in_force.first))
         self._install(table, None, self.policy)
         self._log.warning(

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from proxy.control.switch_store.base import MAX_PAGE, StoredRevision, SwitchStore
+from proxy.control.switch_store.base import (
+    MAX_PAGE,
+    Newest,
+    StoredRevision,
+    SwitchStore,
+    newest_of,
+)
 from proxy.errors import StoreAway
 from proxy.switching.history import Revision, Unreadable, read_revision, read_table
 from proxy.switching.table import EMPTY, Table
@@ -21,14 +27,14 @@ class SwitchHistory:
         """
         self._store = store
 
-    async def newest(self) -> Table:
-        """The newest table.
+    async def newest(self) -> tuple[Newest, Table]:
+        """The newest revision, and what was set after it.
 
         Raises:
             StoreAway: the store does not answer, or with what cannot be read.
         """
         found = await self._store.load()
-        return EMPTY if found is None else _table_of(found)
+        return newest_of(found), EMPTY if found is None else _table_of(found)
 
     async def revision(self, number: int) -> tuple[Revision, Table] | None:
         """A revision, and what was set after it; None where it is not kept.

@@ -6,6 +6,7 @@ A change is appended to the store, and where it was taken, it is in force when t
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,7 +16,7 @@ from typing import Final, NamedTuple
 from structlog.typing import FilteringBoundLogger
 
 from proxy.control.current_switches import CurrentSwitches
-from proxy.control.switch_store.base import MAX_PAGE, StoredRevision, SwitchStore
+from proxy.control.switch_store.base import MAX_PAGE, StoredRevision, SwitchStore, newest_of
 from proxy.errors import StoreAway
 from proxy.switching.changes import (
     AllOff,
@@ -207,11 +208,12 @@ class Switchboard:
             kind=_KINDS[type(change)],
             open_sockets=policy,
             digest=self.current.digest,
+            id=secrets.token_hex(8),
             outlived=change.outlived if isinstance(change, Undo) else (),
         )
         stored = StoredRevision(after.number, write_revision(revision), write_table(after))
         try:
-            if not await self._store.append(stored):
+            if not await self._store.append(stored, self.current.newest.tag):
                 return None
         except ValueError as error:
             raise ChangeRefused(Why.CONFLICT, str(error)) from None
@@ -226,6 +228,7 @@ class Switchboard:
             scope=[*revision.scope],
             open_sockets=policy.value,
         )
+        self.current.newest = newest_of(stored)
         self.current.apply(after, policy)
         self._on_revision(revision)
         return revision

@@ -80,6 +80,8 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
         before, after: what the switches of `scope` were set to.
         all_off: whether everything is off since.
         digest: of the configuration that served where the change was made.
+        id: random: tells it from another one of the same number, which a store can have that has
+            lost the first. Empty in those that older versions wrote.
         outlived: what an undo brought back for good, because the time for which it was set was
             over: switches, and exceptions of them.
     """
@@ -96,6 +98,7 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
     after: dict[str, StateText]
     all_off: bool
     digest: str
+    id: str = ""
     outlived: tuple[str, ...] = ()
 
 

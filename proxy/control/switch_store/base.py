@@ -11,13 +11,15 @@ them, and decides nothing but this:
 
 The newest number usually grows. It can be lower than before where the storage is an older copy of
 itself: a backup that was restored, or a replica of Redis that was made the master and had not heard
-of the latest change. Numbers below the newest one can be missing, too.
+of the latest change. What is appended then has a number that another revision has had: a tag tells
+these apart (`Newest`). Numbers below the newest one can be missing, too.
 
 A call that raised `StoreAway` may have been carried out all the same; `SwitchStore.load` tells.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
@@ -68,6 +70,32 @@ class StoredRevision(NamedTuple):
     state: bytes
 
 
+class Newest(NamedTuple):
+    """Which revision is the newest.
+
+    Attributes:
+        number: its number; 0 where there is none.
+        tag: `tag_of` what is written of it; empty where there is none, or it cannot be read.
+    """
+
+    number: int = 0
+    tag: str = ""
+
+
+def tag_of(revision: bytes) -> str:
+    """What tells a revision from another one of the same number: 40 hexadecimal digits.
+
+    It is computed of what is written (SHA-1, which Redis can do in a script), so that revisions of
+    any version of Segue have one; those that this version writes have something random in them.
+    """
+    return hashlib.sha1(revision, usedforsecurity=False).hexdigest()
+
+
+def newest_of(found: StoredRevision | None) -> Newest:
+    """Which one is the newest, where this is it."""
+    return Newest() if found is None else Newest(found.number, tag_of(found.revision))
+
+
 class SwitchStore(Protocol):
     """Where switches are kept.
 
@@ -85,12 +113,16 @@ class SwitchStore(Protocol):
     async def load(self) -> StoredRevision | None:
         """The newest revision; None where there is none."""
 
-    async def append(self, new: StoredRevision) -> bool:
+    async def append(self, new: StoredRevision, after: str = "") -> bool:
         """Make this the newest revision, and tell everybody who listens.
 
-        Returns whether it is: False, and nothing is changed, where its number is not the newest
-        one's plus 1 (1 where there is none). It is on the disk, as far as the storage promises
-        that, when this returns.
+        Args:
+            new: its number is the newest one's plus 1 (1 where there is none).
+            after: the tag of the newest one, so that it is not another one of that number; any
+                where it is empty.
+
+        Returns whether it is: False, and nothing is changed, where it does not follow. It is on the
+        disk, as far as the storage promises that, when this returns.
 
         Raises:
             ValueError: the number, the revision or the state is over its bound.
@@ -98,6 +130,9 @@ class SwitchStore(Protocol):
 
     async def number(self) -> int:
         """The newest revision's number, 0 where there is none. Cheap."""
+
+    async def newest(self) -> Newest:
+        """Which revision is the newest. Cheap, too."""
 
     async def revision(self, number: int) -> StoredRevision | None:
         """One of those that are kept."""

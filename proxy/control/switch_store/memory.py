@@ -10,10 +10,12 @@ from proxy.control.switch_store.base import (
     KEPT,
     MAX_ANNOUNCED,
     MAX_VALUES,
+    Newest,
     StoredRevision,
     check_announcement,
     check_revision,
     check_value,
+    newest_of,
     page_size,
 )
 from proxy.control.switch_store.listeners import Listeners
@@ -32,9 +34,10 @@ class MemorySwitchStore:
     async def load(self) -> StoredRevision | None:
         return self._revisions.get(await self.number())
 
-    async def append(self, new: StoredRevision) -> bool:
+    async def append(self, new: StoredRevision, after: str = "") -> bool:
         check_revision(new)
-        if new.number != await self.number() + 1:
+        newest = await self.newest()
+        if new.number != newest.number + 1 or after not in ("", newest.tag):
             return False
         self._revisions[new.number] = new
         while len(self._revisions) > KEPT:
@@ -44,6 +47,9 @@ class MemorySwitchStore:
 
     async def number(self) -> int:
         return next(reversed(self._revisions), 0)
+
+    async def newest(self) -> Newest:
+        return newest_of(self._revisions.get(await self.number()))
 
     async def revision(self, number: int) -> StoredRevision | None:
         return self._revisions.get(number)

@@ -16,6 +16,7 @@ from proxy.control.switch_store.base import (
     MAX_REVISION,
     MAX_STATE,
     MAX_VALUE,
+    Newest,
     StoredRevision,
     check_announcement,
     check_revision,
@@ -33,6 +34,7 @@ _SCRIPTS: Final = (
     scripts.ANNOUNCED,
     scripts.APPEND,
     scripts.LOAD,
+    scripts.NEWEST,
     scripts.NUMBER,
     scripts.REPLACE,
     scripts.REVISION,
@@ -77,12 +79,16 @@ class RedisSwitchStore:
     async def load(self) -> StoredRevision | None:
         return _whole(await self._run(scripts.LOAD))
 
-    async def append(self, new: StoredRevision) -> bool:
+    async def append(self, new: StoredRevision, after: str = "") -> bool:
         check_revision(new)
-        return bool(await self._run(scripts.APPEND, new.number - 1, *new))
+        return bool(await self._run(scripts.APPEND, new.number - 1, *new, after))
 
     async def number(self) -> int:
         return _number(await self._run(scripts.NUMBER))
+
+    async def newest(self) -> Newest:
+        number, tag = await self._run(scripts.NEWEST)
+        return Newest(_number(number), tag.decode("ascii"))
 
     async def revision(self, number: int) -> StoredRevision | None:
         return _whole(await self._run(scripts.REVISION, number))

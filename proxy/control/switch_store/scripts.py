@@ -47,6 +47,13 @@ local function part(key, field, most)
     return '=' .. redis.call('HGET', key, field)
 end
 
+-- As `base.tag_of` has it.
+local function tag(number)
+    local written = part(REVISIONS, number, MAX_REVISION)
+    if not written or written == '' then return '' end
+    return redis.sha1hex(string.sub(written, 2))
+end
+
 local function whole(number)
     return {number, part(REVISIONS, number, MAX_REVISION), part(STATES, number, MAX_STATE)}
 end
@@ -61,6 +68,9 @@ local function text(moment) return string.format('%.6f', moment) end
 )
 
 NUMBER: Final = _NAMES + "return newest()"
+
+NEWEST: Final = _NAMES + "local number = newest() return {number, tag(number)}"
+"""The number and the tag of the newest revision; `0` and nothing where there is none."""
 
 LOAD: Final = (
     _NAMES
@@ -86,6 +96,7 @@ APPEND: Final = (
     + """
 local before, number = ARGV[1], ARGV[2]
 if newest() ~= before then return 0 end
+if ARGV[5] ~= '' and ARGV[5] ~= tag(before) then return 0 end
 redis.call('HSET', REVISIONS, number, ARGV[3])
 redis.call('HSET', STATES, number, ARGV[4])
 redis.call('ZADD', NUMBERS, number, number)
@@ -99,7 +110,8 @@ redis.call('PUBLISH', CHANNEL, number)
 return 1
 """
 )
-"""The number before, the new one, revision, state; 1 where it has been appended."""
+"""The number before, the new one, revision, state, and the tag of the one before, or nothing for
+any; 1 where it has been appended."""
 
 REVISIONS: Final = (
     _NAMES

@@ -25,12 +25,15 @@ from proxy.control.switch_store.base import (
     MAX_STATE,
     MAX_VALUE,
     MAX_VALUES,
+    Newest,
     StoredRevision,
     check_announcement,
     check_revision,
     check_value,
+    newest_of,
     page_size,
     read_part,
+    tag_of,
 )
 from proxy.control.switch_store.listeners import Listeners
 from proxy.errors import StoreAway, StoreFull
@@ -49,7 +52,11 @@ _WHOLE: Final = (
 )
 _LOAD: Final = _WHOLE + " ORDER BY number DESC LIMIT 1"
 _REVISION: Final = _WHOLE + " WHERE number = ?"
-_NEWEST: Final = "SELECT coalesce(max(number), 0) FROM switch_revisions"
+_NUMBER: Final = "SELECT coalesce(max(number), 0) FROM switch_revisions"
+_NEWEST: Final = (
+    "SELECT number, CASE WHEN typeof(revision) = 'blob' AND length(revision) <= ? THEN revision END"
+    " FROM switch_revisions ORDER BY number DESC LIMIT 1"
+)
 _PAGE: Final = (
     "SELECT revision FROM switch_revisions"
     " WHERE number < ? AND typeof(revision) = 'blob' AND length(revision) <= ?"
@@ -84,17 +91,18 @@ class SqliteSwitchStore:
         )
         self._listeners = Listeners()
         self._watching: asyncio.Task[None] | None = None
-        self._seen = -1
+        self._seen: Newest | None = None
 
     async def load(self) -> StoredRevision | None:
         return await self._database.call(lambda connection: _one(connection, _LOAD))
 
-    async def append(self, new: StoredRevision) -> bool:
+    async def append(self, new: StoredRevision, after: str = "") -> bool:
         check_revision(new)
 
         def work(connection: sqlite3.Connection) -> bool:
             with transaction(connection, durable=True):
-                if _newest(connection) != new.number - 1:
+                newest = _newest(connection)
+                if newest.number != new.number - 1 or after not in ("", newest.tag):
                     return False
                 connection.execute("INSERT INTO switch_revisions VALUES (?, ?, ?)", new)
                 connection.execute(
@@ -104,11 +112,14 @@ class SqliteSwitchStore:
 
         has_won = await self._database.call(work)
         if has_won:
-            self._seen = new.number
+            self._seen = newest_of(new)
             self._listeners.tell()
         return has_won
 
     async def number(self) -> int:
+        return await self._database.call(_number)
+
+    async def newest(self) -> Newest:
         return await self._database.call(_newest)
 
     async def revision(self, number: int) -> StoredRevision | None:
@@ -189,19 +200,25 @@ class SqliteSwitchStore:
         await self._database.close()
 
     async def _watch(self) -> None:
+        newest: Newest | None
         while True:
             try:
-                number = await self.number()
+                newest = await self.newest()
             except StoreAway:
-                number = -1  # A gap: whatever is found behind it is news.
-            if number != self._seen and number >= 0:
+                newest = None  # A gap: whatever is found behind it is news.
+            if newest is not None and newest != self._seen:
                 self._listeners.tell()
-            self._seen = number
+            self._seen = newest
             await asyncio.sleep(_POLL)
 
 
-def _newest(connection: sqlite3.Connection) -> int:
-    return int(connection.execute(_NEWEST).fetchone()[0])
+def _number(connection: sqlite3.Connection) -> int:
+    return int(connection.execute(_NUMBER).fetchone()[0])
+
+
+def _newest(connection: sqlite3.Connection) -> Newest:
+    row = connection.execute(_NEWEST, (MAX_REVISION,)).fetchone()
+    return Newest() if row is None else Newest(row[0], "" if row[1] is None else tag_of(row[1]))
 
 
 def _one(connection: sqlite3.Connection, query: str, *number: int) -> StoredRevision | None:

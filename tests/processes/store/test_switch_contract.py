@@ -19,8 +19,11 @@ from proxy.control.switch_store.base import (
     MAX_TTL,
     MAX_VALUE,
     MAX_VALUES,
+    Newest,
     StoredRevision,
     SwitchStore,
+    newest_of,
+    tag_of,
 )
 from proxy.errors import StoreAway, StoreFull
 from tests.support.checkout import ROOT
@@ -70,6 +73,7 @@ async def other(storage: SwitchStorage) -> AsyncIterator[SwitchStore]:
 async def test_nothing_is_there_at_first(store: SwitchStore) -> None:
     assert await store.load() is None
     assert await store.number() == 0
+    assert await store.newest() == Newest()
     assert await store.revision(1) is None
     assert await store.revision(0) is None
     assert await store.revisions(None, 10) == []
@@ -85,6 +89,7 @@ async def test_what_is_appended_is_the_newest_for_everybody(
     for reader in (store, other):
         assert await reader.load() == revision(2)
         assert await reader.number() == 2
+        assert await reader.newest() == (2, tag_of(revision(2).revision))
         assert await reader.revision(1) == revision(1)
         assert await reader.revision(2) == revision(2)
         assert await reader.revision(3) is None
@@ -111,6 +116,21 @@ async def test_a_number_that_jumps_changes_nothing(store: SwitchStore, number: i
     assert not await store.append(revision(number, "jumps"))
     assert await store.load() == revision(2)
     assert await store.revisions(None, 10) == [revision(2).revision, revision(1).revision]
+
+
+async def test_what_builds_on_another_revision_of_that_number_changes_nothing(
+    store: SwitchStore, other: SwitchStore
+) -> None:
+    await appended(store, 1)
+    lost = tag_of(revision(1, "that the store has lost").revision)
+    assert not await other.append(revision(2, "on that one"), lost)
+    assert await store.newest() == newest_of(revision(1))
+    assert await other.append(revision(2), (await store.newest()).tag)
+    assert await store.load() == revision(2)
+    assert await store.append(StoredRevision(3, b"", b""))
+    assert await other.newest() == (3, tag_of(b""))
+    # The first of all builds on nothing.
+    assert not await other.append(revision(1), "")
 
 
 async def test_of_many_who_append_at_the_same_moment_one_wins(

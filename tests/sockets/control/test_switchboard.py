@@ -81,11 +81,11 @@ class Store(MemorySwitchStore):
             await self.pause.wait()
         return found
 
-    async def append(self, new: StoredRevision) -> bool:
+    async def append(self, new: StoredRevision, after: str = "") -> bool:
         self.check()
         if self.takes_nothing:
             raise StoreAway("nobody answers")
-        return await super().append(new)
+        return await super().append(new, after)
 
     async def value(self, name: str) -> bytes | None:
         self.check()
@@ -396,6 +396,65 @@ async def test_a_store_that_went_back_is_followed(tmp_path: Path) -> None:
         await one.board.change(AllOff(), OPS, "stop")
         await until(lambda: other.mode() == OFF)
         assert other.installed[-1].policy is OpenSockets.NEXT_MESSAGE
+
+
+async def test_a_number_that_another_revision_has_had_is_told_from_it(tmp_path: Path) -> None:
+    store = Store()
+    async with two(store, tmp_path) as (one, other):
+        await one.set(HALF)
+        await until(lambda: other.mode() == HALF)
+        # The primary that took revision 2 dies before its replica has heard of it.
+        lost = Table(2, {MODERN: SwitchState(OFF, revision=2)})
+        assert await store.append(StoredRevision(2, b"lost", write_table(lost)))
+        await until(lambda: one.mode() == other.mode() == OFF)
+        async with one.board.current.turn, other.board.current.turn:
+            store.go_back(1)
+            found = Table(2, {MODERN: SwitchState(ON, revision=2)})
+            assert await store.append(StoredRevision(2, b"found", write_table(found)))
+        await until(lambda: one.mode() == other.mode() == ON)
+        for each in (one, other):
+            (line,) = each.lines("the store of switches went back")
+            assert (line["revision"], line["before"]) == (2, 2)
+        # A change that follows does not write back what was lost.
+        await one.set(OFF, switch=LEGACY)
+        await until(lambda: other.mode(LEGACY) == OFF)
+        assert one.mode() == other.mode() == ON
+
+
+async def test_a_change_is_made_on_the_revision_that_is_there_and_not_on_one_that_is_lost(
+    tmp_path: Path,
+) -> None:
+    store = Store()
+    async with process(store, tmp_path) as one:
+        await one.set(OFF)
+        append = store.append
+
+        async def behind_a_failover(new: StoredRevision, after: str = "") -> bool:
+            store.append = append  # type: ignore[method-assign]  # once
+            store.go_back(0)
+            other = Table(1, {LEGACY: SwitchState(OFF, revision=1)})
+            assert await append(StoredRevision(1, b"another", write_table(other)))
+            return await append(new, after)
+
+        store.append = behind_a_failover  # type: ignore[method-assign]  # the primary fails now
+        revision = await one.set(OFF)
+        assert revision.number == 2
+        assert revision.before["modern/old-to-new"].setting is None
+        assert (one.mode(), one.mode(LEGACY)) == (OFF, OFF)
+
+
+async def test_a_key_that_the_store_has_lost_is_put_back_while_the_number_stands(
+    tmp_path: Path,
+) -> None:
+    store = Store()
+    async with process(store, tmp_path) as one:
+        key = one.live.current.switches.key
+        store._values.clear()
+        store.hint()
+        await until(lambda: canary_key.NAME in store._values)
+        (tmp_path / "other").mkdir()
+        async with process(store, tmp_path / "other") as other:
+            assert other.live.current.switches.key == one.live.current.switches.key == key
 
 
 async def test_a_store_that_has_lost_everything_is_given_the_same_key(tmp_path: Path) -> None:
