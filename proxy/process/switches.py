@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -51,7 +52,8 @@ def open_switches(
     """Open the store; where no file can be written, they live in memory.
 
     Raises:
-        ConfigError: a store that is no file cannot be used.
+        ConfigError: a store that is no file cannot be used, or one that is there and can be written
+            is damaged, locked, or of a later version: without it, what was off would be on.
     """
     try:
         store = open_switch_store(settings, state_dir)
@@ -61,6 +63,9 @@ def open_switches(
         return OpenedStore(store, keys, is_kept=True, last_known=last_known)
     except ConfigError as error:
         if not settings.url.startswith(_FILE):
+            raise
+        file = state_dir / settings.url.removeprefix(_FILE)
+        if file.is_file() and os.access(file, os.W_OK):
             raise
         log.warning(
             "switches are kept in memory alone, and end with the process",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from proxy.configuration.sessions import StoreSettings
 from proxy.configuration.units import store_url
 from proxy.control.switch_store.opening import open_switch_store
 from proxy.errors import ConfigError
+from proxy.process.switches import open_switches
 from proxy.sessions.store.opening import BACKENDS, open_sealer, open_store
 from proxy.sessions.store.sqlite import SqliteStore
 from proxy.tokens.sealing import new_key
@@ -84,6 +88,40 @@ def test_a_store_of_switches_that_cannot_be_opened_is_told(tmp_path: Path) -> No
     settings = StoreSettings(url="rediss://127.0.0.1:1", keys=(new_key(),), ca_file="missing.pem")
     with pytest.raises(ConfigError, match=r"store\.ca_file: cannot be read"):
         open_switch_store(settings, tmp_path)
+
+
+def garbage(file: Path) -> None:
+    file.write_bytes(b"not a database" * 100)
+
+
+def of_a_later_version(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA user_version = 1000")
+
+
+@pytest.mark.parametrize("spoil", [garbage, of_a_later_version])
+async def test_what_is_off_is_not_on_again_because_its_file_is_spoilt(
+    tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    log = structlog.get_logger()
+    opened = open_switches(StoreSettings(), tmp_path, log)
+    assert opened.is_kept
+    await opened.store.append(revision(1))
+    await opened.store.close()
+    file = tmp_path / "sessions.sqlite3"
+    spoil(file)
+    with pytest.raises(ConfigError, match=r"store\.url: the file of sessions"):
+        open_switches(StoreSettings(), tmp_path, log)
+
+
+async def test_without_a_state_directory_switches_live_in_memory(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with capture_logs() as logs:
+        opened = open_switches(StoreSettings(), tmp_path / "file", structlog.get_logger())
+    assert not opened.is_kept
+    assert await opened.store.append(revision(1))
+    (line,) = logs
+    assert line["event"] == "switches are kept in memory alone, and end with the process"
 
 
 @pytest.mark.parametrize(
