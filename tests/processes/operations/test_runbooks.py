@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import os
+import shutil
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ import trustme
 
 from tests.conftest import require_component
 from tests.support.load import origin
+from tests.support.process import running
 from tests.support.prometheus import Query, hurried, prometheus, queries, until
 from tests.support.shell import Shell, recipes, shell
 from tests.support.storages import RedisServer
@@ -248,6 +250,44 @@ async def test_switch_store_away(tmp_path: Path) -> None:
             await watched.do("SegueSwitchStoreAway")
     finally:
         redis.stop()
+
+
+async def test_switches_unapplied(tmp_path: Path) -> None:
+    # Another replica, whose files have one mapping more.
+    there = tmp_path / "there"
+    (there / "mappings").mkdir(parents=True)
+    (there / "mappings" / "m.yaml").write_text(SOUND, encoding="utf-8")
+    (there / "mappings" / "more.yaml").write_text(SOUND.replace("name: m", "name: more", 1))
+    store = {
+        "SEGUE_STORE__URL": f"sqlite:{tmp_path / 'switches.sqlite3'}",
+        "SEGUE_STORE__KEYS": "A" * 43 + "=",
+    }
+    async with origin() as server, scene(tmp_path, server.url, **store) as watched:
+        config = (tmp_path / "config.yaml").read_text(encoding="utf-8")
+        config = config.replace("to_client: [m]", "to_client: [m, more]")
+        (there / "config.yaml").write_text(config, encoding="utf-8")
+        env = {**store, "SEGUE_STATE_DIR": str(there / "state")}
+        async with running(there / "config.yaml", env=env):
+            turn = "segue switch set modern/more off --reason broken"
+            await watched.operator.run(f"{turn} --state-dir there/state")
+            await watched.fires("SegueSwitchesUnapplied")
+            assert "modern/more" in await watched.look("SegueSwitchesUnapplied")
+            shutil.copy(there / "mappings" / "more.yaml", tmp_path / "mappings")
+            watched.write("config.yaml", config)
+            await watched.do("SegueSwitchesUnapplied")
+
+
+async def test_switches_overdue(tmp_path: Path) -> None:
+    async with origin() as server, scene(tmp_path, server.url, SWITCH="modern/m") as watched:
+        await watched.operator.run(
+            "segue switch set $SWITCH canary --percent 5 --until 1s --owner ann --reason first"
+            " --config config.yaml"
+        )
+        await watched.fires("SegueSwitchesOverdue")
+        told = await watched.look("SegueSwitchesOverdue")
+        assert "modern/m" in told
+        assert "ann" in told
+        await watched.do("SegueSwitchesOverdue")
 
 
 @pytest.mark.needs_openssl
