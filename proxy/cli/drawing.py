@@ -56,7 +56,7 @@ class Drawing(Console):
 
     def draw(self, what: RenderableType) -> None:
         """Write a table."""
-        self.print(what, crop=False, no_wrap=True, overflow="ignore")
+        self.print(what, crop=False)
 
     def live(self) -> Live:
         """What is drawn anew in its place, when it is told to."""
@@ -92,8 +92,8 @@ def table(
         made.add_column(
             text((column.title,)),
             width=width,
-            no_wrap=True,
-            overflow="ellipsis",
+            no_wrap=not column.wrap,
+            overflow="fold" if column.wrap else "ellipsis",
             justify="right" if column.right else "left",
         )
     for row in rows:

@@ -33,10 +33,10 @@ _COLUMNS: Final = (
     Column("REVISION", right=True),
     Column("WHEN"),
     Column("AUTHOR", cut=True),
-    Column("ROLE"),
-    Column("WHAT", cut=True),
-    Column("OPEN SOCKETS"),
-    Column("REASON", cut=True),
+    Column("ROLE", spare=True),
+    Column("WHAT", wrap=True),
+    Column("OPEN SOCKETS", spare=True),
+    Column("REASON", wrap=True),
 )
 
 

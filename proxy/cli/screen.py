@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TextIO
 
-from proxy.cli.styled import Column, Line, Piece, Span, Style, plain
+from proxy.cli.styled import Column, Line, Piece, Span, Style, plain, safe
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -85,33 +85,45 @@ class Screen:
     def table(self, columns: Sequence[Column], rows: Sequence[Line], *, indent: int = 0) -> None:
         """Write a table, each row with as many cells as there are columns.
 
-        On a terminal it fits: cells that may be cut off end with an ellipsis, and where that is not
-        enough each row becomes a block of lines, so that nothing is lost.
+        On a terminal it fits: cells that may be cut off end with an ellipsis, others go on in the
+        next line; columns that say nothing are left out, spare ones too, which is told below. Where
+        that is not enough each row becomes a block of lines, so that nothing is lost.
         """
         from proxy.cli import layout  # noqa: PLC0415 (imports of rich what it needs)
 
-        wanted = layout.widths(columns, rows)
         if not self._colourful and self.width is None:
-            for text in layout.aligned(columns, rows, wanted):
+            for text in layout.aligned(columns, rows, layout.widths(columns, rows)):
                 self._stream.write(f"{' ' * indent}{text}\n")
             return
         room = None if self.width is None else self.width - indent
-        fitted = layout.fitted(columns, wanted, room)
-        if fitted is None:
+        found = layout.arranged(columns, rows, room)
+        if found is None:
             self._blocks(columns, rows, indent)
             return
         from proxy.cli import drawing  # noqa: PLC0415
 
-        self._drawing().draw(drawing.table(columns, rows, fitted, indent))
+        self._drawing().draw(drawing.table(found.columns, found.rows, found.widths, indent))
+        if found.left_out:
+            text = f"no room for {', '.join(found.left_out)}: a wider terminal or --json has it"
+            self.line(Span(f"{' ' * indent}{text}", Style.DIM))
 
     def _blocks(self, columns: Sequence[Column], rows: Sequence[Line], indent: int) -> None:
+        """Write a block for each row, as far to the right as its first cell begins."""
+        from proxy.cli import layout  # noqa: PLC0415
+
         names = max(len(column.title) for column in columns)
         for number, row in enumerate(rows):
             if number:
                 self.line()
+            first = safe(row[0]).text
+            further = indent + len(first) - len(first.lstrip(" "))
             for column, cell in zip(columns, row, strict=True):
-                title = f"{' ' * indent}{column.title:<{names}}  "
-                self.line(Span(title, Style.HEADING), cell)
+                span = safe(cell)
+                text = span.text.strip(" ")
+                if text in ("", layout.NOTHING):
+                    continue
+                title = f"{' ' * further}{column.title:<{names}}  "
+                self.line(Span(title, Style.HEADING), span._replace(text=text))
 
     @contextmanager
     def changing(self) -> Iterator[Changing]:

@@ -23,14 +23,14 @@ _WIDEST: Final = 40
 
 _COLUMNS: Final = (
     Column("REQUEST"),
-    Column("PEER"),
+    Column("PEER", spare=True),
     Column("COHORT", cut=True),
     Column("OPEN FOR"),
-    Column("CONFIG"),
+    Column("CONFIG", spare=True),
     *(Column(title, cut=True) for title in ("TO CLIENT", "TO SERVER")),
-    Column("FROM CLIENT", right=True),
-    Column("FROM SERVER", right=True),
-    *(Column(title, cut=True) for title in ("UPSTREAM", "PATH")),
+    Column("FROM CLIENT", right=True, spare=True),
+    Column("FROM SERVER", right=True, spare=True),
+    *(Column(title, cut=True, spare=True) for title in ("UPSTREAM", "PATH")),
 )
 
 

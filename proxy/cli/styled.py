@@ -46,11 +46,15 @@ class Column(NamedTuple):
         title: what stands above it.
         cut: whether its cells may be cut off where the terminal is narrow; not what people copy.
         right: whether they stand at its right edge, as numbers do.
+        wrap: whether they may go on in the next line, where nothing of them may be lost.
+        spare: whether it may be left out where the terminal is narrow; the last one goes first.
     """
 
     title: str
     cut: bool = False
     right: bool = False
+    wrap: bool = False
+    spare: bool = False
 
 
 _STATES: Final = {

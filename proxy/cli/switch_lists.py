@@ -31,11 +31,11 @@ def columns(view: SwitchesView) -> tuple[Column, ...]:
         Column("STATE"),
         *([Column("SET TO")] if view.all_off else []),
         *([Column("CONFIGURED")] if any(each.differs for each in view.switches) else []),
-        Column("USERS", cut=True),
+        Column("USERS", wrap=True),
         Column("OWNER", cut=True),
-        Column("UNTIL"),
-        Column("BEHIND", right=True),
-        Column("REVISION", right=True),
+        Column("UNTIL", wrap=True),
+        Column("BEHIND", right=True, spare=True),
+        Column("REVISION", right=True, spare=True),
     )
 
 

@@ -157,6 +157,57 @@ def test_a_table_that_cannot_fit_becomes_a_block_of_lines_for_each_row() -> None
     ]
 
 
+def test_a_block_is_without_fields_that_say_nothing_and_indented_as_a_whole() -> None:
+    wide = "n" * 30
+    lines = written(Terminal(), {"COLUMNS": "20"}, (wide, "-", "1"), (f"  {wide}", "u", "-"))
+    assert [uncoloured(line) for line in lines] == [
+        f"NAME   {wide}",
+        "COUNT  1",
+        "",
+        f"  NAME   {wide}",
+        "  USER   u",
+    ]
+
+
+def test_cells_that_may_not_be_cut_go_on_in_the_next_line() -> None:
+    stream = Terminal()
+    columns = (Column("NAME"), Column("WHAT", wrap=True))
+    rows: list[Line] = [("n" * 10, "modern/old-to-new on -> canary 10%"), ("m", "x" * 40)]
+    Screen(stream, {"COLUMNS": "32"}).table(columns, rows)
+    assert uncoloured(stream.getvalue()).splitlines() == [
+        "NAME        WHAT",
+        f"{'n' * 10}  modern/old-to-new on",
+        "            -> canary 10%",
+        f"m           {'x' * 20}",
+        f"            {'x' * 20}",
+    ]
+
+
+def test_what_says_nothing_goes_before_what_is_spare_and_that_is_told() -> None:
+    columns = (
+        Column("NAME"),
+        Column("EMPTY"),
+        Column("FIRST", spare=True),
+        Column("KEPT"),
+        Column("LAST", spare=True),
+    )
+    shown = {}
+    for width in (35, 34, 28, 20, 12):
+        stream = Terminal()
+        env = {"COLUMNS": str(width)}
+        Screen(stream, env).table(columns, [("n" * 5, "-", "f" * 6, "k" * 5, "l" * 6)])
+        shown[width] = uncoloured(stream.getvalue()).splitlines()
+    assert shown[35][0].split() == ["NAME", "EMPTY", "FIRST", "KEPT", "LAST"]
+    assert shown[34] == shown[28]
+    assert shown[28][0].split() == ["NAME", "FIRST", "KEPT", "LAST"]
+    assert len(shown[28]) == 2
+    more = ": a wider terminal or --json has it"
+    assert shown[20][0].split() == ["NAME", "FIRST", "KEPT"]
+    assert shown[20][2] == f"no room for LAST{more}"
+    assert shown[12][0].split() == ["NAME", "KEPT"]
+    assert shown[12][2] == f"no room for FIRST, LAST{more}"
+
+
 @given(
     st.lists(st.tuples(st.integers(1, 60), st.booleans()), min_size=1, max_size=6),
     st.integers(1, 200),

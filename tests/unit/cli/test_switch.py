@@ -21,7 +21,7 @@ from proxy.admin.switch_views import (
     TermView,
     UsersView,
 )
-from proxy.cli import changes, switch, switch_lists
+from proxy.cli import changes, history, switch, switch_lists
 from proxy.cli.main import main, parser
 from proxy.cli.screen import Screen
 from proxy.cli.styled import Line, Span, plain
@@ -29,6 +29,7 @@ from proxy.cli.terminal import when
 from proxy.switching.setting import Mode
 from proxy.switching.table import OpenSockets, SwitchName
 from tests.support.configured import read
+from tests.support.screens import Terminal, uncoloured
 
 NOW = 1_000_000.0
 NO_TERM = TermView(owner="", until=None, restore=False, overdue=False)
@@ -543,6 +544,44 @@ def test_a_dry_run_of_what_is_in_shadow_tells_what_it_has_seen() -> None:
         "  rule status: 6",
         "  would fail: status, rename, a\\nb: 1",
     ]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_history_never_hides_the_new_state(width: int) -> None:
+    stream = Terminal()
+    revision = revised(
+        before={"modern/old-to-new": was("canary 12.5%")},
+        after={"modern/old-to-new": was("canary 99.75%")},
+        author="release-pipeline (token)",
+        reason="a long story of what has been seen " * 3,
+        open_sockets="next_message",
+    )
+    rows = [history._row(revision)]
+    Screen(stream, {"COLUMNS": str(width)}).table(history._COLUMNS, rows)
+    lines = uncoloured(stream.getvalue()).splitlines()
+    assert all(len(line) <= width for line in lines)
+    assert lines[0].startswith("REVISION  WHEN ")
+    start, end = lines[0].index("WHAT"), lines[0].index("REASON")
+    if "OPEN SOCKETS" in lines[0]:
+        end = lines[0].index("OPEN SOCKETS")
+    told = " ".join(line[start:end].strip() for line in lines[1:] if line.startswith(" " * start))
+    assert f"{lines[1][start:end].strip()} {told}".startswith(
+        "modern/old-to-new canary 12.5% -> canary 99.75%"
+    )
+
+
+def test_switches_with_an_exception_are_a_table_at_80_columns() -> None:
+    stream = Terminal()
+    term = TermView(owner="ann", until=NOW + 72 * 3600, restore=True, overdue=False)
+    bad = excepted("broken-2-1-3", "==2.1.3", "off", term)
+    view = listed(shown(exceptions=(bad,), revision=12), shown("legacy/new-to-old"))
+    rows = list(switch_lists.rows(view, NOW))
+    Screen(stream, {"COLUMNS": "80"}).table(switch_lists.columns(view), rows)
+    lines = uncoloured(stream.getvalue()).splitlines()
+    assert lines[0].split()[:3] == ["SWITCH", "STATE", "CONFIGURED"]
+    assert lines[2].startswith("  broken-2-1-3 (==2.1.3)  off ")
+    assert all(len(line) <= 80 for line in lines)
+    assert "BEHIND" not in lines[0]
 
 
 def test_states_have_their_colours() -> None:
