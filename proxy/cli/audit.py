@@ -97,7 +97,7 @@ def verified(
     try:
         with files.opened() as opened:
             for each in opened:
-                check.file(each.name)
+                check.file(each.name, each.number)
                 for line in each.lines():
                     check.line(line)
     except FileNotFoundError:

@@ -4,6 +4,9 @@
 appends holds a lock, goes on from the last line that is there, whoever wrote it, and has it on the
 disk before the lock is given up. What was not written whole is taken back. What a crash has left of
 a line stays where it is, and the next line says so: nothing that is in the files is ever changed.
+
+Which files there are is told by the first lines of the chain's own, and never by what lies in the
+directory: else who can write there would have the true ones removed, by putting others there.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from typing import Final, NamedTuple
 from proxy.storage.audit_reading import (
     FileEnd,
     OpenedFile,
+    begin_in,
     chain_in,
     end_of,
     first_line,
@@ -31,6 +35,7 @@ from proxy.storage.audit_reading import (
 from proxy.storage.state_directory import prepare_directory
 from proxy.tokens.audit_chain import (
     BEGINS,
+    FOREIGN,
     MISSING,
     START,
     TORN,
@@ -48,7 +53,10 @@ from proxy.types import SEGUE
 CURRENT: Final = "audit.jsonl"
 _LOCK: Final = "audit.lock"
 _NEW: Final = "audit.jsonl.new"
-_FULL: Final = re.compile(r"audit-(\d{6,})\.jsonl")
+_FULL: Final = re.compile(r"audit-([0-9]{6,15})\.jsonl")
+_MOST_NAMES: Final = 10
+"""Files of others that one line names; of more, how many there are."""
+
 _MODE: Final = 0o600
 _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EMLINK)
 """What file systems say that give no file a second name."""
@@ -66,6 +74,10 @@ class Appended(NamedTuple):
 
     head: Head
     found: tuple[str, ...]
+
+
+_Found = tuple[str, dict[str, object]]
+"""Something to be said of the files: the event, and its details."""
 
 
 class AuditFiles:
@@ -97,19 +109,18 @@ class AuditFiles:
         prepare_directory(self._directory)
         with self._locked():
             numbers = self._full()
-            self._undo_half_a_rotation(numbers)
             end = end_of(self._directory / CURRENT)
-            link, found = self._goes_on_from(end, numbers)
-            own = [Entry(now, event, SEGUE, "", told) for event, told in found]
-            entries = [*own, *entries]
-            events = tuple(event for event, _ in found)
-            data, reached = self._lines(entries, link)
+            self._undo_half_a_rotation(end, numbers)
+            newest = None if end.line is not None else self._newest(numbers)
+            link, found = self._goes_on_from(end, newest)
+            data, reached = self._lines([*_told(found, now), *entries], link)
             begin = end.begin
             if begin is not None and end.line is not None and end.size + len(data) <= max_size:
                 self._write(CURRENT, (b"" if end.is_ended else b"\n") + data, _APPEND, end.size)
-                return Appended(Head(begin.audit, begin.file, reached, self.place), events)
-            head = self._begin_another(end, numbers, link, entries, now, keep)
-            return Appended(head, events)
+                head = Head(begin.audit, begin.file, reached, self.place)
+            else:
+                head = self._begin_another(end, numbers, link, found, entries, now, keep)
+            return Appended(head, tuple(event for event, _ in found))
 
     def contradict(self, link: Link) -> bool:
         """Whether the files have another line in that place, or end before it.
@@ -120,7 +131,10 @@ class AuditFiles:
             OSError: they cannot be read.
         """
         with self._locked():
-            for name in (CURRENT, *(_name(number) for number in reversed(self._full()))):
+            begin = self.begin()
+            audit = "" if begin is None else begin.audit
+            own = (each for each in reversed(self._full()) if self._is_own(each, audit))
+            for name in (CURRENT, *map(_name, own)):
                 first = first_line(self._directory / name)
                 if first is not None and first.sequence <= link.sequence:
                     return chain_in(self._directory / name, link.sequence) != link.chain
@@ -138,11 +152,12 @@ class AuditFiles:
             with self._locked(make=False):
                 seen = set()
                 # A full one may have both names for a moment: that of `CURRENT` is the one to stay.
-                for name in (CURRENT, *(_name(number) for number in reversed(self._full()))):
+                for number in (None, *reversed(self._full())):
+                    name = CURRENT if number is None else _name(number)
                     file = open_file(self._directory / name)
                     if file is not None:
                         status = os.fstat(file.fileno())
-                        files.append(OpenedFile(name, file, status.st_size))
+                        files.append(OpenedFile(name, file, status.st_size, number))
                         if status.st_ino in seen:
                             files.pop().file.close()
                         seen.add(status.st_ino)
@@ -155,14 +170,17 @@ class AuditFiles:
         """What the first line of the current file says; None where there is none."""
         return read_begin(first_line(self._directory / CURRENT))
 
-    def _goes_on_from(
-        self, end: FileEnd, numbers: list[int]
-    ) -> tuple[Link, list[tuple[str, dict[str, object]]]]:
-        """The last line that is there, and what is to be said of how it was found."""
-        found: list[tuple[str, dict[str, object]]] = []
+    def _goes_on_from(self, end: FileEnd, newest: int | None) -> tuple[Link, list[_Found]]:
+        """The last line that is there, and what is to be said of how it was found.
+
+        Args:
+            end: of the current file.
+            newest: the number of the full file to look into where that one has no line.
+        """
+        found: list[_Found] = []
         line, rest = end.line, end.rest
-        if line is None and numbers:
-            before = end_of(self._directory / _name(numbers[-1]))
+        if line is None and newest is not None:
+            before = end_of(self._directory / _name(newest))
             line, rest = before.line, before.rest + rest
         if line is not None and not self._keys.attest(line):
             found.append((UNATTESTED, {"line": line.sequence, "key": line.key}))
@@ -180,48 +198,73 @@ class AuditFiles:
         end: FileEnd,
         numbers: list[int],
         link: Link,
+        found: list[_Found],
         entries: Sequence[Entry],
         now: str,
         keep: int,
     ) -> Head:
         """Write lines into a new file, and let it take the place of the one that is full."""
-        highest = (numbers or [0])[-1]
-        number = highest + 1 if end.begin is None else end.begin.file
-        if not end.size:
-            number = highest
-        elif number in numbers:
-            number = highest + 1  # Somebody has put files there; none is lost for that.
-        there = sorted({*numbers, number} - {0})
-        kept = there[-keep:] if keep else []
+        begin = begin_in(self._directory / CURRENT, self._keys)
+        number = 0 if begin is None else begin.file
+        if begin is None:
+            newest = self._newest(numbers)
+            if newest is not None:
+                begin, number = begin_in(self._directory / _name(newest), self._keys), newest
+            # What is there in place of the current file is no file of the chain, but is kept.
+            number += bool(end.size)
+        audit = secrets.token_hex(8) if begin is None else begin.audit
         begins = FileBegins(
             file=number + 1,
-            audit=self._audit_of(end, numbers) or secrets.token_hex(8),
+            audit=audit,
             previous=link.chain,
-            oldest=kept[0] if kept else number + 1,
+            oldest=max(1 if begin is None else begin.oldest, number + 1 - keep),
         )
+        own = {each for each in numbers if each <= number and self._is_own(each, audit)}
+        is_taken = bool(end.size) and number in numbers
+        others = [each for each in numbers if each not in own or (is_taken and each == number)]
+        if others:
+            names = [_name(each) for each in others[:_MOST_NAMES]]
+            found.append((FOREIGN, {"files": names, "count": len(others)}))
         entry = Entry(now, BEGINS, SEGUE, "", begins.details())
-        data, reached = self._lines([entry, *entries], link)
+        data, reached = self._lines([entry, *_told(found, now), *entries], link)
         new = self._directory / _NEW
         new.unlink(missing_ok=True)
         self._write(_NEW, data, _APPEND | os.O_CREAT | os.O_EXCL, 0)
         try:
             if end.size:
+                full = self._directory / _name(number)
+                if is_taken:
+                    full.rename(full.with_name(f"{full.name}.foreign-{secrets.token_hex(4)}"))
                 # Never a moment without the file, and never over another one.
-                self._name_full(self._directory / _name(number))
+                self._name_full(full)
             new.replace(self._directory / CURRENT)
         except OSError:
             new.unlink(missing_ok=True)
             raise
         self._sync_directory()
-        for each in set(there) - set(kept):
-            (self._directory / _name(each)).unlink(missing_ok=True)
+        for each in own | {number}:
+            if each < begins.oldest:
+                (self._directory / _name(each)).unlink(missing_ok=True)
         return Head(begins.audit, begins.file, reached, self.place)
 
-    def _audit_of(self, end: FileEnd, numbers: list[int]) -> str:
-        """The name of the chain, as the newest file says it; empty where none does."""
-        paths = (self._directory / _name(number) for number in reversed(numbers))
-        begins = [end.begin, *(read_begin(first_line(path)) for path in paths)]
-        return next((begin.audit for begin in begins if begin is not None), "")
+    def _newest(self, numbers: list[int]) -> int | None:
+        """The number of the newest full file that is one of the chain's, by what it says itself."""
+        for number in reversed(numbers):
+            try:
+                begin = begin_in(self._directory / _name(number), self._keys)
+            except OSError:
+                continue  # A link, or a directory: it is nobody's file.
+            if begin is not None and begin.file == number:
+                return number
+        return None
+
+    def _is_own(self, number: int, audit: str) -> bool:
+        """Whether a full file says of itself that it is that one of this chain; empty: of any."""
+        try:
+            begin = read_begin(first_line(self._directory / _name(number)))
+        except OSError:
+            return False
+        return begin is not None and begin.file == number and audit in ("", begin.audit)
 
     def _name_full(self, full: Path) -> None:
         current = self._directory / CURRENT
@@ -239,15 +282,15 @@ class AuditFiles:
             lines.append(line)
         return b"".join(lines), link
 
-    def _undo_half_a_rotation(self, numbers: list[int]) -> None:
+    def _undo_half_a_rotation(self, end: FileEnd, numbers: list[int]) -> None:
         """Take back the second name that a full file was given before a crash."""
-        if not numbers:
+        number = 0 if end.begin is None else end.begin.file
+        if number not in numbers:
             return
-        full = self._directory / _name(numbers[-1])
-        current = self._directory / CURRENT
-        if current.exists() and full.samefile(current):
+        full, current = self._directory / _name(number), self._directory / CURRENT
+        if os.path.samestat(full.lstat(), current.lstat()):
             full.unlink()
-            numbers.pop()
+            numbers.remove(number)
 
     def _write(self, name: str, data: bytes, flags: int, size: int) -> None:
         file = os.open(self._directory / name, flags, _MODE)
@@ -305,3 +348,7 @@ class AuditFiles:
 
 def _name(number: int) -> str:
     return f"audit-{number:06d}.jsonl"
+
+
+def _told(found: list[_Found], now: str) -> list[Entry]:
+    return [Entry(now, event, SEGUE, "", details) for event, details in found]

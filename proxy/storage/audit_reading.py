@@ -13,7 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
-from proxy.tokens.audit_chain import MAX_LINE, AuditLine, FileBegins, read_begin, read_line
+from proxy.tokens.audit_chain import (
+    MAX_LINE,
+    AuditKeys,
+    AuditLine,
+    FileBegins,
+    following,
+    read_begin,
+    read_line,
+)
 
 _TAILS: Final = (16 * 1024, 2 * MAX_LINE)
 """Bytes at the end of a file in which its last line is looked for, first and then."""
@@ -40,11 +48,19 @@ class FileEnd(NamedTuple):
 
 
 class OpenedFile(NamedTuple):
-    """A file of the audit, to be read up to `size` bytes."""
+    """A file of the audit, to be read up to `size` bytes.
+
+    Attributes:
+        name: of the file.
+        file: at its beginning.
+        size: in bytes.
+        number: that its name says it has; None for the current one.
+    """
 
     name: str
     file: BinaryIO
     size: int
+    number: int | None = None
 
     def lines(self) -> Iterator[bytes]:
         """Its lines, with their line breaks; of one that is too long, pieces."""
@@ -85,6 +101,37 @@ def first_line(path: Path) -> AuditLine | None:
         return None
     with file:
         return read_line(file.readline(MAX_LINE))
+
+
+def begin_in(path: Path, keys: AuditKeys) -> FileBegins | None:
+    """What the first line of a file says, where the lines after it bear it out.
+
+    That is up to the first line that is attested by one of the keys; where all are of keys that are
+    not known, up to the end. None where the first line says nothing, or something that was altered.
+
+    Raises:
+        OSError: it cannot be read, or is no file.
+    """
+    file = open_file(path)
+    if file is None:
+        return None
+    with file:
+        begin = read_begin(read_line(file.readline(MAX_LINE)))
+        if begin is None:
+            return None
+        chain = begin.previous
+        file.seek(0)
+        for raw in OpenedFile(path.name, file, os.fstat(file.fileno()).st_size).lines():
+            line = read_line(raw)
+            if line is None:
+                continue  # A crash has left it, or the next line does not follow.
+            attested = keys.attest(line)
+            if following(chain, line.body) != line.chain or attested is False:
+                return None
+            if attested:
+                break
+            chain = line.chain
+    return begin
 
 
 def chain_in(path: Path, sequence: int) -> bytes | None:

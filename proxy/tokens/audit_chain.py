@@ -42,10 +42,13 @@ UNATTESTED: Final = "audit end unattested"
 MISSING: Final = "audit lines missing"
 """The store knew of a line, `line`, that was not in the files any more, or another one."""
 
+FOREIGN: Final = "audit files foreign"
+"""Among the full files were `count` that are none of the chain's: `files`, the names of some."""
+
 LOST: Final = "audit lines lost"
 """So many lines, `lines`, could not be written."""
 
-RESERVED: Final = frozenset({BEGINS, TORN, UNATTESTED, MISSING, LOST})
+RESERVED: Final = frozenset({BEGINS, TORN, UNATTESTED, MISSING, FOREIGN, LOST})
 """What the audit says of itself."""
 
 _END: Final = re.compile(

@@ -6,17 +6,20 @@ What is looked for, and by what it is found:
 - one that was put in: its MAC is not right, or its number was there before;
 - one that was taken out, or moved: the numbers do not go up by one;
 - the whole end: the head in the store knows of lines that are not there;
-- a file: the first line of each says which number it has, and which is the oldest that is kept.
+- a file: the first line of each says which number it has, and which is the oldest that is kept;
+- one that was put there: it is empty, or its first line says nothing, or not what its name says.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from proxy.tokens.audit_chain import (
     BEGINS,
+    FOREIGN,
     LOST,
     MISSING,
     START,
@@ -99,7 +102,7 @@ class AuditCheck:
         self._head = head
         self._head_is_right: bool | None = None
         self._file = ""
-        self._number = 0
+        self._number: int | None = None
         self._at = 0
         self._begin: FileBegins | None = None
         self._unread: _Unread | None = None
@@ -107,10 +110,16 @@ class AuditCheck:
         self._open_from: Finding | None = None
         self._open_to = 0
 
-    def file(self, name: str) -> None:
-        """The lines that follow are of this file."""
+    def file(self, name: str, number: int | None = None) -> None:
+        """The lines that follow are of this file.
+
+        Args:
+            name: of the file.
+            number: that its name says it has; None for the current one.
+        """
+        self._end_file()
         self.verdict.files += 1
-        self._file, self._at = name, 0
+        self._file, self._number, self._at = name, number, 0
 
     def line(self, raw: bytes) -> None:
         """The next line of the file, with its line break where it has one."""
@@ -133,6 +142,7 @@ class AuditCheck:
 
     def end(self) -> Verdict:
         """There are no more files."""
+        self._end_file()
         verdict, unread = self.verdict, self._unread
         if unread is not None:
             if unread.is_half_a_line and not unread.is_ended:
@@ -151,6 +161,11 @@ class AuditCheck:
 
     _first_file = 0
 
+    def _end_file(self) -> None:
+        if self._file and not self._at:
+            # No file of the audit ever is: each has its first line before it has its name.
+            self._add(Finding(self._file, 0, 0, "the file is empty"))
+
     def _begins(self, read: AuditLine, begin: FileBegins) -> None:
         verdict, before = self.verdict, self._begin
         if not verdict.lines:
@@ -167,6 +182,8 @@ class AuditCheck:
                 verdict.last = Link(read.sequence - 1, begin.previous)
             elif begin.file <= before.file:
                 self._fault(read.sequence, "the file has the number of one before it")
+        if self._number not in (None, begin.file):
+            self._fault(read.sequence, f"the file says that it is number {begin.file}")
         self._begin = begin
         verdict.audit = begin.audit
 
@@ -209,6 +226,9 @@ class AuditCheck:
             case event if event == MISSING:
                 line = details.get("line")
                 what = f"line {line} was missing, or another one" if line else _UNREADABLE_HEAD
+                self._fault(read.sequence, f"{what}: found by Segue itself at {time}")
+            case event if event == FOREIGN:
+                what = f"files that are none of the audit's were there: {_names(details)}"
                 self._fault(read.sequence, f"{what}: found by Segue itself at {time}")
             case event if event == LOST:
                 what = f"{details.get('lines')} lines before it could not be written"
@@ -304,6 +324,13 @@ def _order(found: int, last: int) -> str:
     if found > last + 1:
         return f"lines are missing before it: {_numbers(last + 1, found - 1)}"
     return f"the line is out of order, or there twice: it comes after line {last}"
+
+
+def _names(details: Mapping[str, Any]) -> str:
+    names, count = details.get("files"), details.get("count")
+    told = ", ".join(map(str, names)) if isinstance(names, list) else ""
+    more = count - len(names) if isinstance(names, list) and isinstance(count, int) else 0
+    return f"{told} and {more} more" if more > 0 else told
 
 
 def _numbers(first: int, last: int) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from proxy.storage.audit_files import CURRENT, Appended, AuditFiles
 from proxy.tokens.audit_chain import (
+    FOREIGN,
     MISSING,
     TORN,
     UNATTESTED,
@@ -42,7 +43,7 @@ def verdict(files: AuditFiles, keys: AuditKeys = KEYS, head: Head | None = None)
     check = AuditCheck(keys, head)
     with files.opened() as opened:
         for each in opened:
-            check.file(each.name)
+            check.file(each.name, each.number)
             for line in each.lines():
                 check.line(line)
     return check.end()
@@ -119,16 +120,135 @@ def test_a_file_system_without_links_has_files_that_give_way(
     assert verdict(files).files == 3
 
 
-def test_a_file_that_somebody_put_in_the_way_keeps_no_line_from_being_written(
+def what(found: Verdict) -> list[str]:
+    return [each.what for each in found.faults]
+
+
+def test_a_file_that_somebody_put_in_the_way_is_put_aside_and_said_for_good(
     tmp_path: Path,
 ) -> None:
     files = AuditFiles(tmp_path, KEYS)
     append(files)
     (tmp_path / "audit-000001.jsonl").write_bytes(b"anything\n")
-    append(files, max_size=100)
-    assert (tmp_path / "audit-000001.jsonl").read_bytes() == b"anything\n"
-    assert names(tmp_path)[:3] == ["audit-000001.jsonl", "audit-000002.jsonl", CURRENT]
+    appended = append(files, max_size=100)
+    assert appended.found == (FOREIGN,)
+    assert appended.head.file == 2
+    aside = next(tmp_path.glob("audit-000001.jsonl.foreign-*"))
+    assert aside.read_bytes() == b"anything\n"
+    assert verdict(files).lines == 5
+    assert what(verdict(files)) == [
+        "files that are none of the audit's were there: audit-000001.jsonl:"
+        f" found by Segue itself at {TIME}"
+    ]
+
+
+@pytest.mark.parametrize("kind", ["empty", "copies", "links", "directories"])
+def test_files_that_somebody_put_there_have_no_true_ones_removed(tmp_path: Path, kind: str) -> None:
+    files = AuditFiles(tmp_path, KEYS)
+    first, *_ = [append(files, max_size=100, keep=3).head for _ in range(3)]
+    true = {each: (tmp_path / each).read_bytes() for each in names(tmp_path) if each != CURRENT}
+    assert {"audit-000001.jsonl", "audit-000002.jsonl"} < set(true)
+    for number in (*range(3, 15), 999_999_999):
+        planted = tmp_path / f"audit-{number:06d}.jsonl"
+        if kind == "links":
+            planted.symlink_to(CURRENT)
+        elif kind == "directories":
+            planted.mkdir()
+        else:
+            planted.write_bytes(true["audit-000001.jsonl"] if kind == "copies" else b"")
+    if kind in ("empty", "copies"):
+        assert not verdict(files).intact
+    assert not files.contradict(first.link)
+    appended = append(files, max_size=100, keep=3)
+    assert appended.found == (FOREIGN,)
+    assert appended.head.file == 4
+    assert {each: (tmp_path / each).read_bytes() for each in true} == true
+    begin = files.begin()
+    assert begin is not None
+    assert begin.oldest == 1
+    if kind in ("empty", "copies"):
+        assert not verdict(files, head=appended.head).intact
+    for planted in tmp_path.glob("audit-*"):
+        if planted.name not in {*true, "audit-000003.jsonl"}:
+            planted.rmdir() if planted.is_dir() and not planted.is_symlink() else planted.unlink()
+    # What stood there is gone; that it did stands in the chain for good.
+    assert len(what(verdict(files, head=appended.head))) == 1
+    assert "audit-000012.jsonl and 3 more" in what(verdict(files))[0]
+
+
+def test_an_oldest_file_that_somebody_removed_is_missed_after_a_rotation_too(
+    tmp_path: Path,
+) -> None:
+    files = AuditFiles(tmp_path, KEYS)
+    for _ in range(3):
+        append(files, max_size=100, keep=5)
+    (tmp_path / "audit-000001.jsonl").unlink()
+    append(files, max_size=100, keep=5)
+    assert what(verdict(files)) == ["the oldest files are missing: 1"]
+
+
+def test_a_file_before_the_oldest_is_removed_only_if_it_is_one_of_the_chain(
+    tmp_path: Path,
+) -> None:
+    files = AuditFiles(tmp_path, KEYS)
+    for _ in range(3):
+        append(files, max_size=100, keep=5)
+    damaged = tmp_path / "audit-000001.jsonl"
+    damaged.write_bytes(b"x" + damaged.read_bytes())
+    assert append(files, max_size=100, keep=1).found == (FOREIGN,)
+    assert names(tmp_path)[:3] == ["audit-000001.jsonl", "audit-000003.jsonl", CURRENT]
     assert not verdict(files).intact
+
+
+def test_a_current_file_with_a_beginning_of_somebody_else_has_no_file_removed(
+    tmp_path: Path,
+) -> None:
+    files = AuditFiles(tmp_path, KEYS)
+    for _ in range(3):
+        append(files, max_size=100, keep=5)
+    current = tmp_path / CURRENT
+    current.write_bytes(current.read_bytes().replace(b'"oldest":1', b'"oldest":3'))
+    append(files, max_size=100, keep=5)
+    begin = files.begin()
+    assert begin is not None
+    assert begin.oldest == 1
+    assert {"audit-000001.jsonl", "audit-000002.jsonl"} < set(names(tmp_path))
+    assert not verdict(files).intact
+
+
+def test_what_was_put_there_is_not_gone_on_from(tmp_path: Path) -> None:
+    files = AuditFiles(tmp_path, KEYS)
+    for _ in range(2):
+        head = append(files, max_size=100).head
+    (tmp_path / CURRENT).unlink()
+    (tmp_path / "audit-000777.jsonl").write_bytes(b"")
+    (tmp_path / "audit-000778.jsonl").symlink_to("audit-000001.jsonl")
+    appended = append(files)
+    assert appended.found == (MISSING, FOREIGN)
+    assert (appended.head.audit, appended.head.file) == (head.audit, 2)
+    assert appended.head.link.sequence > 2
+
+
+def test_a_second_name_is_taken_back_whatever_else_is_there(tmp_path: Path) -> None:
+    files = AuditFiles(tmp_path, KEYS)
+    append(files, 3)
+    (tmp_path / "audit-000001.jsonl").hardlink_to(tmp_path / CURRENT)
+    (tmp_path / "audit-000009.jsonl").write_bytes(b"")
+    assert append(files).found == ()
+    assert not (tmp_path / "audit-000001.jsonl").exists()
+
+
+def test_a_key_that_was_taken_away_leaves_the_numbers_of_files(tmp_path: Path) -> None:
+    before = AuditFiles(tmp_path, AuditKeys([OLD]))
+    for _ in range(3):
+        append(before, max_size=100)
+    both = AuditFiles(tmp_path, KEYS)
+    append(both)
+    files = AuditFiles(tmp_path, AuditKeys([NEW]))
+    appended = append(files, max_size=100, keep=2)
+    assert (appended.found, appended.head.file) == ((), 4)
+    assert names(tmp_path)[:3] == ["audit-000002.jsonl", "audit-000003.jsonl", CURRENT]
+    assert verdict(files, AuditKeys([NEW])).intact
 
 
 def test_half_a_line_stays_and_is_explained(tmp_path: Path) -> None:
