@@ -136,10 +136,8 @@ def test_a_file_that_somebody_put_in_the_way_is_put_aside_and_said_for_good(
     aside = next(tmp_path.glob("audit-000001.jsonl.foreign-*"))
     assert aside.read_bytes() == b"anything\n"
     assert verdict(files).lines == 5
-    assert what(verdict(files)) == [
-        "files that are none of the audit's were there: audit-000001.jsonl:"
-        f" found by Segue itself at {TIME}"
-    ]
+    told = "files that are none of the audit's were there: audit-000001.jsonl"
+    assert what(verdict(files)) == [f"{told}: found by Segue itself at {TIME}"]
 
 
 @pytest.mark.parametrize("kind", ["empty", "copies", "links", "directories"])
@@ -218,8 +216,7 @@ def test_a_current_file_with_a_beginning_of_somebody_else_has_no_file_removed(
 
 def test_what_was_put_there_is_not_gone_on_from(tmp_path: Path) -> None:
     files = AuditFiles(tmp_path, KEYS)
-    for _ in range(2):
-        head = append(files, max_size=100).head
+    head = [append(files, max_size=100).head for _ in range(2)][-1]
     (tmp_path / CURRENT).unlink()
     (tmp_path / "audit-000777.jsonl").write_bytes(b"")
     (tmp_path / "audit-000778.jsonl").symlink_to("audit-000001.jsonl")
