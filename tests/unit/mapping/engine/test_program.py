@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from proxy.errors import MappingFailure
 from proxy.mapping.engine.compiled import CompiledMapping, CompiledRule
-from proxy.mapping.engine.program import Program
+from proxy.mapping.engine.program import Program, links_of
 from proxy.mapping.json.objects import Object
 from proxy.types import Direction, OnError
 from tests.support import jsontexts
@@ -167,6 +167,7 @@ DROP = "\n- name: drop\n  match: {field: kind, equals: b}\n  do: [{drop: true}]"
 def test_in_a_chain_the_output_of_one_is_the_input_of_the_next() -> None:
     chain = Program([compiled(FORTH, name="one"), compiled(ON, name="two")])
     assert chain.name == "one+two"
+    assert links_of(chain.name) == chain.mappings
     assert chain.direction is Direction.TO_CLIENT
     assert chain.rules == (("one", "forth"), ("two", "on"))
     assert chain.apply(b'{"kind": "a", "x": 1}') == (b'{"type":"b","x":1}',)
