@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Final, NamedTuple
 
 from structlog.typing import FilteringBoundLogger
@@ -37,7 +38,7 @@ from proxy.switching.changes import (
 from proxy.switching.history import Revision, revision_of, write_revision, write_table
 from proxy.switching.limits import NO_LIMITS, RAISES, Limits, beyond
 from proxy.switching.table import EMPTY, OpenSockets, Table
-from proxy.switching.terms import due
+from proxy.switching.terms import policies_due
 from proxy.types import SEGUE
 
 _TRIES: Final = 5
@@ -188,6 +189,9 @@ class Switchboard:
     ) -> Revision | None:
         """Make a change; None where somebody else was faster."""
         self._check_authority(change)
+        if isinstance(change, SetSwitch) and change.term.restore:
+            # What is asked of open sockets now is asked again when it ends.
+            change = replace(change, term=replace(change.term, open_sockets=open_sockets))
         before = self.current.base
         after = self._changed(change, author.limits)
         policy = open_sockets or self.current.policy
@@ -271,16 +275,18 @@ class Switchboard:
 
     async def _expire(self) -> None:
         """End what is to end by itself, and is due."""
-        if due(self.current.base, time.time()):
-
-            def expire(table: Table) -> Change:
-                now = time.time()
-                if not due(table, now):
-                    raise ChangeRefused(Why.CHANGED, "somebody else has ended it")
-                return Expire(now)
-
+        for policy in policies_due(self.current.base, time.time()):
             with suppress(ChangeRefused):
-                await self.change(expire, Author(SEGUE, ""), "its time was over")
+                await self.change(
+                    partial(_expire, policy), Author(SEGUE, ""), "its time was over", policy
+                )
+
+
+def _expire(policy: OpenSockets | None, table: Table) -> Change:
+    now = time.time()
+    if policy not in policies_due(table, now):
+        raise ChangeRefused(Why.CHANGED, "somebody else has ended it")
+    return Expire(now, policy)
 
 
 _KINDS: Final[dict[type, str]] = {

@@ -18,6 +18,7 @@ from proxy.switching.table import (
     NO_TERM,
     UNTOUCHED,
     First,
+    OpenSockets,
     SwitchName,
     SwitchState,
     Table,
@@ -150,13 +151,15 @@ class Follow:
 
 @dataclass(frozen=True, slots=True)
 class Expire:
-    """End what is to end by itself, and is due.
+    """End what is to end by itself, and is due, as far as it asks the same of open WebSockets.
 
     Attributes:
         now: in seconds since 1970.
+        open_sockets: what it asks of them; None: nothing was said.
     """
 
     now: float
+    open_sockets: OpenSockets | None = None
 
 
 Change = SetSwitch | DropException | RestoreSwitch | AllOff | Restore | Undo | Follow | Expire
@@ -204,7 +207,7 @@ def changed(table: Table, change: Change, first: First) -> Table:
             return Table(number, all_off=all_off, digest=change.digest)
     states = {}
     for name, state in table.states.items():
-        ended = expired(state, change.now)
+        ended = expired(state, change.now, (change.open_sockets,))
         states[name] = state if ended == state else replace(ended, revision=number)
     return replace(table, number=number, states=_kept(states))
 

@@ -43,6 +43,7 @@ class ExceptionText(msgspec.Struct, frozen=True, omit_defaults=True):
     until: float | None = None
     restore: bool = False
     before: str | None = None
+    open_sockets: OpenSockets | None = None
 
 
 class StateText(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -55,6 +56,7 @@ class StateText(msgspec.Struct, frozen=True, omit_defaults=True):
     restore: bool = False
     before: str | None = None
     revision: _Number = 0
+    open_sockets: OpenSockets | None = None
 
 
 class _TableText(msgspec.Struct, frozen=True):
@@ -181,6 +183,7 @@ def state_text(state: SwitchState) -> StateText:
                 each.term.until,
                 each.term.restore,
                 None if each.before is None else str(each.before),
+                each.term.open_sockets,
             )
             for each in state.exceptions
         ),
@@ -189,6 +192,7 @@ def state_text(state: SwitchState) -> StateText:
         restore=state.term.restore,
         before=None if state.before is None else str(state.before),
         revision=state.revision,
+        open_sockets=state.term.open_sockets,
     )
 
 
@@ -202,12 +206,12 @@ def _state(text: StateText) -> SwitchState:
                 each.name,
                 parse_range(each.versions),
                 parse_setting(each.setting),
-                Term(each.owner, each.until, each.restore),
+                Term(each.owner, each.until, each.restore, each.open_sockets),
                 _setting(each.before),
             )
             for each in text.exceptions
         ),
-        term=Term(text.owner, text.until, text.restore),
+        term=Term(text.owner, text.until, text.restore, text.open_sockets),
         before=_setting(text.before),
         revision=text.revision,
     )

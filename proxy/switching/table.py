@@ -58,11 +58,14 @@ class Term:
         owner: who wants it; empty where nobody said.
         until: when it is overdue, in seconds since 1970; None: no time was said.
         restore: whether it ends by itself then.
+        open_sockets: what WebSockets do that are open when it does; None: as the configuration
+            says.
     """
 
     owner: str = ""
     until: float | None = None
     restore: bool = False
+    open_sockets: OpenSockets | None = None
 
 
 NO_TERM: Final = Term()

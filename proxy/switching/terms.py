@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
+from typing import Final
 
-from proxy.switching.table import NO_TERM, SwitchState, Table, Term
+from proxy.switching.table import NO_TERM, OpenSockets, SwitchState, Table, Term
+
+ANY: Final = (None, *OpenSockets)
+"""What terms can say of open WebSockets."""
 
 
 def is_due(term: Term, now: float) -> bool:
@@ -15,7 +19,18 @@ def is_due(term: Term, now: float) -> bool:
 
 def due(table: Table, now: float) -> bool:
     """Whether something is to end by itself that has not ended."""
-    return any(is_due(term, now) for state in table.states.values() for _, term in terms(state))
+    return bool(policies_due(table, now))
+
+
+def policies_due(table: Table, now: float) -> tuple[OpenSockets | None, ...]:
+    """What is asked of open WebSockets by that which is to end by itself and has not ended."""
+    found = {
+        term.open_sockets
+        for state in table.states.values()
+        for _, term in terms(state)
+        if is_due(term, now)
+    }
+    return tuple(each for each in ANY if each in found)
 
 
 def overdue(table: Table, now: float) -> int:
@@ -40,16 +55,28 @@ def ends(state: SwitchState) -> list[float]:
     return sorted(found)
 
 
-def expired(state: SwitchState, now: float) -> SwitchState:
-    """What is left of a switch once what is due has ended."""
+def expired(
+    state: SwitchState, now: float, policies: Collection[OpenSockets | None] = ANY
+) -> SwitchState:
+    """What is left of a switch once what is due has ended.
+
+    Args:
+        state: of the switch.
+        now: in seconds since 1970.
+        policies: only what asks one of these of open WebSockets ends.
+    """
+
+    def ends_now(term: Term) -> bool:
+        return is_due(term, now) and term.open_sockets in policies
+
     kept = []
     for each in state.exceptions:
-        if not is_due(each.term, now):
+        if not ends_now(each.term):
             kept.append(each)
         elif each.before is not None:
             kept.append(replace(each, setting=each.before, term=NO_TERM, before=None))
     ended = replace(state, exceptions=tuple(kept))
-    if is_due(state.term, now):
+    if ends_now(state.term):
         ended = replace(ended, setting=state.before, term=NO_TERM, before=None)
     return ended
 

@@ -546,6 +546,29 @@ async def test_an_undo_of_what_ended_by_itself_is_not_taken_back(tmp_path: Path)
         assert told == [("set", ()), ("undo", undone.outlived), ("expire", ()), ("set", ())]
 
 
+async def test_what_ends_by_itself_acts_on_open_sockets_as_what_set_it(tmp_path: Path) -> None:
+    store = Store()
+    async with two(store, tmp_path) as (one, other):
+        for switch, policy in ((MODERN, OpenSockets.NEXT_MESSAGE), (LEGACY, None)):
+            term = Term("ops", time.time() + 3600, restore=True)
+            change = SetSwitch(switch, OFF, term=term)
+            await one.board.change(change, OPS, "for an hour", policy)
+        # The hour is over, for both at once.
+        states = {
+            name: replace(state, term=replace(state.term, until=time.time() - 1))
+            for name, state in one.board.current.stored.states.items()
+        }
+        await store.append(StoredRevision(3, b"{}", write_table(Table(3, states))))
+        await until(lambda: {each.mode(MODERN) for each in (one, other)} == {ON})
+        await until(lambda: {each.mode(LEGACY) for each in (one, other)} == {ON})
+        ended = await one.board.current.history.page(None, 2)
+        # A socket that was promised to be kept is not changed by what ends beside it.
+        assert {(each.kind, each.scope, each.open_sockets) for each in ended} == {
+            ("expire", (str(MODERN),), OpenSockets.NEXT_MESSAGE),
+            ("expire", (str(LEGACY),), OpenSockets.KEEP),
+        }
+
+
 # Files that differ.
 
 

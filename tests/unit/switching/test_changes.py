@@ -34,13 +34,14 @@ from proxy.switching.table import (
     MAX_EXCEPTIONS,
     MAX_SWITCHES,
     NO_TERM,
+    OpenSockets,
     SwitchName,
     SwitchState,
     Table,
     Term,
     VersionException,
 )
-from proxy.switching.terms import due, lasting
+from proxy.switching.terms import due, lasting, policies_due
 from proxy.versions.version import Range, parse_range
 
 ONE = SwitchName("modern", "one")
@@ -396,7 +397,13 @@ some_settings = st.sampled_from([OFF, SHADOW, CANARY, Setting(Mode.CANARY, 1), O
 some_ranges = st.sampled_from(["==2.1.3", ">=2", ">=2.1,<2.2", "<2.1.3", "!=2.1.3"]).map(
     parse_range
 )
-some_terms = st.just(NO_TERM) | st.builds(Term, st.just("ops"), st.floats(0, 100), st.booleans())
+some_terms = st.just(NO_TERM) | st.builds(
+    Term,
+    st.just("ops"),
+    st.floats(0, 100),
+    st.booleans(),
+    st.sampled_from((None, *OpenSockets)),
+)
 guesses = st.sampled_from(["none", "right", "wrong"])
 
 
@@ -514,9 +521,14 @@ class Operators(RuleBasedStateMachine):
 
     @rule(now=st.floats(0, 110))
     def time_goes_by(self, now: float) -> None:
-        told = self.make(Expire(now))
-        assert isinstance(told, Table)
-        assert not due(told, now)
+        for policy in policies_due(self.table, now):
+            before = self.table
+            told = self.make(Expire(now, policy))
+            assert isinstance(told, Table)
+            assert policies_due(told, now) == tuple(
+                each for each in policies_due(before, now) if each is not policy
+            )
+        assert not due(self.table, now)
 
     @rule(digest=st.from_regex(r"[0-9a-f]{12}", fullmatch=True))
     def another_configuration(self, digest: str) -> None:

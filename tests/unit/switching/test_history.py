@@ -40,7 +40,7 @@ settings = st.one_of(
     st.sampled_from([OFF, ON, Setting(Mode.SHADOW)]),
     st.builds(Setting, st.just(Mode.CANARY), st.integers(0, WHOLE)),
 )
-terms = st.builds(Term, texts, times, st.booleans())
+terms = st.builds(Term, texts, times, st.booleans(), st.sampled_from((None, *OpenSockets)))
 exceptions = st.builds(
     VersionException,
     st.from_regex(r"[a-z0-9_-]{1,63}", fullmatch=True),
