@@ -73,6 +73,7 @@ class CurrentSwitches:
         keys: Sequence[str],
         log: FilteringBoundLogger,
         on_installed: Callable[[SwitchChange], None],
+        on_found: Callable[[Revision], None],
         *,
         is_kept: bool,
         last_known: LastKnown | None = None,
@@ -85,6 +86,8 @@ class CurrentSwitches:
             keys: that seal what is in it; the first is in use.
             log: told of the store.
             on_installed: brings what was put to work to the open sockets.
+            on_found: told once of each revision that came into the store since the process began to
+                read it, but for those that it was told itself to be made.
             is_kept: whether the store outlives the process.
             last_known: what was read from it last, for a start while it is away; None where it
                 cannot be.
@@ -93,6 +96,7 @@ class CurrentSwitches:
         self._store = store
         self._log = log
         self._on_installed = on_installed
+        self._on_found = on_found
         self._last_known = last_known
         self._saved = b"", b""
         self.is_kept = is_kept
@@ -223,7 +227,7 @@ class CurrentSwitches:
             await self._read_key()
             if newest != self.newest or is_stale:
                 newest, table = await self.history.newest()
-                missed = await self._missed(table.number)
+                missed = await self._missed(newest)
                 by_name = turned_by_name(missed)
                 self._removed = {each for each in self._removed if str(each) not in by_name}
                 if not self._has_read:
@@ -231,6 +235,8 @@ class CurrentSwitches:
                 self._tell_of_losses(newest)
                 self.newest = newest
                 self.apply(table, _strongest(missed))
+                for revision in reversed(missed):
+                    self._on_found(revision)
         except StoreAway as error:
             self._is_stale |= is_stale
             self.is_away(error)
@@ -343,12 +349,16 @@ class CurrentSwitches:
         if await self.canary_key.read():
             self._install(self.in_force.table, None, self.policy)
 
-    async def _missed(self, number: int) -> list[Revision]:
-        """The revisions up to a number that this process has missed since it began to read."""
-        before = self.stored.number
-        if number <= before or not (before or self._has_read):
+    async def _missed(self, newest: Newest) -> list[Revision]:
+        """The revisions up to the newest that came since this process read the store."""
+        before = self.newest.number
+        if newest.number == before and self.newest.tag not in ("", newest.tag):
+            before -= 1  # It has taken the place of one that is lost.
+        if newest.number <= before or not (self.newest.number or self._has_read):
             return []
-        return await self.history.since(before)
+        # What has come meanwhile is read at the next look, and must not be told twice.
+        found = await self.history.since(before)
+        return [each for each in found if each.number <= newest.number]
 
     def _install(
         self, table: Table, scope: frozenset[SwitchName] | None, policy: OpenSockets

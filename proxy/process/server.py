@@ -222,7 +222,8 @@ class Server:
             rollover,
             self._shadows,
             log,
-            self._audit_revision,
+            partial(self._audit_revision, from_store=False),
+            partial(self._audit_revision, from_store=True),
             self._events.publish,
             segue_version(),
         )
@@ -556,7 +557,7 @@ class Server:
             self._log,
         )
 
-    def _audit_revision(self, revision: Revision) -> None:
+    def _audit_revision(self, revision: Revision, *, from_store: bool) -> None:
         """Say in the audit what was changed."""
         self.audit.write(
             "switches changed",
@@ -571,6 +572,7 @@ class Server:
             after={name: each.setting for name, each in revision.after.items()},
             all_off=revision.all_off,
             configuration=revision.digest,
+            from_store=from_store,
         )
 
     def _watch_interval(self) -> float | None:

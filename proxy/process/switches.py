@@ -91,7 +91,8 @@ class Switches:
         rollover: Rollover,
         shadows: Shadows,
         log: FilteringBoundLogger,
-        on_revision: Callable[[Revision], None],
+        on_made: Callable[[Revision], None],
+        on_found: Callable[[Revision], None],
         publish: Publish,
         version: str,
     ) -> None:
@@ -102,7 +103,8 @@ class Switches:
             opened: where switches are kept.
             rollover, shadows: follow the board.
             log: told of revisions, and of the store.
-            on_revision: told of each revision that was made here.
+            on_made: told of each revision that was made here.
+            on_found: told of each other one that is new in the store.
             publish: told of each revision that is in force here.
             version: of Segue.
         """
@@ -118,10 +120,11 @@ class Switches:
             opened.keys,
             log,
             self._installed,
+            on_found,
             is_kept=opened.is_kept,
             last_known=opened.last_known,
         )
-        self.board = Switchboard(self.current, opened.store, log, on_revision)
+        self.board = Switchboard(self.current, opened.store, log, on_made)
         self.replicas = Replicas(
             opened.store, self.current, live, lambda: rollover.behind().total(), version, log
         )

@@ -225,6 +225,7 @@ async def test_a_refusal_is_counted_logged_and_audited_with_who_it_was(
     text = (Path(running.proxy.state_directory) / "audit.jsonl").read_text()
     changed = json.loads(text.splitlines()[-1])
     assert (changed["event"], changed["author"]) == ("switches changed", "own (token)")
+    assert changed["details"]["from_store"] is False
     may = audited[1]["details"]["may"]
     assert may["own (token)"] == "operator (cohorts modern)"
     assert may["both (token)"] == "admin (cohorts modern, only lowers)"

@@ -54,6 +54,7 @@ def board(store: MemorySwitchStore, directory: Path, live: Live, url: str = URL)
         KEYS,
         log,
         installed,
+        lambda _: None,
         is_kept=True,
         last_known=LastKnown(directory, url, log),
     )

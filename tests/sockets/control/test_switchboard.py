@@ -65,6 +65,7 @@ class Store(MemorySwitchStore):
         super().__init__()
         self.is_away = False
         self.takes_nothing = False
+        self.loses_answers = False
         self.pause: asyncio.Event | None = None
 
     def check(self) -> None:
@@ -85,7 +86,10 @@ class Store(MemorySwitchStore):
         self.check()
         if self.takes_nothing:
             raise StoreAway("nobody answers")
-        return await super().append(new, after)
+        has_won = await super().append(new, after)
+        if self.loses_answers:
+            raise StoreAway("nobody answers")
+        return has_won
 
     async def value(self, name: str) -> bytes | None:
         self.check()
@@ -114,6 +118,7 @@ class Process:
     log: io.StringIO
     installed: list[SwitchChange] = field(default_factory=list)
     made: list[Revision] = field(default_factory=list)
+    found: list[Revision] = field(default_factory=list)
 
     def mode(self, switch: SwitchName = MODERN) -> Setting:
         """What a switch does here, for a client without a version."""
@@ -158,11 +163,12 @@ async def process(
     live = Live(load(file, {}, {}))
     installed: list[SwitchChange] = []
     made: list[Revision] = []
-    current = CurrentSwitches(live, store, keys, log, installed.append, is_kept=True)
+    found: list[Revision] = []
+    current = CurrentSwitches(live, store, keys, log, installed.append, found.append, is_kept=True)
     board = Switchboard(current, store, log, made.append)
     await board.start()
     try:
-        yield Process(board, live, file, stream, installed, made)
+        yield Process(board, live, file, stream, installed, made, found)
     finally:
         await board.close()
         writer.close()
@@ -369,6 +375,28 @@ async def test_a_store_that_is_away_changes_nothing_and_takes_nothing(tmp_path: 
         assert [len(other.lines(f"the store of switches is {each}")) for each in ("away", "back")]
 
 
+async def test_a_revision_whose_answer_was_lost_is_told_by_everybody_once(tmp_path: Path) -> None:
+    store = Store()
+    async with two(store, tmp_path) as (one, other):
+        first = await one.set(HALF)
+        store.loses_answers = True
+        with pytest.raises(StoreAway):
+            await one.set(OFF)
+        store.loses_answers = False
+        await until(lambda: one.mode() == other.mode() == OFF)
+        last = await other.set(OFF, switch=LEGACY)
+        await until(lambda: one.mode(LEGACY) == OFF)
+        assert (one.made, other.made) == ([first], [last])
+        assert [each.number for each in one.found] == [2, 3]
+        assert [each.number for each in other.found] == [1, 2]
+        assert [(each.author, each.reason) for each in one.found[:1]] == [("ops", "because")]
+        # Who starts later has been told of none of them.
+        (tmp_path / "late").mkdir()
+        async with process(store, tmp_path / "late") as late:
+            assert late.mode() == OFF
+            assert late.found == []
+
+
 async def test_a_store_that_is_away_at_the_start_is_read_later(tmp_path: Path) -> None:
     store = Store()
     (tmp_path / "one").mkdir()
@@ -415,6 +443,7 @@ async def test_a_number_that_another_revision_has_had_is_told_from_it(tmp_path: 
         for each in (one, other):
             (line,) = each.lines("the store of switches went back")
             assert (line["revision"], line["before"]) == (2, 2)
+            assert [found.number for found in (*each.made, *each.found)] == [1]
         # A change that follows does not write back what was lost.
         await one.set(OFF, switch=LEGACY)
         await until(lambda: other.mode(LEGACY) == OFF)
