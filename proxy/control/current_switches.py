@@ -41,9 +41,6 @@ POLL: Final = 5.0
 _RETRY: Final = 0.5
 """Seconds between two looks at a store that is away."""
 
-_STRENGTH: Final = (OpenSockets.KEEP, OpenSockets.RECONNECT, OpenSockets.NEXT_MESSAGE)
-"""Of what several revisions ask of open sockets, the last of these is done."""
-
 
 class CurrentSwitches:
     """What is in force here, and how far the store was read.
@@ -232,10 +229,13 @@ class CurrentSwitches:
                 self._removed = {each for each in self._removed if str(each) not in by_name}
                 if not self._has_read:
                     self._removed |= set(orphans(table, self.in_force.first))
+                steps = await self.history.steps(table, missed)
                 self._tell_of_losses(newest)
                 self.newest = newest
-                self.apply(table, _strongest(missed))
-                for revision in reversed(missed):
+                for earlier, policy in steps[:-1]:
+                    self.apply(earlier, policy)
+                self.apply(table, steps[-1][1])
+                for revision in missed:
                     self._on_found(revision)
         except StoreAway as error:
             self._is_stale |= is_stale
@@ -350,15 +350,10 @@ class CurrentSwitches:
             self._install(self.in_force.table, None, self.policy)
 
     async def _missed(self, newest: Newest) -> list[Revision]:
-        """The revisions up to the newest that came since this process read the store."""
-        before = self.newest.number
-        if newest.number == before and self.newest.tag not in ("", newest.tag):
-            before -= 1  # It has taken the place of one that is lost.
-        if newest.number <= before or not (self.newest.number or self._has_read):
+        """The revisions up to the newest that came since the store was read, in their order."""
+        if not (self.newest.number or self._has_read):
             return []
-        # What has come meanwhile is read at the next look, and must not be told twice.
-        found = await self.history.since(before)
-        return [each for each in found if each.number <= newest.number]
+        return await self.history.between(self.newest, newest)
 
     def _install(
         self, table: Table, scope: frozenset[SwitchName] | None, policy: OpenSockets
@@ -375,8 +370,3 @@ class CurrentSwitches:
             snapshot.catalog, settings.first(), table, self.canary_key.key, serial=self._serial
         )
         return replace(snapshot, switches=switches)
-
-
-def _strongest(revisions: list[Revision]) -> OpenSockets:
-    asked = [each.open_sockets for each in revisions]
-    return max(asked, key=_STRENGTH.index, default=OpenSockets.KEEP)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 from proxy.control.switch_store.base import (
@@ -12,8 +13,9 @@ from proxy.control.switch_store.base import (
     newest_of,
 )
 from proxy.errors import StoreAway
+from proxy.switching.effective import runs
 from proxy.switching.history import Revision, Unreadable, read_revision, read_table
-from proxy.switching.table import EMPTY, Table
+from proxy.switching.table import EMPTY, OpenSockets, Table
 
 
 class SwitchHistory:
@@ -66,21 +68,48 @@ class SwitchHistory:
                 found.append(read_revision(written))
         return found
 
-    async def since(self, number: int) -> list[Revision]:
-        """Those after a revision that are kept and can be read, the newest first.
+    async def between(self, before: Newest, newest: Newest) -> list[Revision]:
+        """Those that came after one, up to another, in their order; as far as they are kept.
+
+        Args:
+            before: what was the newest when the store was read.
+            newest: what is now. What has come since is left for the next look.
 
         Raises:
             StoreAway: the store does not answer.
         """
-        newer: list[Revision] = []
-        oldest: int | None = None
-        while oldest is None or oldest > number + 1:
-            found = await self.page(oldest, MAX_PAGE)
-            if not found:
+        first = before.number + 1
+        if newest.number == before.number and before.tag not in ("", newest.tag):
+            first = newest.number  # It has taken the place of one that is lost.
+        found: list[Revision] = []
+        oldest = newest.number + 1
+        while oldest > first:
+            page = await self.page(oldest, MAX_PAGE)
+            if not page:
                 break  # Those before are not kept any more.
-            newer += [each for each in found if each.number > number]
-            oldest = found[-1].number
-        return newer
+            found += [each for each in page if each.number >= first]
+            oldest = page[-1].number
+        return found[::-1]
+
+    async def steps(
+        self, table: Table, missed: Sequence[Revision]
+    ) -> list[tuple[Table, OpenSockets]]:
+        """The tables on the way to the newest one, and what open sockets do at each.
+
+        A table that is not kept any more is passed over: the next one acts for it.
+
+        Args:
+            table: the newest one.
+            missed: the revisions on the way, in their order; see `between`.
+        """
+        found = []
+        stops = runs(missed)
+        for number, policy in stops[:-1]:
+            with suppress(StoreAway):
+                earlier = await self.revision(number)
+                if earlier is not None:
+                    found.append((earlier[1], policy))
+        return [*found, (table, stops[-1][1] if stops else OpenSockets.KEEP)]
 
 
 def _table_of(found: StoredRevision) -> Table:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
+from itertools import groupby
 from typing import Final, NamedTuple
 
 from proxy.switching.changes import touched
@@ -101,6 +102,22 @@ def orphans(table: Table, switches: Collection[SwitchName]) -> tuple[SwitchName,
         for name, state in sorted(table.states.items())
         if name not in switches and state.setting is not None
     )
+
+
+def runs(revisions: Iterable[Revision]) -> list[tuple[int, OpenSockets]]:
+    """Where to stop on the way over revisions that were missed, so that each acts as it asks.
+
+    Those in a row that ask the same of open sockets are gone over at once: whoever saw each of them
+    has the same in the end. What turns everything off, or ends that, is no one's neighbour.
+
+    Args:
+        revisions: in their order.
+
+    Returns:
+        The number of the last one of each run, and what the run asks.
+    """
+    found = groupby(revisions, key=lambda each: (each.all_off, each.open_sockets))
+    return [(list(run)[-1].number, policy) for (_, policy), run in found]
 
 
 def turned_by_name(revisions: Iterable[Revision]) -> set[str]:

@@ -233,11 +233,34 @@ async def test_what_open_sockets_do_is_what_the_revisions_ask_that_were_missed(
     async with two(Store(), tmp_path) as (one, other):
         await one.set(OFF)
         await until(lambda: other.mode() == OFF)
-        for policy in (OpenSockets.NEXT_MESSAGE, OpenSockets.RECONNECT, OpenSockets.KEEP):
-            await one.set(OFF, switch=LEGACY, sockets=policy)
-        await one.set(HALF, 1, sockets=OpenSockets.KEEP)
-        await until(lambda: other.mode() == HALF)
-        assert other.installed[-1].policy is OpenSockets.NEXT_MESSAGE
+        before = len(other.installed)
+        async with other.board.current.turn:
+            await one.set(HALF, 1, sockets=OpenSockets.KEEP)
+            await one.set(OFF, switch=LEGACY, sockets=OpenSockets.NEXT_MESSAGE)
+            await one.set(ON, 2, sockets=OpenSockets.RECONNECT)
+        await until(lambda: other.mode() == ON)
+        # Each is brought by itself, in their order, as whoever was there has brought it.
+        assert [(each.scope, each.policy) for each in other.installed[before:]] == [
+            (frozenset({MODERN}), OpenSockets.KEEP),
+            (frozenset({LEGACY}), OpenSockets.NEXT_MESSAGE),
+            (frozenset({MODERN}), OpenSockets.RECONNECT),
+        ]
+        tables = [each.snapshot.switches.table.number for each in other.installed[before:]]
+        assert tables == [2, 3, 4]
+
+
+async def test_what_is_not_kept_any_more_is_brought_with_what_follows_it(tmp_path: Path) -> None:
+    store = Store()
+    async with two(store, tmp_path) as (one, other):
+        before = len(other.installed)
+        async with other.board.current.turn:
+            await one.set(OFF, sockets=OpenSockets.NEXT_MESSAGE)
+            await one.set(OFF, switch=LEGACY, sockets=OpenSockets.KEEP)
+            del store._revisions[1]
+        await until(lambda: other.mode() == OFF)
+        assert [(each.scope, each.policy) for each in other.installed[before:]] == [
+            (frozenset({MODERN, LEGACY}), OpenSockets.KEEP)
+        ]
 
 
 async def test_the_first_revision_of_all_is_brought_to_open_sockets_as_it_asks(
@@ -261,7 +284,11 @@ async def test_more_revisions_than_are_read_at_once_can_be_missed(tmp_path: Path
                 await one.set(OFF, switch=LEGACY, sockets=OpenSockets.KEEP)
         await until(lambda: other.mode() == OFF)
         assert other.board.current.stored.number == 2 + 2 * MAX_PAGE
-        assert other.installed[-1].policy is OpenSockets.NEXT_MESSAGE
+        brought = [(each.scope, each.policy) for each in other.installed[-2:]]
+        assert brought == [
+            (frozenset({MODERN}), OpenSockets.NEXT_MESSAGE),
+            (frozenset(), OpenSockets.KEEP),
+        ]
 
 
 async def test_two_at_the_same_moment_both_win_or_one_is_told(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from proxy.switching.effective import (
     effective,
     for_file,
     rollout,
+    runs,
     turned_by_name,
 )
 from proxy.switching.history import Revision, revision_of
@@ -98,12 +99,31 @@ def test_each_switch_that_is_here_follows_the_store_and_each_other_is_told(
         assert set(found.unapplied) == missing - here - gone
 
 
-def test_who_turns_a_switch_by_name_has_it() -> None:
+def revision(
+    kind: str, *names: SwitchName, table: Table = EMPTY, policy: OpenSockets = KEEP
+) -> Revision:
     facts = {"at": 0.0, "author": "a", "role": "", "reason": "", "digest": ""}
+    return revision_of(EMPTY, table, names, kind=kind, open_sockets=policy, **facts)
 
-    def revision(kind: str, *names: SwitchName) -> Revision:
-        return revision_of(EMPTY, off(1), names, kind=kind, open_sockets=KEEP, **facts)
 
+@given(st.lists(st.tuples(st.booleans(), POLICIES)))
+def test_revisions_that_ask_the_same_are_gone_over_at_once(
+    asked: list[tuple[bool, OpenSockets]],
+) -> None:
+    revisions = [
+        revision("set", table=Table(number, all_off=all_off), policy=policy)
+        for number, (all_off, policy) in enumerate(asked, 1)
+    ]
+    stops = runs(revisions)
+    # At each it is stopped whose neighbour asks for something else, and at the last.
+    assert stops == [
+        (number, policy)
+        for number, (all_off, policy) in enumerate(asked, 1)
+        if number == len(asked) or asked[number] != (all_off, policy)
+    ]
+
+
+def test_who_turns_a_switch_by_name_has_it() -> None:
     revisions = [revision("set", A, B), revision("undo", D), revision("expire", D)]
     assert turned_by_name(revisions) == {str(A), str(B)}
 
