@@ -124,11 +124,17 @@ def wait(where: Place, answer: object, options: argparse.Namespace) -> ExitCode:
     """
     if options.wait is None:
         return ExitCode.OK
-    number = told_as(Changed, answer, "it is").revision.number
+    revision = told_as(Changed, answer, "it is").revision
+    number, scope = revision.number, {*revision.scope}
     end = time.monotonic() + options.wait
     while True:
         view = told_as(ReplicasView, ask(where, REPLICAS), "the replicas are")
-        late = [each for each in view.replicas if each.revision < number]
+        # One that lacks what was turned has put the revision to work, but not what it is for.
+        late = [
+            each
+            for each in view.replicas
+            if each.revision < number or not scope.isdisjoint(each.unapplied)
+        ]
         # The one that made the change is on the list from the moment on at which it says so itself.
         if not late and any(each.name == view.answered for each in view.replicas):
             if not options.json:

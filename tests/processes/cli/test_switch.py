@@ -386,7 +386,7 @@ async def test_what_is_exported_gives_the_same_states_when_it_is_committed(
 async def test_change_is_waited_for_on_all_replicas_and_those_that_are_late_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One of the two has no cohort `legacy`, and stays on the revision before."""
+    """One of the two has no cohort `legacy`: what is turned of it does nothing there."""
     text = (
         f"admin: {{tokens: {json.dumps(TOKENS)}}}\ncohorts:\n"
         "  - {name: modern, versions: '>=2', websocket: {to_client: [old-to-new]}}\n"
@@ -407,7 +407,7 @@ async def test_change_is_waited_for_on_all_replicas_and_those_that_are_late_are_
             assert await operator.segue(*late) == 1
             assert operator.out.startswith(f"revision 2: {LEGACY} on -> off\n")
             assert "revision 2 is not on all replicas after 0.1 s: " in operator.err
-            assert "(on 1)" in operator.err
+            assert operator.err.count("(on ") == 1
             assert await operator.segue("undo", *WHY, "--wait", str(PATIENCE)) == 0
 
 
