@@ -13,7 +13,7 @@ import pydantic
 
 from proxy.admin.endpoints import Endpoint
 from proxy.cli.admin_place import Place, Unreachable
-from proxy.cli.exit_codes import of_answer
+from proxy.cli.exit_codes import ExitCode, of_answer
 from proxy.cli.terminal import printable
 
 TIMEOUT: Final = 15.0
@@ -33,16 +33,26 @@ class Refused(Exception):
         status: of its answer; None where there was none, or none that can be read.
         problem: the problem document of the answer (RFC 9457) as it came, not safe to print; empty
             where it was none.
-        code: the exit code that follows from the two, for commands that have it.
+        asked: what was asked, where, and the status; empty where that is told anyhow.
+        code: the exit code that follows from status and problem, for commands that have it.
     """
 
     def __init__(
-        self, text: str, status: int | None = None, problem: Mapping[str, object] | None = None
+        self,
+        text: str,
+        status: int | None = None,
+        problem: Mapping[str, object] | None = None,
+        asked: str = "",
     ) -> None:
         super().__init__(text)
         self.status = status
         self.problem = problem or {}
+        self.asked = asked
         self.code = of_answer(status, str(self.problem.get("type", "")))
+
+    def said(self, text: str) -> Refused:
+        """The same in other words."""
+        return Refused(text, self.status, self.problem, self.asked)
 
 
 def ask(
@@ -76,7 +86,7 @@ def ask(
         except (OSError, http.client.HTTPException, ValueError, RecursionError):
             found = None
     if not isinstance(found, dict):
-        raise Refused(f"{where.name}{path}: an answer that cannot be read")
+        raise Refused(f"an answer that cannot be read, of {where.name}{path}")
     return found
 
 
@@ -113,10 +123,8 @@ def answer(
             connection.request(method, path, body, {**kind, **(fields or {}), **where.fields})
             response = connection.getresponse()
             if response.status >= 300:
-                problem = _problem(response.read(MAX_ANSWER))
-                detail = printable(str(problem.get("detail", "no reason given")))
-                text = f"{where.name}{path.partition('?')[0]}: {response.status}: {detail}"
-                raise Refused(text, response.status, problem)
+                asked = f"{method} {where.name}{path.partition('?')[0]}"
+                raise _refused(where, asked, response.status, response.read(MAX_ANSWER))
         except Unreachable as error:
             raise Refused(str(error)) from None
         except ssl.SSLError as error:
@@ -135,6 +143,16 @@ def _tls_reason(error: ssl.SSLError) -> str:
         reason = printable(error.verify_message)
         return f"its certificate is not trusted ({reason}); name its authority with --ca-file"
     return "the TLS handshake failed; is it https, and is the client certificate accepted?"
+
+
+def _refused(where: Place, asked: str, status: int, body: bytes) -> Refused:
+    problem = _problem(body)
+    if "detail" not in problem:
+        return Refused(f"refused without a reason ({status}): {asked}", status, problem)
+    text = printable(str(problem["detail"]))
+    if of_answer(status, "") is ExitCode.ROLE and where.credential:
+        text += f" (asked with {where.credential})"
+    return Refused(text, status, problem, f"{asked}: {status}")
 
 
 def _problem(body: bytes) -> dict[str, object]:

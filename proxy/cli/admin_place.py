@@ -55,6 +55,7 @@ class Place:
         path: of the Unix socket; None for the listener.
         tls: None for plain HTTP.
         token: None without one.
+        credential: by what who asks is known, in words; empty for the Unix socket, and without any.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Place:
     path: Path | None = None
     tls: ssl.SSLContext | None = None
     token: str | None = field(default=None, repr=False)
+    credential: str = ""
 
     def connection(self, timeout: float) -> http.client.HTTPConnection:
         """A connection, which is opened by its first request."""
@@ -156,6 +158,9 @@ def add_admin(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--client-certificate", metavar="FILE", help="to show it: certificate and key (PEM)"
     )
+    command.add_argument(
+        "--verbose", action="store_true", help="with a refusal, also what was asked, and where"
+    )
 
 
 def place(options: argparse.Namespace) -> Place:
@@ -174,7 +179,8 @@ def place(options: argparse.Namespace) -> Place:
     if not is_tls and token is not None and found.host not in _LOOPBACKS:
         message = f"{name}: a token would cross the network in clear text; set admin.tls there"
         raise ConfigError([Diagnostic("--admin", 0, 0, "", message)])
-    return Place(name, how, found, tls=_tls(options) if is_tls else None, token=token)
+    tls = _tls(options) if is_tls else None
+    return Place(name, how, found, tls=tls, token=token, credential=_credential(options, token))
 
 
 def probed(options: argparse.Namespace) -> Place:
@@ -312,6 +318,14 @@ def _token(options: argparse.Namespace) -> str | None:
         message = "expected a token as `segue token new` prints it, and nothing else"
         raise ConfigError([Diagnostic(source, 0, 0, "", message)])
     return text
+
+
+def _credential(options: argparse.Namespace, token: str | None) -> str:
+    if token is not None:
+        named = options.token_file
+        return f"the token in {printable(named)}" if named else f"the token of ${TOKEN_VARIABLE}"
+    named = options.client_certificate
+    return f"the certificate {printable(named)}" if named else ""
 
 
 def _tls(options: argparse.Namespace) -> ssl.SSLContext:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from proxy.cli.admin import Refused
 from proxy.cli.admin_place import add_admin
 from proxy.cli.configuration import Subparsers, add_config
-from proxy.cli.exit_codes import COMMON, ExitCode
+from proxy.cli.exit_codes import ASKING, ExitCode
 from proxy.cli.parser import add_json
 
 CarryOut = Callable[[argparse.Namespace], int | None]
@@ -21,7 +21,7 @@ def add_asking(
     name: str,
     text: str,
     carry_out: CarryOut,
-    codes: frozenset[ExitCode] = COMMON,
+    codes: frozenset[ExitCode] = ASKING,
 ) -> argparse.ArgumentParser:
     """Put such a command into place, with the flags that all of them have.
 
@@ -49,5 +49,12 @@ def run(options: argparse.Namespace) -> int:
     try:
         return options.carry_out(options) or 0
     except Refused as refusal:
-        print(f"segue: {refusal}", file=sys.stderr)
-        return refusal.code if refusal.code in options.codes else ExitCode.FAILED
+        return refused(refusal, options)
+
+
+def refused(refusal: Refused, options: argparse.Namespace) -> ExitCode:
+    """Print why a command was refused; return what it ends with."""
+    print(f"segue: {refusal}", file=sys.stderr)
+    if options.verbose and refusal.asked:
+        print(f"segue: asked {refusal.asked}", file=sys.stderr)
+    return refusal.code if refusal.code in options.codes else ExitCode.FAILED

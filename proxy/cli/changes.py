@@ -166,7 +166,7 @@ def done(revision: RevisionView, known: Known) -> Iterator[Line]:
     for name in revision.scope:
         before = _state(revision.before.get(name), known.get(name))
         after = _state(revision.after.get(name), known.get(name))
-        yield from _turned(name, before, after)
+        yield from _turned(name, before, after, all_off=revision.all_off)
     for name in revision.outlived:
         yield (f"{name} comes back for good: the time for which it was set is over",)
     if revision.all_off and revision.kind != "all-off":
@@ -182,7 +182,9 @@ def _state(told: StateView | None, known: StateView | None) -> StateView:
     return known or empty
 
 
-def _turned(name: str, before: StateView, after: StateView) -> Iterator[Line]:
+def _turned(
+    name: str, before: StateView, after: StateView, *, all_off: bool = False
+) -> Iterator[Line]:
     was, now = before.setting or AS_CONFIGURED, after.setting or AS_CONFIGURED
     is_alike = True
     if was != now:
@@ -192,13 +194,21 @@ def _turned(name: str, before: StateView, after: StateView) -> Iterator[Line]:
         if before.setting is not None and each not in after.exceptions:
             is_alike = False
             if _name(each) not in map(_name, after.exceptions):
-                yield (f"{name} without exception {each}",)
+                are_like_others = not after.exceptions and not all_off
+                yield (f"{name}: {_dropped(each, now if are_like_others else None)}",)
     for each in after.exceptions:
         if each not in before.exceptions:
             is_alike = False
             yield (f"{name} with exception {each}",)
     if is_alike:
         yield (f"{name} stays ", state(now))
+
+
+def _dropped(exception: str, now: str | None) -> str:
+    """What is said of one that is gone; `now`: what its versions are then, where that is known."""
+    named, _, was = exception.rpartition("): ")
+    told = f"exception {named}, was {was}) dropped" if named else f"exception {exception} dropped"
+    return told if now is None else f"{told}: these versions are {now}"
 
 
 def _name(exception: str) -> str:

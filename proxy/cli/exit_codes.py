@@ -35,9 +35,12 @@ AUTHORITY_PROBLEM: Final = "configuration-authority"
 """What the `type` of the problem document of a 409 ends with where the configuration decides."""
 
 COMMON: Final = frozenset({ExitCode.OK, ExitCode.FAILED, ExitCode.USAGE, ExitCode.INTERRUPTED})
-"""Those of every command that does not say otherwise; to it, each refusal is a failure."""
+"""Those of every command that asks no running Segue, and does not say otherwise."""
 
-CHANGING: Final = COMMON | {ExitCode.CHANGED_MEANWHILE, ExitCode.ROLE, ExitCode.AUTHORITY}
+ASKING: Final = COMMON | {ExitCode.ROLE}
+"""Those of a command that asks one; to it, each other refusal is a failure."""
+
+CHANGING: Final = ASKING | {ExitCode.CHANGED_MEANWHILE, ExitCode.AUTHORITY}
 """Those of a command that changes switches."""
 
 

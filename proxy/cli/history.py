@@ -11,6 +11,7 @@ from proxy.admin.switching import LIST, REVISIONS, UNDO
 from proxy.cli import changes
 from proxy.cli.admin import ask, told_as
 from proxy.cli.admin_place import place
+from proxy.cli.advice import change
 from proxy.cli.asking import add_asking
 from proxy.cli.configuration import Subparsers
 from proxy.cli.exit_codes import CHANGING, ExitCode
@@ -103,7 +104,9 @@ def _undo(options: argparse.Namespace) -> ExitCode:
     view = told_as(SwitchesView, ask(where, LIST), "they are")
     expected = view.stored if options.if_revision is None else options.if_revision
     asked = {"to": options.to, "reason": options.reason, "open_sockets": options.open_sockets}
-    answer = ask(where, UNDO, asked, if_match=expected)
+    answer = change(
+        where, UNDO, asked, if_match=expected, newest=view.stored, named=options.if_revision
+    )
     changes.tell(answer, as_json=options.json, known=_configured(view))
     return changes.wait(where, answer, options)
 

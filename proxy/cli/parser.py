@@ -40,11 +40,8 @@ class Parser(argparse.ArgumentParser):
         return found, rest
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and where to read on; exit with 2."""
-        self.exit(
-            ExitCode.USAGE,
-            f"{self.format_usage()}{self.prog}: {message}\nMore: {self.prog} --help\n",
-        )
+        """Say what is wrong, and where to read on, in one line; exit with 2."""
+        self.exit(ExitCode.USAGE, f"{self.prog}: {message} (see `{self.prog} --help`)\n")
 
     def options(self) -> list[argparse.Action]:
         """Its flags, in the order of its help."""

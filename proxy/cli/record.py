@@ -20,8 +20,9 @@ from typing import TextIO
 from proxy.admin.recording import START, STOP, STREAM
 from proxy.cli.admin import TIMEOUT, Refused, ask
 from proxy.cli.admin_place import Place, add_admin, place
+from proxy.cli.asking import refused
 from proxy.cli.configuration import Subparsers, add_config
-from proxy.cli.exit_codes import COMMON, ExitCode
+from proxy.cli.exit_codes import ASKING, ExitCode
 from proxy.cli.parser import seconds, whole
 from proxy.cli.streamed import Interrupts, lines_of
 from proxy.errors import ConfigError, Diagnostic
@@ -76,7 +77,7 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     command.add_argument(
         "--output", metavar="FILE", help="a new file for the examples (default: standard output)"
     )
-    command.set_defaults(run=run, codes=COMMON - {ExitCode.INTERRUPTED})
+    command.set_defaults(run=run, codes=ASKING - {ExitCode.INTERRUPTED})
 
 
 def run(options: argparse.Namespace) -> int:
@@ -92,8 +93,7 @@ def run(options: argparse.Namespace) -> int:
                 order = _order(options)
                 end, counts = _record(where, order, output, options.seconds, interrupts)
         except Refused as refusal:
-            print(f"segue: {refusal}", file=sys.stderr)
-            return ExitCode.FAILED
+            return refused(refusal, options)
     told = [f"{counts['written']} examples written", f"ended by {end}"]
     if counts["failed"]:
         told.append(

@@ -140,6 +140,5 @@ def _end_user(options: argparse.Namespace) -> None:
             total += int(answer.get("ended") or 0)
             after = answer.get("next")
     except Refused as refusal:
-        told = f"{refusal}; {total} ended before"
-        raise Refused(told, refusal.status, refusal.problem) from None
+        raise refusal.said(f"{refusal}; {total} ended before") from None
     print(json.dumps({"ended": total}) if options.json else f"{total} ended")

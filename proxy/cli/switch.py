@@ -23,6 +23,7 @@ from proxy.admin.switching import (
 from proxy.cli import changes, switch_lists
 from proxy.cli.admin import Refused, ask, told_as
 from proxy.cli.admin_place import Place, place
+from proxy.cli.advice import change
 from proxy.cli.asking import add_asking
 from proxy.cli.configuration import Subparsers
 from proxy.cli.exit_codes import CHANGING, ExitCode
@@ -237,11 +238,13 @@ def _set(options: argparse.Namespace) -> ExitCode:
         "open_sockets": options.open_sockets,
         "dry_run": options.dry_run,
     }
-    answer = ask(
+    answer = change(
         where,
         SET,
         asked,
         if_match=_builds_on(options, view),
+        newest=view.revision,
+        named=options.if_revision,
         cohort=name.cohort,
         mapping=name.mapping,
     )
@@ -278,7 +281,7 @@ def _builds_on(options: argparse.Namespace, view: SwitchView) -> int | None:
     if options.if_revision is not None:
         return int(options.if_revision)
     name: SwitchName = options.switch
-    change = SetSwitch(
+    wanted = SetSwitch(
         name,
         switch_lists.setting(Mode(options.state), options.percent),
         None if options.versions is None else parse_range(options.versions),
@@ -296,7 +299,7 @@ def _builds_on(options: argparse.Namespace, view: SwitchView) -> int | None:
         ),
     )
     try:
-        lowers = state_lowers(*turned(Table(0, {name: state}), change, {name: state}))
+        lowers = state_lowers(*turned(Table(0, {name: state}), wanted, {name: state}))
     except ChangeRefused:
         lowers = False  # It will be refused, and why is said by who refuses it.
     return None if lowers else view.revision
@@ -332,11 +335,13 @@ def _drop(options: argparse.Namespace) -> ExitCode:
     view = _shown(where, name)
     expected = view.revision if options.if_revision is None else options.if_revision
     asked = {"reason": options.reason, "open_sockets": options.open_sockets}
-    answer = ask(
+    answer = change(
         where,
         DROP,
         asked,
         if_match=expected,
+        newest=view.revision,
+        named=options.if_revision,
         cohort=name.cohort,
         mapping=name.mapping,
         name=options.name,
@@ -350,11 +355,13 @@ def _restore_switch(options: argparse.Namespace) -> ExitCode:
     view = _shown(where, name)
     expected = view.revision if options.if_revision is None else options.if_revision
     asked = {"reason": options.reason, "open_sockets": options.open_sockets}
-    answer = ask(
+    answer = change(
         where,
         RESTORE_SWITCH,
         asked,
         if_match=expected,
+        newest=view.revision,
+        named=options.if_revision,
         cohort=name.cohort,
         mapping=name.mapping,
     )
@@ -365,16 +372,16 @@ def _restore_switch(options: argparse.Namespace) -> ExitCode:
 
 def _all_off(options: argparse.Namespace) -> ExitCode:
     where = place(options)
-    answer = ask(where, ALL_OFF, {"reason": options.reason})
+    answer = change(where, ALL_OFF, {"reason": options.reason})
     changes.tell(answer, as_json=options.json)
     return changes.wait(where, answer, options)
 
 
 def _restore(options: argparse.Namespace) -> ExitCode:
-    where, expected = place(options), options.if_revision
-    if expected is None:
-        expected = _read_all(where)[0].stored
+    where, named = place(options), options.if_revision
+    newest = _read_all(where)[0].stored
+    expected = newest if named is None else named
     asked = {"reason": options.reason, "open_sockets": options.open_sockets}
-    answer = ask(where, RESTORE, asked, if_match=expected)
+    answer = change(where, RESTORE, asked, if_match=expected, newest=newest, named=named)
     changes.tell(answer, as_json=options.json)
     return changes.wait(where, answer, options)

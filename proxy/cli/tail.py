@@ -20,7 +20,7 @@ from proxy.cli.admin_place import place
 from proxy.cli.asking import add_asking
 from proxy.cli.comparison import shown
 from proxy.cli.configuration import Subparsers
-from proxy.cli.exit_codes import COMMON, ExitCode
+from proxy.cli.exit_codes import ASKING, ExitCode
 from proxy.cli.parser import seconds, whole
 from proxy.cli.screen import Screen
 from proxy.cli.streamed import Interrupts, lines_of
@@ -53,7 +53,7 @@ _ASKED: Final = ("mapping", "cohort", "direction", "kind", "outcome", "rate", "s
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     """Put the command into place."""
     text = "watch messages go by, redacted, with what is changed of them"
-    codes = COMMON - {ExitCode.INTERRUPTED}
+    codes = ASKING - {ExitCode.INTERRUPTED}
     command = add_asking(commands, "tail", text, carry_out, codes)
     command.add_argument("--mapping", metavar="NAME", help="messages that this mapping is bound to")
     command.add_argument("--cohort", metavar="NAME", help="only of clients in this cohort")

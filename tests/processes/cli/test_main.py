@@ -261,7 +261,9 @@ def test_command_line_that_cannot_be_understood_is_2(
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
-    assert capsys.readouterr().err.startswith("usage: segue")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("segue")
+    assert line.endswith(" --help`)")
 
 
 def test_no_command_at_all_is_2_and_shows_which_there_are(

@@ -132,7 +132,7 @@ async def test_a_name_is_sent_as_one_whatever_is_in_it(
         for name in ("0" * 32, "../recordings", "a b?c#d", "\x1b[2J"):
             assert await segue_sessions(proxy, "end", name) == 1
             err = capsys.readouterr().err
-            assert "404: there is no session of this name" in err
+            assert "there is no session of this name" in err
             assert err.removesuffix("\n").isprintable()
 
 

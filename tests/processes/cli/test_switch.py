@@ -142,6 +142,7 @@ async def test_everything_off_is_in_force_on_open_sockets_and_so_is_its_end(
         client(operator.process) as modern,
     ):
         await modern.until("status")
+        assert await operator.segue("switch", "set", LEGACY, "off", *WHY) == 0
         for end in (["switch", "all", "restore"], ["undo"]):
             assert await operator.segue("switch", "all", "off", *WHY) == 0
             assert "everything off\nmodern: 1 websocket on revision" in operator.out
@@ -151,7 +152,14 @@ async def test_everything_off_is_in_force_on_open_sockets_and_so_is_its_end(
             assert await operator.segue("switch", "list") == 0
             assert operator.out.startswith("everything is off;")
             assert await operator.segue("switch", "all", "off", *WHY) == 1
-            assert "409: everything is off already" in operator.err
+            assert operator.err.startswith("segue: everything is off already")
+            assert "`segue switch all restore --reason TEXT` ends that" in operator.err
+            assert await operator.segue("switch", "set", LEGACY, "on", *WHY) == 1
+            assert operator.err.startswith("segue: everything is off: restore first")
+            assert "`segue switch all restore --reason TEXT` ends that" in operator.err
+            assert await operator.segue("switch", "all", "off", *WHY, "--verbose") == 1
+            socket = operator.directory / "state" / "admin.sock"
+            assert f"segue: asked POST unix:{socket}/api/v1/switches/all-off: 409" in operator.err
             assert await operator.segue(*end, *WHY) == 0
             await modern.until("status")
 
@@ -202,10 +210,14 @@ async def test_exception_is_made_listed_exported_and_taken_away(
         drop = ["switch", "drop", MODERN, "--name", "bad", *WHY]
         assert await operator.segue(*drop, "--if-revision", "0") == 3
         assert await operator.segue(*drop, "--open-sockets", "next_message") == 0
-        assert f"{MODERN} without exception bad (==2.1.3): off" in operator.out
+        assert f"{MODERN}: exception bad (==2.1.3, was off) dropped: these versions are on" in (
+            operator.out
+        )
         await broken.until("status")
         assert await operator.segue(*drop) == 1
-        assert "404: `modern/old-to-new` has no exception `bad`; it has: none" in operator.err
+        assert operator.err.startswith(
+            "segue: `modern/old-to-new` has no exception `bad`; it has: none"
+        )
 
 
 async def test_conflict_is_3_and_says_what_was_done_meanwhile(
@@ -216,7 +228,10 @@ async def test_conflict_is_3_and_says_what_was_done_meanwhile(
         assert await operator.segue("switch", "set", MODERN, "on", *WHY, "--if-revision", "0") == 3
         assert "changed meanwhile" in operator.err
         assert "(set: first)" in operator.err
+        assert "if it is still wanted, repeat it without --if-revision" in operator.err
         assert await operator.segue("switch", "set", MODERN, "off", *WHY, "--if-revision", "9") == 3
+        text = "--if-revision 9: there is no such revision; the newest is 1"
+        assert operator.err == f"segue: {text}\n"
         for command in (["undo"], ["switch", "all", "restore"]):
             if "all" in command:
                 assert await operator.segue("switch", "all", "off", *WHY) == 0
@@ -233,6 +248,11 @@ async def test_role_is_4_and_what_is_not_there_is_1(
             monkeypatch.setenv("SEGUE_ADMIN_TOKEN", token)
             assert await operator.segue(*command) == expected, operator.err
             assert token not in operator.err + operator.out
+        monkeypatch.setenv("SEGUE_ADMIN_TOKEN", UNKNOWN)
+        for reading in (["switch", "list"], ["history"], ["tail"], ["sockets", "list"], ["status"]):
+            assert await operator.segue(*reading) == 4
+            assert operator.err.startswith("segue: this token is not known")
+            assert "(asked with the token of $SEGUE_ADMIN_TOKEN)" in operator.err
         monkeypatch.setenv("SEGUE_ADMIN_TOKEN", VIEWER)
         assert await operator.segue("switch", "list") == 0
         assert await operator.segue("history") == 0
@@ -243,7 +263,7 @@ async def test_role_is_4_and_what_is_not_there_is_1(
         assert await operator.segue("switch", "set", "modern/old-to-nwe", "off", *WHY) == 1
         assert "did you mean 'modern/old-to-new'?; there are: legacy/new-to-old" in operator.err
         assert await operator.segue("undo", "--to", "99", *WHY) == 1
-        assert "404: there is no revision 99" in operator.err
+        assert operator.err.startswith("segue: there is no revision 99")
         await operator.process.terminate()
         assert await operator.segue(*command) == 1
 
@@ -288,7 +308,10 @@ async def test_restore_ends_all_that_was_set_of_a_switch(
         assert await operator.segue("switch", "restore", MODERN, *WHY) == 0
         assert operator.out.splitlines()[:2] == [
             f"revision 3: {MODERN} shadow -> on",
-            f"revision 3: {MODERN} without exception bad (==2.1.3): off",
+            (
+                f"revision 3: {MODERN}: exception bad (==2.1.3, was off) dropped:"
+                " these versions are on"
+            ),
         ]
         assert await operator.segue("history", "--json") == 0
         assert json.loads(operator.out)[0]["kind"] == "restore-switch"

@@ -34,7 +34,7 @@ async def test_the_socket_of_the_state_directory_is_the_default(
 ) -> None:
     async with segue("http://127.0.0.1:9", {"SEGUE_STATE_DIR": str(tmp_path)}):
         assert await listed("--state-dir", str(tmp_path)) == 1
-        assert said(capsys) == f"segue: unix:{tmp_path}/admin.sock/api/v1/sessions: 404: {OFF}\n"
+        assert said(capsys) == f"segue: {OFF}\n"
         monkeypatch.setenv("SEGUE_STATE_DIR", str(tmp_path))
         assert await listed() == 1
         assert OFF in said(capsys)
@@ -46,21 +46,24 @@ async def test_token_of_variable_or_file_is_shown_to_the_address(
     file = tmp_path / "token"
     async with administered(tmp_path) as running:
         address = running.proxy.server.admin_address
-        for token, expected in ((VIEWER, OFF), (UNKNOWN, "401: this token is not known")):
+        for token, code, expected in (
+            (VIEWER, 1, OFF),
+            (UNKNOWN, 4, "segue: this token is not known (asked with the token "),
+        ):
             file.write_text(f"{token}\n")
-            assert await listed("--admin", address, "--token-file", str(file)) == 1
+            assert await listed("--admin", address, "--token-file", str(file)) == code
             assert expected in said(capsys)
             monkeypatch.setenv("SEGUE_ADMIN_TOKEN", token)
             for place in (address, f"http://{address}"):
-                assert await listed("--admin", place) == 1
+                assert await listed("--admin", place) == code
                 assert expected in said(capsys)
             monkeypatch.delenv("SEGUE_ADMIN_TOKEN")
-        assert await listed("--admin", address) == 1
-        assert "401: this needs a credential" in said(capsys)
+        assert await listed("--admin", address) == 4
+        assert "segue: this needs a credential" in said(capsys)
         file.write_text(VIEWER)
         command = ["sessions", "end", "0" * 32, "--admin", address, "--token-file", str(file)]
-        assert await asyncio.to_thread(main, command) == 1
-        assert "403: this needs the role operator" in said(capsys)
+        assert await asyncio.to_thread(main, command) == 4
+        assert "segue: this needs the role operator" in said(capsys)
         # With a token and no address, the configuration says where.
         monkeypatch.setenv("SEGUE_ADMIN__ADDRESS", address)
         assert await listed("--token-file", str(file)) == 1
@@ -161,13 +164,16 @@ def test_name_that_can_be_no_file_s_is_another_configuration(
 async def test_answer_that_is_nested_without_end_is_none(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for status in (200, 400):
+    for status, text in (
+        (200, "an answer that cannot be read, of "),
+        (400, "refused without a reason (400): GET "),
+    ):
         head = f"HTTP/1.1 {status} X\r\nContent-Length: 200000\r\nConnection: close\r\n\r\n"
         async with raw_server(answering(head.encode() + b"[" * 200_000)) as server:
             file = tmp_path / "token"
             file.write_text(VIEWER)
             assert await listed("--admin", server.url, "--token-file", str(file)) == 1
-            assert said(capsys).startswith(f"segue: {server.url}/api/v1/sessions")
+            assert said(capsys).startswith(f"segue: {text}{server.url}/api/v1/sessions")
 
 
 def test_variable_with_the_token_is_no_setting(
@@ -248,8 +254,8 @@ async def test_tls_is_verified_and_a_certificate_is_shown(
         ca, shown = ["--ca-file", str(tmp_path / "ca.pem")], str(tmp_path / "client.pem")
         assert await listed(*place, *ca, "--client-certificate", shown) == 1
         assert OFF in said(capsys)
-        assert await listed(*place, *ca) == 1
-        assert "401: this needs a credential" in said(capsys)
+        assert await listed(*place, *ca) == 4
+        assert "segue: this needs a credential" in said(capsys)
         assert await listed(*place, "--client-certificate", shown) == 1
         assert "--ca-file" in said(capsys)
         assert await listed(*place, "--ca-file", str(tmp_path / "none")) == 1

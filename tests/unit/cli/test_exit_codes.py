@@ -86,10 +86,13 @@ def test_a_command_ends_with_no_code_that_it_does_not_have(
     codes: frozenset[ExitCode], expected: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refused(_: argparse.Namespace) -> None:
-        raise Refused("403: no", 403, {"detail": "no"})
+        raise Refused("no", 403, {"detail": "no"}, "GET http://segue/: 403")
 
     made = argparse.ArgumentParser()
     add_asking(made.add_subparsers(), "set", "set it", refused, codes)
     options = made.parse_args(["set"])
     assert options.run(options) == expected
-    assert capsys.readouterr().err == "segue: 403: no\n"
+    assert capsys.readouterr().err == "segue: no\n"
+    options = made.parse_args(["set", "--verbose"])
+    assert options.run(options) == expected
+    assert capsys.readouterr().err == "segue: no\nsegue: asked GET http://segue/: 403\n"

@@ -12,13 +12,14 @@ from proxy.cli.parser import Parser, did_you_mean, seconds, whole
 
 
 def said(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The line that says what is wrong."""
+    """The line that says what is wrong, without where to read on."""
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
-    *_, line, more = capsys.readouterr().err.splitlines()
-    assert more.startswith("More: segue")
-    return line
+    (line,) = capsys.readouterr().err.splitlines()
+    said, _, more = line.partition(" (see `segue")
+    assert more.endswith(" --help`)")
+    return said
 
 
 @pytest.mark.parametrize(

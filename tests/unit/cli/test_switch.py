@@ -362,7 +362,20 @@ def test_export_of_switches_that_are_all_on_is_a_section_that_says_so() -> None:
                 before={"a/b": was("on", "x (==2): off", "y (==3): off")},
                 after={"a/b": was("on", "y (==3): on")},
             ),
-            ["a/b without exception x (==2): off", "a/b with exception y (==3): on"],
+            [
+                "a/b: exception x (==2, was off) dropped",
+                "a/b with exception y (==3): on",
+            ],
+        ),
+        (
+            revised(before={"a/b": was("on", "x (==2): off")}, after={"a/b": was("on")}),
+            ["a/b: exception x (==2, was off) dropped: these versions are on"],
+        ),
+        (
+            revised(
+                before={"a/b": was("on", "x (==2): off")}, after={"a/b": was("on")}, all_off=True
+            ),
+            ["a/b: exception x (==2, was off) dropped", "everything is off"],
         ),
         (revised(before={"a/b": was("on")}, after={"a/b": was("on")}), ["a/b stays on"]),
         (revised("all-off", all_off=True), ["everything off"]),
