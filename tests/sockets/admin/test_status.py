@@ -263,7 +263,7 @@ async def test_status_tells_of_switches_that_were_turned(tmp_path: Path) -> None
         assert (first["switches"], first["revision"], first["authority"]) == (2, 0, "live")
         assert (first["differing"], first["behind"], first["store"]) == ([], [], "up")
         await running.open()
-        await running.turn("canary", percent=10, open_sockets="keep")
+        await running.turn("canary", percent=0, open_sockets="keep")
         await running.turn(
             "off", versions="==2.1.3", name="broken", seconds=0.001, open_sockets="keep"
         )
@@ -272,7 +272,7 @@ async def test_status_tells_of_switches_that_were_turned(tmp_path: Path) -> None
         assert second["differing"] == [
             {
                 "switch": SWITCH,
-                "set_to": "canary 10%",
+                "set_to": "canary 0%",
                 "configured": "on",
                 "exceptions": ["broken"],
             }
@@ -420,7 +420,7 @@ async def test_close_says_what_it_needs_and_runs_once_at_a_time(
         with pytest.raises(SystemExit) as refused:
             main(["sockets", "close"])
         assert refused.value.code == 2
-        told = "segue sockets close: say which: --cohort NAME, --older-than-reload, or --all\n"
+        told = "segue sockets close: say which: --cohort NAME, --older-than-reload, or --all"
         assert told in capsys.readouterr().err
         assert await running.command("sockets", "close", "--all") == 0
         assert capsys.readouterr().out == "there are none of these\n"
