@@ -16,7 +16,7 @@ from proxy.gateway.shadow_account import ShadowAccount
 from proxy.mapping.switched import SwitchedCatalog, SwitchUsers
 from proxy.switching.canary import Sketch
 from proxy.switching.changes import SetSwitch
-from proxy.switching.exposure import state_lowers
+from proxy.switching.exposure import lowers_for_good
 from proxy.switching.history import Revision, StateText
 from proxy.switching.setting import Mode
 from proxy.switching.table import OpenSockets, SwitchName, Table, Term
@@ -302,7 +302,7 @@ async def dry_run_view(
         after=str(change.setting),
         before_versions=None if known is None else str(known.versions),
         after_versions=None if change.versions is None else str(change.versions),
-        lowers=state_lowers(before, then),
+        lowers=lowers_for_good(before, then, now.first[name]),
         websockets=touched.websockets,
         of_websockets=touched.of_websockets,
         users=touched.users,

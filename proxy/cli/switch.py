@@ -302,7 +302,9 @@ def _builds_on(options: argparse.Namespace, view: SwitchView) -> int | None:
         lowers = state_lowers(*turned(Table(0, {name: state}), wanted, {name: state}))
     except ChangeRefused:
         lowers = False  # It will be refused, and why is said by who refuses it.
-    return None if lowers else view.revision
+    # What ends by itself, and how, is known to Segue alone: it may be kept for good by this.
+    is_to_end = any(each.restore for each in (view.term, *(one.term for one in view.exceptions)))
+    return None if lowers and not is_to_end else view.revision
 
 
 def _shown(where: Place, name: SwitchName) -> SwitchView:

@@ -35,6 +35,7 @@ from proxy.switching.changes import (
     keeps_to_file,
     touched,
 )
+from proxy.switching.effective import for_file
 from proxy.switching.history import Revision, revision_of, write_revision, write_table
 from proxy.switching.limits import NO_LIMITS, RAISES, Limits, beyond
 from proxy.switching.table import EMPTY, OpenSockets, Table
@@ -180,7 +181,9 @@ class Switchboard:
             if to is None and table.number != number + 1:
                 text = f"there was a change meanwhile: the newest revision is {table.number}"
                 raise ChangeRefused(Why.CHANGED, text)
-            return Undo(earlier, expected, now=time.time())
+            # What was said of another file counts for that one alone, also when it is undone.
+            digest = self.current.digest if self.current.is_file else None
+            return Undo(for_file(earlier, digest), expected, now=time.time())
 
         return await self.change(back, author, reason, open_sockets)
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from math import isfinite
 from typing import Final
 
-from proxy.switching.exposure import lowers, state_lowers
+from proxy.switching.exposure import lowers, lowers_for_good, state_lowers
 from proxy.switching.setting import Setting
 from proxy.switching.table import (
     EMPTY,
@@ -182,11 +182,11 @@ def changed(table: Table, change: Change, first: First) -> Table:
     match change:
         case SetSwitch() | DropException():
             before, state = turned(table, change, first)
-            _check_switch(table, change, before, state)
+            _check_switch(table, change, before, state, first)
             return _with(table, change.switch, replace(state, revision=number))
         case RestoreSwitch():
             before, state = _restored(table, change, first)
-            _check_switch(table, change, before, state)
+            _check_switch(table, change, before, state, first)
             return _with(table, change.switch, SwitchState(revision=number))
         case AllOff():
             if table.all_off:
@@ -199,9 +199,10 @@ def changed(table: Table, change: Change, first: First) -> Table:
             _check_number(table, change.expected)
             return replace(table, number=number, all_off=False)
         case Undo():
-            if change.expected is not None or not lowers(table, change.earlier, first):
+            back = _back(table, change, number)
+            if change.expected is not None or not lowers(table, back, first):
                 _check_number(table, change.expected)
-            return _back(table, change, number)
+            return back
         case Follow():
             all_off = table.all_off and not change.is_new
             return Table(number, all_off=all_off, digest=change.digest)
@@ -344,8 +345,9 @@ def _check_switch(
     change: SetSwitch | DropException | RestoreSwitch,
     before: SwitchState,
     after: SwitchState,
+    first: First,
 ) -> None:
-    if not state_lowers(before, after):
+    if not lowers_for_good(before, after, first[change.switch]):
         if table.all_off:
             text = "everything is off: restore first, and set it then"
             raise ChangeRefused(Why.CONFLICT, text)

@@ -4,13 +4,18 @@ Exceptions are ranges of versions, which may overlap, and the first that has a v
 is not told by their settings alone whether one change of them lowers: a wider range of an exception
 that is `off` does, a narrower one raises. What a switch is for a version changes only at the
 bounds of its exceptions: to look at each bound, just above it, and below all is to look everywhere.
+
+What ends by itself counts as well: to make for good what was raised for a time has more rewritten
+once that time is over. So a change lowers if it does now, and after each end of either side.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
-from proxy.switching.table import First, SwitchState, Table
+from proxy.switching.table import EMPTY, First, SwitchState, Table
+from proxy.switching.terms import ends, expired
 from proxy.versions.version import MAX_NUMBERS, Version
 
 _MOST_BOUNDS: Final = 200
@@ -20,24 +25,46 @@ _LOWEST: Final = Version(0, (), "0")
 
 
 def lowers(table: Table, after: Table, first: First) -> bool:
-    """Whether nobody has more rewritten under `after` than under `table`.
+    """Whether nobody has more rewritten under `after` than under `table`, now or later.
+
+    While everything is off, what is set counts too: it is in force again when that ends.
 
     Args:
         table, after: to be compared.
         first: the state that the configuration gives each switch.
     """
-    if after.all_off:
-        return True
-    if table.all_off:
+    if table.all_off and not after.all_off:
         return False
     return all(
-        state_lowers(table.wanted(name, first), after.wanted(name, first))
+        lowers_for_good(
+            table.wanted(name, first), after.wanted(name, first), EMPTY.wanted(name, first)
+        )
         for name in {*table.states, *after.states}
     )
 
 
+def lowers_for_good(before: SwitchState, after: SwitchState, configured: SwitchState) -> bool:
+    """Whether a switch lowers, and still does after each end of what is set for a time.
+
+    Args:
+        before, after: to be compared.
+        configured: what the configuration says of it.
+    """
+    if replace(before, revision=0) == replace(after, revision=0):
+        return True
+    return state_lowers(before, after) and all(
+        state_lowers(_over(before, now, configured), _over(after, now, configured))
+        for now in {*ends(before), *ends(after)}
+    )
+
+
+def _over(state: SwitchState, now: float, configured: SwitchState) -> SwitchState:
+    ended = expired(state, now)
+    return configured if ended.setting is None else ended
+
+
 def state_lowers(before: SwitchState, after: SwitchState) -> bool:
-    """The same of one switch, while not everything is off."""
+    """Whether nobody has more rewritten by one switch, as it is at one moment."""
     if _exceptions(before) == _exceptions(after):
         return after.for_version(None)[1].lowers(before.for_version(None)[1])
     bounds = {

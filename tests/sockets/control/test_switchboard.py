@@ -813,6 +813,17 @@ async def test_an_override_lasts_until_another_file_comes(tmp_path: Path) -> Non
         assert (one.mode(), one.mode(LEGACY)) == (ON, OFF)
 
 
+async def test_an_undo_takes_up_nothing_that_was_said_of_another_file(tmp_path: Path) -> None:
+    async with process(Store(), tmp_path, FILE) as one:
+        await until(lambda: one.board.current.stored.number == 1)
+        await one.set(OFF)
+        one.reload(FILE + "# Another one.\n")
+        await until(lambda: one.board.current.stored.number == 3)
+        await one.set(OFF, switch=LEGACY)
+        await one.board.undo(2, 4, OPS, "back")
+        assert (one.mode(), one.mode(LEGACY)) == (ON, ON)
+
+
 async def test_everything_off_ends_with_a_file_that_is_new_to_all(tmp_path: Path) -> None:
     store = Store()
     async with process(store, tmp_path, FILE) as one:

@@ -516,6 +516,14 @@ def test_a_step_down_builds_on_nothing(words: tuple[str, ...], expected: int | N
     assert switch._builds_on(options, view) == expected
 
 
+def test_what_may_end_by_itself_builds_on_what_was_read() -> None:
+    options = parser().parse_args(["switch", "set", "a/b", "off", "--reason", "why"])
+    term = TermView(owner="ann", until=100.0, restore=True, overdue=False)
+    assert switch._builds_on(options, shown(revision=7, term=term)) == 7
+    exceptions = (excepted("x", "==2.1.3", "off", term),)
+    assert switch._builds_on(options, shown(revision=7, exceptions=exceptions)) == 7
+
+
 def test_what_will_be_refused_builds_on_what_was_read() -> None:
     many = tuple(excepted(f"x{number}", "==9", "off") for number in range(20))
     words = ["switch", "set", "a/b", "off", "--versions", "<3", "--name", "y", "--dry-run"]

@@ -198,6 +198,21 @@ def test_what_is_set_for_a_time_again_goes_back_to_what_it_was_at_first() -> Non
     assert then(table, Expire(200)).states[ONE].setting == ON
 
 
+def test_to_keep_what_was_raised_for_a_time_says_on_what_it_builds() -> None:
+    table = then(EMPTY, SetSwitch(ONE, OFF))
+    table = then(table, SetSwitch(ONE, CANARY, term=for_a_time(10), expected=1))
+    assert refusal(table, SetSwitch(ONE, CANARY)) is Why.UNCONDITIONAL
+    assert refusal(table, RestoreSwitch(ONE)) is Why.UNCONDITIONAL
+    assert then(table, SetSwitch(ONE, CANARY, expected=2)).states[ONE].term == NO_TERM
+
+
+def test_an_undo_beneath_everything_off_says_on_what_it_builds() -> None:
+    stopped = then(EMPTY, AllOff())
+    table = then(stopped, SetSwitch(ONE, OFF))
+    assert refusal(table, Undo(stopped, now=0)) is Why.UNCONDITIONAL
+    assert then(table, Undo(stopped, 2, now=0)).all_off
+
+
 def test_what_is_set_for_good_stays() -> None:
     table = then(EMPTY, SetSwitch(ONE, CANARY, term=for_a_time(100)), SetSwitch(ONE, OFF))
     assert not due(table, 1e9)

@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.switching.exposure import lowers, state_lowers
+from proxy.switching.exposure import lowers, lowers_for_good, state_lowers
 from proxy.switching.setting import OFF, ON, Mode, Setting
 from proxy.switching.table import (
     ALL_ON,
@@ -147,3 +147,27 @@ def test_nothing_lowers_everything_off_but_everything_off() -> None:
     stopped = Table(1, all_off=True)
     for table, after in itertools.product((EMPTY, stopped), repeat=2):
         assert lowers(table, after, FIRST) is (after.all_off or not table.all_off)
+
+
+def test_what_is_set_beneath_everything_off_is_compared_too() -> None:
+    off = Table(1, {NAME: SwitchState(OFF, revision=1)}, all_off=True)
+    on = Table(2, {NAME: SwitchState(ON, revision=2)}, all_off=True)
+    assert lowers(on, off, FIRST)
+    assert not lowers(off, on, FIRST)
+    assert not lowers(off, Table(2, all_off=True), FIRST)
+    assert not lowers(off, Table(2, off.states), FIRST)
+
+
+def test_what_ends_by_itself_is_compared_when_it_has_ended() -> None:
+    def until(time: float, setting: Setting = ON, before: Setting | None = OFF) -> SwitchState:
+        return SwitchState(setting, term=Term("ann", time, restore=True), before=before)
+
+    assert lowers_for_good(until(10), until(10), ALL_ON)
+    assert lowers_for_good(until(10), until(9), ALL_ON)
+    assert not lowers_for_good(until(10), until(11), ALL_ON)
+    assert not lowers_for_good(until(10), SwitchState(CANARY), ALL_ON)
+    assert lowers_for_good(until(10, before=CANARY), SwitchState(CANARY), ALL_ON)
+    assert lowers_for_good(SwitchState(ON), until(10), ALL_ON)
+    # What goes back to nothing is as the configuration says.
+    assert lowers_for_good(until(10, before=None), SwitchState(CANARY), ALL_ON)
+    assert not lowers_for_good(until(10, before=None), SwitchState(CANARY), SwitchState(OFF))

@@ -120,7 +120,7 @@ def test_what_raises_by_ending_is_no_step_down() -> None:
     exception = VersionException("broken", parse_range("==2.1.3"), OFF, term)
     ends = Table(1, {MODERN: SwitchState(ON, (exception,), revision=1)})
     kept = Table(2, {MODERN: SwitchState(ON, (replace(exception, term=Term("ann")),), revision=2)})
-    assert told(DOWN, Undo(ends, 2, now=0), kept) == LATER
+    assert told(DOWN, Undo(ends, 2, now=0), kept) == RAISES
 
 
 def test_a_switch_with_a_temporary_exception_can_be_lowered() -> None:
@@ -143,7 +143,7 @@ def test_an_end_that_others_hid_raises_where_nothing_hides_it_any_more() -> None
     assert told(DOWN, shown, hidden) == RAISES
     alone = at(EMPTY, SetSwitch(MODERN, Setting(Mode.SHADOW), broken, "wide"))
     alone = at(alone, SetSwitch(MODERN, OFF, broken, "broken", term))
-    assert told(DOWN, DropException(MODERN, "wide"), alone) == LATER
+    assert told(DOWN, DropException(MODERN, "wide", 2), alone) == RAISES
 
 
 def test_ends_are_looked_at_one_after_the_other() -> None:
@@ -152,6 +152,38 @@ def test_ends_are_looked_at_one_after_the_other() -> None:
     ending = at(EMPTY, SetSwitch(MODERN, OFF, term=first))
     excepted = SetSwitch(MODERN, OFF, parse_range("==2.1.3"), "broken", then)
     assert told(DOWN, excepted, ending) == LATER
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        SetSwitch(MODERN, CANARY, expected=2),
+        SetSwitch(MODERN, CANARY, term=Term("low", 50), expected=2),
+        SetSwitch(MODERN, CANARY, term=Term("low", 101, restore=True), expected=2),
+        SetSwitch(MODERN, Setting(Mode.CANARY, 1), expected=2),
+    ],
+)
+def test_what_was_raised_for_a_time_is_not_to_stay_longer(change: SetSwitch) -> None:
+    off = at(EMPTY, SetSwitch(MODERN, OFF))
+    term = Term("ann", 100, restore=True)
+    raised = at(off, SetSwitch(MODERN, CANARY, term=term, expected=1))
+    assert told(DOWN, change, raised) == RAISES
+    # Likewise an exception, and one that ends with its time.
+    broken = parse_range("==2.1.3")
+    excepted = at(off, SetSwitch(MODERN, CANARY, broken, "broken", term, expected=1))
+    change = replace(change, versions=broken, name="broken")
+    assert told(DOWN, change, excepted) == RAISES
+    assert told(DOWN, SetSwitch(MODERN, OFF), raised) == ""
+    assert told(DOWN, SetSwitch(MODERN, OFF, broken, "broken"), excepted) == ""
+    sooner = SetSwitch(MODERN, CANARY, term=replace(term, until=99))
+    assert told(DOWN, sooner, raised) == ""
+
+
+def test_what_is_set_beneath_everything_off_counts() -> None:
+    on = at(EMPTY, AllOff())
+    lowered = at(at(on, SetSwitch(MODERN, OFF)), SetSwitch(LEGACY, OFF))
+    assert told(DOWN, Undo(on, 3, now=0), lowered) == RAISES
+    assert told(DOWN, Undo(lowered, now=0), on) == ""
 
 
 def test_many_cohorts_are_told_by_some() -> None:
