@@ -183,7 +183,7 @@ async def test_refusal_of_the_proxy_is_told() -> None:
     async with segue("http://127.0.0.1:9") as running:
         process = await record(running, "--direction", "to_client", "--raw")
         _, err = await process.communicate()
-    assert process.returncode == 1
+    assert process.returncode == 4
     assert b"allow_raw_recordings" in err
 
 
