@@ -75,10 +75,14 @@ _STATUS: Final = {
     Why.UNKNOWN: 404,
     Why.INVALID: 400,
     Why.CONFLICT: 409,
+    Why.ALREADY: 409,
     Why.CHANGED: 412,
     Why.UNCONDITIONAL: 428,
     Why.AUTHORITY: 409,
 }
+
+_PROBLEMS: Final = {Why.AUTHORITY: "configuration-authority", Why.ALREADY: "already-so"}
+"""What the `type` of the problem document ends with; see `proxy.cli.exit_codes`."""
 
 
 def _checked_range(text: str | None) -> str | None:
@@ -408,16 +412,16 @@ class SwitchOrders:
                 text += _meanwhile(
                     await self._board.current.history.page(None, 100), switch, expected
                 )
-        kind = "configuration-authority" if refused.why is Why.AUTHORITY else None
-        return refusal(_STATUS[refused.why], text, kind=kind)
+        return refusal(_STATUS[refused.why], text, kind=_PROBLEMS.get(refused.why))
 
     def _away(self, error: StoreAway) -> web.Response:
         since = self._board.current.away_since
         told = "" if since is None else f", for {time.time() - since:.0f} seconds now"
         text = (
-            f"the store of switches is away{told}: {error.detail}. What is in force stays; try the"
-            " change again when it is back, and look at GET /revisions first: a change that was"
-            " being written may have been made"
+            f"the store of switches is away{told}: {error.detail}. What is in force stays. When it"
+            " is back, look at `segue history` first (GET /revisions): a change that was being"
+            " written may have been made. To have nothing rewritten without the store, take the"
+            " mappings from the cohorts in the configuration, and `segue reload`"
         )
         return refusal(503, text, {"Retry-After": "5"})
 

@@ -86,13 +86,14 @@ def reason(text: str) -> str:
     return text
 
 
-def tell(answer: object, *, as_json: bool, known: Known | None = None) -> None:
+def tell(answer: object, *, as_json: bool, known: Known | None = None, note: str = "") -> None:
     """Print what came of a change.
 
     Args:
         answer: what the endpoint answered.
         as_json: whether to print that as it is.
         known: what the configuration says of switches that nobody had set.
+        note: what is to be said of it besides; empty for nothing.
 
     Raises:
         Refused: it cannot be read.
@@ -104,6 +105,8 @@ def tell(answer: object, *, as_json: bool, known: Known | None = None) -> None:
     screen, number = Screen.of_stdout(), changed.revision.number
     for line in done(changed.revision, known or {}):
         screen.line(Span(f"revision {number}: ", Style.HEADING), *line)
+    if note:
+        screen.line(note)
     for line in sockets(changed):
         screen.line(*line)
 
@@ -122,9 +125,13 @@ def wait(where: Place, answer: object, options: argparse.Namespace) -> ExitCode:
     Raises:
         Refused: nobody tells which replicas there are.
     """
+    return wait_for(where, told_as(Changed, answer, "it is").revision, options)
+
+
+def wait_for(where: Place, revision: RevisionView, options: argparse.Namespace) -> ExitCode:
+    """Do what `wait` does for a revision that is known."""
     if options.wait is None:
         return ExitCode.OK
-    revision = told_as(Changed, answer, "it is").revision
     number, scope = revision.number, {*revision.scope}
     end = time.monotonic() + options.wait
     while True:

@@ -34,6 +34,9 @@ class ExitCode(IntEnum):
 AUTHORITY_PROBLEM: Final = "configuration-authority"
 """What the `type` of the problem document of a 409 ends with where the configuration decides."""
 
+ALREADY_PROBLEM: Final = "already-so"
+"""The same where what was asked for is so already, and nothing is left to do."""
+
 COMMON: Final = frozenset({ExitCode.OK, ExitCode.FAILED, ExitCode.USAGE, ExitCode.INTERRUPTED})
 """Those of every command that asks no running Segue, and does not say otherwise."""
 
@@ -56,11 +59,11 @@ def of_answer(status: int | None, problem_type: str) -> ExitCode:
             return ExitCode.CHANGED_MEANWHILE
         case 401 | 403:
             return ExitCode.ROLE
-        case 409 if _last(problem_type) == AUTHORITY_PROBLEM:
+        case 409 if is_problem(problem_type, AUTHORITY_PROBLEM):
             return ExitCode.AUTHORITY
     return ExitCode.FAILED
 
 
-def _last(problem_type: str) -> str:
-    """The last segment of a URI, whatever stands before it."""
-    return problem_type.replace(":", "/").replace("#", "/").rpartition("/")[2]
+def is_problem(problem_type: str, kind: str) -> bool:
+    """Whether the last segment of a URI is this, whatever stands before it."""
+    return problem_type.replace(":", "/").replace("#", "/").rpartition("/")[2] == kind

@@ -7,9 +7,10 @@ import json
 import re
 import sys
 import time
+from itertools import takewhile
 from typing import Final
 
-from proxy.admin.switch_views import DryRun, StateView, SwitchesView, SwitchView
+from proxy.admin.switch_views import DryRun, RevisionPage, StateView, SwitchesView, SwitchView
 from proxy.admin.switching import (
     ALL_OFF,
     DROP,
@@ -17,6 +18,7 @@ from proxy.admin.switching import (
     MOST_TERM,
     RESTORE,
     RESTORE_SWITCH,
+    REVISIONS,
     SET,
     SHOW,
 )
@@ -26,14 +28,14 @@ from proxy.cli.admin_place import Place, place
 from proxy.cli.advice import change
 from proxy.cli.asking import add_asking
 from proxy.cli.configuration import Subparsers
-from proxy.cli.exit_codes import CHANGING, ExitCode
+from proxy.cli.exit_codes import ALREADY_PROBLEM, CHANGING, ExitCode
 from proxy.cli.parser import did_you_mean
 from proxy.cli.screen import Screen
 from proxy.cli.styled import plain
 from proxy.cli.terminal import shortened
 from proxy.configuration.units import duration
 from proxy.switching.changes import ChangeRefused, SetSwitch, turned
-from proxy.switching.exposure import state_lowers
+from proxy.switching.exposure import state_lowers, state_takes
 from proxy.switching.setting import Mode, parse_setting, share_of
 from proxy.switching.table import SwitchName, SwitchState, Table, VersionException, read_name
 from proxy.types import LABEL
@@ -43,6 +45,8 @@ _LONGEST_OWNER: Final = 256
 _LONGEST_RANGE: Final = 256
 _DRY: Final = "dry run"
 _UNKNOWN: Final = 404
+_PAGE: Final = 100
+"""Revisions that are looked through for the one that put everything off."""
 _WIDEST: Final = 400
 """Characters of a list of switches in a message."""
 
@@ -226,6 +230,7 @@ def _set(options: argparse.Namespace) -> ExitCode:
     _check(options)
     where, name = place(options), options.switch
     view = _shown(where, name)
+    states = _states(options, view)
     asked: dict[str, object] = {
         "state": options.state,
         "percent": options.percent,
@@ -242,21 +247,22 @@ def _set(options: argparse.Namespace) -> ExitCode:
         where,
         SET,
         asked,
-        if_match=_builds_on(options, view),
+        if_match=_builds_on(options, view, states),
         newest=view.revision,
         named=options.if_revision,
         cohort=name.cohort,
         mapping=name.mapping,
     )
+    lost = _lost(options, view, states)
     if not options.dry_run:
-        changes.tell(answer, as_json=options.json, known=_known(view))
+        changes.tell(answer, as_json=options.json, known=_known(view), note=lost)
         return changes.wait(where, answer, options)
     run = told_as(DryRun, answer, "it is")
     if options.json:
         print(json.dumps(answer))
         return ExitCode.OK
     screen = Screen.of_stdout()
-    for line in switch_lists.dry(run):
+    for line in switch_lists.dry(run, lost):
         screen.line(*line)
     return ExitCode.OK
 
@@ -276,10 +282,31 @@ def _check(options: argparse.Namespace) -> None:
         options.refuse("say why: --reason TEXT")
 
 
-def _builds_on(options: argparse.Namespace, view: SwitchView) -> int | None:
+_States = tuple[SwitchState, SwitchState]
+
+
+def _builds_on(options: argparse.Namespace, view: SwitchView, states: _States | None) -> int | None:
     """The revision that is sent: None for a step down, which is never refused for its age."""
     if options.if_revision is not None:
         return int(options.if_revision)
+    # What ends by itself, and how, is known to Segue alone: it may be kept for good by this.
+    is_to_end = any(each.restore for each in (view.term, *(one.term for one in view.exceptions)))
+    lowers = states is not None and state_lowers(*states)
+    return None if lowers and not is_to_end else view.revision
+
+
+def _lost(options: argparse.Namespace, view: SwitchView, states: _States | None) -> str:
+    """Who loses the mapping by the change; empty where nobody does."""
+    is_all_off = switch_lists.setting(view.state, view.percent) != parse_setting(view.set_to)
+    if states is None or is_all_off or not state_takes(*states):
+        return ""
+    those = "" if options.versions is None else f" of {shortened(options.versions, _WIDEST)}"
+    but = f", but for {options.percent:g}% of the users," if options.percent else ""
+    return f"this lowers: new connections{those}{but} lose it"
+
+
+def _states(options: argparse.Namespace, view: SwitchView) -> _States | None:
+    """What the switch is before the change, and after it; None where it will be refused."""
     name: SwitchName = options.switch
     wanted = SetSwitch(
         name,
@@ -299,12 +326,9 @@ def _builds_on(options: argparse.Namespace, view: SwitchView) -> int | None:
         ),
     )
     try:
-        lowers = state_lowers(*turned(Table(0, {name: state}), wanted, {name: state}))
+        return turned(Table(0, {name: state}), wanted, {name: state})
     except ChangeRefused:
-        lowers = False  # It will be refused, and why is said by who refuses it.
-    # What ends by itself, and how, is known to Segue alone: it may be kept for good by this.
-    is_to_end = any(each.restore for each in (view.term, *(one.term for one in view.exceptions)))
-    return None if lowers and not is_to_end else view.revision
+        return None  # Why is said by who refuses it.
 
 
 def _shown(where: Place, name: SwitchName) -> SwitchView:
@@ -374,9 +398,31 @@ def _restore_switch(options: argparse.Namespace) -> ExitCode:
 
 def _all_off(options: argparse.Namespace) -> ExitCode:
     where = place(options)
-    answer = change(where, ALL_OFF, {"reason": options.reason})
+    try:
+        answer = change(where, ALL_OFF, {"reason": options.reason})
+    except Refused as refused:
+        if not refused.is_of(ALREADY_PROBLEM):
+            raise
+        return _is_off_already(where, options)
     changes.tell(answer, as_json=options.json)
     return changes.wait(where, answer, options)
+
+
+def _is_off_already(where: Place, options: argparse.Namespace) -> ExitCode:
+    """Say since when: who asks for it again at night has what they want."""
+    page = told_as(RevisionPage, ask(where, REVISIONS, {"limit": _PAGE}), "they are")
+    run = list(takewhile(lambda each: each.all_off, page.revisions))
+    # Where all that was read are of that run, it began before.
+    since = run[-1] if run and (run[-1].number == 1 or len(run) < len(page.revisions)) else None
+    if options.json:
+        told = None if since is None else since.model_dump(mode="json")
+        print(json.dumps({"already": True, "revision": told}))
+    else:
+        more = "" if since is None else f", since revision {since.number} by {since.author}"
+        Screen.of_stdout().line(f"everything is off already{more}")
+    if since is None:
+        return ExitCode.OK
+    return changes.wait_for(where, since, options)
 
 
 def _restore(options: argparse.Namespace) -> ExitCode:

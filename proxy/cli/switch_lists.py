@@ -192,8 +192,8 @@ def _comment(term: TermView) -> str:
     return f"  # {told}" if told else ""
 
 
-def dry(run: DryRun) -> Iterator[Line]:
-    """What a change would touch."""
+def dry(run: DryRun, note: str = "") -> Iterator[Line]:
+    """What a change would touch, and what is to be said of it besides."""
     lowers = ", which lowers" if run.lowers else ""
     was, versions = "", ""
     if run.exception is not None:
@@ -208,6 +208,8 @@ def dry(run: DryRun) -> Iterator[Line]:
         versions,
         lowers,
     )
+    if note:
+        yield (note,)
     cohort = run.switch.partition("/")[0]
     touched = f"{run.websockets} of {counted(run.of_websockets, 'open websocket')} of {cohort}"
     yield (f"{touched} would get something else, of about {counted(run.users, 'user')}",)

@@ -39,6 +39,8 @@ class Why(StrEnum):
     """The change makes no sense."""
     CONFLICT = "conflict"
     """It does not go with what is in force."""
+    ALREADY = "already"
+    """What it asks for is so already (409)."""
     CHANGED = "changed"
     """Somebody changed the same meanwhile (412)."""
     UNCONDITIONAL = "unconditional"
@@ -190,8 +192,7 @@ def changed(table: Table, change: Change, first: First) -> Table:
             return _with(table, change.switch, SwitchState(revision=number))
         case AllOff():
             if table.all_off:
-                text = f"everything is off already, since revision {table.number} or before"
-                raise ChangeRefused(Why.CONFLICT, text)
+                raise ChangeRefused(Why.ALREADY, "everything is off already")
             return replace(table, number=number, all_off=True)
         case Restore():
             if not table.all_off:

@@ -11,6 +11,7 @@ once that time is over. So a change lowers if it does now, and after each end of
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -65,8 +66,26 @@ def _over(state: SwitchState, now: float, configured: SwitchState) -> SwitchStat
 
 def state_lowers(before: SwitchState, after: SwitchState) -> bool:
     """Whether nobody has more rewritten by one switch, as it is at one moment."""
+    looked_at = _looked_at(before, after)
+    return looked_at is not None and all(
+        after.for_version(version)[1].lowers(before.for_version(version)[1])
+        for version in looked_at
+    )
+
+
+def state_takes(before: SwitchState, after: SwitchState) -> bool:
+    """Whether somebody, in some version, has less rewritten; others may have more."""
+    looked_at = _looked_at(before, after)
+    return looked_at is not None and any(
+        after.for_version(version)[1].exposed < before.for_version(version)[1].exposed
+        for version in looked_at
+    )
+
+
+def _looked_at(before: SwitchState, after: SwitchState) -> Iterable[Version | None] | None:
+    """Versions that stand for all; None where there are too many. None among them: any other."""
     if _exceptions(before) == _exceptions(after):
-        return after.for_version(None)[1].lowers(before.for_version(None)[1])
+        return (None,)
     bounds = {
         comparator.version
         for state in (before, after)
@@ -74,11 +93,8 @@ def state_lowers(before: SwitchState, after: SwitchState) -> bool:
         for comparator in each.versions.comparators
     }
     if len(bounds) > _MOST_BOUNDS:
-        return False
-    return all(
-        after.for_version(version)[1].lowers(before.for_version(version)[1])
-        for version in (None, _LOWEST, *bounds, *map(_just_above, bounds))
-    )
+        return None
+    return (None, _LOWEST, *bounds, *map(_just_above, bounds))
 
 
 def _exceptions(state: SwitchState) -> list[object]:

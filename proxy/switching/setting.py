@@ -47,13 +47,17 @@ class Setting:
         """The share of a canary in percent, with two decimals; None for all others."""
         return self.share / 100 if self.mode is Mode.CANARY else None
 
+    @property
+    def exposed(self) -> int:
+        """The share of those who get something rewritten, in hundredths of a percent."""
+        return WHOLE if self.mode is Mode.ON else self.share
+
     def lowers(self, before: Setting) -> bool:
         """Whether nobody gets more rewritten by this than by the other, nor anything is begun."""
         return self._rank() <= before._rank()
 
     def _rank(self) -> tuple[int, int]:
-        exposed = WHOLE if self.mode is Mode.ON else self.share
-        return exposed, tuple(Mode).index(self.mode)
+        return self.exposed, tuple(Mode).index(self.mode)
 
     def __str__(self) -> str:
         if self.mode is not Mode.CANARY:

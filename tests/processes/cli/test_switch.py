@@ -47,6 +47,11 @@ class Operator:
         assert await self.segue("switch", "list", "--json") == 0
         return {each["switch"]: each for each in json.loads(self.out)}
 
+    async def newest(self) -> int:
+        """The number of the newest revision."""
+        assert await self.segue("history", "--json", "--limit", "1") == 0
+        return int(json.loads(self.out)[0]["number"])
+
 
 @asynccontextmanager
 async def operated(
@@ -113,6 +118,7 @@ async def test_switch_set_off_changes_what_an_open_socket_gets_and_undo_takes_it
         assert await operator.segue(*command, "--open-sockets", "next_message") == 0
         assert operator.out.splitlines() == [
             f"revision 1: {MODERN} on -> off",
+            "this lowers: new connections lose it",
             "modern: 2 websockets on revision 1",
         ]
         await modern.until("jobStatus")
@@ -124,6 +130,7 @@ async def test_switch_set_off_changes_what_an_open_socket_gets_and_undo_takes_it
         # What keeps is told, and changes with the next that does not.
         assert await operator.segue(*command, "--open-sockets", "keep") == 0
         assert operator.out.splitlines()[1:] == [
+            "this lowers: new connections lose it",
             "modern: 2 websockets on revision 2",
             "those on older ones keep what they have, to their end",
         ]
@@ -142,8 +149,12 @@ async def test_everything_off_is_in_force_on_open_sockets_and_so_is_its_end(
         client(operator.process) as modern,
     ):
         await modern.until("status")
-        assert await operator.segue("switch", "set", LEGACY, "off", *WHY) == 0
-        for end in (["switch", "all", "restore"], ["undo"]):
+        first = ["canary", "--percent", "5"]
+        assert await operator.segue("switch", "set", LEGACY, *first, *WHY) == 0
+        for end, lower in (
+            (["switch", "all", "restore"], ["canary", "--percent", "3"]),
+            (["undo", "--to", "4"], ["off"]),
+        ):
             assert await operator.segue("switch", "all", "off", *WHY) == 0
             assert "everything off\nmodern: 1 websocket on revision" in operator.out
             await modern.until("jobStatus")
@@ -151,15 +162,20 @@ async def test_everything_off_is_in_force_on_open_sockets_and_so_is_its_end(
             assert (found["state"], found["set_to"]) == ("off", "on")
             assert await operator.segue("switch", "list") == 0
             assert operator.out.startswith("everything is off;")
-            assert await operator.segue("switch", "all", "off", *WHY) == 1
-            assert operator.err.startswith("segue: everything is off already")
-            assert "`segue switch all restore --reason TEXT` ends that" in operator.err
             assert await operator.segue("switch", "set", LEGACY, "on", *WHY) == 1
             assert operator.err.startswith("segue: everything is off: restore first")
             assert "`segue switch all restore --reason TEXT` ends that" in operator.err
-            assert await operator.segue("switch", "all", "off", *WHY, "--verbose") == 1
-            socket = operator.directory / "state" / "admin.sock"
-            assert f"segue: asked POST unix:{socket}/api/v1/switches/all-off: 409" in operator.err
+            # Who asks for it again at night has what they want.
+            number = await operator.newest()
+            assert await operator.segue("switch", "set", LEGACY, *lower, *WHY) == 0
+            for wait in ([], ["--wait", str(PATIENCE)]):
+                assert await operator.segue("switch", "all", "off", *WHY, *wait) == 0
+                told, *more = operator.out.splitlines()
+                assert told.startswith(f"everything is off already, since revision {number} by ")
+                assert len(more) == bool(wait)
+            assert await operator.segue("switch", "all", "off", *WHY, "--json") == 0
+            assert json.loads(operator.out)["revision"]["number"] == number
+            assert await operator.newest() == number + 1
             assert await operator.segue(*end, *WHY) == 0
             await modern.until("status")
 
@@ -352,8 +368,9 @@ async def test_dry_run_says_what_would_be_touched_and_changes_nothing(
     ):
         await modern.until("status")
         assert await operator.segue("switch", "set", MODERN, "off", "--dry-run") == 0
-        first, touched, *_, last = operator.out.splitlines()
+        first, lost, touched, *_, last = operator.out.splitlines()
         assert first == f"{MODERN} on -> off, which lowers"
+        assert lost == "this lowers: new connections lose it"
         told = "1 of 1 open websocket of modern would get something else, of about 1 user"
         assert (touched, last) == (told, "nothing was changed")
         assert await operator.segue("switch", "set", MODERN, "off", "--dry-run", "--json") == 0

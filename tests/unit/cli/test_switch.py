@@ -513,22 +513,65 @@ def test_a_dry_run_of_an_exception_tells_its_versions(
 def test_a_step_down_builds_on_nothing(words: tuple[str, ...], expected: int | None) -> None:
     options = parser().parse_args(["switch", "set", "a/b", *words, "--reason", "why"])
     view = shown(set_to="canary 10%", revision=7, exceptions=(excepted("x", "==2.1.3", "off"),))
-    assert switch._builds_on(options, view) == expected
+    assert switch._builds_on(options, view, switch._states(options, view)) == expected
 
 
 def test_what_may_end_by_itself_builds_on_what_was_read() -> None:
     options = parser().parse_args(["switch", "set", "a/b", "off", "--reason", "why"])
     term = TermView(owner="ann", until=100.0, restore=True, overdue=False)
-    assert switch._builds_on(options, shown(revision=7, term=term)) == 7
     exceptions = (excepted("x", "==2.1.3", "off", term),)
-    assert switch._builds_on(options, shown(revision=7, exceptions=exceptions)) == 7
+    for view in (shown(revision=7, term=term), shown(revision=7, exceptions=exceptions)):
+        assert switch._builds_on(options, view, switch._states(options, view)) == 7
 
 
 def test_what_will_be_refused_builds_on_what_was_read() -> None:
     many = tuple(excepted(f"x{number}", "==9", "off") for number in range(20))
     words = ["switch", "set", "a/b", "off", "--versions", "<3", "--name", "y", "--dry-run"]
     options = parser().parse_args(words)
-    assert switch._builds_on(options, shown(revision=7, exceptions=many)) == 7
+    view = shown(revision=7, exceptions=many)
+    assert switch._states(options, view) is None
+    assert switch._builds_on(options, view, None) == 7
+    assert switch._lost(options, view, None) == ""
+
+
+@pytest.mark.parametrize(
+    ("set_to", "words", "lost"),
+    [
+        ("on", ("off",), "this lowers: new connections lose it"),
+        ("on", ("shadow",), "this lowers: new connections lose it"),
+        (
+            "on",
+            ("canary", "--percent", "2.5"),
+            "this lowers: new connections, but for 2.5% of the users, lose it",
+        ),
+        ("canary 2.5%", ("canary", "--percent", "0"), "this lowers: new connections lose it"),
+        (
+            "on",
+            ("off", "--versions", "==2.1.4", "--name", "x"),
+            "this lowers: new connections of ==2.1.4 lose it",
+        ),
+        # Nobody has it before, or everybody has as much after.
+        ("off", ("shadow",), ""),
+        ("shadow", ("off",), ""),
+        ("off", ("on",), ""),
+        ("on", ("on",), ""),
+        ("canary 2.5%", ("on",), ""),
+        ("canary 2.5%", ("canary", "--percent", "3"), ""),
+        ("off", ("off", "--versions", "==2.1.4", "--name", "x"), ""),
+    ],
+)
+def test_who_loses_the_mapping_by_a_change_is_told(
+    set_to: str, words: tuple[str, ...], lost: str
+) -> None:
+    options = parser().parse_args(["switch", "set", "a/b", *words, "--reason", "why"])
+    mode, _, percent = set_to.partition(" ")
+    share = float(percent.rstrip("%")) if percent else None
+    view = shown("a/b", state=mode, percent=share, set_to=set_to)
+    assert switch._lost(options, view, switch._states(options, view)) == lost
+    # While everything is off nobody has it.
+    if mode != "off":
+        view = shown("a/b", state="off", set_to=set_to)
+        assert switch._lost(options, view, switch._states(options, view)) == ""
 
 
 def test_a_dry_run_of_what_is_in_shadow_tells_what_it_has_seen() -> None:

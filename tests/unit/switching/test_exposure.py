@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.switching.exposure import lowers, lowers_for_good, state_lowers
+from proxy.switching.exposure import lowers, lowers_for_good, state_lowers, state_takes
 from proxy.switching.setting import OFF, ON, Mode, Setting
 from proxy.switching.table import (
     ALL_ON,
@@ -74,9 +74,24 @@ def test_a_change_lowers_if_it_does_for_every_version(
         )
 
 
+@given(states, states)
+def test_a_change_takes_if_it_does_for_some_version(
+    before: SwitchState, after: SwitchState
+) -> None:
+    taken = any(
+        after.for_version(version)[1].exposed < before.for_version(version)[1].exposed
+        for version in EVERY_VERSION
+    )
+    if taken:
+        assert state_takes(before, after)
+    if state_takes(before, after):
+        assert not state_lowers(after, before)
+
+
 @given(states)
 def test_what_stays_lowers(state: SwitchState) -> None:
     assert state_lowers(state, state)
+    assert not state_takes(state, state)
 
 
 def excepted(setting: Setting, *pairs: tuple[str, Setting]) -> SwitchState:
