@@ -50,6 +50,8 @@ class Reloaded(pydantic.BaseModel):
         serving: the digest of what serves.
         needs_restart: the keys whose new values only a restart brings.
         problems: what was wrong.
+        ends_all_off: whether it ends that everything is off, because another file is the authority.
+        ends_switches: those whose steps down it ends, for the same reason.
     """
 
     succeeded: bool
@@ -58,6 +60,8 @@ class Reloaded(pydantic.BaseModel):
     serving: str
     needs_restart: list[str]
     problems: list[Problem]
+    ends_all_off: bool = False
+    ends_switches: list[str] = []
 
 
 RELOAD: Final = Endpoint(
@@ -97,6 +101,8 @@ def described(outcome: ReloadOutcome) -> Reloaded:
         serving=outcome.serving,
         needs_restart=list(outcome.needs_restart),
         problems=[_problem(each) for each in outcome.problems],
+        ends_all_off=outcome.ends.all_off,
+        ends_switches=list(outcome.ends.switches),
     )
 
 

@@ -152,6 +152,7 @@ class RevisionView(pydantic.BaseModel):
     Attributes:
         outlived: what an undo brought back for good, because the time for which it was set was
             over: switches, and exceptions of them.
+        was_all_off: whether everything was off before.
     """
 
     number: int
@@ -167,6 +168,7 @@ class RevisionView(pydantic.BaseModel):
     all_off: bool
     configuration: str
     outlived: list[str] = []
+    was_all_off: bool = False
 
 
 class RevisionPage(pydantic.BaseModel):
@@ -268,6 +270,7 @@ def revision_view(revision: Revision) -> RevisionView:
         all_off=revision.all_off,
         configuration=revision.digest,
         outlived=list(revision.outlived),
+        was_all_off=revision.was_all_off,
     )
 
 

@@ -170,7 +170,9 @@ def done(revision: RevisionView, known: Known) -> Iterator[Line]:
         yield ("everything is what it is set to again",)
     elif revision.kind == "follow":
         yield (f"the configuration {revision.configuration} is followed",)
-    for name in revision.scope:
+        ends_all_off = revision.was_all_off and not revision.all_off
+        yield from ((each,) for each in ended(revision.scope, all_off=ends_all_off))
+    for name in revision.scope if revision.kind != "follow" else ():
         before = _state(revision.before.get(name), known.get(name))
         after = _state(revision.after.get(name), known.get(name))
         yield from _turned(name, before, after, all_off=revision.all_off)
@@ -180,6 +182,20 @@ def done(revision: RevisionView, known: Known) -> Iterator[Line]:
         yield ("everything is ", state("off"))
     elif not revision.scope and revision.kind == "undo":
         yield ("everything is what it was",)
+
+
+def ended(switches: list[str], *, all_off: bool) -> Iterator[str]:
+    """What another file ends, where it is the authority; in sentences.
+
+    Args:
+        switches: whose steps down.
+        all_off: whether it ends that everything is off.
+    """
+    if all_off:
+        yield "this ends everything off"
+    if switches:
+        names = shortened(", ".join(switches), _WIDEST)
+        yield f"this ends {counted(len(switches), 'step')} down: {names}"
 
 
 def _state(told: StateView | None, known: StateView | None) -> StateView:

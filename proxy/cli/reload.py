@@ -8,6 +8,7 @@ import sys
 from typing import Any, Final
 
 from proxy.admin.reload import RELOAD
+from proxy.cli import changes
 from proxy.cli.admin import ask
 from proxy.cli.admin_place import place
 from proxy.cli.asking import add_asking
@@ -41,6 +42,9 @@ def tell(answer: dict[str, Any]) -> None:
     problems = answer.get("problems") or []
     if answer.get("succeeded") is True:
         print(f"reloaded: {serving} serves")
+        ended = [str(each) for each in answer.get("ends_switches") or ()]
+        for line in changes.ended(ended, all_off=answer.get("ends_all_off") is True):
+            print(printable(line))
         keys = ", ".join(map(str, answer.get("needs_restart") or ()))
         if keys:
             print(f"a restart is needed for some changes: {printable(keys)}")

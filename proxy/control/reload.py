@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
+from proxy.control.file_authority import NOTHING_ENDED, EndedByFile
 from proxy.control.loading import load, needs_restart, retained, stamp
 from proxy.errors import ConfigError, Diagnostic
 from proxy.snapshot import Live, Snapshot, Stamp
@@ -67,6 +68,7 @@ class ReloadOutcome:
         serving: the digest of what serves since.
         authors: who asked for it at the admin listener, each with a role; empty for a signal, or
             files that changed.
+        ends: what it ends of what was set of switches.
     """
 
     reason: str
@@ -75,6 +77,7 @@ class ReloadOutcome:
     needs_restart: tuple[str, ...]
     serving: str
     authors: tuple[tuple[str, str], ...] = ()
+    ends: EndedByFile = NOTHING_ENDED
 
     @property
     def succeeded(self) -> bool:
@@ -101,6 +104,7 @@ class Reloads:
         on_begin: Callable[[], None] = lambda: None,
         on_end: Callable[[ReloadOutcome], None] = lambda _: None,
         dressed: Callable[[Snapshot], Snapshot] = lambda snapshot: snapshot,
+        ends: Callable[[Snapshot], Awaitable[EndedByFile]] | None = None,
     ) -> None:
         """Nothing is read yet.
 
@@ -112,6 +116,7 @@ class Reloads:
             on_begin: told that an attempt begins.
             on_end: told what came of it.
             dressed: gives what was read the switches that are in force.
+            ends: tells what the same will end of what was set of them.
         """
         self._live = live
         self._prepare = prepare
@@ -120,6 +125,7 @@ class Reloads:
         self._on_begin = on_begin
         self._on_end = on_end
         self._dressed = dressed
+        self._ends = ends
         self._asked = asyncio.Event()
         # Of the attempt that begins next; everybody who asks before that waits for the same one.
         self._next: asyncio.Future[ReloadOutcome] | None = None
@@ -236,6 +242,7 @@ class Reloads:
             )
             return self._failed(reason, reading.problems)
         keys = needs_restart(self._live.current.config, reading.wanted.config)
+        ends = NOTHING_ENDED if self._ends is None else await self._ends(reading.serving)
         reading.commit()
         self._live.replace(self._dressed(reading.serving))
         self._known = dict(reading.files)
@@ -250,7 +257,7 @@ class Reloads:
             serving=reading.serving.digest,
             mappings=list(reading.serving.catalog.names),
         )
-        return ReloadOutcome(reason, self.succeeded_at, (), keys, reading.serving.digest)
+        return ReloadOutcome(reason, self.succeeded_at, (), keys, reading.serving.digest, ends=ends)
 
     def _count_failure(self) -> None:
         self.failed += 1

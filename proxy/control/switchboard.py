@@ -17,7 +17,8 @@ from typing import Final, NamedTuple
 from structlog.typing import FilteringBoundLogger
 
 from proxy.control.current_switches import CurrentSwitches
-from proxy.control.switch_store.base import MAX_PAGE, StoredRevision, SwitchStore, newest_of
+from proxy.control.file_authority import is_new_file
+from proxy.control.switch_store.base import StoredRevision, SwitchStore, newest_of
 from proxy.errors import StoreAway
 from proxy.switching.changes import (
     AllOff,
@@ -195,7 +196,8 @@ class Switchboard:
         if isinstance(change, SetSwitch) and change.term.restore:
             # What is asked of open sockets now is asked again when it ends.
             change = replace(change, term=replace(change.term, open_sockets=open_sockets))
-        before = self.current.base
+        # What was said of another file is no base to build on, and is what this file ends.
+        before = self.current.stored if isinstance(change, Follow) else self.current.base
         after = self._changed(change, author.limits)
         policy = open_sockets or self.current.policy
         # What turned all sockets at once is taken back likewise, unless it is said otherwise.
@@ -235,6 +237,13 @@ class Switchboard:
             scope=[*revision.scope],
             open_sockets=policy.value,
         )
+        if isinstance(change, Follow) and (scope or before.all_off is not after.all_off):
+            self._log.warning(
+                "another configuration ends what was set",
+                revision=revision.number,
+                ends_all_off=before.all_off is not after.all_off,
+                switches=[*revision.scope],
+            )
         self.current.newest = newest_of(stored)
         self.current.apply(after, policy)
         self._on_revision(revision)
@@ -261,9 +270,7 @@ class Switchboard:
         if not current.is_file or self._followed == digest:
             return
         if current.stored.digest != digest:
-            # A replica that starts again, or goes back to a file, does not end that all is off.
-            known = await current.history.page(None, MAX_PAGE)
-            is_new = all(each.digest != digest for each in known)
+            is_new = await is_new_file(current, digest)
 
             def follow(_: Table) -> Change:
                 if current.stored.digest == digest:

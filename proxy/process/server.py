@@ -45,6 +45,7 @@ from proxy.control import metrics as control_metrics
 from proxy.control.audit import Audit
 from proxy.control.audit_details import added_and_removed, principals
 from proxy.control.events import ControlEvents
+from proxy.control.file_authority import ended_by
 from proxy.control.reload import Commit, ReloadOutcome, Reloads
 from proxy.downstream import metrics as downstream_metrics
 from proxy.downstream.certificate import Certificate
@@ -235,6 +236,7 @@ class Server:
             self._supervisor.reloading,
             self._reloaded,
             self._switches.current.under,
+            partial(ended_by, self._switches.current),
         )
         decided = switch_metrics.DecisionTotals(self._live)
         self._upgrades = upgrades

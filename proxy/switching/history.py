@@ -81,6 +81,7 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
         open_sockets: what WebSockets that were open did.
         before, after: what the switches of `scope` were set to.
         all_off: whether everything is off since.
+        was_all_off: whether it was before; False in those that older versions wrote.
         digest: of the configuration that served where the change was made.
         id: random: tells it from another one of the same number, which a store can have that has
             lost the first. Empty in those that older versions wrote.
@@ -102,6 +103,7 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     id: str = ""
     outlived: tuple[str, ...] = ()
+    was_all_off: bool = False
 
 
 def revision_of(
@@ -123,6 +125,7 @@ def revision_of(
         before={str(name): state_text(before.states.get(name, UNTOUCHED)) for name in scope},
         after={str(name): state_text(after.states.get(name, UNTOUCHED)) for name in scope},
         all_off=after.all_off,
+        was_all_off=before.all_off,
         **facts,  # type: ignore[arg-type]  # checked by the decoder of whoever reads it
     )
 

@@ -314,6 +314,50 @@ async def test_authority_of_the_file_is_5_and_steps_down_are_taken(
         assert (await operator.switches())[MODERN]["set_to"] == "shadow"
 
 
+async def test_another_file_says_what_it_ends(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    switching = "switching: {authority: file}\n"
+    async with origin() as server, operated(tmp_path, server.url, capsys, switching) as operator:
+        config = tmp_path / "config.yaml"
+
+        async def edited() -> list[str]:
+            config.write_text(config.read_text() + "# a comment\n")
+            assert await operator.segue("reload") == 0
+            return operator.out.splitlines()[1:]
+
+        assert await edited() == []
+        assert await operator.segue("switch", "set", MODERN, "off", *WHY) == 0
+        assert await operator.segue("switch", "set", LEGACY, "shadow", *WHY) == 0
+        assert await operator.segue("switch", "all", "off", *WHY) == 0
+        # The same file ends nothing.
+        assert await operator.segue("reload", "--json") == 0
+        told = json.loads(operator.out)
+        assert (told["ends_all_off"], told["ends_switches"]) == (False, [])
+        assert (await operator.switches())[MODERN]["set_to"] == "off"
+        ends = ["this ends everything off", f"this ends 2 steps down: {LEGACY}, {MODERN}"]
+        assert await edited() == ends
+        async with asyncio.timeout(PATIENCE):
+            while not operator.process.events("another configuration ends what was set"):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        (line,) = operator.process.events("another configuration ends what was set")
+        assert (line["ends_all_off"], line["switches"]) == (True, [LEGACY, MODERN])
+        assert await operator.segue("history", "--limit", "1", "--json") == 0
+        (newest,) = json.loads(operator.out)
+        assert (newest["kind"], newest["was_all_off"], newest["all_off"]) == ("follow", True, False)
+        assert await operator.segue("history", "--limit", "1") == 0
+        told_of = " ".join(operator.out.split())
+        assert all(each in told_of for each in ends), operator.out
+        # Nothing is left to end; and a file that has been there does not end that all is off.
+        before = config.read_text()
+        assert await edited() == []
+        assert await operator.segue("switch", "all", "off", *WHY) == 0
+        config.write_text(before)
+        assert await operator.segue("reload") == 0
+        assert "this ends" not in operator.out
+        assert (await operator.switches())[MODERN]["state"] == "off"
+
+
 async def test_restore_ends_all_that_was_set_of_a_switch(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

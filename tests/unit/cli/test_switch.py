@@ -395,6 +395,23 @@ def test_export_of_switches_that_are_all_on_is_a_section_that_says_so() -> None:
         ),
         (revised("follow"), ["the configuration abc is followed"]),
         (
+            revised(
+                "follow",
+                before={"a/b": was("off"), "a/c": was("off")},
+                after={"a/b": was(None), "a/c": was(None)},
+                was_all_off=True,
+            ),
+            [
+                "the configuration abc is followed",
+                "this ends everything off",
+                "this ends 2 steps down: a/b, a/c",
+            ],
+        ),
+        (
+            revised("follow", was_all_off=True, all_off=True),
+            ["the configuration abc is followed", "everything is off"],
+        ),
+        (
             revised("expire", before={"a/b": was("off")}, after={"a/b": was(None)}),
             ["a/b off -> as configured"],
         ),

@@ -1,0 +1,57 @@
+"""Where the configuration file is the authority: what another file ends of what was set."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from proxy.control.current_switches import CurrentSwitches
+from proxy.control.switch_store.base import MAX_PAGE
+from proxy.errors import StoreAway
+from proxy.snapshot import Snapshot
+from proxy.switching.changes import touched
+from proxy.switching.table import EMPTY
+
+
+class EndedByFile(NamedTuple):
+    """What ends when another file serves.
+
+    Attributes:
+        all_off: whether it ends that everything is off.
+        switches: the names of those that were stepped down.
+    """
+
+    all_off: bool = False
+    switches: tuple[str, ...] = ()
+
+
+NOTHING_ENDED: Final = EndedByFile()
+
+
+async def is_new_file(current: CurrentSwitches, digest: str) -> bool:
+    """Whether no revision that is kept was made under this file.
+
+    A replica that starts again, or goes back to a file, does not end that all is off.
+
+    Raises:
+        StoreAway: that cannot be told.
+    """
+    known = await current.history.page(None, MAX_PAGE)
+    return all(each.digest != digest for each in known)
+
+
+async def ended_by(current: CurrentSwitches, snapshot: Snapshot) -> EndedByFile:
+    """Say what will end when a snapshot serves that was read from files.
+
+    Args:
+        current: what is in force.
+        snapshot: that one.
+    """
+    digest = snapshot.digest
+    if snapshot.config.switching.authority != "file" or current.stored.digest == digest:
+        return NOTHING_ENDED
+    base = current.base
+    try:
+        ends_all_off = base.all_off and await is_new_file(current, digest)
+    except StoreAway:
+        ends_all_off = False  # It takes a revision, which cannot be made.
+    return EndedByFile(ends_all_off, tuple(map(str, touched(base, EMPTY))))
