@@ -186,7 +186,7 @@ SET: Final = Endpoint(
     Role.OPERATOR,
     SetRequest,
     Changed,
-    refusals=_CONDITIONAL,
+    refusals={**_CONDITIONAL, 422: "No version of the cohort is in the exception's range."},
     takes=(_IF_MATCH,),
 )
 DROP: Final = Endpoint(
@@ -301,6 +301,11 @@ class SwitchOrders:
             )
         except ValueError as error:
             return refusal(400, str(error))
+        if change.versions is not None:
+            cohorts = self._board.current.cohorts
+            wrong = cohorts.never_met(change.switch.cohort, change.versions)
+            if wrong:
+                return refusal(422, f"versions: {wrong}")
         if order.dry_run:
             return await self._dry(change, author(request).limits)
         return await self._made(request, change, order.reason, order.open_sockets)

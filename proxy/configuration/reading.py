@@ -28,6 +28,7 @@ from proxy.configuration.sections import Config
 from proxy.configuration.switching import unknown_switches
 from proxy.errors import ConfigError, Diagnostic
 from proxy.switching.limits import NO_LIMITS
+from proxy.switching.table import read_name
 from proxy.types import NONE, Role
 
 __all__ = ["Config", "ConfigReading", "load", "read"]
@@ -289,6 +290,11 @@ def _store_can_be_shared(config: Config) -> _Found:
 def _switches_there(config: Config) -> _Found:
     for path, message in unknown_switches(config.switching, config.switches()):
         yield ("switching", *path), message
+    cohorts = config.ordered_cohorts()
+    for index, each in enumerate(config.switching.exceptions):
+        wrong = cohorts.never_met(read_name(each.switch).cohort, each.versions)
+        if wrong:
+            yield ("switching", "exceptions", index, "versions"), wrong
 
 
 _CHECKS: Final[tuple[tuple[frozenset[str], Callable[[Config], _Found]], ...]] = (

@@ -34,6 +34,7 @@ from proxy.switching.effective import (
 )
 from proxy.switching.history import Revision, Unreadable, read_table, write_table
 from proxy.switching.table import EMPTY, OpenSockets, SwitchName, Table
+from proxy.versions.cohorts import Cohorts
 
 POLL: Final = 5.0
 """Seconds between two looks at the store's newest revision, whoever tells of one meanwhile."""
@@ -131,6 +132,11 @@ class CurrentSwitches:
     def is_file(self) -> bool:
         """Whether the configuration file has."""
         return self.authority == "file"
+
+    @property
+    def cohorts(self) -> Cohorts:
+        """Those of the files that serve."""
+        return self._live.current.config.ordered_cohorts()
 
     @property
     def digest(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from proxy.versions.version import MAX_NUMBERS, Range, Version
@@ -30,17 +30,24 @@ class Cohorts:
                 return name
         return None
 
+    def never_met(self, name: str, versions: Range) -> str:
+        """Why no version is in a range and in the cohort of this name; empty where some version is.
+
+        Exact, as `unreachable` is. Nothing is said of a cohort that is not there.
+        """
+        own = next((each.versions for each in self._cohorts if each.name == name), None)
+        samples = _samples([versions, *(each.versions for each in self._cohorts)])
+        if own is None or any(each in versions and self.find(each) == name for each in samples):
+            return ""
+        return f"no version of the cohort {name} ({own}) is in {versions}"
+
     def unreachable(self) -> list[tuple[int, str]]:
         """The cohorts that no version can reach: their indices, and the reason in words.
 
         Exact, not a heuristic: between two neighbouring bounds all versions fall alike, so that
         each bound, the point just above it and the least version of all stand for every version.
         """
-        least = Version(0, (), "0")
-        bounds = {least}.union(
-            bound for _, versions in self._cohorts for _, bound in versions.comparators
-        )
-        samples = [*bounds, *map(_just_above, bounds)]
+        samples = _samples(each.versions for each in self._cohorts)
         taken: dict[Version, str] = {}
         found = []
         for index, (name, versions) in enumerate(self._cohorts):
@@ -57,6 +64,13 @@ class Cohorts:
             for sample in contained:
                 taken.setdefault(sample, name)
         return found
+
+
+def _samples(ranges: Iterable[Range]) -> list[Version]:
+    """Versions that stand for all, as far as these ranges tell them apart."""
+    least = Version(0, (), "0")
+    bounds = {least}.union(bound for each in ranges for _, bound in each.comparators)
+    return [*bounds, *map(_just_above, bounds)]
 
 
 def _just_above(version: Version) -> Version:

@@ -198,6 +198,21 @@ async def test_restore_keeps_open_sockets_as_they_are_where_it_is_told_so(
             await other.until("status")
 
 
+async def test_exception_for_nobody_is_refused_with_the_range_of_the_cohort(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with origin() as server, operated(tmp_path, server.url, capsys) as operator:
+        for versions in ("==1.0", "==2.1.3,<1"):
+            command = ["switch", "set", MODERN, "off", "--versions", versions, "--name", "bad"]
+            for more in (WHY, ("--dry-run",)):
+                assert await operator.segue(*command, *more) == 1
+                told = f"versions: no version of the cohort modern (>=2) is in {versions}"
+                assert told in operator.err
+        assert (await operator.switches())[MODERN]["exceptions"] == []
+        gone = ["switch", "set", MODERN, "off", "--versions", ">=1", "--name", "wide"]
+        assert await operator.segue(*gone, *WHY) == 0
+
+
 async def test_exception_is_made_listed_exported_and_taken_away(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -157,6 +157,21 @@ def test_an_unknown_switch_is_shown_where_it_stands_with_those_that_there_are(
     ]
 
 
+def test_an_exception_for_nobody_is_shown_where_it_stands(tmp_path: Path) -> None:
+    text = """switching:
+  exceptions:
+    - {switch: modern/old-to-new, name: a, versions: "==1.0", state: off}
+    - {switch: modern/old-to-new, name: b, versions: "==2.1.3,<1", state: off}
+    - {switch: modern/old-to-new, name: c, versions: "==2.1.3", state: off}"""
+    assert [each[2:] for each in told(tmp_path, text)] == [
+        (
+            f"switching.exceptions[{index}].versions",
+            f"no version of the cohort modern (>=2) is in {versions}",
+        )
+        for index, versions in enumerate(("==1.0", "==2.1.3,<1"))
+    ]
+
+
 def test_what_is_unknown_names_what_is_near() -> None:
     settings = Switching.model_validate(
         {"switches": {"modern/zzz": "on", "nobody/zzz": "on", "modern/old-to-new": "on"}}

@@ -244,3 +244,15 @@ def test_unreachable_agrees_with_trying_every_version(texts: list[str]) -> None:
     reached = {listed.find(version) for version in tried}
     unreached = {str(i) for i in range(len(texts))} - reached
     assert {str(index) for index, _ in listed.unreachable()} == unreached
+
+
+@given(st.lists(ranges, min_size=1, max_size=4), ranges)
+def test_never_met_agrees_with_trying_every_version(texts: list[str], excepted: str) -> None:
+    listed = Cohorts([Cohort(str(i), parse_range(text)) for i, text in enumerate(texts)])
+    versions = parse_range(excepted)
+    tried = [read(f"{a}.{b}.{c}") for a in range(4) for b in range(4) for c in range(2)]
+    for i, text in enumerate(texts):
+        met = any(each in versions and listed.find(each) == str(i) for each in tried)
+        told = "" if met else f"no version of the cohort {i} ({text}) is in {excepted}"
+        assert listed.never_met(str(i), versions) == told
+    assert listed.never_met("gone", versions) == ""
