@@ -13,10 +13,12 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.conftest import require_component
 from tests.support.checkout import ROOT
 from tests.support.load import Load, Session, balancer, load, origin
 from tests.support.process import running
 from tests.support.shell import recipes, shell
+from tests.support.storages import RedisServer
 from tests.support.waiting import PATIENCE
 
 RECIPES = recipes()
@@ -223,6 +225,42 @@ async def test_everything_off_and_back(directory: Path, names: dict[str, str]) -
         assert {session.code for session in traffic.sessions} == {1000}
         await operator.run(RECIPES["stop"])
         assert ended_orderly(directory)
+
+
+async def test_everything_off_without_the_store_of_switches(
+    directory: Path, names: dict[str, str], tmp_path: Path
+) -> None:
+    kept = tmp_path / "redis"
+    kept.mkdir()
+    redis = RedisServer(require_component("redis-server"), kept)
+    store = {"SEGUE_STORE__URL": redis.address, "SEGUE_STORE__KEYS": "A" * 43 + "="}
+    rolled(directory)
+    try:
+        async with (
+            origin() as server,
+            shell(directory, SERVER=server.url, **store, **names) as operator,
+        ):
+            await operator.run(RECIPES["start"])
+            # What the configuration says of a switch is nothing once somebody has turned it.
+            await operator.run(RECIPES["switch-on"])
+            async with load(names["LISTEN"]) as traffic:
+                await all_get("status", traffic)
+                redis.stop()
+                refused = await operator.look(f"{RECIPES['all-off'].splitlines()[0]} 2>&1")
+                assert "the store of switches is away" in refused
+                assert "`segue history`" in refused
+                assert "take the mappings from the cohorts" in refused
+                config = directory / "config.yaml"
+                text = config.read_text(encoding="utf-8")
+                await operator.run("segue reload")
+                await all_get("status", traffic)
+                # Nor could `switching` name what no cohort names.
+                config.write_text(text.partition("\nswitching:")[0], encoding="utf-8")
+                await operator.run(RECIPES["off-without-store"])
+                await all_get("jobStatus", traffic)
+            await operator.run(RECIPES["stop"])
+    finally:
+        redis.stop()
 
 
 async def metric(names: dict[str, str], name: str, **labels: str) -> float:
