@@ -56,8 +56,10 @@ are), of a method (405, with `Allow`), of what is no HTTP (400) and of a fault o
 | 403 | too little of a role, or a page of another site |
 | 404 | there is nothing of this name |
 | 409 | it cannot be done at the moment: see the endpoint |
+| 412 | it was changed since the revision in `If-Match`: the answer says by whom, to what |
 | 413, 415 | the body is too large, or not declared as JSON |
 | 422 | it names a cohort or a mapping that the configuration does not have |
+| 428 | a change of a switch needs `If-Match`, unless it lowers |
 | 503 | the process is stopping, or the store of sessions is away |
 
 ### Invalid request

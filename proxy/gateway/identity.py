@@ -55,9 +55,9 @@ def identity_of_user(name: str) -> bytes:
 
 
 def _read(token: str) -> bytes:
-    claims = jwt.read(token)
-    if claims is not None and claims.user:
-        return identity_of_user(claims.user)
+    user = jwt.user_of(token)
+    if user:
+        return identity_of_user(user)
     return _hashed(b"c", token.encode("utf-8", "surrogatepass"))
 
 

@@ -185,6 +185,18 @@ class Shadows:
         else:
             shadow.begin(time.time())
 
+    def renew(self, switch: str) -> None:
+        """Begin anew with another text of the mapping.
+
+        Open sockets that still have the old one are compared no more: it would be called the new.
+        """
+        self._give_up_queue()
+        old = self._shadows.pop(switch, None)
+        shadow = self._add(switch)
+        if old is not None:
+            old.ended = True
+            shadow.before, shadow.seconds_before = old.totals(), old.seconds
+
     def end(self, switch: str) -> None:
         """Compare nothing more of a switch, on open sockets either; its account stays."""
         self._give_up_queue()

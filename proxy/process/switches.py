@@ -20,6 +20,7 @@ from proxy.control.switchboard import Switchboard
 from proxy.errors import ConfigError
 from proxy.gateway.rollover import Rollover
 from proxy.gateway.shadow import Shadows
+from proxy.mapping.language.model import MappingFile
 from proxy.snapshot import Live, SwitchChange
 from proxy.storage.state_directory import development_key
 from proxy.switching.history import Revision
@@ -112,7 +113,7 @@ class Switches:
         self.rollover = rollover
         self._live = live
         self._shadows = shadows
-        self._shadowed: frozenset[SwitchName] = frozenset()
+        self._shadowed: dict[SwitchName, MappingFile] = {}
         self._told = (0, False)
         self.current = CurrentSwitches(
             live,
@@ -186,9 +187,14 @@ class Switches:
 
     def _follow(self) -> None:
         """Have compared what is in shadow now, and nothing else."""
-        now = self._live.current.switches.in_shadow()
-        for switch in now - self._shadowed:
-            self._shadows.begin(str(switch))
-        for switch in self._shadowed - now:
+        switches = self._live.current.switches
+        files = switches.catalog.files
+        now = {switch: files[switch.mapping] for switch in switches.in_shadow()}
+        for switch, file in now.items():
+            if switch not in self._shadowed:
+                self._shadows.begin(str(switch))
+            elif self._shadowed[switch] != file:
+                self._shadows.renew(str(switch))
+        for switch in self._shadowed.keys() - now.keys():
             self._shadows.end(str(switch))
         self._shadowed = now

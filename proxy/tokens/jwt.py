@@ -63,7 +63,7 @@ class _Header(msgspec.Struct):
 
 
 class _Payload(msgspec.Struct):
-    exp: int | float
+    exp: int | float | None = None
     iat: int | float | None = None
     jti: str | None = None
     user_id: int | str | None = None
@@ -76,6 +76,30 @@ def read(token: str) -> Claims | None:
     None for anything else: no such form, unsigned (`alg` none), 8 KiB or more, claims of the wrong
     type, no `exp`, or times that are negative or past the year 9999. Never raises.
     """
+    payload = _payload(token)
+    if payload is None or payload.exp is None or not _is_time(payload.exp):
+        return None
+    if payload.iat is not None and not _is_time(payload.iat):
+        return None
+    return Claims(
+        exp=float(payload.exp),
+        iat=None if payload.iat is None else float(payload.iat),
+        jti=payload.jti,
+        user=_user(payload),
+    )
+
+
+def user_of(token: str) -> str | None:
+    """The user that a JWT names, whatever it says of times; None where it is none, or names none.
+
+    As `read`, without verification. Never raises.
+    """
+    payload = _payload(token)
+    return None if payload is None else _user(payload)
+
+
+def _payload(token: str) -> _Payload | None:
+    """What a signed JWT says; None for anything else."""
     match = _COMPACT.fullmatch(token) if len(token) < MAX_LENGTH else None
     if match is None:
         return None
@@ -84,20 +108,19 @@ def read(token: str) -> Claims | None:
         payload = msgspec.json.decode(_decoded(match[2]), type=_Payload)
     except (ValueError, RecursionError):
         return None
-    if header.alg.lower() == "none" or not _is_time(payload.exp):
-        return None
-    if payload.iat is not None and not _is_time(payload.iat):
-        return None
-    user = payload.sub if payload.user_id is None else payload.user_id
+    user = _named(payload)
     # Identifiers are 64 bits; Python refuses to spell integers of thousands of digits.
-    if isinstance(user, int) and user.bit_length() > _MAX_USER_BITS:
-        return None
-    return Claims(
-        exp=float(payload.exp),
-        iat=None if payload.iat is None else float(payload.iat),
-        jti=payload.jti,
-        user=None if user is None else str(user),
-    )
+    is_too_large = isinstance(user, int) and user.bit_length() > _MAX_USER_BITS
+    return None if header.alg.lower() == "none" or is_too_large else payload
+
+
+def _named(payload: _Payload) -> int | str | None:
+    return payload.sub if payload.user_id is None else payload.user_id
+
+
+def _user(payload: _Payload) -> str | None:
+    user = _named(payload)
+    return None if user is None else str(user)
 
 
 def canonical(token: str) -> str:

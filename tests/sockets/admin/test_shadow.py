@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from tests.support.administered import ADMIN, OPERATOR, TOKENS, VIEWER, Administered, bearer
+from tests.support.checkout import ROOT
 from tests.support.switches import SWITCH, Switched, sent, switched
 from tests.support.waiting import PATIENCE
 
@@ -109,6 +111,32 @@ async def test_what_would_have_become_of_messages_is_told_by_rule(tmp_path: Path
         assert (after_it["in_shadow"], after_it["outcomes"]) == (False, view["outcomes"])
         await running.turn("shadow")
         assert (await asks.view())["outcomes"]["offered"] == 0
+
+
+async def test_another_text_of_the_mapping_is_counted_from_nothing(tmp_path: Path) -> None:
+    async with shown(tmp_path) as (running, asks):
+        await running.turn("shadow")
+        before = await running.open()
+        await sent(before, DIALOGUE, 2)
+        await asks.compared(2)
+        mappings = running.config.parent / "mappings"
+        mappings.unlink()
+        shutil.copytree(ROOT / "mappings", mappings)
+        # Of the same text nothing begins anew.
+        assert (await running.ask("/reload", "POST"))["succeeded"]
+        await sent(before, DIALOGUE)
+        await asks.compared(3)
+        file = mappings / "old-to-new.yaml"
+        file.write_text(file.read_text("utf-8").replace("agent-dialogue", "spoken"), "utf-8")
+        assert (await running.ask("/reload", "POST"))["succeeded"]
+        # That socket keeps the old text: what it would make of a message is not the new one's.
+        await sent(before, DIALOGUE)
+        assert (await asks.view())["outcomes"]["offered"] == 0
+        await sent(await running.open(), DIALOGUE)
+        view = await asks.compared(1)
+        assert view["outcomes"]["rules"] == [{"rule": "spoken", "messages": 1}]
+        metric = "segue_switch_shadow_messages_total"
+        assert await running.proxy.metric(metric, switch=SWITCH) == 4
 
 
 async def test_messages_as_they_were_are_for_admins_where_that_is_allowed(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import jwt
 import pytest
 
 from proxy.gateway import open_websocket
@@ -60,6 +61,9 @@ async def test_the_user_of_a_token_is_the_same_with_each_of_their_tokens() -> No
         assert first == b"u:7"
         assert await ask(bearer(jwt_of("7", 2)), b"User-Agent: other") == first
         assert await ask(bearer(jwt_of("8"))) == b"u:8"
+        # Also where they say nothing of times.
+        endless = [jwt.encode({"sub": "7", "jti": each}, "k" * 32) for each in ("1", "2")]
+        assert {await ask(bearer(each.encode())) for each in endless} == {first}
 
 
 async def test_a_credential_that_names_nobody_is_told_by_its_hash() -> None:

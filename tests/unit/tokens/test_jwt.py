@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.tokens import jwt as tokens
-from proxy.tokens.jwt import LAST_SECOND, MAX_LENGTH, Claims, read
+from proxy.tokens.jwt import LAST_SECOND, MAX_LENGTH, Claims, read, user_of
 from proxy.tokens.redaction import REDACTED, redact
 
 NOW = 1_750_000_000.0
@@ -44,6 +44,15 @@ def test_optional_claims_may_be_missing() -> None:
     assert read(issued(exp=5)) == Claims(exp=5, iat=None, jti=None, user=None)
     assert read(issued(exp=5.5, sub="u-1")) == Claims(exp=5.5, iat=None, jti=None, user="u-1")
     assert read(issued(exp=0, user_id=0, sub="x")) == Claims(0, None, None, "0")
+
+
+def test_a_user_is_named_without_times_too() -> None:
+    assert user_of(ACCESS) == "12"
+    for times in ({}, {"exp": -1}, {"exp": 1, "iat": -1}):
+        assert user_of(issued(sub="u-1", **times)) == "u-1"
+    assert user_of(issued(exp=5)) is None
+    for token in ("", "opaque", issued(sub=1 << 64), issued(sub=["a"]), issued(exp="x", sub="a")):
+        assert user_of(token) is None
 
 
 def test_claims_are_read_whatever_the_signature() -> None:
