@@ -9,7 +9,7 @@ from collections.abc import Callable
 from proxy.cli.admin import Refused
 from proxy.cli.admin_place import add_admin
 from proxy.cli.configuration import Subparsers, add_config
-from proxy.cli.exit_codes import ASKING, ExitCode
+from proxy.cli.exit_codes import ASKING, WORDS, ExitCode
 from proxy.cli.parser import add_json
 
 CarryOut = Callable[[argparse.Namespace], int | None]
@@ -32,7 +32,10 @@ def add_asking(
         carry_out: what it does.
         codes: those that it may end with; a refusal that has none of them is a failure.
     """
-    command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+    ends = ", ".join(f"{code.value} {WORDS[code]}" for code in sorted(codes))
+    command = commands.add_parser(
+        name, help=text, description=text.capitalize() + ".", epilog=f"Exit codes: {ends}."
+    )
     add_config(command)
     add_admin(command)
     add_json(command)

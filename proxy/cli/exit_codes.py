@@ -47,6 +47,18 @@ CHANGING: Final = ASKING | {ExitCode.CHANGED_MEANWHILE, ExitCode.AUTHORITY}
 """Those of a command that changes switches."""
 
 
+WORDS: Final = {
+    ExitCode.OK: "done",
+    ExitCode.FAILED: "failed",
+    ExitCode.USAGE: "command line",
+    ExitCode.CHANGED_MEANWHILE: "changed meanwhile",
+    ExitCode.ROLE: "not allowed",
+    ExitCode.AUTHORITY: "the configuration decides",
+    ExitCode.INTERRUPTED: "Ctrl-C",
+}
+"""What each stands for, in the help of commands."""
+
+
 def of_answer(status: int | None, problem_type: str) -> ExitCode:
     """What an answer that is no success ends a command with.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import pwd
+import re
 from typing import Any, Final
 
 from proxy.admin.switch_views import RevisionPage, RevisionView, StateView, SwitchesView
@@ -26,6 +28,9 @@ _MOST: Final = 1000
 
 _WIDEST: Final = 60
 """Characters of a cell of the table that somebody has written."""
+
+_BY_SOCKET: Final = re.compile(r"uid ([0-9]{1,10}) \(socket\)")
+"""The author of a change that was asked for by the Unix socket."""
 
 _SHOWN: Final = 3
 """Changes of one revision that are told in the table."""
@@ -80,18 +85,31 @@ def _history(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(found))
     elif views:
-        Screen.of_stdout().table(_COLUMNS, [_row(each) for each in views])
+        is_here = where.path is not None  # The users of another machine are others.
+        rows = [_row(each, users_known=is_here) for each in views]
+        Screen.of_stdout().table(_COLUMNS, rows)
     else:
         print("nothing was changed yet")
 
 
-def _row(each: RevisionView) -> Line:
+def _author(text: str) -> str:
+    """Who made a revision; with the name of a user who was known by the Unix socket."""
+    match = _BY_SOCKET.fullmatch(text)
+    if match is None:
+        return text
+    try:
+        return f"{pwd.getpwuid(int(match[1])).pw_name} (uid {match[1]})"
+    except (KeyError, OverflowError):
+        return text
+
+
+def _row(each: RevisionView, *, users_known: bool = False) -> Line:
     told = [plain(line) for line in changes.done(each, {})]
     more = f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
     return (
         str(each.number),
         when(each.at),
-        shortened(each.author, _WIDEST),
+        shortened(_author(each.author) if users_known else each.author, _WIDEST),
         each.role or "-",
         "; ".join(told[:_SHOWN]) + more,
         each.open_sockets.value,

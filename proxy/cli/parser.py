@@ -36,7 +36,10 @@ class Parser(argparse.ArgumentParser):
         if rest and not self._takes_rest and not getattr(found, "takes_rest", False):
             word = rest[0].partition("=")[0]
             what = "option" if word.startswith("-") else "argument"
-            self.error(f"unknown {what} {word!r}{did_you_mean(word, self._option_string_actions)}")
+            hint = did_you_mean(word, self._option_string_actions)
+            if hasattr(found, "mistaken"):
+                hint = found.mistaken(found, word) or hint
+            self.error(f"unknown {what} {word!r}{hint}")
         return found, rest
 
     def error(self, message: str) -> NoReturn:
@@ -74,7 +77,8 @@ class Parser(argparse.ArgumentParser):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The end of a message: what a misspelt word may have meant; empty where nothing is near."""
-    near = get_close_matches(word, list(known), n=1)
+    listed = list(known)
+    near = get_close_matches(word, listed, n=1) or get_close_matches(word.lower(), listed, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import json
 import re
 import sys
@@ -97,16 +98,19 @@ def _add_set(actions: Subparsers[argparse.ArgumentParser]) -> None:
     action = add_asking(actions, "set", text, _set, CHANGING)
     _add_switch(action)
     action.add_argument(
-        "state", choices=[mode.value for mode in Mode], help="off, shadow, canary or on"
+        "state",
+        choices=[mode.value for mode in Mode],
+        help="off, shadow, canary (with --percent) or on",
     )
     action.add_argument(
-        "--percent", type=_percent, metavar="N", help="of a canary: 0 to 100, with two decimals"
+        "--percent", type=_percent, metavar="N", help="of users, for a canary: 0 to 100"
     )
     action.add_argument(
         "--versions",
         type=_versions,
         metavar="RANGE",
-        help='an exception, for these versions alone, such as "==2.1.3"',
+        help='an exception, for these versions alone, such as "==2.1.3"; one that is there is'
+        " changed by its --name alone",
     )
     action.add_argument("--name", type=_name, metavar="NAME", help="of the exception")
     changes.add_reason(action, required=False)
@@ -115,10 +119,18 @@ def _add_set(actions: Subparsers[argparse.ArgumentParser]) -> None:
     )
     term = action.add_mutually_exclusive_group()
     term.add_argument(
-        "--until", type=_time, metavar="TIME", help="it is overdue after this time, such as 72h"
+        "--until",
+        type=_until,
+        metavar="TIME",
+        help="it is overdue after this time, such as 72h, or from then on, such as 2027-01-31 or"
+        " 2027-01-31T10:00 (in UTC)",
     )
     term.add_argument(
-        "--for", type=_time, metavar="TIME", dest="term", help="it ends by itself after this time"
+        "--for",
+        type=_time,
+        metavar="TIME",
+        dest="term",
+        help="it ends by itself after this time, such as 90s, 10m or 72h",
     )
     changes.add_open_sockets(action)
     changes.add_if_revision(action, "the switch")
@@ -126,7 +138,13 @@ def _add_set(actions: Subparsers[argparse.ArgumentParser]) -> None:
     action.add_argument(
         "--dry-run", action="store_true", help="only say what it would touch; needs no reason"
     )
-    action.set_defaults(refuse=action.error)
+    action.set_defaults(refuse=action.error, mistaken=_mistaken)
+
+
+def _mistaken(options: argparse.Namespace, word: str) -> str:
+    """What an argument too many may have meant."""
+    is_percent = word.removesuffix("%").replace(".", "", 1).isdecimal()
+    return f"; did you mean --percent {word}?" if is_percent and options.state == "canary" else ""
 
 
 def _add_switch(action: argparse.ArgumentParser) -> None:
@@ -181,6 +199,8 @@ def _owner(text: str) -> str:
 
 
 def _time(text: str) -> float:
+    if text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a time with its unit, such as {text[:9]}m")
     try:
         seconds = duration(text)
     except ValueError as error:
@@ -188,6 +208,23 @@ def _time(text: str) -> float:
     if not 0 < seconds <= MOST_TERM:
         raise argparse.ArgumentTypeError("expected a time above 0, a year at most")
     return seconds
+
+
+def _until(text: str) -> float:
+    """The seconds to a time that is told, or to a moment, which is one in UTC without an offset."""
+    if "-" not in text:
+        return _time(text)
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        forms = "72h, 2027-01-31, or 2027-01-31T10:00 (in UTC)"
+        raise argparse.ArgumentTypeError(f"expected a time such as {forms}") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=dt.UTC)
+    left = moment.timestamp() - time.time()
+    if not 0 < left <= MOST_TERM:
+        raise argparse.ArgumentTypeError("expected a time to come, in a year at most")
+    return left
 
 
 # What is shown.
@@ -230,6 +267,7 @@ def _set(options: argparse.Namespace) -> ExitCode:
     _check(options)
     where, name = place(options), options.switch
     view = _shown(where, name)
+    _complete(options, view)
     states = _states(options, view)
     asked: dict[str, object] = {
         "state": options.state,
@@ -276,10 +314,20 @@ def _check(options: argparse.Namespace) -> None:
         options.refuse(f"--percent is of a canary, not of {options.state!r}")
     if options.versions is not None and options.name is None:
         options.refuse("say what the exception is called: --name NAME")
-    if options.name is not None and options.versions is None:
-        options.refuse("--name is of an exception: say for which versions, --versions RANGE")
     if options.reason is None and not options.dry_run:
         options.refuse("say why: --reason TEXT")
+
+
+def _complete(options: argparse.Namespace, view: SwitchView) -> None:
+    """Have an exception that is there, and is only named, keep its range."""
+    if options.name is None or options.versions is not None:
+        return
+    options.versions = next(
+        (each.versions for each in view.exceptions if each.name == options.name), None
+    )
+    if options.versions is None:
+        text = f"{view.switch} has no exception {options.name!r}"
+        options.refuse(f"{text}: to make it, say for which versions, --versions RANGE")
 
 
 _States = tuple[SwitchState, SwitchState]

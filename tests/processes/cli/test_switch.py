@@ -238,6 +238,13 @@ async def test_exception_is_made_listed_exported_and_taken_away(
         )
         assert exception["term"]["owner"] == "ann"
         assert exception["term"]["restore"] is True
+        named = ["switch", "set", MODERN, "off", "--owner", "bob", *WHY, "--name"]
+        assert await operator.segue(*named, "bad") == 0
+        (exception,) = (await operator.switches())[MODERN]["exceptions"]
+        assert (exception["versions"], exception["term"]["owner"]) == ("==2.1.3", "bob")
+        with pytest.raises(SystemExit, match="2"):
+            await operator.segue(*named, "worse")
+        assert "has no exception 'worse': to make it, say for which" in capsys.readouterr().err
         drop = ["switch", "drop", MODERN, "--name", "bad", *WHY]
         assert await operator.segue(*drop, "--if-revision", "0") == 3
         assert await operator.segue(*drop, "--open-sockets", "next_message") == 0

@@ -46,6 +46,19 @@ def said(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
             ["explain", "--direction", "to-client"],
             "'to-client' is none of to_client, to_server; did you mean 'to_client'?",
         ),
+        (
+            ["switch", "set", "a/b", "OFF"],
+            "'OFF' is none of off, shadow, canary, on; did you mean 'off'?",
+        ),
+        (
+            ["switch", "set", "a/b", "canary", "10%"],
+            "segue switch set: unknown argument '10%'; did you mean --percent 10%?",
+        ),
+        (["switch", "set", "a/b", "on", "10"], "segue switch set: unknown argument '10'"),
+        (
+            ["switch", "set", "a/b", "off", "--for", "10"],
+            "argument --for: expected a time with its unit, such as 10m",
+        ),
         (["help", "exlpain"], "segue: unknown command 'exlpain'; did you mean 'explain'?"),
     ],
 )
@@ -116,6 +129,14 @@ def test_the_version_is_told_in_three_ways(capsys: pytest.CaptureFixture[str]) -
     assert (caught.value.code, capsys.readouterr().out) == (0, told)
     assert main(["version", "--json"]) == 0
     assert f'"version": "{told.split()[1]}"' in capsys.readouterr().out
+
+
+def test_help_tells_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["switch", "set", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "canary (with --percent)" in told
+    assert "Exit codes: 0 done, 1 failed, 2 command line, 3 changed meanwhile, 4 not" in told
 
 
 def test_every_command_that_reads_has_json() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import io
+import pwd
 from typing import Any
 
 import pytest
@@ -147,7 +149,6 @@ SET = ["switch", "set", "modern/old-to-new"]
         ([*SET, "off", "--reason", "x" * 501], "at most 500 characters"),
         ([*SET, "off", "--reason", "x", "--versions", "2.1.3", "--name", "a"], "has to begin with"),
         ([*SET, "off", "--reason", "x", "--versions", "==2"], "say what the exception is called"),
-        ([*SET, "off", "--reason", "x", "--name", "a"], "say for which versions"),
         ([*SET, "off", "--reason", "x", "--versions", ">" * 257, "--name", "a"], "256 characters"),
         ([*SET, "off", "--reason", "x", "--versions", "==2", "--name", "A b"], "small letters"),
         ([*SET, "off", "--reason", "x", "--owner", "x" * 257], "at most 256 characters"),
@@ -663,6 +664,30 @@ def test_switches_with_an_exception_are_a_table_at_80_columns() -> None:
     assert lines[2].startswith("  broken-2-1-3 (==2.1.3)  off ")
     assert all(len(line) <= 80 for line in lines)
     assert "BEHIND" not in lines[0]
+
+
+@pytest.mark.parametrize("text", ["2000-01-01", "9999-01-01", "2027-13-01", "soon-ish", "10", "-1"])
+def test_a_moment_is_to_come_and_a_time_has_its_unit(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="expected a time"):
+        switch._until(text)
+
+
+def test_a_moment_may_be_told_by_its_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.cli.switch.time.time", lambda: NOW)
+    assert switch._until("1970-01-13") == 12 * 86400 - NOW
+    assert switch._until("1970-01-13T01:00") == 12 * 86400 + 3600 - NOW
+    assert switch._until("1970-01-13T01:00+01:00") == 12 * 86400 - NOW
+    assert switch._until("90s") == 90
+
+
+def test_an_author_who_asked_by_the_socket_has_a_name() -> None:
+    user = pwd.getpwuid(0).pw_name
+    assert history._author("uid 0 (socket)") == f"{user} (uid 0)"
+    assert history._author("uid 4294967294 (socket)") == "uid 4294967294 (socket)"
+    assert history._author("uid 0 (token)") == "uid 0 (token)"
+    revision = revised(author="uid 0 (socket)")
+    assert history._row(revision)[2] == "uid 0 (socket)"
+    assert history._row(revision, users_known=True)[2] == f"{user} (uid 0)"
 
 
 def test_states_have_their_colours() -> None:
