@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -62,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     env = os.environ
     given = {} if options.state_dir is None else {"SEGUE_STATE_DIR": options.state_dir}
     directory = state_directory({**env, **given})
-    settings = reading(options).config.store
+    settings = _settings(options)
     keys = _keys(settings, directory)
     files = AuditFiles(directory, keys)
     # Before the files are read, for lines are appended meanwhile.
@@ -75,6 +76,15 @@ def run(options: argparse.Namespace) -> int:
         for line in _lines(directory, verdict, said):
             screen.line(line)
     return ExitCode.OK if verdict.intact and not said.trouble else ExitCode.FAILED
+
+
+def _settings(options: argparse.Namespace) -> StoreSettings:
+    try:
+        return reading(options).config.store
+    except ConfigError:
+        text = "which store and keys the audit is checked by stands in the configuration"
+        print(f"segue: {text}: name a sound one with --config", file=sys.stderr)
+        raise
 
 
 def verified(

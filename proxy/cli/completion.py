@@ -52,12 +52,14 @@ class Place:
         flags: that are known there.
         words: commands, or values of an argument, and what they do in short.
         takes_files: whether an argument may name a file.
+        begins_free: whether the first argument is one of which no values are known.
     """
 
     path: str
     flags: tuple[Flag, ...]
     words: Mapping[str, str]
     takes_files: bool
+    begins_free: bool
 
 
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -88,11 +90,13 @@ def places(parser: Parser) -> Iterator[Place]:
     """Every place in the tree of commands below a parser."""
     below = parser.commands()
     words = {name: (inner.description or "").removesuffix(".") for name, inner in below.items()}
-    takes_files = False
-    for argument in parser.arguments():
+    takes_files, arguments = False, parser.arguments()
+    for argument in arguments:
         words |= dict.fromkeys(map(str, argument.choices or ()), "")
         takes_files = takes_files or argument.metavar in _FILES
-    yield Place(parser.prog, tuple(map(_flag, parser.options())), words, takes_files)
+    begins_free = len(arguments) > 1 and not arguments[0].choices
+    flags = tuple(map(_flag, parser.options()))
+    yield Place(parser.prog, flags, words, takes_files, begins_free)
     for inner in below.values():
         yield from places(inner)
 
@@ -122,6 +126,9 @@ def _bash(found: list[Place]) -> Iterator[str]:
     yield "    done"
     yield '    case "$at $before" in'
     for place in found:
+        if place.begins_free:
+            at = _quoted(f"{place.path} {place.path.rpartition(' ')[2]}")
+            yield f"        {at}) [[ $word == -* ]] || return ;;"
         for flag in place.flags:
             if flag.value is not Value.NOTHING:
                 names = " | ".join(_quoted(f"{place.path} {name}") for name in flag.names)
@@ -157,6 +164,9 @@ def _zsh(found: list[Place]) -> Iterator[str]:
     yield "    done"
     yield '    case "$at $before" in'
     for place in found:
+        if place.begins_free:
+            at = _quoted(f"{place.path} {place.path.rpartition(' ')[2]}")
+            yield f"        ({at}) [[ $PREFIX == -* ]] || return 0 ;;"
         for flag in place.flags:
             if flag.value is not Value.NOTHING:
                 names = " | ".join(_quoted(f"{place.path} {name}") for name in flag.names)
@@ -211,8 +221,13 @@ def _fish(found: list[Place]) -> Iterator[str]:
     yield "complete -c segue -f"
     for place in found:
         at = f"complete -c segue -n {_quoted(f'__segue_at {place.path}')}"
+        word_at = at
+        if place.begins_free:
+            last = place.path.rpartition(" ")[2]
+            behind = f"__segue_at {place.path}; and test (commandline -opc)[-1] != {last}"
+            word_at = f"complete -c segue -n {_quoted(behind)}"
         for name, text in place.words.items():
-            yield f"{at} -a {name} -d {_quoted(text)}"
+            yield f"{word_at} -a {name} -d {_quoted(text)}"
         if place.takes_files:
             yield f"{at} -F"
         for flag in place.flags:

@@ -56,6 +56,8 @@ def run(options: argparse.Namespace) -> int:
         return 1
     finally:
         connection.close()
+    if where.how:
+        print(f"segue: asked {where.how}", file=sys.stderr)
     if options.json:
         print(json.dumps({"url": url, "healthy": status == 200, "status": status}))
     else:

@@ -47,7 +47,14 @@ _LATEST: Final = 1e11
 _QUIET: Final = 60.0
 """Seconds without a line, comments included, after which nobody is there any more."""
 
-_ASKED: Final = ("mapping", "cohort", "direction", "kind", "outcome", "rate", "seconds")
+_BESIDE: Final = len("  before  ... (1000000 characters)")
+"""Characters of a line besides the message."""
+
+_LEAST: Final = 40
+"""How many characters of a message are shown on the narrowest terminal."""
+
+_CHOOSING: Final = ("mapping", "cohort", "direction", "kind", "outcome")
+_ASKED: Final = (*_CHOOSING, "rate", "seconds")
 
 
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -81,6 +88,11 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     command.add_argument(
         "--raw", action="store_true", help="show everything; needs admin.allow_raw_recordings"
     )
+    command.add_argument(
+        "--long",
+        action="store_true",
+        help=f"{MAX_MESSAGE} characters of each message, and not what fits the terminal",
+    )
 
 
 def carry_out(options: argparse.Namespace) -> int:
@@ -93,7 +105,15 @@ def carry_out(options: argparse.Namespace) -> int:
     asked = {name: getattr(options, name) for name in _ASKED}
     if options.raw:
         asked["raw"] = "true"
-    stream = _Stream(Screen.of_stdout(), as_json=options.json)
+    screen = Screen.of_stdout()
+    width = MAX_MESSAGE if options.long or screen.width is None else screen.width
+    chosen = [f"{name} {asked[name]}" for name in _CHOOSING if asked[name] is not None]
+    stream = _Stream(
+        screen,
+        as_json=options.json,
+        most=min(max(width - _BESIDE, _LEAST), MAX_MESSAGE),
+        wanted=", ".join(map(printable, chosen)),
+    )
     lines = lines_of(place(options), TAIL, TAIL.target(asked), _QUIET)
     with Interrupts() as interrupts:
         try:
@@ -118,7 +138,19 @@ class _Stream:
         end: why it ended, as far as Segue said so.
     """
 
-    def __init__(self, screen: Screen, *, as_json: bool) -> None:
+    def __init__(
+        self, screen: Screen, *, as_json: bool, most: int = MAX_MESSAGE, wanted: str = ""
+    ) -> None:
+        """Nothing was shown yet.
+
+        Args:
+            screen: where to.
+            as_json: whether to print what is told as it is.
+            most: characters that are shown of a message.
+            wanted: which messages are, for people; empty for all.
+        """
+        self._most = most
+        self._wanted = wanted
         self.messages = 0
         self.left_out = 0
         self.end: str | None = None
@@ -149,10 +181,11 @@ class _Stream:
             print(text if name == "message" else f"{{{json.dumps(name)}: {text}}}")
         match name:
             case "start":
-                print("watching; Ctrl-C ends it", file=sys.stderr)
+                only = f" for messages of {self._wanted}" if self._wanted else ""
+                print(f"watching{only}; Ctrl-C ends it", file=sys.stderr)
             case "message":
                 if not self._as_json:
-                    for each in told(data):
+                    for each in told(data, self._most):
                         self._screen.line(*each)
                 self.messages += 1
             case "left_out":
@@ -164,11 +197,12 @@ class _Stream:
                 self.end = str(json.loads(data)["reason"])
 
 
-def told(data: bytes) -> Iterator[Line]:
+def told(data: bytes, most: int = MAX_MESSAGE) -> Iterator[Line]:
     """Yield the lines that show a message: what it was, before and after, and what changed.
 
     Args:
         data: the message, as `GET /api/v1/tail` tells it.
+        most: characters that are shown of what it was, and of what it became.
 
     Raises:
         KeyError: it is of another version's form; so ValueError, TypeError and AttributeError.
@@ -181,8 +215,8 @@ def told(data: bytes) -> Iterator[Line]:
         yield (Span(f"  not shown: {facts['skipped']} ({facts['size']} bytes)", Style.DIM),)
     before = members.get("before")
     if before is not None:
-        yield (f"  before  {_text(bytes(before))}",)
-        yield from _after(bytes(before), members.get("after"))
+        yield (f"  before  {_text(bytes(before), most)}",)
+        yield from _after(bytes(before), members.get("after"), most)
     if "unshown" in facts:
         yield (Span(f"  what became of it is not shown: {facts['unshown']}", Style.DIM),)
     if "failure" in facts:
@@ -202,7 +236,7 @@ def _head(facts: Mapping[str, Any]) -> Line:
     return (Span(moment, Style.HEADING), f"  {words}  ", outcome, Span(f"  {end}", Style.DIM))
 
 
-def _after(before: bytes, after: Raw | None) -> Iterator[Line]:
+def _after(before: bytes, after: Raw | None, most: int) -> Iterator[Line]:
     if after is None:
         return
     messages = open_list(bytes(after))
@@ -212,7 +246,7 @@ def _after(before: bytes, after: Raw | None) -> Iterator[Line]:
     if not messages:
         yield ("  after   nothing: a rule drops it",)
     for each in messages:
-        yield (f"  after   {_text(bytes(each))}",)
+        yield (f"  after   {_text(bytes(each), most)}",)
     if len(messages) == 1:
         for number, found in enumerate(differences(before, bytes(messages[0]))):
             if number == MAX_DIFFERENCES:
@@ -232,8 +266,8 @@ def _left_out(counts: Mapping[str, int]) -> str:
     return f"... left out: {told}"
 
 
-def _text(message: bytes) -> str:
-    return shortened(message.decode(errors="replace"), MAX_MESSAGE)
+def _text(message: bytes, most: int) -> str:
+    return shortened(message.decode(errors="replace"), most)
 
 
 _STYLES: Final = {"mapped": Style.GOOD, "failed": Style.BAD, "dropped": Style.HEADING}

@@ -13,6 +13,7 @@ from typing import Final
 
 from proxy.cli.configuration import Subparsers
 from proxy.cli.parser import add_json
+from proxy.cli.terminal import printable
 from proxy.configuration.admin import token_name
 from proxy.errors import ConfigError, Diagnostic
 from proxy.tokens.admin_token import RANDOM_BYTES, hash_of, token_from
@@ -88,6 +89,8 @@ def run(options: argparse.Namespace) -> int:
     if options.output is None:
         print("The token. It is shown this once and kept nowhere:\n")
         print(f"{token}\n")
+    else:
+        print(f"The token is in {printable(options.output)}, which only its owner may read.\n")
     print("Put this into the configuration, and reload:\n")
     print("admin:\n  tokens:")
     for index, (key, value) in enumerate(entry.items()):

@@ -30,6 +30,9 @@ CASES = [
     ("segue test here", {"here.yaml"}),
     ("segue schema ", {"config", "mapping"}),
     ("segue run --listen ", set()),
+    ("segue switch set ", set()),
+    ("segue switch set --perc", {"--percent"}),
+    ("segue switch set modern/old-to-new sh", {"shadow"}),
     ("segue nonsense --us", set()),
 ]
 

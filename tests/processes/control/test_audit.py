@@ -77,6 +77,18 @@ class Verified:
         return [each["what"] for each in self.told["faults"]]
 
 
+def test_a_faulty_configuration_is_told_with_the_flag_that_names_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("upstream: 7\n")
+    command = ["audit", "verify", "--config", str(config), "--state-dir", str(tmp_path / "state")]
+    assert main(command) == 1
+    hint, _, count = capsys.readouterr().err.splitlines()
+    assert hint.endswith("stands in the configuration: name a sound one with --config")
+    assert count == "segue: 1 problem found"
+
+
 async def test_two_processes_write_one_chain_whose_files_give_way(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

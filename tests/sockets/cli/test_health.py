@@ -85,7 +85,10 @@ def answer_once(listener: socket.socket) -> threading.Thread:
 
 @pytest.mark.parametrize("source", ["file", "faulty file", "variable"])
 def test_address_is_found_where_the_process_found_it(
-    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A change that is wrong elsewhere in the file must not let a healthy process be killed."""
     config = tmp_path / "config.yaml"
@@ -97,8 +100,13 @@ def test_address_is_found_where_the_process_found_it(
             rest = "upstream: 7\n" if source == "faulty file" else ""
             config.write_text(f"admin: {{address: ':{port}'}}\n{rest}", encoding="utf-8")
         thread = answer_once(listener)
-        assert main(["health", "--config", str(config)]) == 0
+        state = ["--state-dir", str(tmp_path / "state")]
+        assert main(["health", "--config", str(config), *state]) == 0
         thread.join()
+    asked = "by $SEGUE_ADMIN__ADDRESS"
+    if source != "variable":
+        asked = f"by {config}: no segue runs with the state directory {tmp_path / 'state'}"
+    assert capsys.readouterr().err.startswith(f"segue: asked {asked}")
 
 
 @pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:0"])

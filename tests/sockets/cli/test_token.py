@@ -42,6 +42,13 @@ def test_token_can_go_to_a_file_that_only_its_owner_reads(
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     token = file.read_text().strip()
     assert told == {"entry": {"name": "prometheus", "role": "metrics", "hash": hash_of(token)}}
+    file.rename(tmp_path / "other")
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"The token is in {file}, which only its owner may read.\n")
+    assert file.read_text().strip() not in out
+    (tmp_path / "other").replace(file)
+    capsys.readouterr()
     assert main(command) == 1
     assert "file exists" in capsys.readouterr().err
     assert file.read_text().strip() == token

@@ -43,6 +43,21 @@ def test_what_changed_is_marked() -> None:
     ]
 
 
+def test_a_message_is_cut_where_it_is_told_to_be() -> None:
+    data = json.dumps({**MESSAGE, "before": "a" * 50, "after": ["b" * 50]}).encode()
+    _, before, after, *_ = [plain(line) for line in told(data, 10)]
+    assert before == f'  before  "{"a" * 9}... (52 characters)'
+    assert after == f'  after   "{"b" * 9}... (52 characters)'
+
+
+def test_what_is_waited_for_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    for wanted, text in (("", "watching; "), ("kind nope", "watching for messages of kind nope; ")):
+        stream = _Stream(Screen(io.StringIO(), {}), as_json=False, wanted=wanted)
+        stream.take(b"event: start\n")
+        stream.take(b"data: {}\n")
+        assert capsys.readouterr().err == f"{text}Ctrl-C ends it\n"
+
+
 def test_on_a_terminal_it_is_marked_with_colours() -> None:
     lines = list(told(json.dumps({**MESSAGE, "before": {"a": 1}, "after": [{"a": 2}]}).encode()))
     assert lines[0][2] == Span("mapped", Style.GOOD)
