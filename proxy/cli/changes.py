@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from proxy.admin.replicas import REPLICAS, ReplicasView
@@ -86,14 +86,16 @@ def reason(text: str) -> str:
     return text
 
 
-def tell(answer: object, *, as_json: bool, known: Known | None = None, note: str = "") -> None:
+def tell(
+    answer: object, *, as_json: bool, known: Known | None = None, notes: Iterable[str] = ()
+) -> None:
     """Print what came of a change.
 
     Args:
         answer: what the endpoint answered.
         as_json: whether to print that as it is.
         known: what the configuration says of switches that nobody had set.
-        note: what is to be said of it besides; empty for nothing.
+        notes: what is to be said of it besides.
 
     Raises:
         Refused: it cannot be read.
@@ -105,7 +107,7 @@ def tell(answer: object, *, as_json: bool, known: Known | None = None, note: str
     screen, number = Screen.of_stdout(), changed.revision.number
     for line in done(changed.revision, known or {}):
         screen.line(Span(f"revision {number}: ", Style.HEADING), *line)
-    if note:
+    for note in notes:
         screen.line(note)
     for line in sockets(changed):
         screen.line(*line)

@@ -11,8 +11,8 @@ from typing import Any, Final
 from proxy.admin.switch_views import RevisionPage, RevisionView, StateView, SwitchesView
 from proxy.admin.switching import LIST, REVISIONS, UNDO
 from proxy.cli import changes
-from proxy.cli.admin import ask, told_as
-from proxy.cli.admin_place import place
+from proxy.cli.admin import Refused, ask, told_as
+from proxy.cli.admin_place import Place, place
 from proxy.cli.advice import change
 from proxy.cli.asking import add_asking
 from proxy.cli.configuration import Subparsers
@@ -21,6 +21,7 @@ from proxy.cli.parser import whole
 from proxy.cli.screen import Screen
 from proxy.cli.styled import Column, Line, plain
 from proxy.cli.terminal import shortened, when
+from proxy.cli.undone import undoes, would_be
 
 _PAGE: Final = 100
 _MOST: Final = 1000
@@ -61,17 +62,36 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
         metavar="N",
         help="have everything be what it was at revision N; 0: as configured",
     )
-    changes.add_reason(command)
+    changes.add_reason(command, required=False)
     changes.add_open_sockets(command)
     changes.add_if_revision(command, "the newest change")
     changes.add_wait(command)
+    command.add_argument(
+        "--dry-run", action="store_true", help="only say what it would undo; needs no reason"
+    )
+    command.set_defaults(refuse=command.error)
 
 
 def _history(options: argparse.Namespace) -> None:
-    where, left, before = place(options), options.limit, None
+    where = place(options)
+    found, views = _read(where, None, options.limit)
+    if options.json:
+        print(json.dumps(found))
+    elif views:
+        is_here = where.path is not None  # The users of another machine are others.
+        rows = [_row(each, users_known=is_here) for each in views]
+        Screen.of_stdout().table(_COLUMNS, rows)
+    else:
+        print("nothing was changed yet")
+
+
+def _read(
+    where: Place, before: int | None, left: int
+) -> tuple[list[dict[str, Any]], list[RevisionView]]:
+    """Revisions before a number, so many at most, the newest first: as they came, and as views."""
     found: list[dict[str, Any]] = []
     views: list[RevisionView] = []
-    while left:
+    while left > 0:
         answer = ask(where, REVISIONS, {"before": before, "limit": min(left, _PAGE)})
         page = told_as(RevisionPage, answer, "they are").revisions
         if not page:
@@ -82,14 +102,7 @@ def _history(options: argparse.Namespace) -> None:
         before = page[-1].number
         if before <= 1:
             break
-    if options.json:
-        print(json.dumps(found))
-    elif views:
-        is_here = where.path is not None  # The users of another machine are others.
-        rows = [_row(each, users_known=is_here) for each in views]
-        Screen.of_stdout().table(_COLUMNS, rows)
-    else:
-        print("nothing was changed yet")
+    return found, views
 
 
 def _author(text: str) -> str:
@@ -118,15 +131,49 @@ def _row(each: RevisionView, *, users_known: bool = False) -> Line:
 
 
 def _undo(options: argparse.Namespace) -> ExitCode:
+    if options.reason is None and not options.dry_run:
+        options.refuse("say why: --reason TEXT")
     where = place(options)
     view = told_as(SwitchesView, ask(where, LIST), "they are")
-    expected = view.stored if options.if_revision is None else options.if_revision
+    known, newest = _configured(view), view.stored
+    to = newest - 1 if options.to is None else options.to
+    views = _read(where, newest + 1, min(newest - to, _MOST))[1] if newest else []
+    undone = [each for each in views if each.number > to]
+    if options.dry_run:
+        return _dry(options, undone, known, to, newest)
+    expected = newest if options.if_revision is None else options.if_revision
     asked = {"to": options.to, "reason": options.reason, "open_sockets": options.open_sockets}
-    answer = change(
-        where, UNDO, asked, if_match=expected, newest=view.stored, named=options.if_revision
-    )
-    changes.tell(answer, as_json=options.json, known=_configured(view))
+    answer = change(where, UNDO, asked, if_match=expected, newest=newest, named=options.if_revision)
+    notes = undoes(undone, known) if undone else ()
+    changes.tell(answer, as_json=options.json, known=known, notes=notes)
     return changes.wait(where, answer, options)
+
+
+def _dry(
+    options: argparse.Namespace,
+    undone: list[RevisionView],
+    known: changes.Known,
+    to: int,
+    newest: int,
+) -> ExitCode:
+    """Only say what would be undone, by the revisions that are kept."""
+    if not undone or undone[-1].number != to + 1:
+        raise Refused(f"there is no revision {to} to go back to; the newest is {newest}")
+    would = would_be(undone)
+    if options.json:
+        told = {
+            "undoes": [each.number for each in undone],
+            "revision": would.model_dump(mode="json"),
+        }
+        print(json.dumps(told))
+        return ExitCode.OK
+    screen = Screen.of_stdout()
+    for text in undoes(undone, known):
+        screen.line(text)
+    for line in changes.done(would, known):
+        screen.line(*line)
+    screen.line("nothing was changed")
+    return ExitCode.OK
 
 
 def _configured(view: SwitchesView) -> dict[str, StateView]:

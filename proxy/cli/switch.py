@@ -293,7 +293,7 @@ def _set(options: argparse.Namespace) -> ExitCode:
     )
     lost = _lost(options, view, states)
     if not options.dry_run:
-        changes.tell(answer, as_json=options.json, known=_known(view), note=lost)
+        changes.tell(answer, as_json=options.json, known=_known(view), notes=filter(None, [lost]))
         return changes.wait(where, answer, options)
     run = told_as(DryRun, answer, "it is")
     if options.json:

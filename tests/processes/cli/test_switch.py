@@ -424,6 +424,46 @@ async def test_history_shows_who_did_what_and_why_the_newest_first(
         assert [each["reason"] for each in found] == ["no more", "to 2.5", "to 5", "to 10"]
 
 
+async def test_undo_says_what_it_undoes_and_a_dry_run_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with origin() as server, operated(tmp_path, server.url, capsys) as operator:
+        assert await operator.segue("undo", "--dry-run") == 1
+        assert "no revision -1 to go back to; the newest is 0" in operator.err
+        assert await operator.segue("switch", "set", MODERN, "off", *WHY) == 0
+        undo = f"undoes revision 1: {MODERN} on -> off, by "
+        assert await operator.segue("undo", "--dry-run") == 0
+        first, *rest = operator.out.splitlines()
+        assert first.startswith(undo)
+        assert rest == [f"{MODERN} off -> on", "nothing was changed"]
+        assert await operator.newest() == 1
+        assert await operator.segue("undo", *WHY) == 0
+        assert operator.out.splitlines()[1].startswith(undo)
+        # An undo of an undo.
+        assert await operator.segue("undo", *WHY) == 0
+        told = operator.out.splitlines()
+        assert told[1].startswith(f"undoes revision 2: {MODERN} off -> on, by ")
+        assert told[2].endswith("to go further back, say to which revision: --to N")
+        assert await operator.segue("switch", "all", "off", *WHY) == 0
+        assert await operator.segue("switch", "all", "restore", *WHY) == 0
+        assert await operator.segue("undo", "--dry-run", "--json") == 0
+        would = json.loads(operator.out)
+        assert would["undoes"] == [5]
+        assert (would["revision"]["was_all_off"], would["revision"]["all_off"]) == (False, True)
+        assert await operator.segue("undo", "--dry-run") == 0
+        first, *rest = operator.out.splitlines()
+        assert first.startswith("undoes revision 5: everything is what it is set to again, by ")
+        assert rest == ["this puts everything off", "everything is off", "nothing was changed"]
+        assert await operator.segue("undo", "--to", "2", "--dry-run") == 0
+        assert operator.out.splitlines() == [
+            "undoes revisions 3 to 5",
+            f"{MODERN} off -> on",
+            "nothing was changed",
+        ]
+        assert await operator.segue("undo", "--to", "9", "--dry-run") == 1
+        assert await operator.newest() == 5
+
+
 async def test_dry_run_says_what_would_be_touched_and_changes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

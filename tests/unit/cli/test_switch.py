@@ -165,7 +165,7 @@ SET = ["switch", "set", "modern/old-to-new"]
         (["switch", "all", "off"], "required: --reason"),
         (["switch", "all", "of", "--reason", "x"], "unknown action 'of'; did you mean 'off'?"),
         (["history", "--limit", "0"], "expected a whole number from 1 to 1000"),
-        (["undo"], "required: --reason"),
+        (["undo"], "say why: --reason"),
         (["undo", "--reason", "x", "--to", "one"], "expected a whole number"),
     ],
 )
