@@ -33,7 +33,7 @@ from proxy.cli.exit_codes import ALREADY_PROBLEM, CHANGING, ExitCode
 from proxy.cli.parser import did_you_mean
 from proxy.cli.screen import Screen
 from proxy.cli.styled import plain
-from proxy.cli.terminal import shortened
+from proxy.cli.terminal import shortened, when
 from proxy.configuration.units import duration
 from proxy.switching.changes import ChangeRefused, SetSwitch, turned
 from proxy.switching.exposure import state_lowers, state_takes
@@ -293,7 +293,12 @@ def _set(options: argparse.Namespace) -> ExitCode:
     )
     lost = _lost(options, view, states)
     if not options.dry_run:
-        changes.tell(answer, as_json=options.json, known=_known(view), notes=filter(None, [lost]))
+        changes.tell(
+            answer,
+            as_json=options.json,
+            known=_known(view),
+            notes=filter(None, [lost, _ended(options, view)]),
+        )
         return changes.wait(where, answer, options)
     run = told_as(DryRun, answer, "it is")
     if options.json:
@@ -328,6 +333,22 @@ def _complete(options: argparse.Namespace, view: SwitchView) -> None:
     if options.versions is None:
         text = f"{view.switch} has no exception {options.name!r}"
         options.refuse(f"{text}: to make it, say for which versions, --versions RANGE")
+
+
+def _ended(options: argparse.Namespace, view: SwitchView) -> str:
+    """What was said of owner and time before, and is not said anew; empty for nothing."""
+    terms = {each.name: each.term for each in view.exceptions}
+    term = view.term if options.name is None else terms.get(options.name)
+    if term is None or term.overdue:
+        return ""
+    gone = []
+    if term.owner and not options.owner:
+        gone.append(f"owner {shortened(term.owner, _WIDEST)}")
+    if term.until is not None and not (options.until or options.term):
+        gone.append(f"until {when(term.until)}")
+    if not gone:
+        return ""
+    return f"not kept from before: {', '.join(gone)} (say --owner and --until anew to keep them)"
 
 
 _States = tuple[SwitchState, SwitchState]

@@ -312,8 +312,8 @@ def test_export_put_into_the_configuration_gives_the_same_states() -> None:
             state="off",
             set_to="on",
             exceptions=(
-                excepted("one", "==2.1.3", "off", term),
-                excepted("two", ">=2.1,\u2028<2.2", "on"),
+                excepted("one", "==1.1.3", "off", term),
+                excepted("two", ">=1.1,\u2028<1.2", "on"),
             ),
         ),
         all_off=True,
@@ -332,8 +332,8 @@ def test_export_put_into_the_configuration_gives_the_same_states() -> None:
     legacy = first[SwitchName("legacy", "new-to-old")]
     assert str(legacy.setting) == "on"
     assert [(each.name, str(each.versions), str(each.setting)) for each in legacy.exceptions] == [
-        ("one", "==2.1.3", "off"),
-        ("two", ">=2.1,<2.2", "on"),
+        ("one", "==1.1.3", "off"),
+        ("two", ">=1.1,<1.2", "on"),
     ]
     assert "then back" in text
 
@@ -457,6 +457,29 @@ def test_sockets_are_told_by_cohort_and_revision(policy: str, text: str) -> None
     assert texts(changes.sockets(changed.model_copy(update={"sockets": []}))) == [
         "no open websockets"
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "owner ann, until 1970-01-12 13:46:40Z"),
+        (("--owner", "ben"), "until 1970-01-12 13:46:40Z"),
+        (("--until", "1h"), "owner ann"),
+        (("--for", "1h", "--owner", "ann"), ""),
+        (("--versions", "==2.1.3", "--name", "x"), "owner eve"),
+        (("--versions", "==2.1.3", "--name", "y"), ""),
+    ],
+)
+def test_what_is_not_kept_of_owner_and_time_is_told(words: tuple[str, ...], told: str) -> None:
+    options = parser().parse_args([*SET, "shadow", "--reason", "why", *words])
+    term = TermView(owner="ann", until=NOW, restore=False, overdue=False)
+    exception = excepted("x", "==2.1.3", "off", NO_TERM.model_copy(update={"owner": "eve"}))
+    view = shown(term=term, exceptions=(exception,))
+    again = "(say --owner and --until anew to keep them)"
+    expected = f"not kept from before: {told} {again}" if told else ""
+    assert switch._ended(options, view) == expected
+    overdue = term.model_copy(update={"overdue": True})
+    assert switch._ended(options, shown(term=overdue)) == ""
 
 
 def test_a_dry_run_is_told() -> None:
