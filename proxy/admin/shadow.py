@@ -17,6 +17,7 @@ from proxy.admin.endpoints import Endpoint, Served
 from proxy.admin.orders import AdminRequest, refusal
 from proxy.admin.recording import for_admins, raw_needs_setting
 from proxy.control.audit import Audit
+from proxy.gateway.rollover import Rollover
 from proxy.gateway.shadow import Shadows
 from proxy.gateway.shadow_account import ShadowAccount, ShadowExample
 from proxy.mapping.engine.difference import DifferenceKind
@@ -53,6 +54,8 @@ class ShadowOutcomes(pydantic.BaseModel):
         too_large: those of the skipped that were, or could not be read.
         waiting: those that are neither yet.
         would_map, would_pass, would_drop, would_fail: what would have become of those compared.
+        still_mapped: open WebSockets to which the mapping is still applied, because they keep what
+            they had: nothing of theirs is offered.
         rules: those mapped or dropped, by rule; several rules may work on one body.
         failures: those that would have failed.
     """
@@ -67,6 +70,7 @@ class ShadowOutcomes(pydantic.BaseModel):
     would_pass: int
     would_drop: int
     would_fail: int
+    still_mapped: int = 0
     rules: list[ShadowRule]
     failures: list[ShadowFailure]
 
@@ -154,15 +158,17 @@ SHADOW: Final = Endpoint(
 class ShadowPage:
     """Answers the request."""
 
-    def __init__(self, shadows: Shadows, live: Live, audit: Audit) -> None:
+    def __init__(self, shadows: Shadows, rollover: Rollover, live: Live, audit: Audit) -> None:
         """Construct.
 
         Args:
             shadows: keep the accounts.
+            rollover: knows the open sockets.
             live: which switches there are, and whether messages may be shown as they are.
             audit: is told who has seen them so.
         """
         self._shadows = shadows
+        self._rollover = rollover
         self._live = live
         self._audit = audit
 
@@ -191,7 +197,9 @@ class ShadowPage:
             switch=str(switch),
             in_shadow=switch in snapshot.switches.in_shadow(),
             since=None if account is None else account.since,
-            outcomes=None if account is None else outcomes_of(account),
+            outcomes=None
+            if account is None
+            else outcomes_of(account, await self._rollover.mapped(switch)),
             cpu_seconds=0.0 if account is None else round(account.seconds, 6),
             examples=[]
             if account is None
@@ -199,8 +207,8 @@ class ShadowPage:
         )
 
 
-def outcomes_of(account: ShadowAccount) -> ShadowOutcomes:
-    """Show what would have become of messages."""
+def outcomes_of(account: ShadowAccount, still_mapped: int) -> ShadowOutcomes:
+    """Show what would have become of messages, and to how many sockets the mapping is applied."""
     return ShadowOutcomes(
         offered=account.offered,
         compared=account.compared,
@@ -212,6 +220,7 @@ def outcomes_of(account: ShadowAccount) -> ShadowOutcomes:
         would_pass=account.would_pass,
         would_drop=account.would_drop,
         would_fail=account.would_fail,
+        still_mapped=still_mapped,
         rules=[ShadowRule(rule=rule, messages=n) for rule, n in account.rules.items()],
         failures=[
             ShadowFailure(rule=place.rule, operation=place.operation, field=place.field, messages=n)

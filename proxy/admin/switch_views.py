@@ -297,6 +297,9 @@ async def dry_run_view(
     touched = await rollover.touched(name.cohort, would)
     before, then = now.table.wanted(name, now.first), after.wanted(name, now.first)
     known = before.named(change.name)
+    outcomes = None
+    if account is not None and name in now.in_shadow():
+        outcomes = outcomes_of(account, await rollover.mapped(name))
     left = {each.name for each in before.exceptions} - {change.name}
     return DryRun(
         switch=str(name),
@@ -311,7 +314,7 @@ async def dry_run_view(
         users=touched.users,
         exceptions_left_alone=sorted(left),
         messages_per_second=rates.messages_of(name.cohort),
-        shadow=outcomes_of(account) if account is not None and name in now.in_shadow() else None,
+        shadow=outcomes,
     )
 
 

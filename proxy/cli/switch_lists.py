@@ -224,6 +224,17 @@ def dry(run: DryRun, note: str = "") -> Iterator[Line]:
 
 def _shadow(seen: ShadowOutcomes) -> Iterator[Line]:
     """What a shadow has seen, by rule."""
+    if seen.still_mapped:
+        still = counted(seen.still_mapped, "open websocket")
+        have = "has" if seen.still_mapped == 1 else "have"
+        left = f"{still} still {have} the mapping, and nothing of theirs is compared"
+    else:
+        left = ""
+    if not seen.compared:
+        yield (f"in shadow, nothing compared yet{f': {left}' if left else ''}",)
+        return
+    if left:
+        yield (left,)
     told = (
         f"in shadow, of {counted(seen.compared, 'message')} compared ({seen.skipped} skipped):"
         f" {seen.would_map} would be mapped, {seen.would_pass} pass, {seen.would_drop} be dropped,"

@@ -22,7 +22,7 @@ from proxy.mapping.programs import Programs
 from proxy.mapping.switched import SwitchedCatalog
 from proxy.snapshot import SwitchChange
 from proxy.switching.canary import Sketch
-from proxy.switching.table import OpenSockets
+from proxy.switching.table import OpenSockets, SwitchName
 
 _AT_ONCE: Final = 100
 """Sockets that are gone through in one step of the loop: about 1 ms."""
@@ -102,6 +102,18 @@ class Rollover:
                 # Any hash will do: only how many are different is asked.
                 users.add(int.from_bytes(blake2b(socket.identity, digest_size=8).digest()))
         return Touched(touched, total, users.count())
+
+    async def mapped(self, switch: SwitchName) -> int:
+        """How many open sockets of its cohort a mapping is still applied to, whatever is set."""
+        count = 0
+        for number, socket in enumerate(tuple(self._upgrades.sockets)):
+            if number % _AT_ONCE == _AT_ONCE - 1:
+                await asyncio.sleep(0)
+            programs = (socket.programs.to_client, socket.programs.to_server)
+            count += socket.info.cohort == switch.cohort and any(
+                each is not None and switch.mapping in each.mappings for each in programs
+            )
+        return count
 
     async def close(self) -> None:
         """The process ends."""

@@ -369,7 +369,7 @@ class Server:
                 self._switches.board, self._switches.rollover, self._flow, self._shadows
             ).endpoints(),
             *ReplicasPage(self._switches.replicas).endpoints(),
-            *ShadowPage(self._shadows, self._live, self.audit).endpoints(),
+            *ShadowPage(self._shadows, self._switches.rollover, self._live, self.audit).endpoints(),
             *FlowPage(self._flow, self._upgrades, self._live).endpoints(),
             *StatusPage(self._watched()).endpoints(),
             *Mappings(self._live).endpoints(),

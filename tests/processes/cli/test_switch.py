@@ -424,6 +424,23 @@ async def test_history_shows_who_did_what_and_why_the_newest_first(
         assert [each["reason"] for each in found] == ["no more", "to 2.5", "to 5", "to 10"]
 
 
+async def test_dry_run_tells_that_sockets_which_keep_the_mapping_are_not_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with (
+        origin() as server,
+        operated(tmp_path, server.url, capsys) as operator,
+        client(operator.process) as modern,
+        client(operator.process, "1.0"),
+    ):
+        await modern.until("status")
+        command = ["switch", "set", MODERN, "shadow", *WHY]
+        assert await operator.segue(*command, "--open-sockets", "keep") == 0
+        assert await operator.segue("switch", "set", MODERN, "on", "--dry-run") == 0
+        told = "in shadow, nothing compared yet: 1 open websocket still has the mapping"
+        assert told in operator.out
+
+
 async def test_undo_says_what_it_undoes_and_a_dry_run_before(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -83,6 +83,7 @@ async def test_what_would_have_become_of_messages_is_told_by_rule(tmp_path: Path
             "would_pass": 1,
             "would_drop": 0,
             "would_fail": 0,
+            "still_mapped": 0,
             "rules": [
                 {"rule": "agent-dialogue", "messages": 3},
                 {"rule": "job-status", "messages": 1},

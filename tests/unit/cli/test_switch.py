@@ -713,6 +713,54 @@ def test_an_author_who_asked_by_the_socket_has_a_name() -> None:
     assert history._row(revision, users_known=True)[2] == f"{user} (uid 0)"
 
 
+@pytest.mark.parametrize(
+    ("compared", "still", "told"),
+    [
+        (0, 0, ["in shadow, nothing compared yet"]),
+        (
+            0,
+            27,
+            [
+                (
+                    "in shadow, nothing compared yet: 27 open websockets still have the mapping,"
+                    " and nothing of theirs is compared"
+                )
+            ],
+        ),
+        (
+            3,
+            1,
+            [
+                "1 open websocket still has the mapping, and nothing of theirs is compared",
+                (
+                    "in shadow, of 3 messages compared (0 skipped): 0 would be mapped, 3 pass,"
+                    " 0 be dropped, 0 fail"
+                ),
+            ],
+        ),
+    ],
+)
+def test_a_dry_run_tells_of_what_a_shadow_cannot_compare(
+    compared: int, still: int, told: list[str]
+) -> None:
+    seen = ShadowOutcomes(
+        offered=compared,
+        compared=compared,
+        skipped=0,
+        skipped_part=0,
+        too_large=0,
+        waiting=0,
+        would_map=0,
+        would_pass=compared,
+        would_drop=0,
+        would_fail=0,
+        still_mapped=still,
+        rules=[],
+        failures=[],
+    )
+    assert texts(switch_lists._shadow(seen)) == told
+
+
 def test_states_have_their_colours() -> None:
     view = listed(shown(state="shadow"))
     (row,) = switch_lists.rows(view, NOW)
