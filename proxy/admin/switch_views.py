@@ -178,9 +178,16 @@ class RevisionPage(pydantic.BaseModel):
 
 
 class Changed(pydantic.BaseModel):
-    """A change that is in force in the process that answers, and where its WebSockets are."""
+    """A change that is in force in the process that answers, and where its WebSockets are.
+
+    Attributes:
+        revision: that it made; where it changed nothing, the one that made it so.
+        changed: whether it made one.
+        sockets: how many of each cohort are on which revision.
+    """
 
     revision: RevisionView
+    changed: bool
     sockets: list[SocketsOnRevision]
 
 

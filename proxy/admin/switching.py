@@ -38,7 +38,7 @@ from proxy.admin.switch_views import (
     switch_view,
     switches_view,
 )
-from proxy.control.switchboard import Author, Switchboard
+from proxy.control.switchboard import Author, Made, Switchboard
 from proxy.errors import StoreAway
 from proxy.gateway.flow import Flow
 from proxy.gateway.rollover import Rollover
@@ -388,12 +388,12 @@ class SwitchOrders:
 
     async def _answered(
         self,
-        make: Callable[[], Awaitable[Revision]],
+        make: Callable[[], Awaitable[Made]],
         switch: SwitchName | None,
         expected: int | None,
     ) -> Answer:
         try:
-            revision = await make()
+            made = await make()
         except ChangeRefused as refused:
             return await self._refused(refused, switch, expected)
         except StoreAway as error:
@@ -402,7 +402,8 @@ class SwitchOrders:
             async with asyncio.timeout(_PATIENCE):
                 await self._rollover.finished()
         return Changed(
-            revision=revision_view(revision),
+            revision=revision_view(made.revision),
+            changed=made.changed,
             sockets=sockets_on_revisions(self._rollover),
         )
 

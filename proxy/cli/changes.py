@@ -105,7 +105,9 @@ def tell(
         print(json.dumps(answer))
         return
     screen, number = Screen.of_stdout(), changed.revision.number
-    for line in done(changed.revision, known or {}):
+    if not changed.changed:
+        screen.line(f"nothing changed: it is so since revision {number}")
+    for line in done(changed.revision, known or {}) if changed.changed else ():
         screen.line(Span(f"revision {number}: ", Style.HEADING), *line)
     for note in notes:
         screen.line(note)

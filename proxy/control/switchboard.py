@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -39,7 +39,7 @@ from proxy.switching.changes import (
 from proxy.switching.effective import for_file
 from proxy.switching.history import Revision, revision_of, write_revision, write_table
 from proxy.switching.limits import NO_LIMITS, RAISES, Limits, beyond
-from proxy.switching.table import EMPTY, OpenSockets, Table
+from proxy.switching.table import EMPTY, OpenSockets, SwitchName, Table
 from proxy.switching.terms import policies_due
 from proxy.types import SEGUE
 
@@ -60,6 +60,28 @@ class Author(NamedTuple):
     limits: Limits = NO_LIMITS
 
 
+class Made(NamedTuple):
+    """What came of a change.
+
+    Attributes:
+        revision: that it made; where it changed nothing, the one that made it so.
+        changed: whether it made one.
+    """
+
+    revision: Revision
+    changed: bool = True
+
+
+RaisesSockets = Callable[[Table, Collection[SwitchName]], Awaitable[bool]]
+"""Whether an open WebSocket would have more rewritten by a table than it has, if what changed of
+these switches were brought to all of them."""
+
+RAISES_SOCKETS: Final = (
+    "this may raise: there are open WebSockets that have less rewritten than it would bring them;"
+    " say `keep` of open sockets, or turn everything off; who asks may only lower"
+)
+
+
 class Switchboard:
     """Takes changes of the switches of all processes on the same store.
 
@@ -73,6 +95,7 @@ class Switchboard:
         store: SwitchStore,
         log: FilteringBoundLogger,
         on_revision: Callable[[Revision], None],
+        raises_sockets: RaisesSockets | None = None,
     ) -> None:
         """Construct; nothing is changed yet.
 
@@ -81,11 +104,13 @@ class Switchboard:
             store: of the switches; `current` keeps in step with it, and closes it.
             log: told of revisions.
             on_revision: told of each revision that was made here.
+            raises_sockets: asked for who may only lower; None where there are no sockets.
         """
         self.current = current
         self._store = store
         self._log = log
         self._on_revision = on_revision
+        self._raises_sockets = raises_sockets
         self._followed = ""
 
     async def start(self) -> None:
@@ -128,7 +153,7 @@ class Switchboard:
         author: Author,
         reason: str,
         open_sockets: OpenSockets | None = None,
-    ) -> Revision:
+    ) -> Made:
         """Make a change; it is in force in this process when this returns.
 
         Args:
@@ -145,9 +170,9 @@ class Switchboard:
             for _ in range(_TRIES):
                 await self.current.read()
                 wanted = change(self.current.base) if callable(change) else change
-                revision = await self._try(wanted, author, reason, open_sockets)
-                if revision is not None:
-                    return revision
+                made = await self._try(wanted, author, reason, open_sockets)
+                if made is not None:
+                    return made
         text = "others made changes at the same moment, again and again: try it once more"
         raise ChangeRefused(Why.CHANGED, text)
 
@@ -158,7 +183,7 @@ class Switchboard:
         author: Author,
         reason: str,
         open_sockets: OpenSockets | None = None,
-    ) -> Revision:
+    ) -> Made:
         """Go back to the table of an earlier revision; that before the newest where None.
 
         Raises:
@@ -190,7 +215,7 @@ class Switchboard:
 
     async def _try(
         self, change: Change, author: Author, reason: str, open_sockets: OpenSockets | None
-    ) -> Revision | None:
+    ) -> Made | None:
         """Make a change; None where somebody else was faster."""
         self._check_authority(change)
         if isinstance(change, SetSwitch) and change.term.restore:
@@ -206,6 +231,12 @@ class Switchboard:
         if self.current.is_file:
             after = replace(after, digest=self.current.digest)
         scope = touched(before, after)
+        standing = None
+        if not scope and before.all_off is after.all_off:
+            standing = await self._standing(change, before)
+        if standing is not None:
+            return Made(standing, changed=False)
+        await self._check_sockets(author.limits, after, scope, policy)
         revision = revision_of(
             before,
             after,
@@ -247,7 +278,30 @@ class Switchboard:
         self.current.newest = newest_of(stored)
         self.current.apply(after, policy)
         self._on_revision(revision)
-        return revision
+        return Made(revision)
+
+    async def _standing(self, change: Change, before: Table) -> Revision | None:
+        """The revision that made it so, where a change says again what is so; None if not kept."""
+        match change:
+            case SetSwitch():
+                number = before.revision(change.switch)
+            case Undo():
+                number = before.number
+            case _:
+                return None
+        with suppress(StoreAway):
+            found = await self.current.history.revision(number)
+            return None if found is None else found[0]
+        return None
+
+    async def _check_sockets(
+        self, limits: Limits, after: Table, scope: Collection[SwitchName], policy: OpenSockets
+    ) -> None:
+        """Refuse to bring more to open sockets, some of which were kept as they were."""
+        if not limits.only_lowers or policy is OpenSockets.KEEP or after.all_off:
+            return
+        if self._raises_sockets is not None and await self._raises_sockets(after, scope):
+            raise ChangeRefused(Why.LIMITED, RAISES_SOCKETS)
 
     def _check_authority(self, change: Change) -> None:
         current = self.current

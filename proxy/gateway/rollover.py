@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from hashlib import blake2b
 from time import perf_counter
 from typing import Final, NamedTuple
@@ -19,9 +19,10 @@ from structlog.typing import FilteringBoundLogger
 from proxy.gateway.open_websocket import OpenWebSocket
 from proxy.gateway.upgrade import Upgrades
 from proxy.mapping.programs import Programs
-from proxy.mapping.switched import SwitchedCatalog
+from proxy.mapping.switched import Decision, SwitchedCatalog
 from proxy.snapshot import SwitchChange
 from proxy.switching.canary import Sketch
+from proxy.switching.setting import Mode
 from proxy.switching.table import OpenSockets, SwitchName
 
 _AT_ONCE: Final = 100
@@ -115,6 +116,20 @@ class Rollover:
             )
         return count
 
+    async def raises(self, switches: SwitchedCatalog, scope: Collection[SwitchName]) -> bool:
+        """Whether an open socket would have more rewritten than it has under other switches.
+
+        Args:
+            switches: those.
+            scope: what changed of them; who is left as they are by that counts for nothing.
+        """
+        for count, socket in enumerate(tuple(self._upgrades.sockets)):
+            if count % _AT_ONCE == _AT_ONCE - 1:
+                await asyncio.sleep(0)
+            if socket in self._upgrades.sockets and _would_raise(socket, switches, scope):
+                return True
+        return False
+
     async def close(self) -> None:
         """The process ends."""
         running = [task for task in (self._task, *self._closing) if task is not None]
@@ -181,14 +196,33 @@ class Rollover:
         return change.policy is OpenSockets.RECONNECT
 
 
-def _would_change(socket: OpenWebSocket, switches: SwitchedCatalog) -> bool:
+def _decided(socket: OpenWebSocket, switches: SwitchedCatalog) -> Decision | None:
     selection = socket.info.selection
     if selection is None:
+        return None
+    return switches.decide(selection.cohort, selection.version, lambda: socket.identity)
+
+
+def _would_change(socket: OpenWebSocket, switches: SwitchedCatalog) -> bool:
+    decision = _decided(socket, switches)
+    return decision is not None and not _is_same_done(socket.programs, decision.programs)
+
+
+def _would_raise(
+    socket: OpenWebSocket, switches: SwitchedCatalog, scope: Collection[SwitchName]
+) -> bool:
+    before, after = socket.decision, _decided(socket, switches)
+    if after is None:
         return False
-    decision = switches.decide(selection.cohort, selection.version, lambda: socket.identity)
-    return not _is_same_done(socket.programs, decision.programs)
+    changed = {each.switch for each in set(before.applied) ^ set(after.applied)}
+    return not changed.isdisjoint(scope) and not _applied(after) <= _applied(before)
 
 
 def _is_same_done(before: Programs, after: Programs) -> bool:
     """Whether the same is done to the messages of a WebSocket; a chain is composed once."""
     return before.to_client is after.to_client and before.to_server is after.to_server
+
+
+def _applied(decision: Decision) -> set[SwitchName]:
+    """The switches whose mappings are applied."""
+    return {each.switch for each in decision.applied if each.mode is Mode.ON}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -21,10 +21,11 @@ from proxy.errors import ConfigError
 from proxy.gateway.rollover import Rollover
 from proxy.gateway.shadow import Shadows
 from proxy.mapping.language.model import MappingFile
+from proxy.mapping.switched import SwitchedCatalog
 from proxy.snapshot import Live, SwitchChange
 from proxy.storage.state_directory import development_key
 from proxy.switching.history import Revision
-from proxy.switching.table import SwitchName
+from proxy.switching.table import SwitchName, Table
 from proxy.tokens.sealing import new_key
 from proxy.types import Publish
 
@@ -125,7 +126,7 @@ class Switches:
             is_kept=opened.is_kept,
             last_known=opened.last_known,
         )
-        self.board = Switchboard(self.current, opened.store, log, on_made)
+        self.board = Switchboard(self.current, opened.store, log, on_made, self._raises_sockets)
         self.replicas = Replicas(
             opened.store, self.current, live, lambda: rollover.behind().total(), version, log
         )
@@ -167,6 +168,22 @@ class Switches:
         await self.replicas.close()
         await self.board.close()
         await self.rollover.close()
+
+    async def _raises_sockets(self, table: Table, scope: Collection[SwitchName]) -> bool:
+        """Whether an open WebSocket may have more rewritten by a table than it has.
+
+        Of those of other processes is known how many are behind, and not what they have.
+
+        Raises:
+            StoreAway: what others have cannot be asked.
+        """
+        await self.rollover.finished()
+        now = self.current.in_force
+        would = SwitchedCatalog(now.catalog, now.first, table, now.key)
+        if await self.rollover.raises(would, scope):
+            return True
+        others = (await self.replicas.look()).replicas.items()
+        return any(each.sockets_behind for name, each in others if name != self.replicas.name)
 
     def _installed(self, change: SwitchChange) -> None:
         self._follow()

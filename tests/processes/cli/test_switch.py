@@ -137,7 +137,7 @@ async def test_switch_set_off_changes_what_an_open_socket_gets_and_undo_takes_it
         assert (await operator.switches())[MODERN]["sockets_behind"] == 2
         assert {await modern.message() for _ in range(5)} == {"status"}
         assert await operator.segue("undo", "--to", "1", *WHY) == 0
-        assert operator.out.splitlines()[0] == "revision 4: everything is what it was"
+        assert operator.out.splitlines()[0] == "nothing changed: it is so since revision 3"
 
 
 async def test_everything_off_is_in_force_on_open_sockets_and_so_is_its_end(

@@ -209,8 +209,8 @@ async def test_of_two_changes_at_the_same_moment_one_is_made(three: list[Replica
     # Who lowers and says nothing of what it builds on comes after the other.
     told = await asyncio.gather(
         *(
-            replica.operator.ask("PUT", f"/switches/{FIRST}", state="off", reason="r")
-            for replica in three
+            replica.operator.ask("PUT", f"/switches/{FIRST}", state="off", owner=owner, reason="r")
+            for replica, owner in zip(three, "abc", strict=True)
         )
     )
     assert [each.status for each in told] == [200] * 3

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from proxy.control.replicas import Seen
 from proxy.tokens.admin_token import hash_of, token_from
 from tests.support.administered import (
     OPERATOR,
@@ -17,6 +19,7 @@ from tests.support.administered import (
     Answer,
     bearer,
 )
+from tests.support.rfc6455 import TEXT
 from tests.support.rig import segue
 from tests.support.sockets import Origin, gone, open_pair, origin
 from tests.support.waiting import PATIENCE
@@ -266,3 +269,50 @@ async def test_only_websockets_of_its_cohorts_are_closed(
     await gone(running.proxy, 1)
     for pair in pairs:
         await pair.client.peer.close()
+
+
+async def test_who_only_lowers_brings_nothing_to_sockets_that_were_kept_lower(
+    running: Administered, server: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lower = "there are open WebSockets that have less rewritten"
+    pair = await open_pair(running.proxy, server, fields=[b"X-Client-Version: 2.0"])
+
+    async def is_rewritten() -> bool:
+        await pair.server.send(TEXT, b'{"kind":"jobStatus"}')
+        return b"one" in await pair.client.message()
+
+    await made(running, OPERATOR, MODERN, state="off", open_sockets="next_message")
+    await made(running, OPERATOR, MODERN, state="on", open_sockets="keep")
+    for policy in ("next_message", "reconnect"):
+        asked = {"state": "on", "owner": "down", "open_sockets": policy}
+        assert lower in await refused(running, DOWN, MODERN, **asked)
+    assert not await is_rewritten()
+    # What leaves them alone, and what has less rewritten by them, is done.
+    await made(running, DOWN, MODERN, state="on", owner="down", open_sockets="keep")
+    await made(running, DOWN, LEGACY, state="off", open_sockets="next_message")
+    await made(running, DOWN, MODERN, state="shadow", open_sockets="next_message")
+    assert not await is_rewritten()
+    await pair.client.peer.close()
+    await gone(running.proxy)
+    # Of other processes is known that sockets are behind, and not what they have.
+    switches = running.proxy.server._switches
+    this = switches.replicas.this()
+    other = msgspec.structs.replace(this, sockets_behind=1)
+
+    async def look() -> Seen:
+        return Seen(this.revision, {switches.replicas.name: this, "other": other})
+
+    monkeypatch.setattr(switches.replicas, "look", look)
+    asked = {"state": "shadow", "owner": "ann", "open_sockets": "next_message"}
+    assert lower in await refused(running, DOWN, MODERN, **asked)
+    await made(running, DOWN, "/switches/all-off", "POST")
+
+
+async def test_to_say_again_what_is_so_makes_no_revision(running: Administered) -> None:
+    assert await made(running, OWN, MODERN, state="off") == 1
+    before = await states(running)
+    for _ in range(3):
+        answer = await order(running, OWN, MODERN, state="off")
+        told = json.loads(answer.body)
+        assert (answer.status, told["changed"], told["revision"]["number"]) == (200, False, 1)
+    assert await states(running) == before

@@ -147,7 +147,7 @@ class Process:
         sockets: OpenSockets | None = None,
     ) -> Revision:
         change = SetSwitch(switch, setting, expected=expected)
-        return await self.board.change(change, OPS, "because", sockets)
+        return (await self.board.change(change, OPS, "because", sockets)).revision
 
 
 @asynccontextmanager
@@ -280,14 +280,15 @@ async def test_more_revisions_than_are_read_at_once_can_be_missed(tmp_path: Path
         # The other one cannot read until the end.
         async with other.board.current.turn:
             await one.set(OFF, sockets=OpenSockets.NEXT_MESSAGE)
-            for _ in range(2 * MAX_PAGE):
-                await one.set(OFF, switch=LEGACY, sockets=OpenSockets.KEEP)
+            for number in range(2 * MAX_PAGE):
+                change = SetSwitch(LEGACY, OFF, term=Term(f"owner {number}"))
+                await one.board.change(change, OPS, "because", OpenSockets.KEEP)
         await until(lambda: other.mode() == OFF)
         assert other.board.current.stored.number == 2 + 2 * MAX_PAGE
         brought = [(each.scope, each.policy) for each in other.installed[-2:]]
         assert brought == [
             (frozenset({MODERN}), OpenSockets.NEXT_MESSAGE),
-            (frozenset(), OpenSockets.KEEP),
+            (frozenset({LEGACY}), OpenSockets.KEEP),
         ]
 
 
@@ -322,7 +323,7 @@ async def test_undo_and_undo_again(tmp_path: Path) -> None:
         await one.set(HALF)
         await one.set(OFF)
         assert await refused(one.board.undo(None, None, OPS, "why")) is Why.UNCONDITIONAL
-        revision = await one.board.undo(None, 2, OPS, "too early")
+        revision, _ = await one.board.undo(None, 2, OPS, "too early")
         assert (revision.kind, one.mode()) == ("undo", HALF)
         await one.board.undo(None, None, OPS, "after all")
         assert one.mode() == OFF
@@ -376,7 +377,7 @@ async def test_an_exception_and_its_end(tmp_path: Path) -> None:
         state = one.live.current.switches.in_force(MODERN)
         assert [each.name for each in state.exceptions] == ["broken-2-1-3"]
         drop = DropException(MODERN, "broken-2-1-3", expected=1)
-        assert (await one.board.change(drop, OPS, "mended")).kind == "drop"
+        assert (await one.board.change(drop, OPS, "mended")).revision.kind == "drop"
 
 
 # The store.
@@ -482,7 +483,7 @@ async def test_a_change_is_made_on_the_revision_that_is_there_and_not_on_one_tha
 ) -> None:
     store = Store()
     async with process(store, tmp_path) as one:
-        await one.set(OFF)
+        await one.set(HALF)
         append = store.append
 
         async def behind_a_failover(new: StoredRevision, after: str = "") -> bool:
@@ -590,7 +591,7 @@ async def test_an_undo_of_what_ended_by_itself_is_not_taken_back(tmp_path: Path)
         await one.board.change(SetSwitch(MODERN, OFF, term=over), OPS, "for a moment")
         store.hint()
         await until(lambda: one.mode() == ON)
-        undone = await one.board.undo(None, 2, OPS, "it is needed after all")
+        undone, _ = await one.board.undo(None, 2, OPS, "it is needed after all")
         assert undone.outlived == ("modern/old-to-new",)
         store.hint()
         await until(lambda: not one.board.current._hinted.is_set())
@@ -755,7 +756,7 @@ async def test_steps_down_from_the_file_can_be_ended(tmp_path: Path) -> None:
         await until(lambda: one.board.current.stored.digest == one.live.current.digest)
 
         async def ended(change: Change) -> str:
-            return (await one.board.change(change, OPS, "it was the server")).kind
+            return (await one.board.change(change, OPS, "it was the server")).revision.kind
 
         await one.set(OFF)
         assert await refused(one.board.change(RestoreSwitch(MODERN), OPS, "w")) is Why.UNCONDITIONAL
@@ -766,7 +767,7 @@ async def test_steps_down_from_the_file_can_be_ended(tmp_path: Path) -> None:
         assert await refused(nothing) is Why.CONFLICT
         # An undo of it does the same, and goes no further than the file.
         await one.set(OFF)
-        assert (await one.board.undo(None, 4, OPS, "it was the server")).kind == "undo"
+        assert (await one.board.undo(None, 4, OPS, "it was the server")).revision.kind == "undo"
         assert one.mode() == HALF
         higher = Undo(Table(0, {MODERN: SwitchState(ON)}), 5, now=0)
         assert await refused(one.board.change(higher, OPS, "w")) is Why.AUTHORITY
@@ -811,6 +812,27 @@ async def test_an_override_lasts_until_another_file_comes(tmp_path: Path) -> Non
         # What was said of the file before is not taken up again.
         await one.set(OFF, switch=LEGACY)
         assert (one.mode(), one.mode(LEGACY)) == (ON, OFF)
+
+
+async def test_what_changes_nothing_makes_no_revision(tmp_path: Path) -> None:
+    store = Store()
+    async with process(store, tmp_path) as one:
+        first = await one.set(OFF)
+        await one.set(OFF, switch=LEGACY)
+        again = await one.board.change(SetSwitch(MODERN, OFF, expected=1), OPS, "again")
+        assert again == (first, False)
+        undone = await one.board.undo(1, 2, OPS, "back")
+        assert undone.changed
+        again = await one.board.undo(1, 3, OPS, "back")
+        assert again == (undone.revision, False)
+        assert await refused(one.board.change(SetSwitch(MODERN, OFF, expected=7), OPS, "x")) is (
+            Why.CHANGED
+        )
+        assert [each.number for each in one.made] == [1, 2, 3]
+        # What set it last is not kept any more: this is what others build on from now on.
+        del store._revisions[1]
+        made = await one.board.change(SetSwitch(MODERN, OFF), OPS, "again")
+        assert (made.changed, made.revision.number, made.revision.scope) == (True, 4, ())
 
 
 async def test_an_undo_takes_up_nothing_that_was_said_of_another_file(tmp_path: Path) -> None:

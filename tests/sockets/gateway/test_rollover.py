@@ -86,7 +86,7 @@ async def turn_to(
     """Turn a switch, and wait until all open sockets have been gone through."""
     board = board_of(proxy)
     change = SetSwitch(name, setting, expected=board.current.stored.revision(name))
-    revision = await board.change(change, OPS, "a test", sockets)
+    revision, _ = await board.change(change, OPS, "a test", sockets)
     await rollover_of(proxy).finished()
     return revision
 

@@ -441,6 +441,7 @@ def test_sockets_are_told_by_cohort_and_revision(policy: str, text: str) -> None
     rows = [("modern", 7, 1), ("modern", 8, 2), ("legacy", 8, 3), ("", 8, 1)]
     changed = Changed(
         revision=revised(open_sockets=OpenSockets(policy)),
+        changed=True,
         sockets=[
             SocketsOnRevision(cohort=cohort, revision=number, websockets=count)
             for cohort, number, count in rows
