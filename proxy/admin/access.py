@@ -101,10 +101,11 @@ class Access:
         self._settings = settings
         self._log = log
         self._refused_by = refused
-        self._failures = FailureLimit()
+        # Who is known has a budget of their own, which no stranger uses up.
+        self._strangers, self._known = FailureLimit(), FailureLimit()
         self._audit = audit
-        self._audited = FailureLimit()
-        self._unaudited = 0
+        self._audited_strangers, self._audited_known = FailureLimit(), FailureLimit()
+        self._unaudited: Counter[str] = Counter()
 
     def guarded(self, needed: Role | None, handler: Handler) -> Handler:
         """Put the rules before what answers.
@@ -203,9 +204,15 @@ class Access:
         fields: dict[str, str] | None = None,
         principal: Principal | None = None,
     ) -> web.Response:
-        """Refuse and log; of one client only so often, and then failures are 429 (RFC 6585)."""
+        """Refuse and log; of each who is known, and of each other client, only so often.
+
+        Beyond that, failures to say who asks are 429 (RFC 6585).
+        """
         self._refused_by[reason] += 1
-        wait = self._failures.failed(client_bucket(_peer(request)), time.monotonic())
+        if principal is None:
+            wait = self._strangers.failed(client_bucket(_peer(request)), time.monotonic())
+        else:
+            wait = self._known.failed(str(principal), time.monotonic())
         if not wait:
             self._log.warning(
                 "admin request refused", status=status, reason=redact(detail), **_told(request)
@@ -219,9 +226,14 @@ class Access:
     def _audit_refusal(
         self, request: web.Request, status: int, detail: str, principal: Principal | None
     ) -> None:
-        """Say so in the audit; of all clients together only so often, for its files are few."""
-        if self._audited.failed("", time.monotonic()):
-            self._unaudited += 1
+        """Say so in the audit, for whose files are few only so often.
+
+        That is of each who is known, and of all others together.
+        """
+        name = "" if principal is None else str(principal)
+        limit = self._audited_strangers if principal is None else self._audited_known
+        if limit.failed(name, time.monotonic()):
+            self._unaudited[name] += 1
             return
         who_asked = Signature(author=UNKNOWN, role="") if principal is None else _signed(principal)
         self._audit.write(
@@ -229,10 +241,9 @@ class Access:
             **who_asked,
             status=status,
             reason=redact(detail),
-            refused_before=self._unaudited,
+            refused_before=self._unaudited.pop(name, 0),
             **_told(request),
         )
-        self._unaudited = 0
 
 
 async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -14,11 +14,13 @@ from typing import Annotated, Final
 from aiohttp import web
 from pydantic import Field
 
+from proxy.admin.access import author
 from proxy.admin.endpoints import Endpoint, Served
 from proxy.admin.event_stream import EventStream
 from proxy.admin.orders import AdminRequest, refusal
 from proxy.control.events import (
     KEPT,
+    MAX_OF_ONE,
     MAX_SUBSCRIBERS,
     ControlEvent,
     ControlEvents,
@@ -68,9 +70,12 @@ class EventsPage:
     async def stream(self, request: web.Request, order: EventsRequest) -> web.StreamResponse:
         """Tell what happens, as it happens."""
         try:
-            subscription = self._events.subscribe(request.headers.get("Last-Event-ID"))
+            subscription = self._events.subscribe(
+                request.headers.get("Last-Event-ID"), str(author(request))
+            )
         except TooManySubscribers:
-            return refusal(409, f"there are {MAX_SUBSCRIBERS} streams of events already")
+            told = f"{MAX_SUBSCRIBERS} streams of events already, or {MAX_OF_ONE} of who asks"
+            return refusal(409, f"there are {told}")
         stream = EventStream(request, Role.VIEWER)
         # That of the newest: who comes back before the next one misses nothing.
         position = self._events.id_of(subscription.position)

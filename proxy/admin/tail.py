@@ -28,6 +28,7 @@ from proxy.mapping.json.depth import nests_deeper
 from proxy.mapping.json.objects import open_object
 from proxy.recording.shown import Shown, kind_keys, one_line, reason, shown
 from proxy.recording.tail import (
+    MAX_OF_ONE,
     MAX_RATE,
     MAX_SECONDS,
     MAX_SHOWN,
@@ -107,7 +108,8 @@ class TailPage:
         try:
             watcher = self._tail.watch(wanted, order.seconds, raw=order.raw, author=who)
         except TooManyWatchers:
-            return refusal(409, f"there are {MAX_WATCHERS} watchers already; end one")
+            some = f"{MAX_WATCHERS} watchers already, or {MAX_OF_ONE} of who asks"
+            return refusal(409, f"there are {some}; end one")
         asked = order.model_dump(mode="json", exclude_none=True)
         self._audit.write("tail started", **signature(request), **asked)
         stream = EventStream(request, Role.ADMIN if order.raw else Role.OPERATOR)

@@ -18,6 +18,9 @@ KEPT: Final = 200
 """Events that are kept, the newest."""
 
 MAX_SUBSCRIBERS: Final = 16
+MAX_OF_ONE: Final = MAX_SUBSCRIBERS // 2
+"""Of one reader, so that others are left some."""
+
 
 MAX_FACT: Final = 1024
 """Characters of a text among the facts of an event; longer ones are cut off."""
@@ -40,7 +43,7 @@ class ControlEvent(NamedTuple):
 
 
 class TooManySubscribers(Exception):
-    """There are as many as there may be, or the process ends."""
+    """There are as many as there may be, of one reader or of all, or the process ends."""
 
 
 class ControlEvents:
@@ -56,7 +59,7 @@ class ControlEvents:
         self.ended: str | None = None
         self._ring: deque[ControlEvent] = deque(maxlen=KEPT)
         self._newest = 0
-        self._subscriptions: set[Subscription] = set()
+        self._subscriptions: dict[Subscription, str] = {}
 
     @property
     def newest(self) -> int:
@@ -78,10 +81,11 @@ class ControlEvents:
         self._ring.append(ControlEvent(self._newest, time.time(), kind, bounded))
         self._wake()
 
-    def subscribe(self, last_id: str | None = None) -> Subscription:
+    def subscribe(self, last_id: str | None = None, reader: str = "") -> Subscription:
         """Begin to watch.
 
         Args:
+            reader: who does, by a name that is no secret: nobody has more than half of all.
             last_id: the id of the newest event that the watcher knows; None for one who wants only
                 what comes. What lies between is told first, as far as it is kept.
 
@@ -90,13 +94,15 @@ class ControlEvents:
         """
         if self.ended is not None or len(self._subscriptions) >= MAX_SUBSCRIBERS:
             raise TooManySubscribers
+        if list(self._subscriptions.values()).count(reader) >= MAX_OF_ONE:
+            raise TooManySubscribers
         subscription = Subscription(self, self._newest if last_id is None else self._read(last_id))
-        self._subscriptions.add(subscription)
+        self._subscriptions[subscription] = reader
         return subscription
 
     def leave(self, subscription: Subscription) -> None:
         """Somebody watches no more."""
-        self._subscriptions.discard(subscription)
+        self._subscriptions.pop(subscription, None)
 
     def id_of(self, number: int) -> str:
         """The id of the event of this number."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from proxy.configuration.reading import Config
 from proxy.errors import MappingFailure
 from proxy.gateway.context import RequestContext
 from proxy.gateway.identity import identity_of
@@ -27,16 +28,39 @@ from proxy.relay.observed import Observer, Observers
 from proxy.rewriting import MessageCounts, MessageHandling
 from proxy.types import NONE, Direction
 
-_NAME: Final = re.compile(r"[A-Za-z_.-]{1,40}|v[0-9]{1,3}")
+_NAME: Final = re.compile(r"[a-z]{1,12}|v[0-9]{1,3}")
 _LONGEST: Final = 200
 
 _NO_TARGETS: Final[Mapping[Direction, list[ShadowTarget]]] = {}
 
 
-def _shape(path: str) -> str:
-    """A path without what may be data: of each segment that is no name, `{}` is left."""
+def shape_of(path: str, routes: Iterable[str]) -> str:
+    """A path without what may be data: of each segment that is no name, `{}` is left.
+
+    Names are short words in lower case, `v1` and the like, and what the path of a configured route
+    has in the same place: of what clients send, whole names, mail addresses and tokens are none.
+
+    Args:
+        path: of a request.
+        routes: the paths that the configuration names.
+    """
     segments = path[:_LONGEST].split("/")
-    return "/".join(each if not each or _NAME.fullmatch(each) else "{}" for each in segments)
+    named = {
+        (place, each)
+        for route in routes
+        for place, each in enumerate(route.split("/"))
+        if each not in ("{}", "**")
+    }
+    return "/".join(
+        each if not each or _NAME.fullmatch(each) or (place, each) in named else "{}"
+        for place, each in enumerate(segments)
+    )
+
+
+def _routes(config: Config) -> Iterator[str]:
+    for cohort in config.cohorts:
+        yield from (route.path for route in cohort.http)
+    yield from (route.path for route in config.coalescing)
 
 
 def _carries_tokens(context: RequestContext) -> bool:
@@ -203,7 +227,7 @@ class Rewriting:
             )
             if not mapped
         ]
-        route = f"{info.method} {_shape(info.path)}"
+        route = f"{info.method} {shape_of(info.path, _routes(context.snapshot.config))}"
 
         def point(way: Direction) -> TapPoint:
             return TapPoint(way, info.cohort, info.request_id, route)

@@ -22,6 +22,9 @@ from proxy.recording.tap import Observed, TapPoint, Taps
 from proxy.types import Direction
 
 MAX_WATCHERS: Final = 8
+MAX_OF_ONE: Final = MAX_WATCHERS // 2
+"""Of one author, so that others are left some."""
+
 MAX_RATE: Final = 200
 """Messages that one watcher gets in a second, at most."""
 
@@ -214,6 +217,7 @@ class Tail:
         self._loop = loop
         self._log = log
         self._watchers: dict[Watcher, asyncio.TimerHandle] = {}
+        self._authors: Counter[str] = Counter()
         self._bytes_left = Budget(BYTES_A_SECOND, loop.time())
         self._closed = False
 
@@ -227,13 +231,16 @@ class Tail:
             wanted: what.
             seconds: after which it ends.
             raw: whether messages will be shown without placeholders, for the log.
-            author: who watches, for the log.
+            author: who watches; nobody has more than half of all.
 
         Raises:
-            TooManyWatchers: others do, or the process ends.
+            TooManyWatchers: others do, or the same one, or the process ends.
         """
         if self._closed or len(self._watchers) >= MAX_WATCHERS:
             raise TooManyWatchers
+        if self._authors[author] >= MAX_OF_ONE:
+            raise TooManyWatchers
+        self._authors[author] += 1
         watcher = Watcher(wanted, self._bytes_left, self._loop.time)
         self._watchers[watcher] = self._loop.call_later(seconds, watcher.end, "time")
         self._taps.add(watcher)
@@ -264,6 +271,9 @@ class Tail:
         if timer is not None:
             timer.cancel()
             self._taps.remove(watcher)
+            self._authors[author] -= 1
+            if not self._authors[author]:
+                del self._authors[author]
             self._log.warning(
                 "tail ended",
                 author=author,

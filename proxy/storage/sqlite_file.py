@@ -67,6 +67,7 @@ _CHECKPOINT: Final = 200
 
 _HEADER: Final = 100
 _MAGIC: Final = b"SQLite format 3\0"
+_LINK: Final = "it is a symbolic link; name the file itself"
 _DAMAGED: Final = "is damaged, or not a file of sessions"
 _PASSING: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _UNWRITABLE: Final = (
@@ -139,6 +140,9 @@ def make(path: Path) -> None:
     Raises:
         OSError: it is not possible, or what has the name is no file that may be written.
     """
+    if path.is_symlink():
+        # Who can write to the directory would choose which file is made, or written.
+        raise OSError(errno.ELOOP, _LINK)
     if not path.exists():
         with _locked(path.parent):
             _make_new(path)
@@ -153,7 +157,7 @@ def _make_new(path: Path) -> None:
         return  # Somebody else was faster, and may use the log beside it already.
     for suffix in ("-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
 
 
 @contextmanager
@@ -180,6 +184,8 @@ def check(path: Path) -> None:
         StoreAway: it is of another program or version, damaged, or may not be written.
         OSError: it cannot be read.
     """
+    if path.is_symlink():
+        raise StoreAway(f"the file of sessions cannot be used: {_LINK}")
     mode = path.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise StoreAway("the file of sessions is not a file")  # A FIFO would be waited for.

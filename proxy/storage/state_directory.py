@@ -30,6 +30,23 @@ def prepare_directory(directory: Path) -> None:
         raise _unusable(directory, error) from None
 
 
+def exposure_of(directory: Path) -> str:
+    """Who else may write to the directory, in words; empty where nobody but root.
+
+    They can put files of theirs in the place of those of Segue.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    status = directory.stat()
+    if status.st_uid not in (0, os.geteuid()):
+        return f"it belongs to the user {status.st_uid}, and not to {os.geteuid()}, who runs Segue"
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & 0o022:
+        return f"others may write to it (mode {mode:04o}): chmod 700"
+    return ""
+
+
 def check_directory(directory: Path) -> None:
     """Find what would keep `prepare_directory` from its work, or files from being made there.
 

@@ -27,6 +27,7 @@ from tests.support.administered import (
     bearer,
 )
 from tests.support.rig import RawPeer
+from tests.support.waiting import PATIENCE
 
 NEEDED = {
     ("GET", "/api/v1/openapi.json"): "viewer",
@@ -404,6 +405,31 @@ async def test_brute_force_is_slowed_in_the_log_and_shuts_nobody_else_out(
     assert (await running.ask("/api/v1/sessions", bearer(VIEWER))).status == 404
     assert (await running.ask("/api/v1/sessions")).status == 401
     assert UNKNOWN[12:] not in running.proxy.log.getvalue()
+
+
+async def test_no_stranger_hides_what_who_is_known_was_refused(running: Administered) -> None:
+    for _ in range(MOST + 20):
+        await running.ask("/api/v1/sessions", bearer(UNKNOWN))
+    before = len(running.lines("admin request refused"))
+    order = '{"reason": "because"}'
+    answer = await running.ask(
+        "/api/v1/switches/all-off", bearer(VIEWER), method="POST", body=order
+    )
+    assert answer.status == 403
+    assert len(running.lines("admin request refused")) == before + 1
+    assert await running.proxy.server.audit.flushed(PATIENCE)
+    text = (Path(running.proxy.state_directory) / "audit.jsonl").read_text()
+    audited = [json.loads(each) for each in text.splitlines()]
+    (line,) = [
+        each
+        for each in audited
+        if (each["event"], each["author"]) == ("admin request refused", "viewer-token (token)")
+    ]
+    assert (line["details"]["status"], line["details"]["refused_before"]) == (403, 0)
+    # Their own are counted apart.
+    for _ in range(MOST + 20):
+        await running.ask("/api/v1/switches/all-off", bearer(VIEWER), method="POST", body=order)
+    assert len(running.lines("admin request refused")) < before + MOST + 6
 
 
 @pytest.mark.parametrize("size", [10_000, 1_000_000])

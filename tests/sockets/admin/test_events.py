@@ -11,8 +11,16 @@ import aiohttp
 import pytest
 
 from proxy.admin.events import EVENTS
-from proxy.control.events import MAX_SUBSCRIBERS
-from tests.support.administered import TOKENS, VIEWER, Administered, administered, bearer, write
+from proxy.control.events import MAX_OF_ONE, MAX_SUBSCRIBERS
+from tests.support.administered import (
+    OPERATOR,
+    TOKENS,
+    VIEWER,
+    Administered,
+    administered,
+    bearer,
+    write,
+)
 from tests.support.event_streams import watching
 from tests.support.rig import RawPeer, raw_server, segue
 from tests.support.waiting import PATIENCE
@@ -126,8 +134,14 @@ async def test_invariant_8_there_are_so_many_streams_each_for_so_long(
         for query in ("seconds=0", "seconds=3601", "what=1"):
             async with client.get(f"{PATH}?{query}") as response:
                 assert response.status == 400
-        responses = [await client.get(PATH) for _ in range(MAX_SUBSCRIBERS)]
-        answer = await running.ask(PATH, bearer(VIEWER))
+        responses = [await client.get(PATH) for _ in range(MAX_OF_ONE)]
+        async with client.get(PATH) as response:
+            assert response.status == 409
+        headers = {"Authorization": bearer(VIEWER).partition(": ")[2]}
+        responses += [
+            await client.get(PATH, headers=headers) for _ in range(MAX_SUBSCRIBERS - MAX_OF_ONE)
+        ]
+        answer = await running.ask(PATH, bearer(OPERATOR))
         assert (answer.status, "streams of events" in answer.detail) == (409, True)
         for response in responses:
             assert response.status == 200

@@ -7,6 +7,7 @@ import pytest
 from proxy.control.events import (
     KEPT,
     MAX_FACT,
+    MAX_OF_ONE,
     MAX_SUBSCRIBERS,
     ControlEvents,
     Subscription,
@@ -94,11 +95,15 @@ async def test_invariant_8_the_newest_are_kept_and_who_reads_too_slowly_is_told(
 async def test_invariant_8_there_are_so_many_who_watch_and_none_at_the_end(
     events: ControlEvents,
 ) -> None:
-    subscriptions = [events.subscribe() for _ in range(MAX_SUBSCRIBERS)]
+    subscriptions = [events.subscribe(reader="anna") for _ in range(MAX_OF_ONE)]
     with pytest.raises(TooManySubscribers):
-        events.subscribe()
+        events.subscribe(reader="anna")
+    subscriptions += [events.subscribe() for _ in range(MAX_SUBSCRIBERS - MAX_OF_ONE)]
+    for reader in ("", "bert"):
+        with pytest.raises(TooManySubscribers):
+            events.subscribe(reader=reader)
     events.leave(subscriptions[0])
-    again = events.subscribe()
+    again = events.subscribe(reader="anna")
     events.publish("stopped")
     events.close()
     assert events.ended == "drain"

@@ -12,6 +12,7 @@ import pytest
 from proxy.mapping.engine.explanation import MessageOutcome
 from proxy.observability import log as logs
 from proxy.recording.tail import (
+    MAX_OF_ONE,
     MAX_QUEUED,
     MAX_SHOWN,
     MAX_WATCHERS,
@@ -205,10 +206,16 @@ async def test_invariant_8_there_are_so_many_watchers_and_none_when_the_process_
     taps: Taps, tail: Tail
 ) -> None:
     watchers = [
-        tail.watch(WatchedMessages(), 60, raw=False, author="anna") for _ in range(MAX_WATCHERS)
+        tail.watch(WatchedMessages(), 60, raw=False, author="bert") for _ in range(MAX_OF_ONE)
     ]
     with pytest.raises(TooManyWatchers):
+        tail.watch(WatchedMessages(), 60, raw=False, author="bert")
+    watchers += [
         tail.watch(WatchedMessages(), 60, raw=False, author="anna")
+        for _ in range(MAX_WATCHERS - MAX_OF_ONE)
+    ]
+    with pytest.raises(TooManyWatchers):
+        tail.watch(WatchedMessages(), 60, raw=False, author="carl")
     tail.leave(watchers.pop(), author="anna", shown=0, left_out=0)
     watchers.append(tail.watch(WatchedMessages(), 60, raw=False, author="anna"))
     tail.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from proxy.errors import ConfigError
-from proxy.storage.state_directory import KEY_FILE, development_key, prepare_directory
+from proxy.storage.state_directory import KEY_FILE, development_key, exposure_of, prepare_directory
 from proxy.tokens.sealing import new_key, read_key
 from tests.support.storages import mode_of
 
@@ -81,3 +81,19 @@ def test_a_key_that_is_no_file_is_not_waited_for(tmp_path: Path, odd: str) -> No
         (tmp_path / KEY_FILE).symlink_to("/dev/zero")
     with pytest.raises(ConfigError, match=r"sessions\.key: not a file"):
         development_key(tmp_path)
+
+
+def test_a_directory_that_others_may_write_to_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "state"
+    prepare_directory(directory)
+    assert exposure_of(directory) == ""
+    for mode in (0o720, 0o777, 0o1777):
+        directory.chmod(mode)
+        assert exposure_of(directory) == f"others may write to it (mode {mode:04o}): chmod 700"
+    directory.chmod(0o700)
+    owner = directory.stat().st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    told = f"it belongs to the user {owner}, and not to {owner + 1}, who runs Segue"
+    assert exposure_of(directory) == ("" if owner == 0 else told)
