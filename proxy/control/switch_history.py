@@ -55,6 +55,9 @@ class SwitchHistory:
     async def page(self, before: int | None, limit: int) -> list[Revision]:
         """Revisions, the newest first; those that cannot be read are left out.
 
+        So are those whose number does not fit their place: whoever goes on from the last one would
+        never come to an end.
+
         Args:
             before: only those with a lower number, where it is not None.
             limit: how many at most.
@@ -62,10 +65,14 @@ class SwitchHistory:
         Raises:
             StoreAway: the store does not answer.
         """
-        found = []
+        found: list[Revision] = []
+        above = before
         for written in await self._store.revisions(before, limit):
             with suppress(Unreadable):
-                found.append(read_revision(written))
+                revision = read_revision(written)
+                if above is None or revision.number < above:
+                    found.append(revision)
+                    above = revision.number
         return found
 
     async def between(self, before: Newest, newest: Newest) -> list[Revision]:
