@@ -144,7 +144,7 @@ async def test_a_replica_that_was_cut_off_catches_up(tmp_path: Path, redis: Redi
                     )
                     assert told.status == 503
                 await agree(replicas, 5)
-                await comes_to(shown, ())
+                await comes_to(shown, BOTH[1:])
             await third.operator.turn(FIRST, "on")
             await agree(replicas, 6)
 

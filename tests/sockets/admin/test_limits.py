@@ -38,6 +38,7 @@ LIMITED: list[dict[str, object]] = [
 ]
 MODERN, LEGACY = "/switches/modern/one", "/switches/legacy/one"
 BREAKS = {"versions": "==2.1.3", "name": "broken"}
+BREAKS_THERE = {"versions": "==1.1.3", "name": "broken"}
 
 MAPPING = """\
 name: one
@@ -128,7 +129,7 @@ async def test_a_token_changes_the_switches_of_its_cohorts_alone(running: Admini
     assert await made(running, OWN, MODERN, state="off") == 1
     assert await made(running, OWN, MODERN, state="canary", percent=10) == 2
     assert await refused(running, OWN, LEGACY, state="off") == others
-    assert await refused(running, OWN, LEGACY, state="off", **BREAKS) == others
+    assert await refused(running, OWN, LEGACY, state="off", **BREAKS_THERE) == others
     assert await refused(running, OWN, LEGACY, state="off", dry_run=True) == others
     for place in ("/switches/all-off", "/switches/restore"):
         if place.endswith("restore"):
@@ -136,7 +137,7 @@ async def test_a_token_changes_the_switches_of_its_cohorts_alone(running: Admini
         assert await refused(running, OWN, place, "POST") == others
     assert await made(running, OPERATOR, "/switches/restore", "POST") == 4
     # An exception of another cohort is not taken away, one of its own is.
-    await made(running, OPERATOR, LEGACY, state="off", **BREAKS)
+    await made(running, OPERATOR, LEGACY, state="off", **BREAKS_THERE)
     exception = "/exceptions/broken"
     assert await refused_drop(running, OWN, LEGACY + exception) == others
     assert await refused(running, OWN, LEGACY + "/restore", "POST") == others
