@@ -6,7 +6,6 @@ WebSockets by what is done to their messages. Both are of the process that answe
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
@@ -27,9 +26,6 @@ _Number = TypeVar("_Number", int, float)
 
 MAX_ROWS: Final = 1_000
 """Rows of one list of an answer."""
-
-_AT_ONCE: Final = 100
-"""Sockets that are looked at in one step of the loop."""
 
 
 class MessageRate(pydantic.BaseModel):
@@ -302,9 +298,7 @@ class FlowPage:
     async def connections(self, _: web.Request) -> ConnectionsView:
         """Show the open WebSockets by cohort, mapping and revision."""
         counts: Counter[tuple[str, str, str, int]] = Counter()
-        for place, socket in enumerate(tuple(self._upgrades.sockets)):
-            if place % _AT_ONCE == _AT_ONCE - 1:
-                await asyncio.sleep(0)
+        async for socket in self._upgrades.walk():
             to_client, to_server = socket.programs.to_client, socket.programs.to_server
             names = [NONE if each is None else each.name for each in (to_client, to_server)]
             counts[socket.info.cohort, names[0], names[1], socket.revision] += 1

@@ -9,8 +9,9 @@ import re
 import sys
 import time
 from itertools import takewhile
-from typing import Final
+from typing import Any, Final
 
+from proxy.admin.endpoints import Endpoint
 from proxy.admin.switch_views import DryRun, RevisionPage, StateView, SwitchesView, SwitchView
 from proxy.admin.switching import (
     ALL_OFF,
@@ -428,41 +429,43 @@ def _known(view: SwitchView) -> dict[str, StateView]:
 def _drop(options: argparse.Namespace) -> ExitCode:
     where, name = place(options), options.switch
     view = _shown(where, name)
-    expected = view.revision if options.if_revision is None else options.if_revision
-    asked = {"reason": options.reason, "open_sockets": options.open_sockets}
-    answer = change(
-        where,
-        DROP,
-        asked,
-        if_match=expected,
-        newest=view.revision,
-        named=options.if_revision,
-        cohort=name.cohort,
-        mapping=name.mapping,
-        name=options.name,
-    )
+    answer = _taken_back(where, options, view, DROP, name=options.name)
     changes.tell(answer, as_json=options.json, known=_known(view))
     return changes.wait(where, answer, options)
 
 
 def _restore_switch(options: argparse.Namespace) -> ExitCode:
     where, name = place(options), options.switch
-    view = _shown(where, name)
-    expected = view.revision if options.if_revision is None else options.if_revision
-    asked = {"reason": options.reason, "open_sockets": options.open_sockets}
-    answer = change(
-        where,
-        RESTORE_SWITCH,
-        asked,
-        if_match=expected,
-        newest=view.revision,
-        named=options.if_revision,
-        cohort=name.cohort,
-        mapping=name.mapping,
-    )
+    answer = _taken_back(where, options, _shown(where, name), RESTORE_SWITCH)
     known = {} if options.json else _known(_shown(where, name))
     changes.tell(answer, as_json=options.json, known=known)
     return changes.wait(where, answer, options)
+
+
+def _taken_back(
+    where: Place, options: argparse.Namespace, view: SwitchView, endpoint: Endpoint, **more: str
+) -> dict[str, Any]:
+    """Have something end that was set of a switch; the answer's object.
+
+    Args:
+        where: who is asked.
+        options: of the command.
+        view: the switch, as it is before.
+        endpoint: what is to be done.
+        more: what its path names, besides the switch.
+    """
+    named = options.if_revision
+    return change(
+        where,
+        endpoint,
+        {"reason": options.reason, "open_sockets": options.open_sockets},
+        if_match=view.revision if named is None else named,
+        newest=view.revision,
+        named=named,
+        cohort=options.switch.cohort,
+        mapping=options.switch.mapping,
+        **more,
+    )
 
 
 def _all_off(options: argparse.Namespace) -> ExitCode:

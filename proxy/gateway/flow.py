@@ -47,9 +47,6 @@ themselves."""
 OTHER: Final = "other"
 """In place of the versions that are not."""
 
-_AT_ONCE: Final = 100
-"""Sockets that are looked at in one step of the loop."""
-
 _MOST_LOOKS: Final = 32
 
 _NOTHING: Final = (0, 0)
@@ -191,10 +188,8 @@ class Flow:
         return self._looking
 
     async def _look(self) -> None:
-        for count, socket in enumerate(tuple(self._upgrades.sockets)):
+        async for socket in self._upgrades.walk():
             self._note(socket)
-            if count % _AT_ONCE == _AT_ONCE - 1:
-                await asyncio.sleep(0)
         if len(self._versions) >= 2 * MAX_VERSIONS:
             self._thin_out()
         if len(self._upstreams) > 2 * _MOST_UPSTREAMS:

@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection
 from hashlib import blake2b
 from time import perf_counter
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from structlog.typing import FilteringBoundLogger
 
@@ -24,9 +24,6 @@ from proxy.snapshot import SwitchChange
 from proxy.switching.canary import Sketch
 from proxy.switching.setting import Mode
 from proxy.switching.table import OpenSockets, SwitchName
-
-_AT_ONCE: Final = 100
-"""Sockets that are gone through in one step of the loop: about 1 ms."""
 
 
 class Touched(NamedTuple):
@@ -92,10 +89,8 @@ class Rollover:
     async def touched(self, cohort: str, switches: SwitchedCatalog) -> Touched:
         """For how many open sockets of a cohort something else would apply under other switches."""
         users, touched, total = Sketch(), 0, 0
-        for count, socket in enumerate(tuple(self._upgrades.sockets)):
-            if count % _AT_ONCE == _AT_ONCE - 1:
-                await asyncio.sleep(0)
-            if socket.info.cohort != cohort or socket not in self._upgrades.sockets:
+        async for socket in self._upgrades.walk():
+            if socket.info.cohort != cohort:
                 continue
             total += 1
             if _would_change(socket, switches):
@@ -107,9 +102,7 @@ class Rollover:
     async def mapped(self, switch: SwitchName) -> int:
         """How many open sockets of its cohort a mapping is still applied to, whatever is set."""
         count = 0
-        for number, socket in enumerate(tuple(self._upgrades.sockets)):
-            if number % _AT_ONCE == _AT_ONCE - 1:
-                await asyncio.sleep(0)
+        async for socket in self._upgrades.walk():
             programs = (socket.programs.to_client, socket.programs.to_server)
             count += socket.info.cohort == switch.cohort and any(
                 each is not None and switch.mapping in each.mappings for each in programs
@@ -123,10 +116,8 @@ class Rollover:
             switches: those.
             scope: what changed of them; who is left as they are by that counts for nothing.
         """
-        for count, socket in enumerate(tuple(self._upgrades.sockets)):
-            if count % _AT_ONCE == _AT_ONCE - 1:
-                await asyncio.sleep(0)
-            if socket in self._upgrades.sockets and _would_raise(socket, switches, scope):
+        async for socket in self._upgrades.walk():
+            if _would_raise(socket, switches, scope):
                 return True
         return False
 
@@ -142,14 +133,12 @@ class Rollover:
         while self._pending:
             change = self._pending.popleft()
             returning: list[OpenWebSocket] = []
-            for count, socket in enumerate(tuple(self._upgrades.sockets)):
+            async for socket in self._upgrades.walk():
                 try:
-                    if socket in self._upgrades.sockets and self._bring(change, socket):
+                    if self._bring(change, socket):
                         returning.append(socket)
                 except Exception as error:  # noqa: BLE001 (the others are to change all the same)
                     self._log.error("switches failed", fault=type(error).__name__)
-                if count % _AT_ONCE == _AT_ONCE - 1:
-                    await asyncio.sleep(0)
             if returning:
                 closing = asyncio.create_task(self._reconnect(returning, change))
                 self._closing.add(closing)
@@ -177,12 +166,12 @@ class Rollover:
     def _bring(self, change: SwitchChange, socket: OpenWebSocket) -> bool:
         """Bring a change to a socket; whether it is to come back."""
         switches = change.snapshot.switches
-        selection = socket.info.selection
-        if socket.serial >= switches.serial or selection is None:
+        if socket.serial >= switches.serial:
             return False
-        decision = switches.decide(selection.cohort, selection.version, lambda: socket.identity)
-        before, after = socket.decision, decision
-        changed = {each.switch for each in set(before.applied) ^ set(after.applied)}
+        before, after = socket.decision, _decided(socket, switches)
+        if after is None:
+            return False
+        changed = _changed(before, after)
         if not changed:
             socket.keep(change.snapshot)
             return False
@@ -214,8 +203,12 @@ def _would_raise(
     before, after = socket.decision, _decided(socket, switches)
     if after is None:
         return False
-    changed = {each.switch for each in set(before.applied) ^ set(after.applied)}
-    return not changed.isdisjoint(scope) and not _applied(after) <= _applied(before)
+    return not _changed(before, after).isdisjoint(scope) and not _applied(after) <= _applied(before)
+
+
+def _changed(before: Decision, after: Decision) -> set[SwitchName]:
+    """The switches about which they differ."""
+    return {each.switch for each in set(before.applied) ^ set(after.applied)}
 
 
 def _is_same_done(before: Programs, after: Programs) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from time import perf_counter
+from typing import Final
 
 from proxy.downstream.websockets import Connections
 from proxy.errors import OriginRefused, UpstreamError
@@ -20,6 +21,9 @@ from proxy.relay.exchange import Exchange
 from proxy.snapshot import Live
 from proxy.versions.selection import answered_subprotocol
 from proxy.websocket import handshake
+
+_AT_ONCE: Final = 100
+"""Sockets that are looked at in one step of the loop."""
 
 
 class Upgrades:
@@ -54,6 +58,14 @@ class Upgrades:
         self.sockets: set[OpenWebSocket] = set()
         self.by_revision: Counter[tuple[str, int]] = Counter()
         self.on_end: list[Callable[[OpenWebSocket], None]] = []
+
+    async def walk(self) -> AsyncIterator[OpenWebSocket]:
+        """The open sockets, a hundred in each step of the loop; who ends meanwhile is left out."""
+        for count, socket in enumerate(tuple(self.sockets), 1):
+            if socket in self.sockets:
+                yield socket
+            if count % _AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     async def open(self, context: RequestContext) -> Exchange | None:
         """Shake hands with the server for the client; then relay.
