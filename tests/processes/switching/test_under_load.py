@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from proxy.control.switch_store.sqlite import SqliteSwitchStore
 from tests.support.explained import (
@@ -159,13 +159,18 @@ class Turning:
             policy = "next_message"
         await self._made(after, policy, order)
 
-    async def _made(self, after: Board, policy: str, order: Awaitable[object]) -> None:
+    async def _made(self, after: Board, policy: str, order: Awaitable[Any]) -> None:
+        """Give an order; what changes nothing makes no revision, and no socket does anything."""
+        if after == self.board:
+            assert (await order)["changed"] is False
+            self.kinds["nothing"] += 1
+            return
         scope = changes(self.board, after)
         if after.all_off is not self.board.all_off:
             scope = frozenset(SWITCHES)
         self.policies[policy] += 1
         asked = time.monotonic()
-        await order
+        assert (await order)["changed"] is True
         event = Event(after, self.events[-1].reading, scope, policy, asked, time.monotonic())
         self.events.append(event)
         self.tables.append(after)
