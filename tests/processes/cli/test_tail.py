@@ -22,8 +22,8 @@ STATUS = b'{"kind": "jobStatus", "jobId": "j-1", "status": "running", "message":
 MESSAGES = [STATUS, b'{"kind": "chat"}', b"no JSON"]
 
 
-async def tail(running: Segue, *arguments: str) -> asyncio.subprocess.Process:
-    """Start it, and wait until it watches."""
+async def tail(running: Segue, *arguments: str, of: str = "") -> asyncio.subprocess.Process:
+    """Start it, and wait until it watches, which it says: for messages of what, if not of all."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "proxy", "tail", "--state-dir", running.state_directory),
         *arguments,
@@ -33,7 +33,10 @@ async def tail(running: Segue, *arguments: str) -> asyncio.subprocess.Process:
         stderr=asyncio.subprocess.PIPE,
     )
     assert process.stderr is not None
-    assert await process.stderr.readline() == b"watching; Ctrl-C ends it\n"
+    told = await process.stderr.readline()
+    if told != f"watching{of and f' for messages of {of}'}; Ctrl-C ends it\n".encode():
+        process.kill()  # It would outlive the loop, and break the tests that come after.
+        raise AssertionError(told + (await process.communicate())[1])
     return process
 
 
@@ -51,7 +54,7 @@ async def send(pair: Pair) -> None:
 async def test_messages_are_shown_live_with_what_changed_and_ctrl_c_ends_it() -> None:
     async with relayed(None, MODERN) as pair:
         async with asyncio.timeout(PATIENCE):
-            process = await tail(pair.segue, "--cohort", "modern")
+            process = await tail(pair.segue, "--cohort", "modern", of="cohort modern")
             await send(pair)
             shown = await lines(process, 10)
             process.send_signal(signal.SIGINT)
@@ -72,7 +75,8 @@ async def test_messages_are_shown_live_with_what_changed_and_ctrl_c_ends_it() ->
 async def test_json_has_a_line_for_each_event_and_the_end_is_told() -> None:
     async with relayed(None, MODERN) as pair:
         async with asyncio.timeout(PATIENCE):
-            process = await tail(pair.segue, "--json", "--kind", "jobStatus", "--rate", "1")
+            only = ("--kind", "jobStatus", "--rate", "1")
+            process = await tail(pair.segue, "--json", *only, of="kind jobStatus")
             await send(pair)
             await send(pair)
             found = [json.loads(line) for line in await lines(process, 3)]
