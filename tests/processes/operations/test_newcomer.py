@@ -96,7 +96,11 @@ async def test_a_newcomer_finds_out_why_a_frame_was_not_rewritten(
         assert received[1:] == [{"kind": "progressUpdate", "percentDone": 41, "percent": 0.41}]
 
         find = block("logs.md", "Find out", "sh").splitlines()[0]
-        (line,) = (await newcomer.run(find)).splitlines()
+        found = ""
+        async with asyncio.timeout(PATIENCE):
+            while not found:  # A line is on its way to the file for a moment.
+                found = await newcomer.run(find)
+        (line,) = found.splitlines()
         told = json.loads(line)
         assert (told["mapping"], told["rule"]) == ("shorter-kinds", "progress")
         assert (told["operation"], told["field"]) == ("rename", "percentDone")

@@ -34,6 +34,10 @@ class Server(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._received = b""
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
     def data_received(self, data: bytes) -> None:
         self._received += data
         if self._received.endswith(b"\r\n\r\nhello"):
