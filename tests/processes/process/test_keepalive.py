@@ -35,6 +35,7 @@ class Server(asyncio.Protocol):
         self._received = b""
 
     def connection_lost(self, exc: Exception | None) -> None:
+        del exc
         if self._timer is not None:
             self._timer.cancel()
 
