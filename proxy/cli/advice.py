@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from proxy.admin.endpoints import Endpoint
-from proxy.admin.switch_views import SwitchesView
-from proxy.admin.switching import ALL_OFF, LIST
-from proxy.cli.admin import TIMEOUT, Refused, ask, told_as
+from proxy.admin.switching import ALL_OFF
+from proxy.cli.admin import TIMEOUT, Refused, ask
 from proxy.cli.admin_place import Place
 from proxy.cli.exit_codes import ExitCode
+from proxy.cli.switch_reads import read_switches
 
 _CONFLICT: Final = 409
 _FORBIDDEN: Final = 403
@@ -67,6 +67,6 @@ def _next(refused: Refused, where: Place, endpoint: Endpoint, named: int | None)
 
 def _all_off(where: Place) -> bool:
     try:
-        return told_as(SwitchesView, ask(where, LIST), "they are").all_off
+        return read_switches(where)[0].all_off
     except Refused:
         return False  # The first refusal is the one to tell of.

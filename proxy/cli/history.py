@@ -9,7 +9,7 @@ import re
 from typing import Any, Final
 
 from proxy.admin.switch_views import RevisionPage, RevisionView, StateView, SwitchesView
-from proxy.admin.switching import LIST, REVISIONS, UNDO
+from proxy.admin.switching import REVISIONS, UNDO
 from proxy.cli import changes
 from proxy.cli.admin import Refused, ask, told_as
 from proxy.cli.admin_place import Place, place
@@ -20,6 +20,7 @@ from proxy.cli.exit_codes import CHANGING, ExitCode
 from proxy.cli.parser import whole
 from proxy.cli.screen import Screen
 from proxy.cli.styled import Column, Line, plain
+from proxy.cli.switch_reads import read_switches
 from proxy.cli.terminal import shortened, when
 from proxy.cli.undone import undoes, would_be
 
@@ -134,7 +135,7 @@ def _undo(options: argparse.Namespace) -> ExitCode:
     if options.reason is None and not options.dry_run:
         options.refuse("say why: --reason TEXT")
     where = place(options)
-    view = told_as(SwitchesView, ask(where, LIST), "they are")
+    view, _ = read_switches(where)
     known, newest = _configured(view), view.stored
     to = newest - 1 if options.to is None else options.to
     views = _read(where, newest + 1, min(newest - to, _MOST))[1] if newest else []

@@ -23,7 +23,7 @@ from proxy.admin.switch_views import (
     TermView,
     UsersView,
 )
-from proxy.cli import changes, history, switch, switch_lists
+from proxy.cli import changes, history, switch_arguments, switch_lists, switch_set
 from proxy.cli.main import main, parser
 from proxy.cli.screen import Screen
 from proxy.cli.styled import Line, Span, plain
@@ -478,9 +478,9 @@ def test_what_is_not_kept_of_owner_and_time_is_told(words: tuple[str, ...], told
     view = shown(term=term, exceptions=(exception,))
     again = "(say --owner and --until anew to keep them)"
     expected = f"not kept from before: {told} {again}" if told else ""
-    assert switch._ended(options, view) == expected
+    assert switch_set._ended(options, view) == expected
     overdue = term.model_copy(update={"overdue": True})
-    assert switch._ended(options, shown(term=overdue)) == ""
+    assert switch_set._ended(options, shown(term=overdue)) == ""
 
 
 def test_a_dry_run_is_told() -> None:
@@ -555,7 +555,7 @@ def test_a_dry_run_of_an_exception_tells_its_versions(
 def test_a_step_down_builds_on_nothing(words: tuple[str, ...], expected: int | None) -> None:
     options = parser().parse_args(["switch", "set", "a/b", *words, "--reason", "why"])
     view = shown(set_to="canary 10%", revision=7, exceptions=(excepted("x", "==2.1.3", "off"),))
-    assert switch._builds_on(options, view, switch._states(options, view)) == expected
+    assert switch_set._builds_on(options, view, switch_set._states(options, view)) == expected
 
 
 def test_what_may_end_by_itself_builds_on_what_was_read() -> None:
@@ -563,7 +563,7 @@ def test_what_may_end_by_itself_builds_on_what_was_read() -> None:
     term = TermView(owner="ann", until=100.0, restore=True, overdue=False)
     exceptions = (excepted("x", "==2.1.3", "off", term),)
     for view in (shown(revision=7, term=term), shown(revision=7, exceptions=exceptions)):
-        assert switch._builds_on(options, view, switch._states(options, view)) == 7
+        assert switch_set._builds_on(options, view, switch_set._states(options, view)) == 7
 
 
 def test_what_will_be_refused_builds_on_what_was_read() -> None:
@@ -571,9 +571,9 @@ def test_what_will_be_refused_builds_on_what_was_read() -> None:
     words = ["switch", "set", "a/b", "off", "--versions", "<3", "--name", "y", "--dry-run"]
     options = parser().parse_args(words)
     view = shown(revision=7, exceptions=many)
-    assert switch._states(options, view) is None
-    assert switch._builds_on(options, view, None) == 7
-    assert switch._lost(options, view, None) == ""
+    assert switch_set._states(options, view) is None
+    assert switch_set._builds_on(options, view, None) == 7
+    assert switch_set._lost(options, view, None) == ""
 
 
 @pytest.mark.parametrize(
@@ -609,11 +609,11 @@ def test_who_loses_the_mapping_by_a_change_is_told(
     mode, _, percent = set_to.partition(" ")
     share = float(percent.rstrip("%")) if percent else None
     view = shown("a/b", state=mode, percent=share, set_to=set_to)
-    assert switch._lost(options, view, switch._states(options, view)) == lost
+    assert switch_set._lost(options, view, switch_set._states(options, view)) == lost
     # While everything is off nobody has it.
     if mode != "off":
         view = shown("a/b", state="off", set_to=set_to)
-        assert switch._lost(options, view, switch._states(options, view)) == ""
+        assert switch_set._lost(options, view, switch_set._states(options, view)) == ""
 
 
 def test_a_dry_run_of_what_is_in_shadow_tells_what_it_has_seen() -> None:
@@ -693,15 +693,15 @@ def test_switches_with_an_exception_are_a_table_at_80_columns() -> None:
 @pytest.mark.parametrize("text", ["2000-01-01", "9999-01-01", "2027-13-01", "soon-ish", "10", "-1"])
 def test_a_moment_is_to_come_and_a_time_has_its_unit(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="expected a time"):
-        switch._until(text)
+        switch_arguments.until(text)
 
 
 def test_a_moment_may_be_told_by_its_date(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.cli.switch.time.time", lambda: NOW)
-    assert switch._until("1970-01-13") == 12 * 86400 - NOW
-    assert switch._until("1970-01-13T01:00") == 12 * 86400 + 3600 - NOW
-    assert switch._until("1970-01-13T01:00+01:00") == 12 * 86400 - NOW
-    assert switch._until("90s") == 90
+    monkeypatch.setattr("proxy.cli.switch_arguments.time.time", lambda: NOW)
+    assert switch_arguments.until("1970-01-13") == 12 * 86400 - NOW
+    assert switch_arguments.until("1970-01-13T01:00") == 12 * 86400 + 3600 - NOW
+    assert switch_arguments.until("1970-01-13T01:00+01:00") == 12 * 86400 - NOW
+    assert switch_arguments.until("90s") == 90
 
 
 def test_an_author_who_asked_by_the_socket_has_a_name() -> None:
