@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from proxy.admin.endpoints import Endpoint
-from proxy.admin.switching import ALL_OFF
+from proxy.admin.switch_endpoints import ALL_OFF
 from proxy.cli.admin import TIMEOUT, Refused, ask
 from proxy.cli.admin_place import Place
 from proxy.cli.exit_codes import ExitCode

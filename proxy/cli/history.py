@@ -8,8 +8,8 @@ import pwd
 import re
 from typing import Any, Final
 
+from proxy.admin.switch_endpoints import REVISIONS, UNDO
 from proxy.admin.switch_views import RevisionPage, RevisionView, StateView, SwitchesView
-from proxy.admin.switching import REVISIONS, UNDO
 from proxy.cli import changes
 from proxy.cli.admin import Refused, ask, told_as
 from proxy.cli.admin_place import Place, place

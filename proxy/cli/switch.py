@@ -10,8 +10,8 @@ from itertools import takewhile
 from typing import Any, Final
 
 from proxy.admin.endpoints import Endpoint
+from proxy.admin.switch_endpoints import ALL_OFF, DROP, RESTORE, RESTORE_SWITCH, REVISIONS
 from proxy.admin.switch_views import RevisionPage, SwitchView
-from proxy.admin.switching import ALL_OFF, DROP, RESTORE, RESTORE_SWITCH, REVISIONS
 from proxy.cli import changes, switch_lists, switch_set
 from proxy.cli.admin import Refused, ask, told_as
 from proxy.cli.admin_place import Place, place

@@ -11,7 +11,7 @@ import re
 import time
 from typing import Final
 
-from proxy.admin.switching import MOST_TERM
+from proxy.admin.switch_endpoints import MOST_TERM
 from proxy.configuration.units import duration
 from proxy.switching.setting import share_of
 from proxy.switching.table import SwitchName, read_name

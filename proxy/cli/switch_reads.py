@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from proxy.admin.switch_endpoints import LIST, SHOW
 from proxy.admin.switch_views import StateView, SwitchesView, SwitchView
-from proxy.admin.switching import LIST, SHOW
 from proxy.cli import switch_lists
 from proxy.cli.admin import Refused, ask, told_as
 from proxy.cli.admin_place import Place

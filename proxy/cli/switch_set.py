@@ -6,8 +6,8 @@ import argparse
 import json
 from typing import Final
 
+from proxy.admin.switch_endpoints import SET
 from proxy.admin.switch_views import DryRun, SwitchView
-from proxy.admin.switching import SET
 from proxy.cli import changes, switch_lists
 from proxy.cli.admin import told_as
 from proxy.cli.admin_place import place
