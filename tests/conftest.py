@@ -16,6 +16,8 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["tests.support.hanging"]
+
 REPOSITORY: Final = Path(__file__).parent.parent
 LEAK_PATIENCE: Final = 10.0
 """Seconds in which the tasks of a test that has ended have to end too."""
