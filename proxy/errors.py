@@ -203,6 +203,13 @@ class StoreAway(Unavailable):
     title = "Session store unavailable"
 
 
+class StoreBusy(StoreAway):
+    """So much waited for the store that this was not asked; the store itself is there."""
+
+    label = "store_busy"
+    title = "Too much waits for the session store"
+
+
 class RecordUnreadable(StoreAway):
     """The store answered with a record that is damaged, or of a later version of Segue.
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import blake2b
 from typing import Final, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
@@ -17,9 +19,13 @@ from proxy.sessions.rules import SessionRules
 from proxy.versions.version import Version
 
 MAX_TOKENS: Final = 20_000
+MAX_TOKEN_CHARACTERS: Final = 32 * 1024 * 1024
+"""Of all tokens that are remembered, together; their sessions hold about three times as much."""
+
 MAX_MISSES: Final = 10_000
 MAX_FAILING: Final = 1_000
 
+_K = TypeVar("_K")
 _T = TypeVar("_T")
 
 
@@ -165,16 +171,25 @@ class SessionToken:
 
 
 class SessionCache:
-    """The tickets and sessions that were seen lately; the oldest give way."""
+    """The tokens and sessions that were seen lately; the oldest give way.
+
+    Attributes:
+        tokens: those of sessions, as clients sent them, and where they lead to.
+        unsaved: sessions that are newer than what the store knows, by their names.
+        with_sockets: those with open WebSockets, by their names.
+    """
 
     def __init__(self) -> None:
         self.tokens: dict[str, SessionToken] = {}
+        self._characters = 0
         self.unsaved: dict[str, CachedSession] = {}
         self._unsaved_handles: dict[bytes, CachedSession] = {}
         self._digests: dict[str, set[bytes]] = {}
         self._failing: dict[str, CachedSession] = {}
         self.with_sockets: dict[str, CachedSession] = {}
-        self._misses: dict[str, float] = {}
+        # Anybody can make up tokens, of any length: what is kept of each is as long as of any.
+        self._misses: dict[bytes, float] = {}
+        self._key = os.urandom(16)
         self._sessions: WeakValueDictionary[str, CachedSession] = WeakValueDictionary()
 
     def cached(self, session: str) -> CachedSession | None:
@@ -213,13 +228,25 @@ class SessionCache:
 
     def remember(self, session_token: SessionToken) -> None:
         """Remember where a token leads to."""
-        self._misses.pop(session_token.token, None)
-        _put(self.tokens, session_token.token, session_token, MAX_TOKENS)
+        token = session_token.token
+        self._misses.pop(self._digest(token), None)
+        self.forget(token)
+        while self.tokens and (
+            len(self.tokens) >= MAX_TOKENS or self._characters + len(token) > MAX_TOKEN_CHARACTERS
+        ):
+            self.forget(next(iter(self.tokens)))
+        self.tokens[token] = session_token
+        self._characters += len(token)
+
+    def forget(self, token: str) -> None:
+        """Do not remember where a token leads to."""
+        if self.tokens.pop(token, None) is not None:
+            self._characters -= len(token)
 
     def miss(self, token: str, until: float) -> None:
         """Remember for a while that a token leads nowhere."""
-        self.tokens.pop(token, None)
-        _put(self._misses, token, until, MAX_MISSES)
+        self.forget(token)
+        _put(self._misses, self._digest(token), until, MAX_MISSES)
 
     def forget_misses(self) -> None:
         """Look for every token anew: what led nowhere may now be known to have ended."""
@@ -227,10 +254,14 @@ class SessionCache:
 
     def is_miss(self, token: str, now: float) -> bool:
         """Whether it was looked for in vain a moment ago."""
-        return now < self._misses.get(token, 0.0)
+        return now < self._misses.get(self._digest(token), 0.0)
+
+    def _digest(self, token: str) -> bytes:
+        # Keyed, so that nobody outside can make two tokens of one digest.
+        return blake2b(token.encode(errors="surrogatepass"), digest_size=16, key=self._key).digest()
 
 
-def _put(into: dict[str, _T], key: str, value: _T, bound: int) -> None:
+def _put(into: dict[_K, _T], key: _K, value: _T, bound: int) -> None:
     into.pop(key, None)
     while len(into) >= bound:
         del into[next(iter(into))]

@@ -45,6 +45,7 @@ class Counts:
         unsaved: sessions whose newest tokens are in memory only.
         up: whether the store answered when it was asked last.
         read_only: whether it answers, and cannot be written.
+        shed: look-ups of unknown tokens that were given up, because too many waited.
         unreadable: answers of the store with a record that is damaged, or of a later version.
     """
 
@@ -60,6 +61,7 @@ class Counts:
         self.unsaved = 0
         self.up = True
         self.read_only = False
+        self.shed = 0
         self.unreadable = 0
 
     @property
@@ -148,6 +150,14 @@ class Counts:
                 (),
                 lambda: [((), self.read_only)],
                 over_processes=Combined.EACH,
+            ),
+            counter(
+                "segue_session_lookups_shed",
+                "Look-ups of tokens that this process did not know and that were given up, because"
+                " too many waited: a token that is valid by what it says passed untouched, any"
+                " other was answered with 503. Many of them are made up by somebody.",
+                (),
+                lambda: [((), self.shed)],
             ),
             counter(
                 "segue_session_records_unreadable",

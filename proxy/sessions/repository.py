@@ -14,12 +14,14 @@ from proxy.errors import (
     RecordUnreadable,
     SessionUnavailable,
     StoreAway,
+    StoreBusy,
     StoreFull,
     StoreReadOnly,
 )
 from proxy.sessions import rules as session_rules
 from proxy.sessions.cache import CachedSession, SessionCache
 from proxy.sessions.clock import Clock
+from proxy.sessions.look_ups import LookUps
 from proxy.sessions.metrics import Counts
 from proxy.sessions.record import Handle, HandleKind, Record
 from proxy.sessions.rules import SessionRules
@@ -90,6 +92,7 @@ class SessionRepository:
         self.counts = counts
         self.clock = clock
         self.rules = rules
+        self._look_ups = LookUps()
         self._not_before = 0.0
         self._doubted_until = 0.0
         self.away = ""
@@ -126,14 +129,22 @@ class SessionRepository:
     async def find(self, *digests: bytes) -> CachedSession | None:
         """The session that one of these handles leads to.
 
+        Whoever makes up tokens makes look-ups: they wait in a line of their own.
+
         Raises:
             StoreAway: nobody can say.
+            StoreBusy: too many others are looked up; the store may well be there.
         """
         unsaved = self.cache.kept(digests)
         if unsaved is not None:
             await self.reread(unsaved)
             return unsaved
-        record = await self.asked(self.store.find, *digests)
+        try:
+            async with self._look_ups.turn():
+                record = await self.asked(self.store.find, *digests)
+        except StoreBusy:
+            self.counts.shed += 1
+            raise
         if record is None:
             return None
         cached = self.cache.cached(record.session)
@@ -243,6 +254,7 @@ class SessionRepository:
 
         Raises:
             RecordUnreadable: it does, with a record that nobody can read; others are not concerned.
+            StoreBusy: it was not asked, because too much waits for it.
             StoreAway: it does not, or did not a moment ago.
         """
         now = self.clock.steady()
@@ -253,6 +265,8 @@ class SessionRepository:
         except RecordUnreadable:
             self.counts.unreadable += 1
             raise
+        except StoreBusy:
+            raise  # It was not asked: that says nothing of it.
         except StoreReadOnly as error:
             self.counts.up, self.counts.read_only = True, True
             self.unwritable = error.detail

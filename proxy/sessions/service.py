@@ -285,7 +285,7 @@ class Sessions:
             self._miss(token)
             return None
         if cached.record.ended is not None:
-            self._cache.tokens.pop(token, None)
+            self._cache.forget(token)
             raise SessionEnded("the session has ended")
         now = self._clock.now()
         if rules.standing(handle, now, self._rules()) is not Standing.GOOD or now >= cached.over:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import MasterNotFoundError
 from redis.backoff import NoBackoff
 
-from proxy.errors import ConfigError, Diagnostic, StoreAway, StoreReadOnly
+from proxy.errors import ConfigError, Diagnostic, StoreAway, StoreBusy, StoreReadOnly
 from proxy.storage.redis_sentinel import SentinelPool, is_sentinel
 
 # The most special first: some are kinds of others.
@@ -86,6 +86,9 @@ class RedisClient:
         self._timeout = timeout
         self._pool = _pool(url, timeout, connections, ca_file)
         self._client = Redis.from_pool(self._pool)
+        # Whoever waits for a connection waits here: the pool would say that there is no server.
+        self._free = asyncio.Semaphore(connections)
+        self._finished = 0
         self._scripts = {text: self._client.register_script(text) for text in scripts}
 
     async def run(self, text: str, *arguments: bytes | str | int, again: bool) -> Any:
@@ -99,23 +102,33 @@ class RedisClient:
         Raises:
             StoreReadOnly: the server cannot write, and would have had to.
             StoreAway: it did not answer, in time; why is told in words of our own.
+            StoreBusy: all connections were others' all the time, whom it did answer.
         """
-        # By its digest; where the server does not know it, it is sent and run by it again.
-        script = self._scripts[text]
+        finished, begun = self._finished, False
         try:
-            async with asyncio.timeout(self._timeout):
-                try:
-                    return await script(args=arguments)
-                except (exceptions.ConnectionError, CLOSED):
-                    # A connection may have died while nobody used it; the others with it.
-                    await self._pool.disconnect(inuse_connections=False)
-                    if not again:
-                        raise
-                    return await script(args=arguments)
+            async with asyncio.timeout(self._timeout), self._free:
+                begun = True
+                return await self._run(text, arguments, again=again)
         except (exceptions.RedisError, OSError, CLOSED) as error:
+            if not begun and self._finished != finished:
+                raise StoreBusy(f"too many calls wait for the {self._name}") from None
             read_only = isinstance(error, _UNWRITABLE) or _is_misconfigured(error)
             kind = StoreReadOnly if read_only else StoreAway
             raise kind(f"the {self._name} {_reason(error)}") from None
+
+    async def _run(self, text: str, arguments: Sequence[bytes | str | int], *, again: bool) -> Any:
+        # By its digest; where the server does not know it, it is sent and run by it again.
+        script = self._scripts[text]
+        try:
+            answer = await script(args=arguments)
+        except (exceptions.ConnectionError, CLOSED):
+            # A connection may have died while nobody used it; the others with it.
+            await self._pool.disconnect(inuse_connections=False)
+            if not again:
+                raise
+            answer = await script(args=arguments)
+        self._finished += 1
+        return answer
 
     def connection(self) -> Any:
         """A connection (`redis.asyncio.Connection`) beside those of the calls, not open yet."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final, TypeVar
 
-from proxy.errors import StoreAway
+from proxy.errors import StoreAway, StoreBusy
 
 _T = TypeVar("_T")
 
@@ -31,6 +31,7 @@ class Worker:
             of: what errors call the store that it works for.
         """
         self._of = of
+        self._finished = 0
         self._calls: queue.Queue[tuple[Future[Any], Callable[[], Any]] | None] = queue.Queue(
             MAX_WAITING
         )
@@ -41,13 +42,13 @@ class Worker:
         """Let the thread do something.
 
         Raises:
-            StoreAway: too much waits for it already.
+            StoreBusy: too much waits for it already.
         """
         future: Future[_T] = Future()
         try:
             self._calls.put_nowait((future, work))
         except queue.Full:
-            raise StoreAway(f"too many calls wait for the {self._of}") from None
+            raise StoreBusy(f"too many calls wait for the {self._of}") from None
         return future
 
     async def call(self, work: Callable[[], _T], timeout: float) -> _T:
@@ -56,13 +57,18 @@ class Worker:
         What has not begun by then, or when the caller is cancelled, is not done at all.
 
         Raises:
-            StoreAway: it took longer, or too much waits.
+            StoreAway: it took longer.
+            StoreBusy: too much waits, or it was others' turn all the time.
         """
-        future = asyncio.wrap_future(self.submit(work))
+        finished, submitted = self._finished, self.submit(work)
+        future = asyncio.wrap_future(submitted)
         try:
             async with asyncio.timeout(timeout):
                 return await future
         except TimeoutError:
+            # What has not begun is cancelled. Where others were done meanwhile, nothing hangs.
+            if submitted.cancel() and self._finished != finished:
+                raise StoreBusy(f"too many calls wait for the {self._of}") from None
             raise StoreAway(f"the {self._of} did not answer in time") from None
 
     def end(self) -> None:
@@ -78,5 +84,6 @@ class Worker:
                 future.set_result(work())
             except BaseException as error:  # noqa: BLE001 (the caller's to deal with)
                 future.set_exception(error)
+            self._finished += 1
             # Nothing of a call outlives it here while the thread waits for the next.
             del call, future, work

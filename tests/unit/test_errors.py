@@ -43,6 +43,7 @@ KINDS: list[type[SegueError]] = [
         ("Unavailable", 503, "unavailable", SegueError),
         ("OutOfResources", 503, "out_of_resources", Unavailable),
         ("StoreAway", 503, "store_away", Unavailable),
+        ("StoreBusy", 503, "store_busy", errors.StoreAway),
         ("StoreReadOnly", 503, "store_read_only", errors.StoreAway),
         ("SessionUnavailable", 503, "session_unavailable", Unavailable),
         ("SessionEnded", 401, "session_ended", ClientError),

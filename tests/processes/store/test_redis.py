@@ -16,7 +16,8 @@ import trustme
 
 from proxy.control.switch_store.base import SwitchStore
 from proxy.control.switch_store.redis import RedisSwitchStore
-from proxy.errors import RecordUnreadable, StoreAway, StoreReadOnly
+from proxy.errors import RecordUnreadable, StoreAway, StoreBusy, StoreReadOnly
+from proxy.sessions.store import scripts
 from proxy.sessions.store.base import Store
 from proxy.sessions.store.redis import RedisStore
 from tests.conftest import LOOPS
@@ -52,6 +53,24 @@ async def switches_at(url: str) -> AsyncIterator[SwitchStore]:
         yield store
     finally:
         await store.close()
+
+
+async def test_calls_that_wait_for_others_do_not_take_the_server_for_away(
+    redis_server: RedisServer,
+) -> None:
+    store = RedisStore(redis_server.address, limit=LIMIT, timeout=0.5, connections=1)
+    client = store._client
+    async with client._free:  # Somebody else has the only connection all the time.
+        waiting = asyncio.create_task(store.count())
+        await asyncio.sleep(0)
+        await client._run(scripts.COUNT, (), again=True)
+        with pytest.raises(StoreBusy):
+            await waiting
+        with pytest.raises(StoreAway) as given_up:
+            await store.count()
+        assert not isinstance(given_up.value, StoreBusy), "nobody was answered meanwhile"
+    assert await store.count() == 0
+    await store.close()
 
 
 async def test_a_server_that_hangs_is_given_up_in_time(redis_server: RedisServer) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from proxy.errors import StoreAway
+from proxy.errors import StoreAway, StoreBusy
 from proxy.storage.worker import MAX_WAITING, Worker
 
 
@@ -45,8 +45,9 @@ async def test_what_waits_too_long_is_given_up_and_never_begun(worker: Worker) -
     free = threading.Event()
     ran: list[str] = []
     blocking = worker.submit(free.wait)
-    with pytest.raises(StoreAway, match="in time"):
+    with pytest.raises(StoreAway, match="in time") as given_up:
         await worker.call(lambda: ran.append("late"), 0.01)
+    assert not isinstance(given_up.value, StoreBusy), "the thread hangs"
     cancelled = asyncio.create_task(worker.call(lambda: ran.append("cancelled"), 10))
     await asyncio.sleep(0)
     cancelled.cancel()
@@ -67,9 +68,39 @@ async def test_a_thread_that_hangs_bounds_what_waits_for_it(worker: Worker) -> N
     worker.submit(hang)
     begun.wait()
     waiting = [worker.submit(lambda: None) for _ in range(MAX_WAITING)]
-    with pytest.raises(StoreAway, match="too many"):
+    with pytest.raises(StoreBusy, match="too many"):
         await worker.call(lambda: None, 10)
     free.set()
     for each in waiting:
         each.result(10)
     await worker.call(lambda: None, 10)
+
+
+async def test_whose_turn_does_not_come_is_told_that_others_had_theirs(worker: Worker) -> None:
+    one, another, begun = threading.Event(), threading.Event(), threading.Event()
+
+    def second() -> None:
+        begun.set()
+        another.wait()
+
+    worker.submit(one.wait)
+    worker.submit(second)
+    waiting = asyncio.create_task(worker.call(lambda: None, 0.5))
+    await asyncio.sleep(0)
+    one.set()
+    assert await asyncio.to_thread(begun.wait, 10)
+    with pytest.raises(StoreBusy):
+        await waiting
+    another.set()
+
+
+async def test_what_has_begun_and_hangs_is_no_matter_of_others(worker: Worker) -> None:
+    one, free = threading.Event(), threading.Event()
+    worker.submit(one.wait)
+    waiting = asyncio.create_task(worker.call(free.wait, 0.05))
+    await asyncio.sleep(0)
+    one.set()
+    with pytest.raises(StoreAway) as given_up:
+        await waiting
+    assert not isinstance(given_up.value, StoreBusy)
+    free.set()
