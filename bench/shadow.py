@@ -59,12 +59,12 @@ def shadowing(shadows: Shadows, program: Program, message: bytes) -> tuple[float
         Direction.TO_CLIENT,
         "modern",
     )
-    assert handling.rewriter is not None
+    assert handling.observer is not None
     sent = compared = float("inf")
     for _ in range(ROUNDS):
         begun = time.thread_time()
         for _ in range(MAX_QUEUED):
-            handling.rewriter.apply(message)
+            handling.observer.note(message)
         queued = time.thread_time()
         shadows._work()  # noqa: SLF001 (what the loop calls)
         sent = min(sent, queued - begun)

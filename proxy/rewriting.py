@@ -1,4 +1,7 @@
-"""How the messages of one direction are treated: what may rewrite them, and where they count."""
+"""How the messages of one direction are treated: what may rewrite them, and where they count.
+
+And who looks at those that nothing rewrites, which go on as they come.
+"""
 
 from __future__ import annotations
 
@@ -150,6 +153,93 @@ class Rewriter(Protocol):
         """
 
 
+class Room:
+    """What all that is being collected may take up together.
+
+    Attributes:
+        left: bytes.
+    """
+
+    __slots__ = ("left",)
+
+    def __init__(self, size: int) -> None:
+        self.left = size
+
+
+class MessageObserver(Protocol):
+    """Who looks at text messages that nothing rewrites, while they go on as they come."""
+
+    def note(self, message: bytes, /) -> None:
+        """Take note of a message that has gone by whole; on the data path."""
+
+    def miss(self, *, too_large: bool) -> None:
+        """Take note of one that went by and is not there to be looked at.
+
+        Args:
+            too_large: whether it was larger than what is looked at; otherwise there was no room.
+        """
+
+    def begin(self) -> MessageCopy:
+        """Return what collects a message that goes by in parts."""
+
+
+class MessageCopy:
+    """A copy of a message that goes by in parts; its observer is told when it was whole.
+
+    Attributes:
+        is_kept: whether what has come of it is there.
+    """
+
+    __slots__ = ("_content", "_most", "_observer", "_room", "_too_large", "is_kept")
+
+    def __init__(self, observer: MessageObserver, most: int, room: Room) -> None:
+        """Begin with nothing.
+
+        Args:
+            observer: is told.
+            most: bytes of the largest message that is looked at; larger ones are not kept.
+            room: for all that are collected at the same time; what finds none is not kept.
+        """
+        self._observer = observer
+        self._most = most
+        self._room = room
+        self._content = bytearray()
+        self._too_large = False
+        self.is_kept = True
+
+    @property
+    def size(self) -> int:
+        """Bytes that are kept."""
+        return len(self._content)
+
+    def add(self, part: bytes) -> None:
+        """Keep the next part, unless it is too much."""
+        if not self.is_kept:
+            return
+        size = len(part)
+        self._too_large = len(self._content) + size > self._most
+        if self._too_large or size > self._room.left:
+            self.drop()
+        else:
+            self._content += part
+            self._room.left -= size
+
+    def end(self) -> None:
+        """It was whole."""
+        if self.is_kept:
+            message = bytes(self._content)
+            self.drop()
+            self._observer.note(message)
+        else:
+            self._observer.miss(too_large=self._too_large)
+
+    def drop(self) -> None:
+        """Keep nothing of it."""
+        self.is_kept = False
+        self._room.left += len(self._content)
+        self._content.clear()
+
+
 class MessageHandling(NamedTuple):
     """What may rewrite messages, and their account.
 
@@ -160,12 +250,15 @@ class MessageHandling(NamedTuple):
             said what the kinds are.
         received_kind_of: names the kind of any message, as it came; asked of one in `SAMPLED`, for
             to find it out takes as long as to rewrite it. None where that is not counted.
+        observer: told of the text messages of a WebSocket where there is no rewriter; None where
+            nobody looks at them.
     """
 
     rewriter: Rewriter | None
     counts: MessageCounts
     kind_of: Callable[[bytes], str] | None = None
     received_kind_of: Callable[[bytes], str] | None = None
+    observer: MessageObserver | None = None
 
     def refuse(self, failure: MappingFailure) -> None:
         """Count a message that could not be offered to the rewriter; it is sent as it came."""
@@ -184,7 +277,7 @@ class MessageHandling(NamedTuple):
         Raises:
             MappingFailure: the mapping failed and says that the connection ends with it.
         """
-        rewriter, counts, kind_of, received_kind_of = self
+        rewriter, counts, kind_of, received_kind_of, _ = self
         assert rewriter is not None
         try:
             messages = rewriter.apply(message)

@@ -47,10 +47,10 @@ def families(
         ),
         gauge(
             "segue_held_bytes",
-            "Bytes in memory: `message`, of WebSocket messages that are not whole yet; `body`, of"
-            " bodies on routes that have a mapping; `shared_answer`, of answers that several"
-            " requests share; `unsent`, written to the two sides of WebSockets and not yet taken by"
-            " their kernel buffers.",
+            "Bytes in memory: `message`, of WebSocket messages that are not whole yet, with copies"
+            " of those that somebody looks at; `body`, of bodies on routes that have a mapping;"
+            " `shared_answer`, of answers that several requests share; `unsent`, written to the two"
+            " sides of WebSockets and not yet taken by their kernel buffers.",
             ("kind",),
             lambda: _held(coalescer, rewriting, upgrades),
             over_processes=Combined.SUM,

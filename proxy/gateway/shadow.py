@@ -1,14 +1,15 @@
 """Switches in shadow: messages are sent as if they were off, and copies are rewritten as if on.
 
 A tap around the rewriter does what the rewriter does, and puts the message beside what was sent
-into a queue. What the mapping of the switch would have made of it is worked out afterwards, in
-slices between which the loop serves everybody else, and within a budget of CPU time a second.
-Whatever comes of it, nothing that is sent depends on it.
+into a queue. Where nothing is rewritten messages go on as they come, in fragments or not, and a
+copy of what is not whole yet is collected beside them. What the mapping of the switch would have
+made of it is worked out afterwards, in slices between which the loop serves everybody else, and
+within a budget of CPU time a second. Whatever comes of it, nothing that is sent depends on it.
 
 Where there is more than the budget allows, the queue stays full, and what comes then takes the
 place of another message at random (a reservoir), so that all of a burst have the same chance, and
-not its first ones. What was left out is counted. Queue and messages have bounds; a copy is no copy,
-but a second reference to the bytes.
+not its first ones. What was left out is counted. Queue, messages and what is collected have bounds.
+What is queued is no copy, but a second reference to the bytes.
 
 A single message is not interrupted, and one of `MAX_MESSAGE` that somebody made for the purpose can
 take 20 ms (the same that it takes where its mapping is on); it is charged to the budget.
@@ -38,8 +39,8 @@ from proxy.mapping.engine.difference import difference
 from proxy.mapping.engine.explanation import MessageOutcome
 from proxy.mapping.engine.program import Program
 from proxy.observability.families import Samples
-from proxy.recording.bodies import BodyObserver, Room
-from proxy.rewriting import MessageHandling, Rewriter
+from proxy.recording.bodies import BodyObserver
+from proxy.rewriting import MessageCopy, MessageHandling, Rewriter, Room
 from proxy.types import Direction, OnError
 
 BUDGET: Final = 0.05
@@ -54,6 +55,9 @@ BURST: Final = 0.1
 MAX_MESSAGE: Final = 64 * 1024
 """Bytes of the largest message that is compared; what was sent in its place may be twice as much.
 It bounds how long the loop can be kept from its work, and what the queue holds."""
+
+MAX_COLLECTED: Final = 4 * 1024 * 1024
+"""Bytes of the messages and bodies that nothing rewrites and that are not whole yet."""
 
 MAX_QUEUED: Final = 256
 MAX_QUEUED_BYTES: Final = 4 * 1024 * 1024
@@ -167,7 +171,7 @@ class Shadows:
         self._queued_bytes = 0
         # How many were offered since there was room in the queue.
         self._crowd = 0
-        self._room = Room(MAX_QUEUED_BYTES)
+        self._room = Room(MAX_COLLECTED)
         self._allowance = 0.0
         self._refilled = loop.time() - BURST
         self._next: asyncio.Handle | None = None
@@ -228,8 +232,8 @@ class Shadows:
     ) -> MessageHandling:
         """Return the handling to use: the very same, unless there are targets.
 
-        Like every rewriter it has the messages of a socket held until they are whole, those to
-        which nothing is done too. Bodies to which nothing is done are for `observer`.
+        Messages of a socket to which nothing is done are copied while they go on as they come;
+        bodies to which nothing is done are for `observer`.
 
         Args:
             handling: what is really done, and where it counts.
@@ -240,9 +244,10 @@ class Shadows:
         if not targets or self._closed:
             return handling
         found = tuple((self._shadow(each.switch), each.program) for each in targets)
-        return handling._replace(
-            rewriter=ShadowTap(self, handling.rewriter, found, ShadowPoint(way, cohort))
-        )
+        point, inner = ShadowPoint(way, cohort), handling.rewriter
+        if inner is None:
+            return handling._replace(observer=_MessageObserver(self, found, point, self._room))
+        return handling._replace(rewriter=ShadowTap(self, inner, found, point))
 
     def observer(
         self,
@@ -278,11 +283,15 @@ class Shadows:
     ) -> None:
         if body is not None:
             self.offer(found[way], ShadowPoint(way, cohort), body, None, None)
-            return
-        for shadow, _ in found[way]:
+        else:
+            self.miss(found[way], too_large=True)
+
+    def miss(self, targets: _Targets, *, too_large: bool) -> None:
+        """Take note of a message, or a body, that went by and cannot be compared."""
+        for shadow, _ in targets:
             if not (shadow.ended or self._closed):
                 shadow.account.offered += 1
-                shadow.account.skip(too_large=True)
+                shadow.account.skip(too_large=too_large)
 
     def offer(
         self,
@@ -449,7 +458,7 @@ class ShadowTap:
     """A rewriter that does what the one inside does, and offers it to be compared.
 
     Attributes:
-        inner: the one inside; None where nothing is done.
+        inner: the one inside.
         program: that one, where it is a program; None where it is none.
     """
 
@@ -458,7 +467,7 @@ class ShadowTap:
     def __init__(
         self,
         shadows: Shadows,
-        inner: Rewriter | None,
+        inner: Rewriter,
         targets: _Targets,
         point: ShadowPoint,
     ) -> None:
@@ -471,12 +480,33 @@ class ShadowTap:
     def apply(self, message: bytes) -> tuple[bytes, ...] | None:
         """See `Program.apply`."""
         try:
-            made = None if self.inner is None else self.inner.apply(message)
+            made = self.inner.apply(message)
         except MappingFailure as failure:
             self._shadows.offer(self._targets, self._point, message, None, failure)
             raise
         self._shadows.offer(self._targets, self._point, message, made, None)
         return made
+
+
+class _MessageObserver:
+    """Offers the messages of a socket to which nothing is done."""
+
+    __slots__ = ("_point", "_room", "_shadows", "_targets")
+
+    def __init__(self, shadows: Shadows, targets: _Targets, point: ShadowPoint, room: Room) -> None:
+        self._shadows = shadows
+        self._targets = targets
+        self._point = point
+        self._room = room
+
+    def note(self, message: bytes) -> None:
+        self._shadows.offer(self._targets, self._point, message, None, None)
+
+    def miss(self, *, too_large: bool) -> None:
+        self._shadows.miss(self._targets, too_large=too_large)
+
+    def begin(self) -> MessageCopy:
+        return MessageCopy(self, MAX_MESSAGE, self._room)
 
 
 def _skip(offered: _Offered, *, too_large: bool = False) -> None:

@@ -8,21 +8,11 @@ from typing import Final
 from proxy.http.content_coding import plain
 from proxy.http.headers import RawFields
 from proxy.http.representation import is_json_type
+from proxy.rewriting import Room
 from proxy.types import Direction
 
 MAX_BODY: Final = 256 * 1024
 """Bytes of a body that is looked at, as it came and as it is read; longer ones are skipped."""
-
-
-class Room:
-    """What all bodies that are being collected may take up together.
-
-    Attributes:
-        left: bytes.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.left = size
 
 
 class BodyObserver:

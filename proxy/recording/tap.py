@@ -4,6 +4,7 @@ While nobody looks, nothing of this is on the data path: the frame filters hold 
 that the gateway gave them. With somebody there is one tap around the rewriter of those messages
 that anybody wants, on sockets that are open and on those that come, and it is taken away again. A
 frame filter reads its handling at the first fragment of a message, so that none is half seen.
+Messages that nothing rewrites go on as they come, and are copied.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from proxy.errors import MappingFailure
 from proxy.http.headers import RawFields
 from proxy.mapping.engine.explanation import MessageOutcome
 from proxy.mapping.engine.program import Program, program_of
-from proxy.recording.bodies import BodyObserver, Room
-from proxy.rewriting import MessageHandling
+from proxy.recording.bodies import BodyObserver
+from proxy.rewriting import MessageCopy, MessageHandling, MessageObserver, Rewriter, Room
 from proxy.types import NONE, Direction
 
-MAX_BODIES: Final = 16 * 1024 * 1024
-"""Bytes of the bodies that are collected at the same time, of routes where nothing is mapped."""
+MAX_COLLECTED: Final = 16 * 1024 * 1024
+"""Bytes of bodies and of messages that are not whole yet, together, to which nothing is done."""
 
 _AT_ONCE: Final = 100
 """Sockets that are tapped, or left again, in one step of the loop."""
@@ -126,7 +127,7 @@ class Listener(Protocol):
         """Take note of a message; one that has ended does nothing."""
 
     def skip(self) -> None:
-        """Take note of a body that came by, and was too long or could not be read."""
+        """Take note of what came by, and was too long or could not be read."""
 
 
 class Taps:
@@ -135,7 +136,7 @@ class Taps:
     def __init__(self) -> None:
         self._sockets: dict[TappedSocket, tuple[str, str]] = {}
         self._listeners: tuple[Listener, ...] = ()
-        self._room = Room(MAX_BODIES)
+        self._room = Room(MAX_COLLECTED)
         self._pending: deque[TappedSocket] = deque()
         self._is_stepping = False
 
@@ -183,7 +184,9 @@ class Taps:
         wanting = tuple(each for each in self._listeners if each.wants(point, names))
         if not wanting:
             return original
-        return original._replace(rewriter=_Tap(wanting, original, program, point))
+        if rewriter is None:
+            return original._replace(observer=_Copies(wanting, original, point, self._room))
+        return original._replace(rewriter=_Tap(wanting, original, rewriter, program, point))
 
     def observer(
         self, ways: Sequence[Direction], point: Callable[[Direction], TapPoint], fields: RawFields
@@ -231,8 +234,10 @@ class Taps:
 
 def untapped(handling: MessageHandling) -> MessageHandling:
     """The handling that the gateway gave, whether or not somebody looks."""
-    rewriter = handling.rewriter
-    return rewriter.original if isinstance(rewriter, _Tap) else handling
+    for each in (handling.rewriter, handling.observer):
+        if isinstance(each, _Tap | _Copies):
+            return each.original
+    return handling
 
 
 def _observed(
@@ -257,18 +262,19 @@ class _Tap:
         self,
         listeners: tuple[Listener, ...],
         original: MessageHandling,
+        inner: Rewriter,
         program: Program | None,
         point: TapPoint,
     ) -> None:
         self.original = original
-        self._inner = original.rewriter
+        self._inner = inner
         self._listeners = listeners
         self._program = program
         self._point = point
 
     def apply(self, message: bytes) -> tuple[bytes, ...] | None:
         try:
-            made = None if self._inner is None else self._inner.apply(message)
+            made = self._inner.apply(message)
         except MappingFailure as failure:
             self._note(message, None, failure)
             raise
@@ -281,3 +287,39 @@ class _Tap:
         observed = Observed(self._point, self._program, message, made, failure, time.time())
         for each in self._listeners:
             each.note(observed)
+
+
+class _Copies:
+    """Tells of messages that nothing rewrites, and whoever looked at them before."""
+
+    __slots__ = ("_inner", "_listeners", "_point", "_room", "original")
+
+    def __init__(
+        self,
+        listeners: tuple[Listener, ...],
+        original: MessageHandling,
+        point: TapPoint,
+        room: Room,
+    ) -> None:
+        self.original = original
+        self._inner: MessageObserver | None = original.observer
+        self._listeners = listeners
+        self._point = point
+        self._room = room
+
+    def note(self, message: bytes) -> None:
+        if self._inner is not None:
+            self._inner.note(message)
+        observed = Observed(self._point, None, message, None, None, time.time())
+        for each in self._listeners:
+            each.note(observed)
+
+    def miss(self, *, too_large: bool) -> None:
+        if self._inner is not None:
+            self._inner.miss(too_large=too_large)
+        for each in self._listeners:
+            each.skip()
+
+    def begin(self) -> MessageCopy:
+        # A message has a bound of its own (`limits.message`).
+        return MessageCopy(self, MAX_COLLECTED, self._room)

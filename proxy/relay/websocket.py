@@ -334,6 +334,7 @@ class Relay:
         del self._on_end
         on_end(self)
         for ended in (self.client, self.server):
+            ended.frame_filter.forget_copy()
             del ended.peer, ended.relay
         self._closing = None
 

@@ -6,7 +6,8 @@ them and returns the bytes to send on. The rules, in prose:
 - Framing is always checked: reserved bits and opcodes, the shortest length encoding, control frames
   (whole, at most 125 bytes), the mask in the right direction, the order of fragments, close codes.
 - A message that nothing wants to rewrite is passed on as ranges of the received bytes, as it comes:
-  a chunk full of such frames leaves as one piece, a large frame is never collected.
+  a chunk full of such frames leaves as one piece, a large frame is never collected. Where somebody
+  looks at text messages, a copy is collected beside it, within bounds of its own.
 - A text message that a rewriter may change is held until its last byte; which rewriter applies is
   fixed at its first fragment. Control frames overtake it (section 5.4). Where the rewriter leaves
   it alone, its own frames go on, fragments and all.
@@ -26,7 +27,7 @@ from collections.abc import Callable
 from typing import Final
 
 from proxy.errors import MappingFailure
-from proxy.rewriting import MessageHandling
+from proxy.rewriting import MessageCopy, MessageHandling
 from proxy.websocket.failures import (
     FRAME_TOO_BIG,
     MESSAGE_TOO_BIG,
@@ -74,6 +75,8 @@ class FrameFilter:
     """
 
     __slots__ = (
+        "_copy",
+        "_copy_key",
         "_current",
         "_deliverable",
         "_final",
@@ -152,6 +155,9 @@ class FrameFilter:
         self._holding = False
         self._raw = bytearray()
         self._payload = bytearray()
+        # What is copied of a message that is passed on, and the mask for what comes of its frame.
+        self._copy: MessageCopy | None = None
+        self._copy_key = b""
         # Names of messages of which a part is held: the last that was given, and that of the one
         # whose fragments are.
         self.holds = 0
@@ -175,8 +181,9 @@ class FrameFilter:
 
     @property
     def waiting(self) -> int:
-        """Bytes that are kept: of a frame that cannot be decided on yet, of a held message."""
-        return len(self._held) + len(self._raw) + len(self._payload)
+        """Bytes that are kept: of a frame that cannot be decided on yet, of a message or a copy."""
+        copied = 0 if self._copy is None else self._copy.size
+        return len(self._held) + len(self._raw) + len(self._payload) + copied
 
     def finish(self) -> bool:
         """Deliver nothing beyond the frame that is half sent; count the rest as undelivered.
@@ -195,6 +202,7 @@ class FrameFilter:
     def give_up(self, fault: Fault) -> None:
         """Read nothing more, for a fault that is found from outside, and forget what is held."""
         self._stop_holding()
+        self.forget_copy()
         self._held.clear()
         self.fault = fault
         self.undisturbed = False
@@ -202,7 +210,14 @@ class FrameFilter:
     def discard(self) -> None:
         """Deliver nothing more, not even the end of a frame: nobody is there to take it."""
         self._stop_holding()
+        self.forget_copy()
         self._finishing = self._deliverable = self.undisturbed = False
+
+    def forget_copy(self) -> None:
+        """Keep no copy of the message that is on its way: it will never be whole."""
+        if self._copy is not None:
+            self._copy.drop()
+            self._copy = None
 
     def state(self) -> FilterState:
         """What it is in the middle of, in plain values."""
@@ -228,7 +243,8 @@ class FrameFilter:
     def resume(self, state: FilterState) -> None:
         """Go on where another one was, which had not given up.
 
-        A message that is held there is rewritten by what applies here.
+        A message that is held there is rewritten by what applies here. Of one that is copied there,
+        the copy is not: who looks is not told of it.
         """
         self._held = bytearray(state.held)
         self._need = state.need
@@ -270,6 +286,8 @@ class FrameFilter:
                 current = self._current = self.handling
                 if current.rewriter is None:
                     current.counts.passed += 1
+                    if current.observer is not None:
+                        current.observer.note(self._unmasked(data, head, size))
                     return [data]
                 payload = data[head:]
                 if self._mask_bit:
@@ -288,6 +306,8 @@ class FrameFilter:
         out: list[bytes] = []
         start = position = 0
         if self._skip:
+            if self._copy is not None:
+                self._add_to_copy(data, 0, min(self._skip, end))
             if end < self._skip:
                 self._skip -= end
                 return [data] if self._deliverable else []
@@ -392,6 +412,11 @@ class FrameFilter:
                 if head > end:
                     need = head - position
                     break
+                if opcode == TEXT and current.observer is not None and deliverable:
+                    self._copy = current.observer.begin()
+                if self._copy is not None:
+                    self._copy_key = data[head - 4 : head] if mask_bit else b""
+                    self._add_to_copy(data, head, min(stop, end))
                 self._opcode = 0 if final else (opcode or self._opcode)
                 self._size = 0 if final else size
                 self._fragments = fragments
@@ -457,8 +482,24 @@ class FrameFilter:
     def _count_passed(self, handling: MessageHandling) -> None:
         if self._deliverable:
             handling.counts.passed += 1
+            if self._copy is not None:
+                self._copy.end()
+                self._copy = None
         else:
             handling.counts.undelivered += 1
+            self.forget_copy()
+
+    def _add_to_copy(self, data: bytes, start: int, stop: int) -> None:
+        """Add what came of the payload of a frame; its mask goes on where it is then."""
+        assert self._copy is not None
+        if not self._copy.is_kept:
+            return
+        part, key = data[start:stop], self._copy_key
+        if key:
+            turn = len(part) % 4
+            self._copy_key = key[turn:] + key[:turn]
+            part = apply_mask(part, key)
+        self._copy.add(part)
 
     def _stop_holding(self) -> None:
         self._drop_held()

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from proxy.errors import MappingFailure
 from proxy.rewriting import MessageCounts, MessageHandling, Rewriter
 from proxy.types import OnError
+from proxy.websocket.failures import FilterLimits
+from proxy.websocket.filter import FrameFilter
+from proxy.websocket.frames import LENGTH_16, TEXT, encode
 
 FAILURE = MappingFailure("mapping", "first", "no way", OnError.PASS)
 
@@ -49,3 +52,14 @@ class FakeSocket:
             self.client.frame_filter.handling is self.handlings[0]
             and self.server.frame_filter.handling is self.handlings[1]
         )
+
+
+def carried(handling: MessageHandling, message: bytes) -> tuple[bytes, ...] | None:
+    """Send a message through a filter as a server does; what left in its place, None for itself."""
+    limits = FilterLimits(frame=1 << 24, message=1 << 24, fragments=1, control_frames=1)
+    frame_filter = FrameFilter(masked=False, handling=handling, random=bytes, limits=limits)
+    frame = encode(TEXT, message)
+    left = frame_filter.feed(frame)
+    if left == [frame]:
+        return None
+    return tuple(each[2 if each[1] < LENGTH_16 else 4 :] for each in left)

@@ -18,8 +18,9 @@ from proxy.configuration.document import parse
 from proxy.gateway.open_websocket import OpenWebSocket
 from proxy.mapping.catalog import CohortBinding, build
 from proxy.mapping.engine.program import Program
-from proxy.recording.bodies import BodyObserver, Room
+from proxy.recording.bodies import BodyObserver
 from proxy.recording.tap import Observed, TapPoint
+from proxy.rewriting import Room
 from proxy.types import Direction
 from tests.support.mappings import JOBS
 from tests.support.rfc6455 import TEXT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from proxy.gateway.context import RequestContext
 from proxy.gateway.open_websocket import OpenWebSocket
 from proxy.gateway.rewriting import Rewriting
-from proxy.gateway.shadow import MAX_MESSAGE, Shadows, ShadowTarget
+from proxy.gateway.shadow import MAX_COLLECTED, MAX_MESSAGE, Shadows, ShadowTarget
 from proxy.mapping.engine.program import Program
 from proxy.relay.observed import Observer, Observers
 from proxy.rewriting import MessageHandling
@@ -33,6 +34,8 @@ from tests.support.shadows import (
     tap,
 )
 from tests.support.sockets import Pair, Socket, relayed
+from tests.support.tapped import carried
+from tests.support.waiting import PATIENCE
 
 # WebSockets through a running Segue.
 
@@ -75,6 +78,45 @@ async def test_what_is_sent_is_what_would_be_without_a_shadow(side: str, on_erro
     # All text messages, and no others. One is larger than what is compared.
     assert (found.offered, found.too_large) == (11, 1)
     assert counts(found)[3] == 3
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+async def test_what_is_not_whole_yet_goes_on_at_once(side: str) -> None:
+    async with shadowing() as shadows, relayed() as pair:
+        shadowed(pair, shadows, dialect())
+        one, other = (pair.client, pair.server) if side == "client" else (pair.server, pair.client)
+        frame = one.frame(TEXT, CHAT[:9], fin=False) + one.frame(CONTINUATION, CHAT[9:])
+        for piece in (frame[:8], frame[8:-3], frame[-3:]):
+            await one.peer.send(piece)
+            assert await other.peer.read(len(piece)) == piece
+        assert counts(await settled(shadows)) == (1, 0, 0, 0)
+        assert shadows._room.left == MAX_COLLECTED
+
+
+async def test_copies_count_as_held_and_are_forgotten_with_their_socket() -> None:
+    held = "segue_held_bytes"
+    async with shadowing() as shadows, relayed() as pair:
+        shadowed(pair, shadows, dialect())
+        for one, other in ((pair.client, pair.server), (pair.server, pair.client)):
+            begun = one.frame(TEXT, b"a" * 700, fin=False)
+            await one.peer.send(begun)
+            assert await other.peer.read(len(begun)) == begun
+        assert await pair.segue.metric(held, kind="message") == 1_400
+        assert shadows._room.left == MAX_COLLECTED - 1_400
+        rest = pair.client.frame(CONTINUATION, b"b" * MAX_MESSAGE)
+        await pair.client.peer.send(rest)
+        assert await pair.server.peer.read(len(rest)) == rest
+        found = await settled(shadows)
+        assert (found.offered, found.too_large) == (1, 1)
+        assert await pair.segue.metric(held, kind="message") == 700
+        pair.client.peer.reset()
+        await pair.server.peer.read_all()
+        await pair.server.peer.close()
+        async with asyncio.timeout(PATIENCE):
+            while pair.segue.server._connections._open:  # noqa: ASYNC110 (it tells nobody)
+                await asyncio.sleep(0.002)
+        assert shadows._room.left == MAX_COLLECTED
+        assert await settled(shadows) is found
 
 
 @pytest.mark.parametrize("on_error", ["pass", "drop", "close"])
@@ -242,7 +284,7 @@ async def test_a_body_that_cannot_be_read_is_left_out(
 async def test_the_metrics_show_what_would_have_become_of_messages() -> None:
     async with raw_server(answering(b"")) as origin, segue(origin.url) as proxy:
         shadows = proxy.server._shadows
-        tap(shadows).rewrite(CHAT)
+        carried(tap(shadows), CHAT)
         found = await settled(shadows)
         name = "segue_switch_shadow_messages_total"
         assert await proxy.metric(name, switch=SWITCH) == 1

@@ -37,6 +37,7 @@ from tests.support.shadows import (
     shadowing,
     tap,
 )
+from tests.support.tapped import carried
 from tests.support.waiting import PATIENCE
 
 # What would become of messages.
@@ -46,7 +47,7 @@ async def test_messages_are_compared_after_they_were_sent() -> None:
     async with shadowing() as shadows:
         handling = tap(shadows)
         for message in (CHAT, CHAT, GONE, BROKEN, SAME, OTHER, b"no JSON", b"\xff"):
-            assert handling.rewrite(message) is None
+            assert carried(handling, message) is None
         assert handling.counts.passed == 8
         before = account(shadows)
         assert (before.offered, before.compared) == (8, 0)
@@ -112,14 +113,14 @@ async def test_a_message_can_be_in_the_shadow_of_two_switches() -> None:
     other = ShadowTarget("modern/other", Program([compiled(RULES, name="other")]))
     async with shadowing() as shadows:
         handling = tap(shadows, None, ShadowTarget(SWITCH, dialect()), other)
-        handling.rewrite(CHAT)
+        carried(handling, CHAT)
         assert (await settled(shadows)).rules == {"chat": 1}
         assert (await settled(shadows, "modern/other")).rules == {"chat": 1}
 
 
 async def test_examples_are_kept_as_they_were_only_where_that_is_allowed() -> None:
     async with shadowing(allows_raw=lambda: True) as shadows:
-        tap(shadows).rewrite(CHAT)
+        carried(tap(shadows), CHAT)
         (example,) = (await settled(shadows)).examples.values()
     shown, raw = example.messages(raw=False), example.messages(raw=True)
     assert shown is not None
@@ -160,7 +161,7 @@ async def test_a_flood_is_sampled_within_the_budget() -> None:
         handling = tap(shadows)
         for _ in range(100):
             for _ in range(100):
-                assert handling.rewrite(CHAT) is None
+                assert carried(handling, CHAT) is None
                 assert account(shadows).waiting <= MAX_QUEUED
             await asyncio.sleep(0.002)
         found = account(shadows)
@@ -178,7 +179,7 @@ async def test_the_loop_gets_its_turn_after_a_slice() -> None:
     async with shadowing(cpu=cpu) as shadows:
         handling = tap(shadows)
         for _ in range(10):
-            handling.rewrite(CHAT)
+            carried(handling, CHAT)
         found = account(shadows)
         turns = []
         async with asyncio.timeout(PATIENCE):
@@ -196,7 +197,7 @@ async def test_all_of_a_burst_have_the_same_chance() -> None:
     async with shadowing() as shadows:
         handling = tap(shadows, None, ShadowTarget(SWITCH, Program([compiled(tenths)])))
         for number in range(10_000):
-            handling.rewrite(b'{"n":%d}' % (number // 1_000))
+            carried(handling, b'{"n":%d}' % (number // 1_000))
         found = await settled(shadows)
     assert (found.compared, found.skipped) == (MAX_QUEUED, 10_000 - MAX_QUEUED)
     # That one of them is missing by chance: ten in a million million.
@@ -207,12 +208,12 @@ async def test_what_waits_is_bounded_in_bytes_and_large_messages_are_left_out() 
     large = b'{"kind":"chat","content":"%b"}' % (b"x" * (MAX_MESSAGE - 100))
     async with shadowing() as shadows:
         handling = tap(shadows)
-        handling.rewrite(b'{"kind":"chat","content":"%b"}' % (b"x" * MAX_MESSAGE))
+        carried(handling, b'{"kind":"chat","content":"%b"}' % (b"x" * MAX_MESSAGE))
         assert account(shadows).too_large == account(shadows).skipped == 1
         for _ in range(MAX_QUEUED // 2):
-            handling.rewrite(CHAT)
+            carried(handling, CHAT)
         for _ in range(MAX_QUEUED):
-            handling.rewrite(large)
+            carried(handling, large)
             assert shadows._queued_bytes <= MAX_QUEUED_BYTES
             assert shadows._queued_bytes == sum(each.size for each in shadows._queue)
         found = await settled(shadows)
@@ -234,7 +235,7 @@ async def test_what_a_rule_made_of_a_message_counts_among_its_bytes() -> None:
 async def test_nothing_is_compared_without_a_budget() -> None:
     async with shadowing(budget=lambda: 0.0) as shadows:
         handling = tap(shadows)
-        handling.rewrite(CHAT)
+        carried(handling, CHAT)
         assert (await settled(shadows)).skipped == 1
 
 
@@ -250,8 +251,8 @@ async def test_a_fault_of_the_comparison_is_reported_and_ends_nothing() -> None:
     async with shadowing() as shadows:
         other = ShadowTarget("modern/other", dialect())
         handling = tap(shadows, None, ShadowTarget(SWITCH, wrong), other)
-        assert handling.rewrite(CHAT) is None
-        assert handling.rewrite(CHAT) is None
+        assert carried(handling, CHAT) is None
+        assert carried(handling, CHAT) is None
         found = await settled(shadows)
         assert (found.compared, found.skipped) == (0, 2)
         assert (await settled(shadows, "modern/other")).skipped == 2
@@ -265,7 +266,7 @@ async def test_only_so_many_switches_have_an_account(monkeypatch: pytest.MonkeyP
         for number in range(4):
             shadows.begin(f"c/m{number}")
         assert shadows.account("c/m0") is None
-        oldest.rewrite(CHAT)
+        carried(oldest, CHAT)
         assert not shadows._queue
         assert [switch for ((switch,), _) in shadows.seconds()] == ["c/m1", "c/m2", "c/m3"]
 
@@ -276,15 +277,15 @@ async def test_only_so_many_switches_have_an_account(monkeypatch: pytest.MonkeyP
 async def test_an_account_begins_anew_and_the_metrics_go_on() -> None:
     async with shadowing() as shadows:
         handling = tap(shadows)
-        handling.rewrite(CHAT)
+        carried(handling, CHAT)
         old = await settled(shadows)
-        handling.rewrite(CHAT)
+        carried(handling, CHAT)
         shadows.begin(SWITCH)
         assert (old.offered, old.compared, old.skipped) == (2, 1, 1)
 
         assert account(shadows) is not old
         assert account(shadows).offered == 0
-        handling.rewrite(GONE)
+        carried(handling, GONE)
         found = await settled(shadows)
         assert counts(found) == (0, 0, 1, 0)
         assert {labels[1]: count for labels, count in shadows.messages()} == {
@@ -301,16 +302,16 @@ async def test_an_end_counts_for_open_sockets_too_until_it_begins_again() -> Non
     async with shadowing() as shadows:
         other = ShadowTarget("modern/other", dialect())
         handling = tap(shadows, None, ShadowTarget(SWITCH, dialect()), other)
-        handling.rewrite(CHAT)
+        carried(handling, CHAT)
         shadows.end(SWITCH)
         shadows.end("modern/unknown")
-        assert handling.rewrite(CHAT) is None
-        tap(shadows).rewrite(CHAT)
+        assert carried(handling, CHAT) is None
+        carried(tap(shadows), CHAT)
         assert ((await settled(shadows)).offered, account(shadows).skipped) == (1, 1)
         assert (await settled(shadows, "modern/other")).offered == 2
 
         shadows.begin(SWITCH)
-        handling.rewrite(CHAT)
+        carried(handling, CHAT)
         assert (await settled(shadows)).compared == 1
 
 

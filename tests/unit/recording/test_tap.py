@@ -11,9 +11,11 @@ from proxy.configuration.document import parse
 from proxy.mapping.catalog import CohortBinding, build
 from proxy.mapping.engine.program import Program
 from proxy.recording.tap import Observed, TapPoint, Taps, untapped
-from proxy.rewriting import MessageCounts, MessageHandling
+from proxy.rewriting import MessageCopy, MessageCounts, MessageHandling
 from proxy.types import NONE, Direction
-from tests.support.tapped import FakeSocket, Upper
+from proxy.websocket.filter import FrameFilter
+from tests.support.rfc6455 import CONTINUATION, LIMITS, TEXT, wire
+from tests.support.tapped import FakeSocket, Upper, carried
 from tests.support.waiting import PATIENCE
 
 MAPPING = """\
@@ -54,6 +56,23 @@ class Looker:
         return [each.message for each in self.found]
 
 
+class Before:
+    """Looked at the messages before."""
+
+    def __init__(self) -> None:
+        self.seen: list[bytes] = []
+        self.missed: list[bool] = []
+
+    def note(self, message: bytes) -> None:
+        self.seen.append(message)
+
+    def miss(self, *, too_large: bool) -> None:
+        self.missed.append(too_large)
+
+    def begin(self) -> MessageCopy:
+        raise AssertionError("who looks now collects for it")
+
+
 @pytest.fixture
 def taps() -> Taps:
     return Taps()
@@ -68,11 +87,33 @@ def test_several_look_through_one_tap_and_each_sees_what_it_wants(taps: Taps) ->
     handling = socket.server.frame_filter.handling
     assert untapped(handling) is socket.handlings[1]
     assert handling.rewrite(b"a") == (b"A",)
-    assert socket.client.frame_filter.handling.rewrite(b"b") is None
+    assert carried(socket.client.frame_filter.handling, b"b") is None
     assert (first.messages, second.messages) == ([b"a", b"b"], [b"b"])
     assert first.found[1] is second.found[0]
     assert first.found[0].point == TapPoint(Direction.TO_CLIENT, "modern", "id-1")
     assert first.asked[-1] == ("id-1", (NONE,))
+
+
+def test_messages_that_nothing_rewrites_are_copied_and_those_that_find_no_room_are_counted(
+    taps: Taps,
+) -> None:
+    before = Before()
+    original = MessageHandling(None, MessageCounts(), observer=before)
+    looker, point = Looker(), TapPoint(Direction.TO_SERVER, NONE)
+    assert taps.tapped(original, point) is original
+    taps.add(looker)
+    handling = taps.tapped(original, point)
+    assert handling.rewriter is None
+    assert untapped(handling) is original
+    frame_filter = FrameFilter(masked=False, handling=handling, random=bytes, limits=LIMITS)
+    for part in (wire(TEXT, b"a", fin=False), wire(CONTINUATION, b"b")):
+        assert frame_filter.feed(part) == [part]
+    taps._room.left = 1
+    for part in (wire(TEXT, b"c", fin=False), wire(CONTINUATION, b"d")):
+        assert frame_filter.feed(part) == [part]
+    assert (looker.messages, looker.skipped) == ([b"ab"], 1)
+    assert (before.seen, before.missed) == ([b"ab"], [False])
+    assert taps._room.left == 1
 
 
 def test_who_stays_sees_on_when_another_one_goes(taps: Taps) -> None:
