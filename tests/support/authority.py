@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import jwt
+import pytest
 
+from proxy.sessions.clock import Clock
 from tests.support.rig import RawPeer, Segue, raw_server, segue
 from tests.support.sockets import accept_of, fields_of, switch
 
@@ -256,6 +258,19 @@ async def refreshes(proxy: Segue) -> dict[tuple[str, str], float]:
         for (name, labels), value in (await proxy.metrics()).items()
         if name == "segue_session_refreshes_total" and value
     }
+
+
+class LaterClock:
+    """The clock of the sessions of each Segue that starts from here on.
+
+    Attributes:
+        ahead: seconds by which it is later there than on this machine.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ahead = 0.0
+        clock = Clock(lambda: time.time() + self.ahead, time.monotonic)
+        monkeypatch.setattr("proxy.sessions.opening.SYSTEM_CLOCK", clock)
 
 
 class Gate:

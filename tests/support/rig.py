@@ -82,6 +82,12 @@ class Segue:
             await peer.send(request)
             return await peer.read_all()
 
+    def look_ahead(self, seconds: float) -> None:
+        """Have it look at the deadlines of its connections as if so much time had passed."""
+        now = asyncio.get_running_loop().time() + seconds
+        self.server._listener.check(now)
+        self.server._fleet.check(now)
+
     @property
     def state_directory(self) -> str:
         """Where its Unix socket is: what commands on this machine are told."""

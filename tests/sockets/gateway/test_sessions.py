@@ -18,6 +18,7 @@ from tests.support.authority import (
     TOKEN_ERROR,
     Authority,
     Client,
+    LaterClock,
     Received,
     authority,
     proxied,
@@ -369,17 +370,18 @@ async def test_a_refused_handshake_near_the_tokens_end_is_tried_once_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(renewals, "_FIRST_PAUSE", 0.0)
+    clock = LaterClock(monkeypatch)
 
     async def fail_once(server: Authority, _: RawPeer, __: Received) -> bytes | None:
         server.answers.clear()
         return response(503)
 
     async with (
-        authority(access=2, answers={REFRESH: fail_once}) as server,
+        authority(access=1000, answers={REFRESH: fail_once}) as server,
         proxied(server, tmp_path) as proxy,
     ):
         client = await logged_in(proxy)
-        await asyncio.sleep(1.65)
+        clock.ahead = 850
         server.access = 3600
         # It cannot be renewed at the moment, and is sent as it is; the server has had enough of it.
         server.revoked.add(client.access)
@@ -388,16 +390,20 @@ async def test_a_refused_handshake_near_the_tokens_end_is_tried_once_more(
         assert await proxy.metric("segue_session_retries_total", protocol="websocket") == 1
 
 
-async def test_a_refused_handshake_stands_where_there_is_no_fresh_token(tmp_path: Path) -> None:
+async def test_a_refused_handshake_stands_where_there_is_no_fresh_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = LaterClock(monkeypatch)
+
     async def fail(_: Authority, __: RawPeer, ___: Received) -> bytes | None:
         return response(503)
 
     async with (
-        authority(access=2, answers={REFRESH: fail}) as server,
+        authority(access=1000, answers={REFRESH: fail}) as server,
         proxied(server, tmp_path) as proxy,
     ):
         client = await logged_in(proxy)
-        await asyncio.sleep(1.65)
+        clock.ahead = 850
         server.revoked.add(client.access)
         assert await shake(client, f"/ws/1/?token={client.access}") == 403
         assert len(server.at("/ws/1/")) == 1

@@ -9,10 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.authority import Authority, Client, Received, authority, proxied, response
+from tests.support.authority import (
+    Authority,
+    Client,
+    LaterClock,
+    Received,
+    authority,
+    proxied,
+    response,
+)
 from tests.support.rig import RawPeer, Segue, status_of
 from tests.support.sockets import fields_of
 from tests.support.storages import store_at
+from tests.support.waiting import PATIENCE
 
 LOGIN = "/api/auth/login/"
 LOGOUT = "/api/auth/logout/"
@@ -226,18 +235,24 @@ async def test_a_logout_that_failed_can_be_repeated(tmp_path: Path) -> None:
 
 
 async def test_a_logout_waits_for_the_lease_and_goes_upstream_with_a_token_that_is_still_good(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with authority(access=1.5) as server, proxied(server, tmp_path) as proxy:
+    clock = LaterClock(monkeypatch)
+    async with authority(access=1000) as server, proxied(server, tmp_path) as proxy:
         client = await logged_in(proxy)
         store = store_at(f"sqlite:{tmp_path / 'sessions.sqlite3'}")
         (record,) = (await store.sessions(user=None, after="", limit=1)).records
-        await asyncio.sleep(0.8)
-        # Good for long enough now, but not by the time that whoever holds the lease gives it back.
-        assert await store.acquire(record.session, "somebody", 1.0) is not None
-        await store.close()
+        assert await store.acquire(record.session, "somebody", 3600.0) is not None
         server.access = 3600
-        status, _, _ = await client.send("POST", LOGOUT, b"{}")
+        answer = asyncio.create_task(client.send("POST", LOGOUT, b"{}"))
+        async with asyncio.timeout(PATIENCE):
+            while not await proxy.metric("segue_session_lease_waits_total"):  # noqa: ASYNC110 (a counter tells nobody)
+                await asyncio.sleep(0.01)
+        # It was good, and is not any more when whoever holds the lease gives it back.
+        clock.ahead = 1000
+        await store.release(record.session, "somebody")
+        await store.close()
+        status, _, _ = await answer
         assert status == 205
         (asked,) = server.at(LOGOUT)
         assert asked.token != client.access

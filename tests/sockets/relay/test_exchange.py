@@ -328,12 +328,12 @@ async def test_expectation_and_its_100_go_through_before_the_body() -> None:
 async def test_a_100_is_waited_for_as_long_as_for_an_answer() -> None:
     async def origin_script(peer: RawPeer) -> None:
         await peer.read_head()
-        await asyncio.sleep(1.1)  # Longer than a client may take with its body.
+        await asyncio.sleep(2.5)  # Longer than a client may take with its body.
         await peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         assert await peer.read(5) == b"hello"
         await peer.send(OK)
 
-    env = {"SEGUE_TIMEOUTS__BODY": "200ms"}
+    env = {"SEGUE_TIMEOUTS__BODY": "2s"}
     async with raw_server(origin_script) as origin, segue(origin.url, env) as proxy:
         async with proxy.client() as peer:
             await peer.send(UPLOAD)
@@ -373,13 +373,12 @@ async def test_clock_of_the_answer_stands_while_the_client_uploads_after_a_100()
         assert await peer.read(5) == b"hello"
         await peer.send(OK)
 
-    env = {"SEGUE_TIMEOUTS__RESPONSE": "200ms"}
+    env = {"SEGUE_TIMEOUTS__RESPONSE": "10m", "SEGUE_TIMEOUTS__BODY": "1h"}
     async with raw_server(origin_script) as origin, segue(origin.url, env) as proxy:
         async with proxy.client() as peer:
             await peer.send(UPLOAD)
             assert await peer.read_head() == b"HTTP/1.1 100 Continue\r\n\r\n"
-            # Two looks at the deadlines and more than the server's time: the client's own.
-            await asyncio.sleep(1.1)
+            proxy.look_ahead(1800)  # More than the server's time: the client's own.
             await peer.send(b"hello")
             assert await peer.read_response() == (OK[:-2], b"ok")
 
@@ -640,10 +639,11 @@ async def test_slow_body_is_not_broken_off() -> None:
         await peer.read_head()
         await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % pieces)
         for _ in range(pieces):
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(0.5)
             await peer.send(b"x")
 
-    env = {"SEGUE_TIMEOUTS__IDLE": "400ms", "SEGUE_TIMEOUTS__RESPONSE": "400ms"}
+    # A busy machine has two seconds for each pause of a half, and all of them are longer than that.
+    env = {"SEGUE_TIMEOUTS__IDLE": "2500ms", "SEGUE_TIMEOUTS__RESPONSE": "2500ms"}
     async with raw_server(origin_script) as origin, segue(origin.url, env) as proxy:
         assert (await proxy.ask(LAST)).endswith(b"\r\n\r\n" + b"x" * pieces)
 
@@ -673,7 +673,7 @@ async def test_download_waits_for_a_client_that_does_not_read() -> None:
             sent += len(piece)
 
     # The clock of the server's body must stand while the client is the one who is slow.
-    env = {"SEGUE_TIMEOUTS__IDLE": "300ms"}
+    env = {"SEGUE_TIMEOUTS__IDLE": "10m", "SEGUE_TIMEOUTS__KEEPALIVE": "1h"}
     async with raw_server(origin_script) as origin, segue(origin.url, env) as proxy:
         async with proxy.client() as peer:
             await peer.send(GET)
@@ -682,7 +682,7 @@ async def test_download_waits_for_a_client_that_does_not_read() -> None:
             await stalled(lambda: sent)
             # Socket buffers on four ends grow to a few MiB each; Segue adds its own 64 KiB.
             assert sent < total // 2
-            await asyncio.sleep(1)
+            proxy.look_ahead(1800)
             peer.read_on()
             for _ in range(total // len(piece)):
                 assert await peer.read(len(piece)) == piece

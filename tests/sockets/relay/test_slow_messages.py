@@ -122,13 +122,14 @@ async def test_a_message_that_stops_is_given_up(both_ways: Path, side: str) -> N
 async def test_messages_in_pieces_that_come_to_their_end_are_never_too_slow(
     both_ways: Path, side: str
 ) -> None:
-    async with relayed(SOON, MODERN, config=both_ways) as pair:
+    # All of them take longer than one may, of which each has a twentieth.
+    async with relayed({"SEGUE_TIMEOUTS__MESSAGE": "2s"}, MODERN, config=both_ways) as pair:
         sender, other = sides(pair, side)
         frame = sender.frame(TEXT, MESSAGE)
         # The end of one comes with the beginning of the next: a part is held all the time.
         await sender.peer.send(frame[:100])
         for _ in range(30):
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.1)
             await sender.peer.send(frame[100:] + frame[:100])
             assert b'"type":"jobStatus"' in await other.message()
         await sender.peer.send(frame[100:])

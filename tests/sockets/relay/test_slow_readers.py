@@ -32,9 +32,8 @@ async def slow_client(proxy: Segue) -> RawPeer:
 
 @pytest.mark.parametrize("is_whole", [True, False], ids=["answered", "early"])
 async def test_connection_that_ends_with_its_answer_waits_until_it_is_taken(
-    is_whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    is_whole: bool, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("proxy.downstream.connection._LINGER", 0.1)
     # What is held for a mapping is written in one go.
     (tmp_path / "mappings").mkdir()
     for name, text in MAPPINGS.items():
@@ -61,7 +60,7 @@ async def test_connection_that_ends_with_its_answer_waits_until_it_is_taken(
         async with asyncio.timeout(PATIENCE):
             while not connection.writing_paused or connection.is_busy:  # noqa: ASYNC110 (it tells nobody)
                 await asyncio.sleep(0.01)
-        await asyncio.sleep(1.2)  # Two looks at the deadlines, and many times the time to linger.
+        proxy.look_ahead(30)  # Many times the time to linger.
         peer.read_on()
         head = await peer.read_head()
         assert b"\r\nConnection: close\r\n" in head

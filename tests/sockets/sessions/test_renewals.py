@@ -14,6 +14,7 @@ from tests.support.authority import (
     Authority,
     Client,
     Gate,
+    LaterClock,
     Received,
     authority,
     proxied,
@@ -38,6 +39,10 @@ async def logged_in(proxy: Segue) -> Client:
     client = Client(proxy)
     await client.log_in()
     return client
+
+
+async def lease_waits(*proxies: Segue) -> float:
+    return sum([await proxy.metric("segue_session_lease_waits_total") for proxy in proxies])
 
 
 async def eventually(client: Client, status: int) -> None:
@@ -220,16 +225,17 @@ async def test_a_token_whose_answer_was_lost_is_good_where_the_server_never_took
 
 @pytest.mark.usefixtures("soon")
 async def test_while_renewal_fails_a_token_that_is_still_valid_is_used_as_it_is(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    clock = LaterClock(monkeypatch)
+
     async def fail(_: Authority, __: RawPeer, ___: Received) -> bytes | None:
         return response(503)
 
-    # In its last fifth from 1.6 seconds on.
-    async with authority(access=2, answers={REFRESH: fail}) as server:
+    async with authority(access=1000, answers={REFRESH: fail}) as server:
         async with proxied(server, tmp_path) as proxy:
             client = await logged_in(proxy)
-            await asyncio.sleep(1.65)
+            clock.ahead = 850  # In its last fifth.
             assert await client.get() == 200
             assert len(server.presented()) == 1
             assert server.at("/api/jobs/")[-1].token == client.access
@@ -248,15 +254,13 @@ async def test_two_processes_that_share_a_store_renew_once(tmp_path: Path) -> No
         asked: list[Awaitable[int]] = [each.get() for each in (client, twin) for _ in range(20)]
         answers = asyncio.gather(*asked)
         await gate.reached.wait()
-        await asyncio.sleep(0.1)
+        async with asyncio.timeout(PATIENCE):
+            while not await lease_waits(one, other):  # noqa: ASYNC110 (a counter tells nobody)
+                await asyncio.sleep(0.01)
         gate.open.set()
         assert await answers == [200] * 40
         assert server.presented() == [client.refresh]
-        assert (
-            await other.metric("segue_session_lease_waits_total")
-            + await one.metric("segue_session_lease_waits_total")
-            == 1
-        )
+        assert await lease_waits(one, other) == 1
 
 
 async def test_a_newer_generation_of_another_process_wins_over_a_refusal(tmp_path: Path) -> None:
@@ -319,13 +323,16 @@ async def test_the_pause_after_a_failure_is_one_for_clients_that_only_show_their
 
 
 @pytest.mark.parametrize("ahead", [-7200.0, 7200.0])
-async def test_a_clock_that_is_two_hours_off_makes_no_storm(tmp_path: Path, ahead: float) -> None:
-    async with authority(access=1, ahead=ahead) as server, proxied(server, tmp_path) as proxy:
+async def test_a_clock_that_is_two_hours_off_makes_no_storm(
+    tmp_path: Path, ahead: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = LaterClock(monkeypatch)
+    async with authority(access=1000, ahead=ahead) as server, proxied(server, tmp_path) as proxy:
         client = await logged_in(proxy)
         assert [await client.get() for _ in range(5)] == [200] * 5
         assert server.presented() == []
         server.access = 3600
-        await asyncio.sleep(1.0)
+        clock.ahead = 1000
         assert [await client.get() for _ in range(5)] == [200] * 5
         assert len(server.presented()) == 1
 
