@@ -36,7 +36,7 @@ from proxy.observability.access_log import RequestInfo
 from proxy.relay.exchange import Exchange
 from proxy.sessions.opening import open_sessions
 from proxy.snapshot import Snapshot
-from proxy.tokens.credentials import Pair
+from proxy.tokens.bodies import Pair
 from proxy.upstream.connection import Connection
 from proxy.versions.selection import Selection
 from proxy.versions.sources import VersionSource
@@ -100,7 +100,7 @@ async def cost(
 
     info = RequestInfo("", 0.0, "", "GET", "/", trace_of((), lambda bits: (1 << bits) - 1))
     context = RequestContext(cast(ClientConnection, None), asked, snapshot, info)
-    context.head = read_head(asked)
+    context.head = read_head(asked, snapshot.config.sessions.tokens.places)
     context.fields = list(asked.fields)
     best = float("inf")
     for _ in range(_ROUNDS):

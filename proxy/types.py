@@ -19,6 +19,10 @@ MAX_DEPTH: Final = 1_000
 configuration says otherwise. Python's own `json` reads and writes no more."""
 
 
+FieldPath = tuple[str, ...]
+"""The keys that lead to a value in a JSON text, outermost first; never empty."""
+
+
 class Direction(StrEnum):
     """Which way a message travels."""
 

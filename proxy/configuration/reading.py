@@ -26,6 +26,7 @@ from proxy.configuration.environment import (
 )
 from proxy.configuration.sections import Config
 from proxy.configuration.switching import unknown_switches
+from proxy.configuration.tokens import contradictions
 from proxy.errors import ConfigError, Diagnostic
 from proxy.switching.limits import NO_LIMITS
 from proxy.switching.table import read_name
@@ -287,6 +288,11 @@ def _store_can_be_shared(config: Config) -> _Found:
         yield ("store", "ca_file"), "this needs a rediss:// or rediss+sentinel:// URL"
 
 
+def _token_places_apart(config: Config) -> _Found:
+    for path, message in contradictions(config.sessions.tokens):
+        yield ("sessions", "tokens", *path), message
+
+
 def _switches_there(config: Config) -> _Found:
     for path, message in unknown_switches(config.switching, config.switches()):
         yield ("switching", *path), message
@@ -309,6 +315,7 @@ _CHECKS: Final[tuple[tuple[frozenset[str], Callable[[Config], _Found]], ...]] = 
     (frozenset({"upstream"}), _one_server_or_several),
     (frozenset({"upstream"}), _servers_apart),
     (frozenset({"upstream"}), _upstream_tls_of_use),
+    (frozenset({"sessions"}), _token_places_apart),
     (frozenset({"store"}), _store_can_be_shared),
 )
 

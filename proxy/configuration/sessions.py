@@ -24,6 +24,7 @@ from proxy.configuration.fields import (
     StoreUrl,
     Token,
 )
+from proxy.configuration.tokens import TokenSettings
 
 
 class StoreSettings(Section):
@@ -57,9 +58,9 @@ class SessionPaths(Section):
     """The server's routes that give tokens, exchange them, and take them back; all are POST.
 
     Attributes:
-        login: those whose successful answers carry `access` and `refresh`, registration among them.
-        refresh: exchanges `{refresh}` for new tokens.
-        logout: takes `{refresh}` with a valid access token, and makes it useless.
+        login: those whose successful answers carry both tokens, registration among them.
+        refresh: exchanges a refresh token for new tokens.
+        logout: takes a refresh token with a valid access token, and makes it useless.
     """
 
     login: tuple[ExactPath, ...] = (
@@ -77,6 +78,7 @@ class SessionSettings(Section):
     Attributes:
         enabled: false lets all tokens pass untouched, and needs no store.
         paths: of the routes of tokens.
+        tokens: where tokens stand in requests and answers.
         refresh_before: how long before its end an access token is renewed; never more than a fifth
             of its own lifetime.
         binding: what binds a session to its client, beside the access token: `none`, or a
@@ -93,6 +95,7 @@ class SessionSettings(Section):
 
     enabled: bool = False
     paths: SessionPaths = SessionPaths()
+    tokens: TokenSettings = TokenSettings()
     refresh_before: Duration = 300.0
     binding: Literal["none", "cookie"] = "none"
     cookie: Token = "segue_session"

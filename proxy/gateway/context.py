@@ -15,7 +15,7 @@ from proxy.observability.access_log import RequestInfo
 from proxy.relay.bodies import BodyMapping
 from proxy.sessions.cache import SessionToken
 from proxy.snapshot import Snapshot
-from proxy.tokens.credentials import bearer
+from proxy.tokens.places import TokenPlaces
 from proxy.websocket import handshake
 
 
@@ -41,8 +41,12 @@ class ReceivedHead(NamedTuple):
     hops: int | None = None
 
 
-def read_head(request: Request) -> ReceivedHead:
+def read_head(request: Request, places: TokenPlaces) -> ReceivedHead:
     """Read the head of a request.
+
+    Args:
+        request: as it was received.
+        places: where its token may stand.
 
     Raises:
         ClientError: the target is of no form that a reverse proxy serves, or it is a handshake with
@@ -58,7 +62,7 @@ def read_head(request: Request) -> ReceivedHead:
         handshake.check_request(fields)
         offered = handshake.offered_subprotocols(shape.values(fields, handshake.PROTOCOL))
     preflight = cors.is_preflight(request.method, fields)
-    token = bearer(shape.values(fields, b"authorization"))
+    token = places.bearer(shape.values(fields, b"authorization"))
     hops = headers.hops_left(request.method, fields) if b"max-forwards" in shape else None
     return ReceivedHead(target, authority, upgrade, offered, preflight, token, hops)
 

@@ -24,7 +24,8 @@ def checked_head(context: RequestContext) -> ReceivedHead:
     Raises:
         ClientError: with the status that says what was wrong.
     """
-    request, limits = context.request, context.snapshot.config.limits
+    request, config = context.request, context.snapshot.config
+    limits = config.limits
     check_head(
         request.method,
         request.version,
@@ -37,7 +38,7 @@ def checked_head(context: RequestContext) -> ReceivedHead:
         request.max_body = limits.request_body
         for length in request.shape.values(request.fields, b"content-length"):
             request.check_size(int(length))
-    return read_head(request)
+    return read_head(request, config.sessions.tokens.places)
 
 
 def forwarded_fields(context: RequestContext) -> Fields:

@@ -12,7 +12,6 @@ from typing import Final
 from proxy.gateway.context import RequestContext
 from proxy.sessions.record import MAX_TEXT
 from proxy.tokens import jwt
-from proxy.tokens.credentials import query_tokens
 
 _REMEMBERED: Final = 1024
 _LONGEST: Final = 2048
@@ -37,7 +36,8 @@ def identity_of(context: RequestContext) -> bytes:
     token = context.head.bearer
     if token is None and context.head.upgrade:
         # As the server reads it: browsers cannot set fields on a WebSocket.
-        token = next(iter(query_tokens(context.head.target)), None)
+        places = context.snapshot.config.sessions.tokens.places
+        token = next(iter(places.query_tokens(context.head.target)), None)
     if token is not None:
         return (_of_token if len(token) <= _LONGEST else _read)(token)
     fields = context.request.shape.values(context.request.fields, b"authorization")

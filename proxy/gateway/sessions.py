@@ -23,7 +23,8 @@ from proxy.relay.exchange import Exchange
 from proxy.sessions.cache import SessionSocket, SessionToken
 from proxy.sessions.metrics import Trigger
 from proxy.sessions.service import Sessions
-from proxy.tokens.credentials import is_token_error, query_tokens, with_bearer, with_query_token
+from proxy.tokens.bodies import is_token_error
+from proxy.tokens.places import TokenPlaces
 from proxy.versions.selection import Selection
 from proxy.websocket.handshake import same_origin
 
@@ -112,7 +113,8 @@ class TokenRenewal(SessionFilter):
         Which one the server looks at is its own choice: one of an ended session is not let through
         beside another.
         """
-        in_query, config = query_tokens(context.target), context.snapshot.config
+        config = context.snapshot.config
+        in_query = _places(context).query_tokens(context.target)
         if len(in_query) > _MOST_TOKENS:
             raise ClientError("there are too many tokens in the query")
         found: SessionToken | None = None
@@ -151,7 +153,7 @@ class TokenRenewal(SessionFilter):
             HoldLimits(session.settings.retry_body, timeouts.body, timeouts.message),
         )
         if token != session.token:
-            fields = with_bearer(fields, token)
+            fields = _places(context).with_bearer(fields, token)
         _note_token(context, fresh=token != session.token)
         exchange = await send(fields, _UNAUTHORIZED)
         hold = exchange.held
@@ -165,7 +167,7 @@ class TokenRenewal(SessionFilter):
             hold.let_go()
             return exchange
         sessions.counts.retries["http"] += 1
-        exchange = await send(with_bearer(fields, fresh))
+        exchange = await send(_places(context).with_bearer(fields, fresh))
         if exchange.head is not None and exchange.head.status == 401:
             sessions.refused_again(session)
         return exchange
@@ -224,6 +226,10 @@ def cookie_from(fields: RawFields, settings: SessionSettings) -> str:
     return cookie_of(fields, settings.cookie.encode()) or ""
 
 
+def _places(context: RequestContext) -> TokenPlaces:
+    return context.snapshot.config.sessions.tokens.places
+
+
 def _note_token(context: RequestContext, *, fresh: bool, refused: bool = False) -> None:
     """Note for whoever watches which token goes to the server, and whether one was refused."""
     if context.info.trail is not None:
@@ -237,12 +243,12 @@ def has_body(request: Request) -> bool:
 
 def _carrying(context: RequestContext, session: SessionToken, token: str) -> tuple[bytes, Fields]:
     """A handshake's target and fields with another token in place of the client's."""
-    target, fields = context.target, context.fields
+    target, fields, places = context.target, context.fields, _places(context)
     if token == session.token:
         return target, fields
     if context.head.bearer == session.token:
-        fields = with_bearer(fields, token)
-    return with_query_token(target, session.token, token), fields
+        fields = places.with_bearer(fields, token)
+    return places.with_query_token(target, session.token, token), fields
 
 
 async def _keep_body(request: Request, limits: HoldLimits) -> bool:

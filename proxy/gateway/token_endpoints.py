@@ -24,15 +24,8 @@ from proxy.http.responses import Reply
 from proxy.relay.bodies import HoldLimits, take_body
 from proxy.relay.exchange import Exchange
 from proxy.sessions.cache import CachedSession
-from proxy.tokens.credentials import (
-    MAX_BODY,
-    Pair,
-    read_pair,
-    read_refresh,
-    with_bearer,
-    with_refresh,
-    write_pair,
-)
+from proxy.tokens.bodies import MAX_BODY, Pair, read_pair, read_token, with_token, write_pair
+from proxy.tokens.places import TokenPlaces
 
 
 class TokenRoute(Enum):
@@ -92,7 +85,9 @@ class TokenEndpoints:
                 HoldLimits(MAX_BODY, config.timeouts.body, config.timeouts.message),
             )
         body = request.body or b""
-        refresh = read_refresh(body, request.shape.values(request.fields, b"content-type"))
+        places = config.sessions.tokens.places
+        path = places.refresh_request if route is TokenRoute.REFRESH else places.logout_request
+        refresh = read_token(body, path, request.shape.values(request.fields, b"content-type"))
         cookie = cookie_from(request.fields, config.sessions)
         if route is TokenRoute.REFRESH:
             return await self._refresh(context, refresh, cookie)
@@ -113,7 +108,7 @@ class TokenEndpoints:
         exchange = await send(_asking_for_identity(context.fields), _SUCCESSES)
         hold = exchange.held
         if hold is not None and hold.head is not None:
-            pair = read_pair(hold.plain_body)
+            pair = read_pair(hold.plain_body, _places(context))
             cookie = await self._exchange.capture(pair, presented)
             if cookie is not None:
                 settings = context.snapshot.config.sessions
@@ -135,7 +130,7 @@ class TokenEndpoints:
             return Reply(
                 200,
                 (kind, (b"Cache-Control", b"no-store")),
-                write_pair(given.access, given.refresh),
+                write_pair(given.access, given.refresh, _places(context)),
             )
         fitting = [item for item in given.fields if item[0].lower() in _OF_A_REFUSAL]
         return Reply(given.status, fitting, given.body)
@@ -147,10 +142,10 @@ class TokenEndpoints:
         async with self._exchange.logging_out(cached, fields) as leaving:
             if leaving is None:
                 return await send(fields)
-            request = context.request
-            request.body = with_refresh(body, leaving.refresh)
+            request, places = context.request, _places(context)
+            request.body = with_token(body, places.logout_request, leaving.refresh)
             request.chunked = False
-            fields = _with_json(with_bearer(fields, leaving.access), request)
+            fields = _with_json(places.with_bearer(fields, leaving.access), request)
             exchange = await send(fields, _SUCCESSES)
             hold = exchange.held
             leaving.done = hold is not None and hold.head is not None
@@ -160,6 +155,10 @@ class TokenEndpoints:
                 hold.head.fields.append(_cookie(settings, "", 0))
             hold.let_go()
         return exchange
+
+
+def _places(context: RequestContext) -> TokenPlaces:
+    return context.snapshot.config.sessions.tokens.places
 
 
 _SUCCESSES = range(200, 300)

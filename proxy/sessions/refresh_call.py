@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from proxy.errors import UpstreamError
 from proxy.http.content_coding import plain
 from proxy.http.headers import SERVERS_OWN, RawFields, serialize
-from proxy.tokens.credentials import MAX_BODY, with_refresh
+from proxy.tokens.bodies import MAX_BODY, OwnRequest
 from proxy.upstream.connection import Connection
 from proxy.upstream.response import Head
 
@@ -37,14 +37,14 @@ class RefreshAnswer:
 
 
 async def present(
-    connect: Connect, path: str, token: str, context: RawFields, timeout: float
+    connect: Connect, path: str, request: OwnRequest, context: RawFields, timeout: float
 ) -> RefreshAnswer:
     """Send a refresh token, and return what comes back.
 
     Args:
         connect: opens the connection.
         path: where refreshes go.
-        token: the refresh token.
+        request: what is sent, the refresh token in it.
         context: `Host`, and on whose behalf it is sent.
         timeout: seconds from here to the end of the answer.
 
@@ -52,14 +52,14 @@ async def present(
         UpstreamError: there was no connection; nothing has been sent.
         OutOfResources: none could be made; nothing has been sent.
     """
-    body = with_refresh(b"", token)
+    body = request.body
     connection = await connect()
     own = connection.target.authority
     fields = [
         *((name, own if value == SERVERS_OWN else value) for name, value in context),
         (b"Accept", b"application/json"),
         (b"Accept-Encoding", b"identity"),
-        (b"Content-Type", b"application/json"),
+        (b"Content-Type", request.kind),
         (b"Content-Length", b"%d" % len(body)),
     ]
     try:

@@ -29,7 +29,8 @@ from proxy.sessions.refresh_call import Connect, RefreshAnswer, present
 from proxy.sessions.repository import SessionRepository
 from proxy.sessions.rules import Presenting, Tokens, Verdict
 from proxy.tokens import jwt
-from proxy.tokens.credentials import Pair, carried, is_token_error, read_pair
+from proxy.tokens.bodies import Pair, is_token_error, own_refresh, read_pair
+from proxy.tokens.credentials import carried
 from proxy.tokens.jwt import Validity
 from proxy.tokens.sealing import Unsealable
 
@@ -192,7 +193,11 @@ class Renewals:
         settings = self._settings()
         try:
             answer = await present(
-                self._connect, settings.paths.refresh, token, context, settings.timeout
+                self._connect,
+                settings.paths.refresh,
+                own_refresh(token, settings.tokens.places),
+                context,
+                settings.timeout,
             )
         except (UpstreamError, OutOfResources):
             # Nothing was sent: the token is as it was before.
@@ -217,7 +222,9 @@ class Renewals:
         """
         repository = self._repository
         now = repository.clock.now()
-        pair = read_pair(answer.body) if 200 <= answer.status < 300 else None
+        pair = None
+        if 200 <= answer.status < 300:
+            pair = read_pair(answer.body, self._settings().tokens.places)
         issued = None if pair is None else self.seal(pair, now, token, record)
         verdict = rules.judge(
             answer.status,

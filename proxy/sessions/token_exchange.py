@@ -22,7 +22,7 @@ from proxy.sessions.renewals import Renewals
 from proxy.sessions.repository import SessionRepository
 from proxy.sessions.rules import Standing
 from proxy.tokens import jwt
-from proxy.tokens.credentials import Pair
+from proxy.tokens.bodies import Pair
 
 _LOGOUT_TRIES: Final = 3
 """How often a token is renewed for a logout that then waits for the lease until it has ended."""

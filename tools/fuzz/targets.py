@@ -32,7 +32,8 @@ from proxy.mapping.json.objects import open_object, open_tolerantly
 from proxy.mapping.language.model import MappingFile
 from proxy.recording import placeholders
 from proxy.rewriting import MessageCounts, MessageHandling
-from proxy.tokens import credentials, jwt, redaction
+from proxy.tokens import bodies, credentials, jwt, redaction
+from proxy.tokens.places import TokenPlaces
 from proxy.versions.cohorts import Cohort, Cohorts
 from proxy.versions.selection import VersionRules
 from proxy.versions.sources import SOURCES, Received, RequestParts, make_sources
@@ -47,6 +48,7 @@ Target = Callable[[bytes], None]
 HERE: Final = Path(__file__).resolve().parent
 _ROOT: Final = HERE.parents[1]
 _READ: Final = 1024
+_PLACES: Final = TokenPlaces()
 _LIMITS: Final = FilterLimits(frame=70_000, message=70_000, fragments=8, control_frames=50)
 
 
@@ -138,12 +140,12 @@ def heads(data: bytes) -> None:
     cookies.without_cookie(request, b"name")
     credentials.carried(request)
     handshake.same_origin(request, ())
-    for secret in credentials.query_tokens(path):
-        changed = credentials.with_query_token(path, secret, "new")
+    for secret in _PLACES.query_tokens(path):
+        changed = _PLACES.with_query_token(path, secret, "new")
         assert changed.partition(b"?")[0] == path.partition(b"?")[0]
-    token = credentials.bearer(headers.values_of(request, b"authorization"))
+    token = _PLACES.bearer(headers.values_of(request, b"authorization"))
     if token is not None:
-        credentials.with_bearer(request, token)
+        _PLACES.with_bearer(request, token)
 
 
 def _fields(lines: bytes) -> list[tuple[bytes, bytes]]:
@@ -221,17 +223,18 @@ def secrets(data: bytes) -> None:
     redaction.redact(text)
     spelled = jwt.canonical(text)
     assert jwt.canonical(spelled) == spelled
-    pair = credentials.read_pair(data)
+    pair = bodies.read_pair(data, _PLACES)
     if pair is not None and pair.refresh is not None:
-        again = credentials.read_pair(credentials.write_pair(pair.access, pair.refresh))
+        again = bodies.read_pair(bodies.write_pair(pair.access, pair.refresh, _PLACES), _PLACES)
         assert again is not None
         assert (again.access, again.refresh) == (pair.access, pair.refresh)
-    if credentials.read_refresh(data) is not None:
-        assert credentials.read_refresh(credentials.with_refresh(data, "new")) == "new"
-    credentials.is_token_error(data)
+    for field in (("refresh",), ("data", "refresh")):
+        if bodies.read_token(data, field) is not None:
+            assert bodies.read_token(bodies.with_token(data, field, "new"), field) == "new"
+    bodies.is_token_error(data)
     kind, _, body = data.partition(b"\n")
     with suppress(UnsupportedMediaType):
-        credentials.read_refresh(body, [kind])
+        bodies.read_token(body, ("refresh",), [kind])
     for coding in (b"gzip", kind):
         assert len(content_coding.plain(body, [(b"Content-Encoding", coding)], _READ)) <= max(
             _READ, len(body)

@@ -11,10 +11,28 @@ import pydantic
 from pydantic import WithJsonSchema
 
 from proxy import types
-from proxy.configuration.document import as_written
+from proxy.configuration.field_paths import read_path, render
+from proxy.types import FieldPath
 
-FieldPath = tuple[str, ...]
-"""The keys that lead to a value, outermost first; never empty."""
+__all__ = [
+    "MAX_NAME",
+    "FieldKey",
+    "FieldPath",
+    "FieldReference",
+    "Json",
+    "JsonObject",
+    "Key",
+    "MappingSection",
+    "Name",
+    "Scalar",
+    "by_key",
+    "check_json",
+    "check_name",
+    "check_scalar",
+    "read_key",
+    "read_path",
+    "render",
+]
 
 MAX_NAME: Final = 64
 """Characters of the longest name of a mapping or a rule."""
@@ -26,31 +44,6 @@ class MappingSection(pydantic.BaseModel):
     """Any part of a mapping file: read once, never changed, without unknown keys."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
-
-
-def render(path: FieldPath) -> str:
-    """Write a field as messages and errors name it: its keys, joined by dots."""
-    return ".".join(path)
-
-
-def read_path(written: object) -> FieldPath:
-    r"""Read a field: `meta.id`, or the list of its keys where a key itself holds a dot.
-
-    In the dotted form, `\.` is a dot that belongs to the key.
-
-    Raises:
-        ValueError: it names no field.
-    """
-    written = as_written(written)
-    if isinstance(written, list | tuple) and written:
-        keys = [as_written(key) for key in written]
-        if all(isinstance(key, str) for key in keys):
-            return tuple(str(key) for key in keys)
-    elif isinstance(written, str):
-        parts = re.split(r"(?<!\\)\.", written)
-        if all(parts):
-            return tuple(part.replace("\\.", ".") for part in parts)
-    raise ValueError("expected a field: its key, keys joined by dots, or a list of keys")
 
 
 def read_key(written: object) -> str:

@@ -1,0 +1,168 @@
+"""The bodies of the routes of tokens: answers and requests, read and written by the places.
+
+Reads what clients and the server wrote, of any content.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from email.message import Message
+from typing import Any, Final
+from urllib.parse import parse_qs, urlencode
+
+import msgspec
+
+from proxy.errors import TOKEN_ERROR, UnsupportedMediaType
+from proxy.tokens.places import TokenPlaces
+from proxy.types import FieldPath
+
+MAX_BODY: Final = 64 * 1024
+"""Bytes of the largest body that is read for tokens: a pair of 8 KiB each, a user, and room."""
+
+JSON: Final = b"application/json"
+FORM: Final = b"application/x-www-form-urlencoded"
+
+_CHARSETS: Final = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
+_MAX_FORM: Final = 1000
+"""Fields of a form, as many as Django reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What the server issued.
+
+    Attributes:
+        access: the access token.
+        refresh: the refresh token; None where the server keeps the one that it was sent.
+    """
+
+    access: str = field(repr=False)
+    refresh: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRequest:
+    """What Segue sends to have a refresh token exchanged.
+
+    Attributes:
+        kind: the value of its `Content-Type`.
+        body: of it.
+    """
+
+    kind: bytes
+    body: bytes = field(repr=False)
+
+
+class _Error(msgspec.Struct):
+    code: str
+
+
+# Answers.
+
+
+def read_pair(body: bytes, places: TokenPlaces) -> Pair | None:
+    """The tokens in the server's answer to a login or a refresh."""
+    try:
+        read = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        return None
+    access, refresh = _at(read, places.access), _at(read, places.refresh)
+    if not isinstance(access, str) or not isinstance(refresh, str | None):
+        return None
+    return Pair(access, refresh)
+
+
+def write_pair(access: str, refresh: str, places: TokenPlaces) -> bytes:
+    """The body that a client gets where its refresh was answered without the server."""
+    values: dict[str, Any] = {}
+    for path, token in ((places.access, access), (places.refresh, refresh)):
+        inner = values
+        for key in path[:-1]:
+            inner = inner.setdefault(key, {})
+        inner[path[-1]] = token
+    return msgspec.json.encode(values)
+
+
+def is_token_error(body: bytes) -> bool:
+    """Whether a refusal's body says that the token is the reason."""
+    try:
+        return msgspec.json.decode(body, type=_Error).code == TOKEN_ERROR
+    except (ValueError, RecursionError):
+        return False
+
+
+# Requests.
+
+
+def read_token(body: bytes, path: FieldPath, content_types: Sequence[bytes] = ()) -> str | None:
+    """The token that a client sends in a body: to be exchanged, or to log out.
+
+    Read as servers do, so that no spelling of a body hides a token: whatever Python's `json` takes
+    for JSON, or a form, with white space around the token.
+
+    Args:
+        body: of the request.
+        path: of the token.
+        content_types: the values of `Content-Type`.
+
+    Raises:
+        UnsupportedMediaType: a server may understand how it is written; this does not.
+    """
+    kind = Message()
+    kind["Content-Type"] = b"".join(content_types[:1]).decode("latin-1")
+    charset = kind.get_content_charset("utf-8")
+    if (
+        len(content_types) > 1
+        or charset not in _CHARSETS
+        or kind.get_content_maintype() == "multipart"
+    ):
+        raise UnsupportedMediaType("a refresh token is sent as JSON, or as a form, in UTF-8")
+    try:
+        if kind.get_content_type() == FORM.decode():
+            name = form_name(path)
+            values = parse_qs(body.decode("latin-1"), max_num_fields=_MAX_FORM).get(name, [])
+            token = values[-1] if values else None
+        else:
+            token = _at(json.loads(body.decode()), path)
+    except (ValueError, RecursionError):
+        return None
+    return token.strip() if isinstance(token, str) else None
+
+
+def with_token(body: bytes, path: FieldPath, token: str) -> bytes:
+    """The body with that token; what else it holds stays, where it is a JSON object."""
+    try:
+        values = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except (ValueError, RecursionError):
+        values = {}
+    key, *inner = path
+    if inner:
+        within = with_token(bytes(values.get(key, b"{}")), tuple(inner), token)
+    else:
+        within = msgspec.json.encode(token)
+    values[key] = msgspec.Raw(within)
+    return msgspec.json.encode(values)
+
+
+def own_refresh(token: str, places: TokenPlaces) -> OwnRequest:
+    """What Segue sends to have a refresh token exchanged."""
+    path, constants = places.refresh_request, places.request_fields
+    if not places.request_is_form:
+        return OwnRequest(JSON, with_token(msgspec.json.encode(dict(constants)), path, token))
+    return OwnRequest(FORM, urlencode([*constants, (form_name(path), token)]).encode())
+
+
+def form_name(path: FieldPath) -> str:
+    """The name of a field of a form that stands for a path: `user[token]`, as frameworks read."""
+    return path[0] + "".join(f"[{key}]" for key in path[1:])
+
+
+def _at(value: Any, path: FieldPath) -> Any:
+    """What stands at a path; None where nothing does."""
+    for key in path:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(key)
+    return value

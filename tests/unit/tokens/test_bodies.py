@@ -1,0 +1,179 @@
+"""Tokens in the bodies of the routes of tokens: found, replaced, and nothing else touched."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from urllib.parse import parse_qsl
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.errors import UnsupportedMediaType
+from proxy.tokens import bodies
+from proxy.tokens.bodies import Pair
+from proxy.tokens.places import TokenPlaces
+
+NESTED = b"[" * 100_000
+PLACES = TokenPlaces()
+FIELD = ("refresh",)
+ENVELOPE = TokenPlaces(
+    access=("data", "tokens", "access"), refresh=("data", "tokens", "refresh_token")
+)
+
+
+def test_a_pair_is_read_from_what_a_login_answers() -> None:
+    body = b'{"user": {"id": 1}, "access": "a", "refresh": "r", "more": 1}'
+    assert bodies.read_pair(body, PLACES) == Pair("a", "r")
+    assert bodies.read_pair(b'{"access": "a"}', PLACES) == Pair("a", None)
+    assert bodies.read_pair(b'{"access": "a", "refresh": null}', PLACES) == Pair("a", None)
+    assert "a" not in repr(Pair("a", "r")).replace("Pair", "")
+
+
+def test_a_pair_is_read_from_where_the_configuration_says_that_it_stands() -> None:
+    body = b'{"access": "x", "data": {"tokens": {"access": "a", "refresh_token": "r"}}}'
+    assert bodies.read_pair(body, ENVELOPE) == Pair("a", "r")
+    assert bodies.read_pair(b'{"data": {"tokens": ["a"]}}', ENVELOPE) is None
+    assert bodies.read_pair(b'{"data": "a"}', ENVELOPE) is None
+
+
+@pytest.mark.parametrize("places", [PLACES, ENVELOPE, TokenPlaces(access=("a", "b"))])
+def test_a_pair_that_is_written_is_read_again(places: TokenPlaces) -> None:
+    assert bodies.read_pair(bodies.write_pair("a", "r", places), places) == Pair("a", "r")
+
+
+def test_a_pair_is_written_as_the_server_would_write_it() -> None:
+    assert json.loads(bodies.write_pair("a", "r", PLACES)) == {"access": "a", "refresh": "r"}
+    assert json.loads(bodies.write_pair("a", "r", ENVELOPE)) == {
+        "data": {"tokens": {"access": "a", "refresh_token": "r"}}
+    }
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"access": 1}',
+        b'{"refresh": "r"}',
+        b'{"access": "a", "refresh": 1}',
+        NESTED,
+        b"\xff",
+    ],
+)
+def test_what_is_no_pair_is_none(body: bytes) -> None:
+    assert bodies.read_pair(body, PLACES) is None
+    assert bodies.read_pair(body, ENVELOPE) is None
+
+
+@given(st.binary(max_size=200))
+def test_no_body_raises(body: bytes) -> None:
+    bodies.read_pair(body, PLACES)
+    bodies.is_token_error(body)
+    for field in (FIELD, ("data", "refresh")):
+        bodies.read_token(body, field)
+        assert bodies.read_token(bodies.with_token(body, field, "r"), field) == "r"
+
+
+JSON, FORM = b"application/json", b"application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "token"),
+    [
+        (JSON, b'{"refresh": "r"}', "r"),
+        (b"application/json; charset=UTF-8", b'{"refresh": "r"}', "r"),
+        (None, b'{"refresh": "r"}', "r"),
+        (b"text/plain", b'{"refresh": "r"}', "r"),
+        (JSON, rb'{"refr\u0065sh": "\u0072"}', "r"),
+        (JSON, b'{"refresh": " r\\n"}', "r"),
+        (JSON, b'{"refresh": "x", "refresh": "r", "n": NaN, "s": "\\ud800"}', "r"),
+        (JSON, b'{"refresh": 1}', None),
+        (JSON, b'["refresh"]', None),
+        (JSON, b"refresh=r", None),
+        (FORM, b"a=1&refresh=r", "r"),
+        (b"Application/X-WWW-Form-URLEncoded; charset=utf-8", b"refr%65sh=x&refresh=+%72+", "r"),
+        (FORM, b"refresh=", ""),
+        (FORM, b'{"refresh": "r"}', None),
+        (FORM, b"a=1&" * 1001 + b"refresh=r", None),
+    ],
+)
+def test_a_refresh_token_is_read_as_servers_read_it(
+    kind: bytes | None, body: bytes, token: str | None
+) -> None:
+    kinds = [] if kind is None else [kind]
+    assert (bodies.read_token(body, FIELD, kinds) or "") == (token or "")
+
+
+def test_a_refresh_token_is_read_from_where_the_configuration_says() -> None:
+    path = ("session", "refresh_token")
+    assert bodies.read_token(b'{"session": {"refresh_token": "r"}}', path) == "r"
+    assert bodies.read_token(b"session[refresh_token]=r", path, [FORM]) == "r"
+    assert bodies.read_token(b'{"refresh_token": "r", "session": 1}', path) is None
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        [b"application/json; charset=utf-16"],
+        [b"application/json; charset*=ascii''utf-7"],
+        [b'application/x-www-form-urlencoded; charset="latin-1"'],
+        [b"multipart/form-data; boundary=x"],
+        [JSON, FORM],
+    ],
+)
+def test_a_body_that_only_the_server_could_read_is_refused(kinds: list[bytes]) -> None:
+    with pytest.raises(UnsupportedMediaType):
+        bodies.read_token(b'{"refresh": "r"}', FIELD, kinds)
+
+
+@given(st.binary(max_size=60), st.binary(max_size=60))
+def test_no_type_of_a_body_breaks_it(kind: bytes, body: bytes) -> None:
+    with suppress(UnsupportedMediaType):
+        bodies.read_token(body, FIELD, [kind])
+
+
+def test_a_refresh_token_is_put_into_a_body_and_the_rest_of_it_stays() -> None:
+    assert bodies.read_token(b'{"refresh": "r", "n": 1.10}', FIELD) == "r"
+    assert bodies.with_token(b'{"refresh": "r", "n": 1.10}', FIELD, 'x"y') == (
+        b'{"refresh":"x\\"y","n":1.10}'
+    )
+    assert bodies.with_token(b"refresh=form", FIELD, "x") == b'{"refresh":"x"}'
+    assert bodies.with_token(b"", FIELD, "x") == b'{"refresh":"x"}'
+    assert bodies.with_token(NESTED, FIELD, "x") == b'{"refresh":"x"}'
+    assert bodies.with_token(b'{"n": 1.10, "a": {"b": "r", "n": 1E2}}', ("a", "b"), "x") == (
+        b'{"n":1.10,"a":{"b":"x","n":1E2}}'
+    )
+    assert bodies.with_token(b'{"a": 1}', ("a", "b"), "x") == b'{"a":{"b":"x"}}'
+
+
+def test_a_refresh_of_segues_own_is_written_as_the_server_reads_it() -> None:
+    assert bodies.own_refresh("r", PLACES) == bodies.OwnRequest(JSON, b'{"refresh":"r"}')
+    constant = (("grant_type", "refresh_token"), ("client_id", "a&b"))
+    written = bodies.own_refresh(
+        "r=", TokenPlaces(refresh_request=("session", "token"), request_fields=constant)
+    )
+    assert (written.kind, json.loads(written.body)) == (
+        JSON,
+        {**dict(constant), "session": {"token": "r="}},
+    )
+    form = TokenPlaces(
+        refresh_request=("refresh_token",), request_fields=constant, request_is_form=True
+    )
+    written = bodies.own_refresh("r=", form)
+    assert written.kind == FORM
+    assert parse_qsl(written.body.decode()) == [*constant, ("refresh_token", "r=")]
+    assert "a&b" not in repr(form)
+    assert "r=" not in repr(written)
+
+
+def test_the_servers_token_error_is_told_from_other_refusals() -> None:
+    error = b'{"detail": "Token is blacklisted", "code": "token_not_valid"}'
+    assert bodies.is_token_error(error)
+    assert not bodies.is_token_error(b'{"detail": "Forbidden", "code": "no"}')
+    assert not bodies.is_token_error(b'{"detail": "token_not_valid"}')
+    assert not bodies.is_token_error(error[:-1])
+    assert not bodies.is_token_error(NESTED)

@@ -1,0 +1,107 @@
+"""Tokens in the heads of requests: found, replaced, and nothing else touched."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.tokens.places import TokenPlaces
+
+PLACES = TokenPlaces()
+JWT_AND_TOKEN = TokenPlaces(scheme=b"JWT", schemes=frozenset({b"jwt", b"token"}))
+
+
+@pytest.mark.parametrize(
+    ("lines", "token"),
+    [
+        ([b"Bearer abc"], "abc"),
+        ([b"bearer abc "], "abc"),
+        ([b"BEARER  abc"], "abc"),
+        ([b"Bearer\tabc\t"], "abc"),
+        ([b"Bearer a b"], None),
+        ([b"Basic abc"], None),
+        ([b"JWT abc"], None),
+        ([b"Bearer"], None),
+        ([b"Bearerabc"], None),
+        ([b"Bearer a", b"Bearer b"], None),
+        ([b"Bearer \xff"], "\xff"),
+        ([], None),
+    ],
+)
+def test_a_bearer_token_is_read_where_there_is_exactly_one(
+    lines: list[bytes], token: str | None
+) -> None:
+    assert PLACES.bearer(lines) == token
+
+
+@pytest.mark.parametrize(
+    ("line", "token"),
+    [(b"JWT abc", "abc"), (b"token abc", "abc"), (b"Bearer abc", None), (b"Basic abc", None)],
+)
+def test_a_token_is_read_behind_the_schemes_that_are_named(line: bytes, token: str | None) -> None:
+    assert JWT_AND_TOKEN.bearer([line]) == token
+
+
+@pytest.mark.parametrize(
+    ("places", "before", "after"),
+    [
+        (PLACES, b"bearer old", b"bearer new"),
+        (PLACES, b"BEARER\told", b"BEARER new"),
+        (PLACES, b"Basic dXNlcjpwYXNz", b"Bearer new"),
+        (PLACES, b"", b"Bearer new"),
+        (JWT_AND_TOKEN, b"Token old", b"Token new"),
+        (JWT_AND_TOKEN, b"JWT old", b"JWT new"),
+        (JWT_AND_TOKEN, b"Bearer old", b"JWT new"),
+    ],
+)
+def test_a_token_that_takes_anothers_place_keeps_the_clients_scheme(
+    places: TokenPlaces, before: bytes, after: bytes
+) -> None:
+    fields = [(b"host", b"h"), (b"authorization", before), (b"X", b"old")]
+    assert places.with_bearer(fields, "new") == [
+        (b"host", b"h"),
+        (b"authorization", after),
+        (b"X", b"old"),
+    ]
+
+
+def test_a_token_for_which_there_is_no_field_is_put_at_the_end() -> None:
+    fields = [(b"host", b"h")]
+    assert PLACES.with_bearer(fields, "new") == [*fields, (b"Authorization", b"Bearer new")]
+    assert JWT_AND_TOKEN.with_bearer(fields, "new") == [*fields, (b"Authorization", b"JWT new")]
+
+
+@pytest.mark.parametrize(
+    ("target", "found"),
+    [
+        (b"/ws?token=abc", ["abc"]),
+        (b"/ws?x=1&access_token=abc&token=d", ["abc", "d"]),
+        (b"/ws?token=&access_token=abc", ["abc"]),
+        (b"/ws?token=%61b%63", ["abc"]),
+        (b"/ws?%74oken=abc&access%5ftoken=d", ["abc", "d"]),
+        (b"/ws?token=a=b", ["a=b"]),
+        (b"/ws?token=a+b%2", ["a b%2"]),
+        (b"/ws?x=1", []),
+        (b"/ws", []),
+        (b"/ws?token", []),
+        (b"/ws?tokens=1&xtoken=2", []),
+    ],
+)
+def test_a_handshakes_tokens_are_read_from_its_query(target: bytes, found: list[str]) -> None:
+    assert PLACES.query_tokens(target) == found
+
+
+def test_another_token_takes_its_place_in_the_query_and_every_other_byte_stays() -> None:
+    target = b"/old?a=%41&token=old&&b=old&access_token=other&access_token=old"
+    assert PLACES.with_query_token(target, "old", "new") == (
+        b"/old?a=%41&token=new&&b=old&access_token=other&access_token=new"
+    )
+    assert PLACES.with_query_token(b"/?%74oken=%6fld&a=%41", "old", "new") == (
+        b"/?%74oken=new&a=%41"
+    )
+    assert PLACES.with_query_token(b"/", "old", "new") == b"/"
+
+
+def test_a_parameter_of_another_name_is_read_where_it_is_named() -> None:
+    places = TokenPlaces(query=frozenset({"jwt"}))
+    assert places.query_tokens(b"/ws?token=a&jwt=b") == ["b"]
+    assert places.with_query_token(b"/ws?token=b&jwt=b", "b", "n") == b"/ws?token=b&jwt=n"
