@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from proxy.admin.endpoints import API, Endpoint
 from proxy.admin.openapi import OpenApi
 from proxy.control.loading import load
 from proxy.observability import log as logs
 from proxy.process.server import Server
+from tools.api_reference import Reference
 from tools.generated import write_or_check
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 TARGET: Final = ROOT / "docs" / "admin-api.md"
+ANSWERS: Final = ROOT / "tools" / "api_answers.json"
+
+_EVERYWHERE: Final = frozenset({"400", "401", "403", "413", "415", "429", "500"})
+"""Statuses that the introduction tells of."""
 
 _INTRODUCTION: Final = """\
 # The admin API
@@ -33,7 +39,10 @@ socket in the state directory. [Access to the admin listener](admin.md) says who
 with which credential. A process describes its own API, with every field and bound, at `GET
 /api/v1/openapi.json` (OpenAPI 3.1, for the role `viewer`).
 
+On the machine itself, as the user that runs Segue, and from elsewhere with a token:
+
 ```sh
+curl --unix-socket /var/lib/segue/admin.sock http://localhost/api/v1/status
 curl --header @/run/secrets/authorization-header https://segue.example.com:9090/api/v1/status
 ```
 
@@ -50,17 +59,21 @@ are), of a method (405, with `Allow`), of what is no HTTP (400) and of a fault o
 
 | status | means |
 |---|---|
-| 400 | the request cannot be right: its `Host`, two credentials, or a token in the URL |
+| 400 | the request cannot be right: two credentials, or a token in the URL |
 | 400 with `errors` | [what it asks for](#invalid-request) cannot be right |
 | 401, 429 | no credential or a wrong one; too many wrong ones |
-| 403 | too little of a role, or a page of another site |
+| 403 | too little of a role, or a token that is limited to less |
+| 403 | a `Host` that is no name of this listener, or a page of another site |
 | 404 | there is nothing of this name |
 | 409 | it cannot be done at the moment: see the endpoint |
-| 412 | it was changed since the revision in `If-Match`: the answer says by whom, to what |
+| 412 | it was changed since the revision in `If-Match`: `detail` says by whom, to what |
 | 413, 415 | the body is too large, or not declared as JSON |
 | 422 | it names a cohort or a mapping that the configuration does not have |
 | 428 | a change of a switch needs `If-Match`, unless it lowers |
-| 503 | the process is stopping, or the store of sessions is away |
+| 500 | a fault of Segue's own |
+| 503 | the process is stopping, or the store of sessions or of switches is away |
+
+Of these, 400, 401, 403, 413, 415, 429 and 500 are not told again of each endpoint.
 
 ### Invalid request
 
@@ -76,77 +89,57 @@ most, each with `detail` and with `pointer` (a JSON Pointer into the body, RFC 6
 
 ## Endpoints
 
-Each of the roles `viewer`, `operator` and `admin` may what the ones before it may.
+Each of the roles `viewer`, `operator` and `admin` may what the ones before it may. Times are
+seconds since 1970. What is shown is that of the process that answers.
+
+A parameter or member that is not required may be left out: its default counts then. A change of a
+switch is a revision; what raises has to say on which one it builds (`If-Match`), so that nobody
+takes back unseen what somebody else has just done.
+
+The examples ask as the user that runs Segue, with `/var/lib/segue` for its state directory.
 """
 
 
-async def described() -> dict[str, Any]:
-    """Return the description of a server with the shipped configuration."""
+_OBJECTS: Final = """
+## Objects
+
+What answers consist of. All members are there, those that say nothing as `null`, but for a
+ProblemDocument and its Faults, which leave them out. Later versions may have more: whoever reads an
+answer passes over what is not known yet."""
+
+
+async def described() -> tuple[list[Endpoint], dict[str, Any]]:
+    """Return the endpoints of a server with the shipped configuration, and their description."""
     writer = logs.Writer(io.StringIO())
     log = logs.build(writer, "error", "json", is_terminal=False)
     with TemporaryDirectory() as state:
         server = Server(load(ROOT / "config.yaml", {"SEGUE_STATE_DIR": state}, {}), log, writer)
         try:
-            return OpenApi(server.endpoints(), "").document
+            served = server.endpoints()
+            endpoints = [each for each, _ in served if each.base == API]
+            return endpoints, OpenApi(served, "").document
         finally:
             await server.close()
             writer.close()
 
 
+def answers() -> dict[str, Any]:
+    """Return an example of what each endpoint answers, by its method and path."""
+    found: dict[str, Any] = json.loads(ANSWERS.read_text(encoding="utf-8"))
+    return found
+
+
 def render(document: dict[str, Any]) -> str:
     """Return the text of the file."""
-    schemas = document["components"]["schemas"]
-    parts = [_INTRODUCTION, "| method | path | role | |", "|---|---|---|---|"]
-    operations = [
-        (method.upper(), path, operation)
-        for path, those in sorted(document["paths"].items())
-        for method, operation in sorted(those.items())
-    ]
-    parts += [
-        f"| {method} | `{path}` | `{operation['x-segue-role']}` | {operation['summary']} |"
-        for method, path, operation in operations
-    ]
-    for method, path, operation in operations:
-        parts += ["", f"### {method} {path}", "", operation["summary"]]
-        parts += _operation(operation, schemas)
-    return "\n".join(parts).rstrip() + "\n"
-
-
-def _operation(operation: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]:
-    asked = [(each["name"], each.get("description", "")) for each in operation["parameters"]]
-    body = operation.get("requestBody")
-    if body is not None:
-        asked += _properties(body["content"]["application/json"]["schema"], schemas)
-    if asked:
-        yield from _table("asked for", asked)
-    for status, response in operation["responses"].items():
-        if status.startswith("2"):
-            for kind, content in response.get("content", {}).items():
-                answered = _properties(content.get("schema", {}), schemas)
-                if answered:
-                    yield from _table(f"answered ({status})", answered)
-                else:
-                    yield from ("", f"Answers {status} with `{kind}`.")
-            if not response.get("content"):
-                yield from ("", f"Answers {status} without content.")
-
-
-def _properties(schema: dict[str, Any], schemas: dict[str, Any]) -> list[tuple[str, str]]:
-    found = schemas.get(schema.get("$ref", "").rpartition("/")[2], {})
-    return [
-        (name, each.get("description", "")) for name, each in found.get("properties", {}).items()
-    ]
-
-
-def _table(title: str, rows: list[tuple[str, str]]) -> Iterator[str]:
-    yield from ("", f"| {title} | |", "|---|---|")
-    for name, text in rows:
-        yield f"| `{name}` | {text.replace('|', '&#124;')} |"
+    reference = Reference(document, answers(), _EVERYWHERE, "/var/lib/segue/admin.sock")
+    parts = [_INTRODUCTION, *reference.overview(), *reference.endpoints(), _OBJECTS]
+    return "\n".join([*parts, *reference.objects()]).rstrip() + "\n"
 
 
 def main(arguments: list[str]) -> int:
     """Write the file, or check it."""
-    text = render(asyncio.run(described()))
+    _, document = asyncio.run(described())
+    text = render(document)
     return write_or_check(arguments, TARGET, ROOT, text, "tools.api_doc")
 
 

@@ -26,7 +26,16 @@ API: Final = "/api/v1"
 """Where the endpoints for operators are; modules name theirs below it."""
 
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
-_NO_REFUSALS: Final[Mapping[int, str]] = MappingProxyType({})
+_NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
+
+
+OF_A_SWITCH: Final[Mapping[str, str]] = MappingProxyType(
+    {"cohort": "of the switch", "mapping": "of the switch, which the cohort names"}
+)
+SOME_SWITCH: Final[Mapping[str, str]] = MappingProxyType(
+    {"cohort": "modern", "mapping": "old-to-new"}
+)
+"""For examples."""
 
 
 class HeaderField(NamedTuple):
@@ -41,6 +50,20 @@ class HeaderField(NamedTuple):
     name: str
     text: str
     pattern: str = ""
+
+
+class Example(NamedTuple):
+    """What somebody may ask an endpoint, for its description.
+
+    Attributes:
+        asked: the body, or the query.
+        segments: of the path, by their names.
+        fields: of the head, by their names.
+    """
+
+    asked: Mapping[str, object] = _NOTHING
+    segments: Mapping[str, str] = _NOTHING
+    fields: Mapping[str, str] = _NOTHING
 
 
 class Endpoint(NamedTuple):
@@ -62,6 +85,9 @@ class Endpoint(NamedTuple):
             has, and those of bodies, queries and paths, need no mention.
         takes: fields of the request that it reads.
         gives: fields of a successful answer.
+        segments: what the segments of `path` stand for, by their names.
+        example: what somebody may ask it, where that is anything.
+        alternative: what else a successful answer may be, where what is asked for says so.
     """
 
     method: str
@@ -72,9 +98,12 @@ class Endpoint(NamedTuple):
     base: str = API
     status: int = 200
     content: str = ""
-    refusals: Mapping[int, str] = _NO_REFUSALS
+    refusals: Mapping[int, str] = _NOTHING
     takes: tuple[HeaderField, ...] = ()
     gives: tuple[HeaderField, ...] = ()
+    segments: Mapping[str, str] = _NOTHING
+    example: Example = Example()
+    alternative: type[pydantic.BaseModel] | None = None
 
     @property
     def place(self) -> str:

@@ -15,7 +15,7 @@ from aiohttp import web
 from pydantic import Field
 
 from proxy.admin.access import author
-from proxy.admin.endpoints import Endpoint, Served
+from proxy.admin.endpoints import Endpoint, Example, HeaderField, Served
 from proxy.admin.event_stream import EventStream
 from proxy.admin.orders import AdminRequest, refusal
 from proxy.control.events import (
@@ -51,6 +51,8 @@ EVENTS: Final = Endpoint(
     None,
     content="text/event-stream",
     refusals={409: "There are as many streams of events as there can be."},
+    takes=(HeaderField("Last-Event-ID", "the `id` of the last event that the reader has"),),
+    example=Example({"seconds": 600}),
 )
 
 _LOOK: Final = 1.0
@@ -68,7 +70,7 @@ class EventsPage:
         return ((EVENTS, self.stream),)
 
     async def stream(self, request: web.Request, order: EventsRequest) -> web.StreamResponse:
-        """Tell what happens, as it happens."""
+        """Tell what the control plane does, as it happens: a stream of server-sent events."""
         try:
             subscription = self._events.subscribe(
                 request.headers.get("Last-Event-ID"), str(author(request))

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 from aiohttp import web
 from pydantic import Field
 
-from proxy.admin.endpoints import Endpoint, Served
+from proxy.admin.endpoints import Endpoint, Example, Served
 from proxy.admin.orders import AdminRequest, Fault, Label, refusal
 from proxy.control.explain import Explained, Question, Unanswerable, data, explain_in_force
 from proxy.gateway.identity import identity_of_user
@@ -65,6 +65,7 @@ EXPLAIN: Final = Endpoint(
     ExplainRequest,
     Explained,
     refusals={422: "The configuration has no place where a client could tell a version."},
+    example=Example({"version": "2.4.0", "frame": '{"kind": "jobStatus", "status": "done"}'}),
 )
 
 

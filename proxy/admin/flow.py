@@ -82,14 +82,24 @@ class VersionRate(pydantic.BaseModel):
 
 
 class RequestRate(pydantic.BaseModel):
-    """Requests that were answered, WebSocket handshakes among them."""
+    """Requests that were answered, WebSocket handshakes among them.
+
+    Attributes:
+        cohort: of their clients; `none` for none.
+        per_second: how many in a second.
+    """
 
     cohort: str
     per_second: float
 
 
 class DirectionRate(pydantic.BaseModel):
-    """Messages of all cohorts."""
+    """Messages of all cohorts.
+
+    Attributes:
+        direction: which way.
+        per_second: how many in a second.
+    """
 
     direction: Direction
     per_second: float

@@ -14,7 +14,7 @@ from aiohttp import web
 from pydantic import Field
 
 from proxy.admin.access import author, signature
-from proxy.admin.endpoints import Endpoint, Served
+from proxy.admin.endpoints import Endpoint, Example, Served
 from proxy.admin.orders import UNKNOWN_NAME, AdminRequest, Label, refusal, some_of
 from proxy.control.audit import Audit
 from proxy.observability.decisions import (
@@ -39,9 +39,10 @@ class WatchRequest(AdminRequest):
 
     Attributes:
         cohort: whose requests; `none` for those of no cohort.
-        request_id: Segue's own, as for an open WebSocket, or one that the requests to come bring in
-            `X-Request-Id`.
-        seconds, lines: how long, and how many lines at most.
+        request_id: Segue's own id, as `GET /api/v1/sockets` tells it of an open WebSocket, or one
+            that the requests to come bring in `X-Request-Id`.
+        seconds: how long.
+        lines: how many lines at most.
     """
 
     model_config = some_of("oneOf", {"cohort": _TEXT}, {"request_id": _TEXT})
@@ -53,7 +54,16 @@ class WatchRequest(AdminRequest):
 
 
 class WatchTold(pydantic.BaseModel):
-    """A watch that goes on."""
+    """A watch that goes on.
+
+    Attributes:
+        name: by which it is ended.
+        cohort: whose requests; null where it is of one id.
+        request_id: of which requests; null where it is of a cohort.
+        author: who began it.
+        seconds_left: until it ends.
+        lines_left: after which it ends.
+    """
 
     name: str
     cohort: str | None
@@ -64,7 +74,11 @@ class WatchTold(pydantic.BaseModel):
 
 
 class WatchList(pydantic.BaseModel):
-    """Those that go on."""
+    """Those that go on.
+
+    Attributes:
+        watches: all of them.
+    """
 
     watches: list[WatchTold]
 
@@ -76,9 +90,19 @@ START: Final = Endpoint(
     WatchRequest,
     WatchTold,
     refusals={409: "There are as many watches as there can be; stop one.", **UNKNOWN_NAME},
+    example=Example({"cohort": "modern", "seconds": 30}),
 )
 LIST: Final = Endpoint("GET", "/log/watches", Role.VIEWER, None, WatchList)
-STOP: Final = Endpoint("DELETE", "/log/watches/{name}", Role.OPERATOR, None, None, status=204)
+STOP: Final = Endpoint(
+    "DELETE",
+    "/log/watches/{name}",
+    Role.OPERATOR,
+    None,
+    None,
+    status=204,
+    segments={"name": "of the watch, as it was told when it began"},
+    example=Example(segments={"name": "cfd7c3"}),
+)
 
 
 class LogWatches:
@@ -96,7 +120,7 @@ class LogWatches:
     async def start(
         self, request: web.Request, order: WatchRequest
     ) -> web.StreamResponse | WatchTold:
-        """Begin to watch."""
+        """Have the decisions about some requests logged for a while."""
         if (order.cohort is None) is (order.request_id is None):
             return refusal(400, "expected either a cohort or a request_id")
         known = [cohort.name for cohort in self._live.current.config.cohorts]
@@ -114,11 +138,11 @@ class LogWatches:
         return self._told(watch)
 
     async def list(self, _: web.Request) -> WatchList:
-        """Say which watches go on."""
+        """Show the watches of the log that go on."""
         return WatchList(watches=[self._told(watch) for watch in self._decisions.watches])
 
     async def stop(self, request: web.Request) -> web.StreamResponse:
-        """End a watch."""
+        """End a watch of the log."""
         name = request.match_info["name"]
         if not self._decisions.stop(name):
             return refusal(404, "there is no such watch; it may have ended by itself")

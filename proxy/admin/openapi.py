@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import pydantic
 from aiohttp import web
@@ -121,20 +121,45 @@ def _schemas(endpoints: Iterable[Endpoint]) -> tuple[_References, dict[str, Any]
     for each in endpoints:
         if each.request is not None:
             wanted[each.request, "validation"] = None
-        if each.response is not None:
-            wanted[each.response, "serialization"] = None
+        for answer in (each.response, each.alternative):
+            if answer is not None:
+                wanted[answer, "serialization"] = None
     found, definitions = models_json_schema(list(wanted), ref_template=_REFERENCE)
     schemas: dict[str, Any] = definitions["$defs"]
-    for schema in schemas.values():
-        _describe(schema)
+    models: dict[str, type[pydantic.BaseModel]] = {}
+    for model, _ in wanted:
+        _collect(model, models)
+    for name, schema in schemas.items():
+        _describe(schema, _inherited(models[name]) if name in models else {})
     return {model: reference for (model, _), reference in found.items()}, schemas
 
 
-def _describe(schema: dict[str, Any]) -> None:
+def _collect(kind: Any, models: dict[str, type[pydantic.BaseModel]]) -> None:
+    """Put a model, and those of which its fields are, where they are found by their names."""
+    if isinstance(kind, type) and issubclass(kind, pydantic.BaseModel):
+        if kind.__name__ in models:
+            return
+        models[kind.__name__] = kind
+        for field in kind.model_fields.values():
+            _collect(field.annotation, models)
+    for each in get_args(kind):
+        _collect(each, models)
+
+
+def _inherited(model: type[pydantic.BaseModel]) -> dict[str, str]:
+    """What the docstrings of the models on which one builds say of its properties."""
+    texts: dict[str, str] = {}
+    for each in reversed(model.__mro__[1:]):
+        texts |= taken_apart(inspect.getdoc(each) or "")[1]
+    return texts
+
+
+def _describe(schema: dict[str, Any], inherited: dict[str, str]) -> None:
     """Give each property the text that the docstring of its model has for it."""
     about, texts = taken_apart(schema.get("description", ""))
     if about:
         schema["description"] = about
+    texts = inherited | texts
     for name, described in schema.get("properties", {}).items():
         described.pop("title", None)
         if name in texts:
@@ -153,8 +178,8 @@ def _operation(
         "x-segue-role": endpoint.role,
         "security": [{scheme: [endpoint.role]} for scheme in _SCHEMES] if endpoint.role else [],
         "parameters": [
-            *(_segment(name) for name in _SEGMENT.findall(endpoint.path)),
-            *(_field(each) for each in endpoint.takes),
+            *(_segment(name, endpoint) for name in _SEGMENT.findall(endpoint.path)),
+            *(_field(each, endpoint) for each in endpoint.takes),
         ],
         "responses": _responses(endpoint, references),
     }
@@ -163,11 +188,16 @@ def _operation(
         if endpoint.has_body:
             operation["requestBody"] = {
                 "required": True,
-                "content": {"application/json": {"schema": reference}},
+                "content": {
+                    "application/json": {
+                        "schema": reference,
+                        "example": dict(endpoint.example.asked),
+                    }
+                },
             }
         else:
             name = reference["$ref"].rpartition("/")[2]
-            operation["parameters"] += _query(schemas[name])
+            operation["parameters"] += _query(schemas[name], endpoint.example.asked)
     return operation
 
 
@@ -176,17 +206,34 @@ def _identity(endpoint: Endpoint) -> str:
     return "_".join(words)
 
 
-def _segment(name: str) -> dict[str, Any]:
-    schema = {"type": "string", "minLength": 1}
-    return {"name": name, "in": "path", "required": True, "schema": schema}
+def _segment(name: str, endpoint: Endpoint) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "description": endpoint.segments[name],
+        "schema": {"type": "string", "minLength": 1},
+        "example": endpoint.example.segments[name],
+    }
 
 
-def _field(taken: HeaderField) -> dict[str, Any]:
+def _field(taken: HeaderField, endpoint: Endpoint) -> dict[str, Any]:
     schema = {"type": "string"} | ({"pattern": taken.pattern} if taken.pattern else {})
-    return {"name": taken.name, "in": "header", "description": taken.text, "schema": schema}
+    return {
+        "name": taken.name,
+        "in": "header",
+        "required": False,
+        "description": taken.text,
+        "schema": schema,
+        **_example(endpoint.example.fields, taken.name),
+    }
 
 
-def _query(schema: dict[str, Any]) -> list[dict[str, Any]]:
+def _example(asked: Mapping[str, object], name: str) -> dict[str, object]:
+    return {"example": asked[name]} if name in asked else {}
+
+
+def _query(schema: dict[str, Any], asked: Mapping[str, object]) -> list[dict[str, Any]]:
     """The parameters that a model is read from; what may be null may be left out."""
     required = schema.get("required", ())
     return [
@@ -196,6 +243,7 @@ def _query(schema: dict[str, Any]) -> list[dict[str, Any]]:
             "required": name in required,
             **({"description": each["description"]} if "description" in each else {}),
             "schema": _without_null(each),
+            **_example(asked, name),
         }
         for name, each in schema["properties"].items()
     ]
@@ -216,7 +264,10 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 def _responses(endpoint: Endpoint, references: _References) -> dict[str, Any]:
     success: dict[str, Any] = {"description": HTTPStatus(endpoint.status).phrase}
     if endpoint.response is not None:
-        success["content"] = {"application/json": {"schema": references[endpoint.response]}}
+        schema = references[endpoint.response]
+        if endpoint.alternative is not None:
+            schema = {"oneOf": [schema, references[endpoint.alternative]]}
+        success["content"] = {"application/json": {"schema": schema}}
     elif endpoint.content:
         success["content"] = {endpoint.content: {}}
     if endpoint.gives:

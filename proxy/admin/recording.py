@@ -17,7 +17,7 @@ from aiohttp import web
 from pydantic import Field
 
 from proxy.admin.access import author, signature
-from proxy.admin.endpoints import Endpoint, Served
+from proxy.admin.endpoints import Endpoint, Example, Served
 from proxy.admin.orders import UNKNOWN_NAME, AdminRequest, Label, refusal
 from proxy.control.audit import Audit
 from proxy.mapping.engine.explanation import MessageOutcome
@@ -44,7 +44,11 @@ class RecordingRequest(AdminRequest):
     """What a client asks for.
 
     Attributes:
-        mapping, direction, cohort, count, seconds: see `proxy.recording.recorder.Wanted`.
+        mapping: only messages that this mapping, alone or in a chain, is bound to; null: any.
+        direction: only messages that go this way; null: both.
+        cohort: only those of clients in this cohort; null: any.
+        count: the number of messages after which it ends.
+        seconds: after which it ends.
         outcomes: only messages that ended so; all where empty.
         keep: the keys whose values are shown; where it is null, the words that the mapping itself
             names: all values of its `kinds.field` (`kind` without one), and those that its rules
@@ -65,10 +69,17 @@ class RecordingRequest(AdminRequest):
 
 
 class Started(pydantic.BaseModel):
-    """The name by which a recording is read and ended."""
+    """The name by which a recording is read and ended.
+
+    Attributes:
+        name: nobody can guess it.
+    """
 
     name: str
 
+
+_NAME: Final = {"name": "of the recording, as it was told when it was started"}
+_NAMED: Final = Example(segments={"name": "wJd1nGqGkz0V5h2vN8bYc3Qe"})
 
 START: Final = Endpoint(
     "POST",
@@ -78,11 +89,28 @@ START: Final = Endpoint(
     Started,
     status=201,
     refusals={409: "There is a recording already: one is possible at a time.", **UNKNOWN_NAME},
+    example=Example({"mapping": "old-to-new", "count": 20, "seconds": 60}),
 )
 STREAM: Final = Endpoint(
-    "GET", "/recordings/{name}", Role.OPERATOR, None, None, content="application/x-ndjson"
+    "GET",
+    "/recordings/{name}",
+    Role.OPERATOR,
+    None,
+    None,
+    content="application/x-ndjson",
+    segments=_NAME,
+    example=_NAMED,
 )
-STOP: Final = Endpoint("DELETE", "/recordings/{name}", Role.OPERATOR, None, None, status=204)
+STOP: Final = Endpoint(
+    "DELETE",
+    "/recordings/{name}",
+    Role.OPERATOR,
+    None,
+    None,
+    status=204,
+    segments=_NAME,
+    example=_NAMED,
+)
 
 
 class Recordings:
@@ -133,7 +161,7 @@ class Recordings:
         return Started(name=recording.name)
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
-        """Send what is recorded, as it comes."""
+        """Send what is recorded, as it comes: an object in each line, until the recording ends."""
         recording = self._recorder.find(request.match_info["name"])
         if recording is None:
             return refusal(404, "there is no such recording")

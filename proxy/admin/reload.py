@@ -27,8 +27,10 @@ class Problem(pydantic.BaseModel):
     """One thing that is wrong.
 
     Attributes:
-        file, line, column, path, reason: see `proxy.errors.Diagnostic`; line and column are 0 where
-            there is none.
+        file: in which it is, or the environment variable or flag.
+        line, column: where in the file, from 1; 0 where there is no place.
+        path: of the value, such as `upstream.url`; empty for the whole file.
+        reason: what is wrong.
         text: all of it in one line.
     """
 

@@ -84,7 +84,7 @@ class ReplicasPage:
         return ((REPLICAS, self.show),)
 
     async def show(self, _: web.Request) -> web.Response | ReplicasView:
-        """List them, as the store has them now."""
+        """List the processes on the store of switches, as it has them now."""
         try:
             seen = await self._replicas.look()
         except StoreAway as error:

@@ -16,7 +16,7 @@ from aiohttp import web
 from pydantic import Field
 
 from proxy.admin.access import author, signature
-from proxy.admin.endpoints import Endpoint, Handler, Served
+from proxy.admin.endpoints import Endpoint, Example, Handler, Served
 from proxy.admin.orders import AdminRequest, Label, refusal
 from proxy.control.audit import Audit
 from proxy.errors import Unavailable
@@ -42,14 +42,35 @@ class PageRequest(AdminRequest):
 
 
 class Ending(AdminRequest):
-    """Whose sessions are to be ended; `after` as in `PageRequest`."""
+    """Whose sessions are to be ended; of very many, a batch at a time.
+
+    Attributes:
+        user: whose.
+        after: go on after the session of this name: `next` of the answer before; empty: from the
+            first.
+    """
 
     user: Label
     after: _Name = ""
 
 
 class SessionView(pydantic.BaseModel):
-    """An open session. Times are seconds since 1970; `age` and `idle` are seconds."""
+    """An open session.
+
+    Attributes:
+        session: its name: an id of Segue's own, which is no token.
+        user: whose its token claims to be; empty where it does not say.
+        cohort: of its client, when it was used last.
+        version: of its client, as it was told last; empty for none.
+        age, idle: seconds since it began, and since it was used.
+        created, used: the same as times, in seconds since 1970.
+        refreshed: when its tokens were, in seconds since 1970; null where they never were.
+        refreshes: how often they were.
+        generation: how often its tokens were exchanged for new ones.
+        websockets: open ones of it, in the process that answers.
+        access_expires, refresh_expires: when its tokens do, in seconds since 1970.
+        over: when it is over by its age or idleness, in seconds since 1970.
+    """
 
     session: str
     user: str
@@ -83,13 +104,21 @@ class SessionList(pydantic.BaseModel):
 
 
 class Ended(pydantic.BaseModel):
-    """How many sessions have ended by this."""
+    """How many sessions have ended by this.
+
+    Attributes:
+        ended: how many.
+    """
 
     ended: int
 
 
 class EndedSome(Ended):
-    """The same; `next` is the name to go on `after`, None where these were the last."""
+    """How many sessions have ended by this, and whether there may be more.
+
+    Attributes:
+        next: the name to go on `after`; null where these were the last.
+    """
 
     next: str | None
 
@@ -100,13 +129,32 @@ _REFUSALS: Final = {
 }
 
 LIST: Final = Endpoint(
-    "GET", "/sessions", Role.VIEWER, PageRequest, SessionList, refusals=_REFUSALS
+    "GET",
+    "/sessions",
+    Role.VIEWER,
+    PageRequest,
+    SessionList,
+    refusals=_REFUSALS,
+    example=Example({"user": "1234", "limit": 1}),
 )
 END: Final = Endpoint(
-    "DELETE", "/sessions/{session}", Role.OPERATOR, None, Ended, refusals=_REFUSALS
+    "DELETE",
+    "/sessions/{session}",
+    Role.OPERATOR,
+    None,
+    Ended,
+    refusals=_REFUSALS,
+    segments={"session": "its name, as the list has it"},
+    example=Example(segments={"session": "5f3c1d2e9a704b6d8e1f0a2b3c4d5e6f"}),
 )
 END_ALL: Final = Endpoint(
-    "POST", "/sessions/end", Role.OPERATOR, Ending, EndedSome, refusals=_REFUSALS
+    "POST",
+    "/sessions/end",
+    Role.OPERATOR,
+    Ending,
+    EndedSome,
+    refusals=_REFUSALS,
+    example=Example({"user": "1234"}),
 )
 
 

@@ -13,7 +13,7 @@ import pydantic
 from aiohttp import web
 
 from proxy.admin.access import author, signature
-from proxy.admin.endpoints import Endpoint, Served
+from proxy.admin.endpoints import OF_A_SWITCH, SOME_SWITCH, Endpoint, Example, Served
 from proxy.admin.orders import AdminRequest, refusal
 from proxy.admin.recording import for_admins, raw_needs_setting
 from proxy.control.audit import Audit
@@ -28,14 +28,26 @@ from proxy.types import Direction, Role
 
 
 class ShadowRule(pydantic.BaseModel):
-    """How many messages a rule would have mapped or dropped."""
+    """How many messages a rule would have mapped or dropped.
+
+    Attributes:
+        rule: its name.
+        messages: how many.
+    """
 
     rule: str
     messages: int
 
 
 class ShadowFailure(pydantic.BaseModel):
-    """How many messages a rule could not be carried out on, by operation and field of the rule."""
+    """How many messages a rule could not be carried out on, by operation and field of the rule.
+
+    Attributes:
+        rule: its name.
+        operation: that could not be carried out.
+        field: of which it is.
+        messages: how many.
+    """
 
     rule: str
     operation: str
@@ -76,7 +88,12 @@ class ShadowOutcomes(pydantic.BaseModel):
 
 
 class ShadowField(pydantic.BaseModel):
-    """A field that would have come out otherwise: its path, and how."""
+    """A field that would have come out otherwise.
+
+    Attributes:
+        field: its path.
+        change: how it differs.
+    """
 
     field: str
     change: DifferenceKind
@@ -152,6 +169,8 @@ SHADOW: Final = Endpoint(
     ShadowQuery,
     ShadowView,
     refusals={404: "There is no switch of this name."},
+    segments=OF_A_SWITCH,
+    example=Example(segments=SOME_SWITCH),
 )
 
 

@@ -17,7 +17,7 @@ from pydantic import Field
 from structlog.typing import FilteringBoundLogger
 
 from proxy.admin.access import author, signature
-from proxy.admin.endpoints import Endpoint, Served
+from proxy.admin.endpoints import Endpoint, Example, Served
 from proxy.admin.orders import UNKNOWN_NAME, AdminRequest, Label, refusal, some_of
 from proxy.admin.roles import BeyondLimits, Principal
 from proxy.control.audit import Audit
@@ -62,7 +62,7 @@ class SocketView(pydantic.BaseModel):
         session: the name of its session; empty without one.
         upstream: the server.
         seconds: for how long it has been open.
-        received, sent: bytes from the client, and from the server.
+        from_client, from_server: bytes that came from each side.
     """
 
     request_id: str
@@ -81,7 +81,12 @@ class SocketView(pydantic.BaseModel):
 
 
 class SocketsPage(pydantic.BaseModel):
-    """The WebSockets, and how many fit the query altogether."""
+    """The WebSockets, and how many fit the query altogether.
+
+    Attributes:
+        sockets: as many as the query allows.
+        total: how many fit the query altogether.
+    """
 
     sockets: list[SocketView]
     total: int
@@ -91,7 +96,9 @@ class CloseRequest(AdminRequest):
     """Which are closed, and over which time.
 
     Attributes:
-        cohort, older_than_reload: as for the list.
+        cohort: only those of clients in this cohort; `none` for those of no cohort.
+        older_than_reload: only those that began under another configuration than the one that
+            serves.
         everything: needed where nothing else is said.
         seconds: over which they are spread; half of `timeouts.drain` unless it is said.
     """
@@ -110,17 +117,34 @@ class CloseRequest(AdminRequest):
 
 
 class Closing(pydantic.BaseModel):
-    """How many will be told to come back, and over how many seconds."""
+    """How many will be told to come back, and over how many seconds.
+
+    Attributes:
+        closing: how many.
+        seconds: over which they are spread.
+    """
 
     closing: int
     seconds: float
 
 
 LIST: Final = Endpoint(
-    "GET", "/sockets", Role.VIEWER, SocketsQuery, SocketsPage, refusals=UNKNOWN_NAME
+    "GET",
+    "/sockets",
+    Role.VIEWER,
+    SocketsQuery,
+    SocketsPage,
+    refusals=UNKNOWN_NAME,
+    example=Example({"cohort": "modern", "limit": 1}),
 )
 CLOSE: Final = Endpoint(
-    "POST", "/sockets/close", Role.OPERATOR, CloseRequest, Closing, refusals=UNKNOWN_NAME
+    "POST",
+    "/sockets/close",
+    Role.OPERATOR,
+    CloseRequest,
+    Closing,
+    refusals=UNKNOWN_NAME,
+    example=Example({"older_than_reload": True, "seconds": 60}),
 )
 
 
@@ -153,7 +177,7 @@ class SocketOrders:
         )
 
     async def close_some(self, request: web.Request, order: CloseRequest) -> web.Response | Closing:
-        """Have some end, one after the other; the answer does not wait for that."""
+        """Close some WebSockets, one after the other; the answer does not wait for that."""
         if not (order.cohort or order.older_than_reload or order.everything):
             return refusal(400, "say which: cohort, older_than_reload, or everything")
         unknown = self._unknown(order.cohort)

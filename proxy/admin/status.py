@@ -117,9 +117,17 @@ class Status(pydantic.BaseModel):
         pid: its process id.
         state: `starting`, `ready` or `draining`.
         since: when it was started, in seconds since 1970.
+        configuration: what serves.
+        listeners: where it listens.
         connections: of clients, WebSockets included.
+        upstreams: the servers, in the order of the configuration.
+        websockets: how many are open.
         last_reload: the newest attempt, and its faults; null before the first.
+        reloads_succeeded, reloads_failed: how many there were since the start.
         limits: how often each limit was reached since the start; those that were.
+        store: that of the sessions.
+        switches: how they are, and their store.
+        audit: whether it can be written.
     """
 
     version: str
@@ -184,7 +192,7 @@ class StatusPage:
         return ((STATUS, self.status),)
 
     async def status(self, _: web.Request) -> Status:
-        """Read all of it, at one moment."""
+        """Show how the process is, read at one moment."""
         watched = self._watched
         snapshot, reloads = watched.live.current, watched.reloads
         return Status(

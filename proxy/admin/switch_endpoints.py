@@ -15,9 +15,16 @@ from typing import Annotated, Final
 import pydantic
 from pydantic import Field
 
-from proxy.admin.endpoints import Endpoint, HeaderField
+from proxy.admin.endpoints import OF_A_SWITCH, SOME_SWITCH, Endpoint, Example, HeaderField
 from proxy.admin.orders import AdminRequest
-from proxy.admin.switch_views import Changed, RevisionPage, RevisionView, SwitchesView, SwitchView
+from proxy.admin.switch_views import (
+    Changed,
+    DryRun,
+    RevisionPage,
+    RevisionView,
+    SwitchesView,
+    SwitchView,
+)
 from proxy.switching.history import MAX_REASON
 from proxy.switching.setting import Mode
 from proxy.switching.table import OpenSockets
@@ -45,7 +52,9 @@ class ChangeRequest(AdminRequest):
 
     Attributes:
         reason: why; it is kept with the revision.
-        open_sockets: what open WebSockets do; as the configuration says where null.
+        open_sockets: what open WebSockets do: `keep` what they have, have it from their
+            `next_message` on, or `reconnect`; as `switching.open_sockets` of the configuration
+            says where null.
     """
 
     reason: Reason
@@ -56,14 +65,17 @@ class SetRequest(ChangeRequest):
     """What a switch is to be set to.
 
     Attributes:
-        state: as the name says.
-        percent: of a canary, with two decimals.
-        versions: for these alone: an exception.
-        name: of the exception.
+        state: what it does: `off` passes messages as they are, `shadow` rewrites and compares a
+            copy, `canary` applies the mapping for a share of the users, `on` for all.
+        percent: of the users, for a canary, which needs it, with two decimals at most; null for
+            everything else.
+        versions: for these alone, a range such as `==2.1.3`: an exception, which needs `name` too;
+            null: for all that are in no exception.
+        name: of the exception; one of this name that is there is changed.
         owner: who answers for what is temporary; whoever asks where empty.
         seconds: after which it is overdue; null for no time.
-        restore: whether it ends by itself then.
-        dry_run: only say what it would touch.
+        restore: whether it ends by itself then, and is what it was again; needs `seconds`.
+        dry_run: change nothing, and only say what it would touch: the answer is a `DryRun`.
     """
 
     state: Mode
@@ -83,19 +95,34 @@ class DropQuery(ChangeRequest):
 
 
 class UndoRequest(ChangeRequest):
-    """Where to go back to: the revision before the newest where null."""
+    """Which changes are taken back: the newest, or all since an earlier revision.
+
+    Attributes:
+        to: the revision whose settings are brought back, all later ones being undone; 0: as
+            configured; the one before the newest where null.
+    """
 
     to: Annotated[int, Field(ge=0, le=2**53)] | None = None
 
 
 class AllOffRequest(AdminRequest):
-    """Why everything is to be off."""
+    """Why everything is to be off.
+
+    Attributes:
+        reason: why; it is kept with the revision.
+    """
 
     reason: Reason
 
 
 class RevisionsQuery(AdminRequest):
-    """Which revisions: those before a number, the newest first."""
+    """Which revisions, the newest first.
+
+    Attributes:
+        before: only those with a lower number than this: of the last one that was shown, to read
+            on; null: from the newest.
+        limit: how many at most.
+    """
 
     before: Annotated[int, Field(ge=1, le=2**53)] | None = None
     limit: Annotated[int, Field(ge=1, le=100)] = 20
@@ -103,21 +130,29 @@ class RevisionsQuery(AdminRequest):
 
 _READ: Final = {503: "The store of switches is away."}
 _CHANGED: Final = {
-    404: "There is no switch, exception or revision of this name.",
     409: "It cannot be done as things are, or the configuration's file is the authority.",
-    503: "The store of switches is away; what is in force stays.",
+    503: "The store of switches is away; what is in force stays. The change may have been made:"
+    " look at the revisions when it is back.",
 }
 _CONDITIONAL: Final = {
     **_CHANGED,
-    412: "The switch has changed meanwhile.",
-    428: "It needs If-Match: only what lowers does not.",
+    412: "It was changed since the revision in `If-Match`: `detail` says by whom, to what.",
+    428: "It needs `If-Match`: only what lowers does not.",
 }
+_NO_SWITCH: Final = "There is no switch of this name."
+_NO_STEP_DOWN: Final = (
+    "This is no step down, and everything is off, or the configuration's file is the authority"
+)
 _IF_MATCH: Final = HeaderField(
     "If-Match",
-    'the revision on which the change builds, such as `"7"`, as `ETag` tells it',
+    'the revision on which the change builds, such as `"7"`: of a switch as `ETag` and `revision`'
+    " tell it, else the newest of all; needed for all that raises",
     f"^{REVISION_TAG.pattern}$",
 )
-_ETAG: Final = HeaderField("ETag", "the revision that changed the switch last")
+_ETAG: Final = HeaderField("ETag", 'the revision that changed the switch last, such as `"7"`')
+_AT_SEVEN: Final = {"If-Match": '"7"'}
+_AT_EIGHT: Final = {"If-Match": '"8"'}
+_OF_AN_EXCEPTION: Final = {**OF_A_SWITCH, "name": "of the exception"}
 
 LIST: Final = Endpoint("GET", "/switches", Role.VIEWER, None, SwitchesView, refusals=_READ)
 SHOW: Final = Endpoint(
@@ -126,8 +161,10 @@ SHOW: Final = Endpoint(
     Role.VIEWER,
     None,
     SwitchView,
-    refusals=_READ,
+    refusals={**_READ, 404: _NO_SWITCH},
     gives=(_ETAG,),
+    segments=OF_A_SWITCH,
+    example=Example(segments=SOME_SWITCH),
 )
 SET: Final = Endpoint(
     "PUT",
@@ -135,8 +172,20 @@ SET: Final = Endpoint(
     Role.OPERATOR,
     SetRequest,
     Changed,
-    refusals={**_CONDITIONAL, 422: "No version of the cohort is in the exception's range."},
+    refusals={
+        **_CONDITIONAL,
+        404: _NO_SWITCH,
+        409: f"{_NO_STEP_DOWN}; or there are as many exceptions as there can be.",
+        422: "No version of the cohort is in the exception's range.",
+    },
     takes=(_IF_MATCH,),
+    segments=OF_A_SWITCH,
+    alternative=DryRun,
+    example=Example(
+        {"state": "canary", "percent": 10, "reason": "first users of 2.4", "seconds": 3600},
+        SOME_SWITCH,
+        _AT_SEVEN,
+    ),
 )
 DROP: Final = Endpoint(
     "DELETE",
@@ -144,8 +193,16 @@ DROP: Final = Endpoint(
     Role.OPERATOR,
     DropQuery,
     Changed,
-    refusals=_CONDITIONAL,
+    refusals={
+        **_CONDITIONAL,
+        404: "There is no switch of this name, or it has no such exception.",
+        409: f"{_NO_STEP_DOWN}.",
+    },
     takes=(_IF_MATCH,),
+    segments=_OF_AN_EXCEPTION,
+    example=Example(
+        {"reason": "2.1.3 is fixed"}, {**SOME_SWITCH, "name": "broken-2-1-3"}, _AT_SEVEN
+    ),
 )
 RESTORE_SWITCH: Final = Endpoint(
     "POST",
@@ -153,11 +210,19 @@ RESTORE_SWITCH: Final = Endpoint(
     Role.OPERATOR,
     ChangeRequest,
     Changed,
-    refusals=_CONDITIONAL,
+    refusals={**_CONDITIONAL, 404: _NO_SWITCH, 409: f"{_NO_STEP_DOWN}; or nothing was set of it."},
     takes=(_IF_MATCH,),
+    segments=OF_A_SWITCH,
+    example=Example({"reason": "the canary went well"}, SOME_SWITCH, _AT_EIGHT),
 )
 ALL_OFF: Final = Endpoint(
-    "POST", "/switches/all-off", Role.OPERATOR, AllOffRequest, Changed, refusals=_CHANGED
+    "POST",
+    "/switches/all-off",
+    Role.OPERATOR,
+    AllOffRequest,
+    Changed,
+    refusals={**_CHANGED, 409: "Everything is off already (`type` is `/problems/already-so`)."},
+    example=Example({"reason": "frames are wrong since noon"}),
 )
 RESTORE: Final = Endpoint(
     "POST",
@@ -165,14 +230,31 @@ RESTORE: Final = Endpoint(
     Role.OPERATOR,
     ChangeRequest,
     Changed,
-    refusals=_CONDITIONAL,
+    refusals={
+        **_CONDITIONAL,
+        409: "Everything is not off, or the configuration's file is the authority.",
+    },
     takes=(_IF_MATCH,),
+    example=Example({"reason": "the server is fixed"}, fields=_AT_EIGHT),
 )
 REVISIONS: Final = Endpoint(
-    "GET", "/revisions", Role.VIEWER, RevisionsQuery, RevisionPage, refusals=_READ
+    "GET",
+    "/revisions",
+    Role.VIEWER,
+    RevisionsQuery,
+    RevisionPage,
+    refusals=_READ,
+    example=Example({"limit": 1}),
 )
 REVISION: Final = Endpoint(
-    "GET", "/revisions/{number}", Role.VIEWER, None, RevisionView, refusals=_READ
+    "GET",
+    "/revisions/{number}",
+    Role.VIEWER,
+    None,
+    RevisionView,
+    refusals={**_READ, 404: "There is no such revision, or it is not kept any more."},
+    segments={"number": "of the revision"},
+    example=Example(segments={"number": "8"}),
 )
 UNDO: Final = Endpoint(
     "POST",
@@ -180,6 +262,10 @@ UNDO: Final = Endpoint(
     Role.OPERATOR,
     UndoRequest,
     Changed,
-    refusals=_CONDITIONAL,
+    refusals={
+        **_CONDITIONAL,
+        404: "There is no such revision to go back to, or it is not kept any more.",
+    },
     takes=(_IF_MATCH,),
+    example=Example({"reason": "it was the wrong switch"}, fields=_AT_EIGHT),
 )

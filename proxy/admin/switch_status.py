@@ -44,7 +44,12 @@ class OverdueSetting(pydantic.BaseModel):
 
 
 class CohortBehind(pydantic.BaseModel):
-    """Open WebSockets of a cohort that are on an older revision than the one in force."""
+    """Open WebSockets of a cohort that are on an older revision than the one in force.
+
+    Attributes:
+        cohort: its name.
+        websockets: how many there are.
+    """
 
     cohort: str
     websockets: int

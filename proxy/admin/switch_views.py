@@ -53,7 +53,16 @@ class TermView(pydantic.BaseModel):
 
 
 class ExceptionView(pydantic.BaseModel):
-    """Another setting for some versions."""
+    """Another setting for some versions.
+
+    Attributes:
+        name: of the exception; no other of this switch has it.
+        versions: the range for which it counts.
+        state: what the switch does for these versions.
+        percent: of a canary; null for everything else.
+        term: who answers for it, and until when.
+        users: of a canary: about how many it has met; null for everything else.
+    """
 
     name: str
     versions: str
@@ -77,7 +86,7 @@ class SwitchView(pydantic.BaseModel):
         term: of what it is set to.
         users: of a canary.
         sockets_behind: open WebSockets of its cohort that are not on the newest revision.
-        guard: what watches it; nothing does.
+        guard: always null: a place for what will watch it.
     """
 
     switch: str
@@ -95,7 +104,13 @@ class SwitchView(pydantic.BaseModel):
 
 
 class SocketsOnRevision(pydantic.BaseModel):
-    """How many WebSockets of a cohort have their programs from a revision."""
+    """How many WebSockets of a cohort have their programs from a revision.
+
+    Attributes:
+        cohort: of their clients; empty for none.
+        revision: by which it was decided what applies to them.
+        websockets: how many there are.
+    """
 
     cohort: str
     revision: int
@@ -137,7 +152,16 @@ class SwitchesView(pydantic.BaseModel):
 
 
 class StateView(pydantic.BaseModel):
-    """What a switch was set to; `setting` is null where the configuration's first state counted."""
+    """What a switch was set to.
+
+    Attributes:
+        setting: as it is written, such as `canary 10%`; null where the configuration's first state
+            counted.
+        exceptions: each as `NAME (RANGE): SETTING`.
+        owner: who answers for what is temporary; empty for nobody.
+        until: when it is overdue, or ends, in seconds since 1970; null for no time.
+        restore: whether it ends by itself then.
+    """
 
     setting: str | None
     exceptions: list[str]
@@ -147,9 +171,22 @@ class StateView(pydantic.BaseModel):
 
 
 class RevisionView(pydantic.BaseModel):
-    """One revision. Times are seconds since 1970.
+    """One change that was made.
 
     Attributes:
+        number: 1 for the first; each is one more than the one before it.
+        at: when, in seconds since 1970.
+        author: who made it: `NAME (token)`, `uid 1000 (socket)` and the like; `configuration
+            DIGEST` where the file is the authority.
+        role: what they were allowed then; empty where Segue did it by itself.
+        reason: in their words.
+        kind: `set`, `drop`, `all-off`, `restore`, `restore-switch`, `undo`, `follow` (another
+            configuration file, which is the authority) or `expire`.
+        scope: the names of the switches that changed.
+        open_sockets: what WebSockets that were open did.
+        before, after: what the switches of `scope` were set to, by their names.
+        all_off: whether everything is off since.
+        configuration: the digest of the configuration that served where the change was made.
         outlived: what an undo brought back for good, because the time for which it was set was
             over: switches, and exceptions of them.
         was_all_off: whether everything was off before.
@@ -172,7 +209,11 @@ class RevisionView(pydantic.BaseModel):
 
 
 class RevisionPage(pydantic.BaseModel):
-    """Some revisions, the newest first."""
+    """Some revisions, the newest first.
+
+    Attributes:
+        revisions: the newest first; empty where there are no more.
+    """
 
     revisions: list[RevisionView]
 

@@ -138,7 +138,7 @@ class SwitchOrders:
         )
 
     async def set(self, request: web.Request, order: SetRequest) -> Answer:
-        """Turn a switch."""
+        """Turn a switch, or make an exception for some versions; or say what that would touch."""
         try:
             setting = _setting(order)
             change = SetSwitch(
@@ -161,7 +161,7 @@ class SwitchOrders:
         return await self._made(request, change, order.reason, order.open_sockets)
 
     async def drop(self, request: web.Request, order: DropQuery) -> Answer:
-        """Take an exception away."""
+        """Take an exception of a switch away."""
         name = request.match_info["name"]
         change = DropException(_switch(request), name, _expected(request))
         return await self._made(request, change, order.reason, order.open_sockets)
@@ -172,16 +172,16 @@ class SwitchOrders:
         return await self._made(request, change, order.reason, order.open_sockets)
 
     async def all_off(self, request: web.Request, order: AllOffRequest) -> Answer:
-        """Have everything pass as it is."""
+        """Have everything pass as it is, on open WebSockets from the next message on."""
         return await self._made(request, AllOff(), order.reason, None)
 
     async def restore(self, request: web.Request, order: ChangeRequest) -> Answer:
-        """End that everything passes as it is."""
+        """End that everything passes as it is: switches are what they are set to again."""
         change = Restore(_expected(request))
         return await self._made(request, change, order.reason, order.open_sockets)
 
     async def undo(self, request: web.Request, order: UndoRequest) -> Answer:
-        """Go back to an earlier revision."""
+        """Take back the newest change, or all since an earlier revision: by a new revision."""
         expected = _expected(request)
         return await self._answered(
             lambda: self._board.undo(
@@ -192,7 +192,7 @@ class SwitchOrders:
         )
 
     async def revisions(self, _: web.Request, query: RevisionsQuery) -> Answer:
-        """Show what was done."""
+        """Show what was done to the switches, the newest first."""
         try:
             found = await self._board.current.history.page(query.before, query.limit)
         except StoreAway as error:

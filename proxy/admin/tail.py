@@ -18,7 +18,7 @@ from aiohttp import web
 from pydantic import Field
 
 from proxy.admin.access import author, signature
-from proxy.admin.endpoints import Endpoint, Served
+from proxy.admin.endpoints import Endpoint, Example, Served
 from proxy.admin.event_stream import EventStream, written
 from proxy.admin.orders import AdminRequest, Label, refusal
 from proxy.admin.recording import for_admins, raw_needs_setting, unknown_name
@@ -47,7 +47,12 @@ class TailRequest(AdminRequest):
     """What a client asks for.
 
     Attributes:
-        mapping, direction, cohort, kind, outcome, rate: see `proxy.recording.tail.WatchedMessages`.
+        mapping: only messages that this mapping, alone or in a chain, is bound to; null: any.
+        direction: only those that go this way; null: both.
+        cohort: only those of clients in this cohort; null: any.
+        kind: only those of this kind, as they came; null: any.
+        outcome: only those that ended so; null: any.
+        rate: how many in a second at most; what is left out is counted.
         seconds: after which it ends.
         raw: whether everything is shown; needs `admin.allow_raw_recordings` and the role `admin`.
     """
@@ -76,6 +81,7 @@ TAIL: Final = Endpoint(
     None,
     content="text/event-stream",
     refusals={409: "There are as many watchers as there can be; end one."},
+    example=Example({"mapping": "old-to-new", "rate": 5}),
 )
 
 
@@ -92,7 +98,7 @@ class TailPage:
         return ((TAIL, self.stream),)
 
     async def stream(self, request: web.Request, order: TailRequest) -> web.StreamResponse:
-        """Show messages as they go by."""
+        """Show messages as they go by: a stream of server-sent events."""
         unknown = unknown_name(self._live, order.mapping, order.cohort)
         if unknown is not None:
             return refusal(400, unknown)

@@ -35,7 +35,11 @@ class UpstreamView(pydantic.BaseModel):
 
 
 class UpstreamList(pydantic.BaseModel):
-    """The servers, in the order of the configuration."""
+    """The servers, in the order of the configuration.
+
+    Attributes:
+        upstreams: all of them.
+    """
 
     upstreams: list[UpstreamView]
 

@@ -20,7 +20,15 @@ from proxy.types import Role
 
 
 class VersionView(pydantic.BaseModel):
-    """A version; `last` is in seconds since 1970."""
+    """A version, as clients tell it.
+
+    Attributes:
+        version: as it is spelt, without what could be a secret.
+        cohort: in which it is; `none` for none.
+        readable: whether it could be read: one that cannot gets the default.
+        requests: that told it, since the start.
+        last: when the last of them came, in seconds since 1970.
+    """
 
     version: str
     cohort: str
@@ -57,7 +65,7 @@ class Versions:
         return ((SHOW, self.show),)
 
     async def show(self, _: web.Request) -> VersionTable:
-        """Show the table."""
+        """Show which versions clients told most."""
         versions, other = self._seen.most()
         # The table has the clock of requests, which is no time of day.
         offset = time.time() - time.perf_counter()

@@ -190,7 +190,14 @@ def _bound(programs: Programs, question: Question) -> _Bound:
 
 
 class FailureView(pydantic.BaseModel):
-    """Why a rule could not be carried out, and what is sent then."""
+    """Why a rule could not be carried out, and what is sent then.
+
+    Attributes:
+        mapping: whose.
+        rule: its name.
+        detail: what could not be done.
+        on_error: what the mapping says is sent then.
+    """
 
     mapping: str
     rule: str
@@ -199,7 +206,12 @@ class FailureView(pydantic.BaseModel):
 
 
 class Change(pydantic.BaseModel):
-    """A field of a frame that stays one message; null where it is not there."""
+    """A field of a frame that stays one message.
+
+    Attributes:
+        path: of the field.
+        before, after: its value, as JSON; null where it is not there.
+    """
 
     path: str
     before: str | None

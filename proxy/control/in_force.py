@@ -35,7 +35,14 @@ class DecidingSwitch(pydantic.BaseModel):
 
 
 class ExceptionInForce(pydantic.BaseModel):
-    """What a switch does for some versions."""
+    """What a switch does for some versions.
+
+    Attributes:
+        name: of the exception.
+        versions: the range for which it counts.
+        state: what the switch does for these versions.
+        percent: of a canary; null for everything else.
+    """
 
     name: str
     versions: str

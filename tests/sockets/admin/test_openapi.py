@@ -65,6 +65,7 @@ async def test_parts_are_described_by_their_docstrings(running: Administered) ->
         "required": False,
         "description": "how many at most.",
         "schema": {"type": "integer", "minimum": 1, "maximum": 500, "default": 100},
+        "example": 1,
     }
     user = next(each for each in listing["parameters"] if each["name"] == "user")
     assert user["schema"] == {"type": "string", "minLength": 1, "maxLength": 256}
@@ -72,7 +73,10 @@ async def test_parts_are_described_by_their_docstrings(running: Administered) ->
     assert schemas["Ended"]["description"] == "How many sessions have ended by this."
     ending = document["paths"]["/api/v1/sessions/end"]["post"]
     assert ending["requestBody"]["content"] == {
-        "application/json": {"schema": {"$ref": "#/components/schemas/Ending"}}
+        "application/json": {
+            "schema": {"$ref": "#/components/schemas/Ending"},
+            "example": {"user": "1234"},
+        }
     }
     stream = document["paths"]["/api/v1/recordings/{name}"]["get"]
     assert stream["responses"]["200"]["content"] == {"application/x-ndjson": {}}
