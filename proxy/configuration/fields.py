@@ -21,6 +21,7 @@ from pydantic import (
 from proxy.configuration import units
 from proxy.configuration.document import WrittenText, as_written
 from proxy.configuration.units import Address, Network
+from proxy.http.responses import PASSING
 from proxy.http.routing import check_pattern
 from proxy.tokens.sealing import read_key
 from proxy.types import LABEL, NONE
@@ -101,6 +102,12 @@ def _request_target(value: str) -> str:
     return value
 
 
+def _refusal_status(value: int) -> int:
+    if not 400 <= value <= 499 or value in PASSING:
+        raise ValueError("expected a 4xx but 408, 425 and 429: a server in trouble ends no login")
+    return value
+
+
 def _authority(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._:\[\]-]{1,255}", value):
         raise ValueError('expected a host, with a port or without, such as "app.example.com"')
@@ -137,6 +144,7 @@ Origin = Annotated[str, PlainValidator(units.origin, json_schema_input_type=str)
 RequestTarget = Annotated[WrittenText, AfterValidator(_request_target)]
 Authority = Annotated[WrittenText, AfterValidator(_authority)]
 Status = Annotated[Count, Field(ge=200, le=599)]
+RefusalStatus = Annotated[Count, AfterValidator(_refusal_status)]
 LostServerCode = Annotated[
     Literal[1001, 1011, 1012, 1013, 1014], BeforeValidator(units.whole_number)
 ]

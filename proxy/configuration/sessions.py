@@ -17,6 +17,8 @@ from proxy.configuration.fields import (
     Duration,
     ExactPath,
     FileName,
+    Names,
+    RefusalStatus,
     SealingKeys,
     Seconds,
     Section,
@@ -25,6 +27,7 @@ from proxy.configuration.fields import (
     Token,
 )
 from proxy.configuration.tokens import TokenSettings
+from proxy.errors import TOKEN_ERROR
 
 
 class StoreSettings(Section):
@@ -72,6 +75,19 @@ class SessionPaths(Section):
     logout: ExactPath = "/api/auth/logout/"
 
 
+class RefusalSettings(Section):
+    """Which answers to a refresh say that the token is refused, and the session has ended.
+
+    Attributes:
+        statuses: those that say so whatever stands in the answer.
+        codes: what says so in any other 4xx but 408, 425 and 429, as the answer's `error`, `code`
+            or `error.code`: by default SimpleJWT's, and that of OAuth 2.0 (RFC 6749 section 5.2).
+    """
+
+    statuses: Annotated[tuple[RefusalStatus, ...], Field(max_length=32)] = (401,)
+    codes: Annotated[Names, Field(max_length=32)] = (TOKEN_ERROR, "invalid_grant")
+
+
 class SessionSettings(Section):
     """Keeping users logged in: tokens are renewed for clients that do not do it themselves.
 
@@ -84,12 +100,13 @@ class SessionSettings(Section):
         binding: what binds a session to its client, beside the access token: `none`, or a
             `cookie` that it was given at login.
         cookie: the name of that cookie.
-        lifetime: of a session, from its login.
-        idle: how long a session lives without a request or an open WebSocket.
+        lifetime: for how long from its login a session is renewed without its client's asking.
+        idle: for how long it is without a request or an open WebSocket.
         replay_window: how long a refresh token is still answered after the client has presented
             something newer.
         wait: how long a request waits for a refresh before it does without.
         timeout: for the server's whole answer to a refresh.
+        refused: which answers to a refresh end a session.
         retry_body: the largest request body that is kept for a second try after a 401.
     """
 
@@ -104,4 +121,5 @@ class SessionSettings(Section):
     replay_window: Annotated[Seconds, Field(ge=0, le=3600)] = 30.0
     wait: Annotated[Seconds, Field(gt=0, le=600)] = 15.0
     timeout: Annotated[Seconds, Field(gt=0, le=600)] = 10.0
+    refused: RefusalSettings = RefusalSettings()
     retry_body: Annotated[Size, Field(ge=0, le=16 * MIB)] = 64 * KIB

@@ -72,6 +72,10 @@ def reply(
     return serialize(b"HTTP/1.1 %d %b" % (status, reason_of(status)), framed) + body
 
 
+PASSING: Final = frozenset({408, 425, 429})
+"""The 4xx that speak of this moment only: the same request may be answered well a little later."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """An answer that Segue gives in the server's place."""

@@ -144,7 +144,8 @@ class Maintenance:
         for cached in tuple(repository.cache.with_sockets.values()):
             now = repository.clock.now()
             if steady() >= cached.pace.note_at:
-                cached.pace.note_at = steady() + min(_USED, max(cached.over - now, 0) / 2)
+                left = cached.over - now
+                cached.pace.note_at = steady() + (min(_USED, left / 2) if left > 0 else _USED)
                 record = cached.record
                 with suppress(RecordUnreadable):
                     with suppress(StoreReadOnly):
@@ -153,7 +154,8 @@ class Maintenance:
                             touch, record.session, now, record.version, record.cohort
                         )
                     await repository.reread(cached)
-            if now >= rules.socket_due(cached.record) and steady() >= cached.pace.resume:
+            due_at = rules.socket_due(cached.record)
+            if due_at <= now < cached.over and steady() >= cached.pace.resume:
                 due.append(cached)
         for begin in range(0, len(due), _AT_ONCE):
             await asyncio.gather(

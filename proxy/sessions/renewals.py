@@ -20,6 +20,7 @@ from structlog.typing import FilteringBoundLogger
 from proxy.configuration.sessions import SessionSettings
 from proxy.errors import OutOfResources, SessionUnavailable, StoreAway, UpstreamError
 from proxy.http.headers import RawFields
+from proxy.http.responses import PASSING
 from proxy.sessions import rules
 from proxy.sessions.cache import CachedSession, Refusal, RenewalOutcome
 from proxy.sessions.lease import held
@@ -29,7 +30,7 @@ from proxy.sessions.refresh_call import Connect, RefreshAnswer, present
 from proxy.sessions.repository import SessionRepository
 from proxy.sessions.rules import Presenting, Tokens, Verdict
 from proxy.tokens import jwt
-from proxy.tokens.bodies import Pair, is_token_error, own_refresh, read_pair
+from proxy.tokens.bodies import Pair, error_codes, own_refresh, read_pair
 from proxy.tokens.credentials import carried
 from proxy.tokens.jwt import Validity
 from proxy.tokens.sealing import Unsealable
@@ -38,6 +39,9 @@ _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
 _UNKNOWN_PAUSE: Final = 5.0
 """Seconds until a refresh is tried again: after a failure, doubling; after an answer was lost."""
+
+_ASKED_FOR: Final = frozenset({Trigger.CLIENT, Trigger.LOGOUT})
+"""What a client does by itself."""
 
 _SECOND_LOOKS: Final = (0.0, 0.5, 1.5, 3.0)
 """Seconds between looks for a newer generation, where a token is refused that somebody may have
@@ -60,6 +64,7 @@ class Renewals:
         self._settings = settings
         self._log = log
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._told: set[int] = set()
         self._owners = (f"{secrets.token_hex(8)}-{number}" for number in itertools.count())
 
     @property
@@ -89,6 +94,8 @@ class Renewals:
                 return RenewalOutcome.ENDED
             if cached.record.generation > seen:
                 return RenewalOutcome.RENEWED
+            if self._is_over(cached, trigger):
+                return RenewalOutcome.ENDED
             if self._repository.clock.steady() < cached.pace.resume and cached.call is None:
                 return RenewalOutcome.UNAVAILABLE
             call = cached.call
@@ -126,6 +133,13 @@ class Renewals:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    def _is_over(self, cached: CachedSession, trigger: Trigger) -> bool:
+        """Whether a session is not renewed because of its age or idleness.
+
+        It has not ended by that: what its client asks for by itself is for the server to judge.
+        """
+        return trigger not in _ASKED_FOR and self._repository.clock.now() >= cached.over
 
     def _take_off(
         self, cached: CachedSession, seen: int, trigger: Trigger, context: RawFields
@@ -167,8 +181,8 @@ class Renewals:
             return RenewalOutcome.ENDED
         if record.generation > seen:
             return RenewalOutcome.RENEWED
-        if now >= cached.over:
-            return await self._end(cached, record, trigger, "", fence)
+        if self._is_over(cached, trigger):
+            return RenewalOutcome.ENDED
         try:
             token = repository.sealer.unseal(record.refresh)
         except Unsealable:
@@ -228,8 +242,9 @@ class Renewals:
         issued = None if pair is None else self.seal(pair, now, token, record)
         verdict = rules.judge(
             answer.status,
-            token_error=is_token_error(answer.body),
+            error_codes(answer.body),
             readable=issued is not None,
+            refusals=self._settings().refused,
         )
         if issued is not None:
             assert pair is not None
@@ -237,7 +252,7 @@ class Renewals:
             digest = repository.sealer.digest(token)
             await self._succeed(cached, issued, digest if rotated else None, now, fence)
             repository.counts.refreshes[trigger.value, "renewed"] += 1
-            repository.counts.ages["renewed"].observe(now - cached.record.created)
+            repository.counts.ages["renewed"].observe(now - record.created)
             return RenewalOutcome.RENEWED
         if verdict is Verdict.REFUSED:
             cached.condemned = repository.sealer.digest(token)
@@ -251,9 +266,20 @@ class Renewals:
                     return self._moved_on(cached, record.generation)
             return await self._end(cached, record, trigger, "refused", fence)
         if verdict is Verdict.UNAVAILABLE:
+            self._ask_what_it_means(answer.status)
             await self._write(cached, rules.unpresented, fence)
             return self._failed(cached, trigger, "unavailable")
         return self._failed(cached, trigger, "unknown")
+
+    def _ask_what_it_means(self, status: int) -> None:
+        """Tell an operator, once for each status, of an answer that may well be a refusal."""
+        if 400 <= status <= 499 and status not in PASSING | self._told:
+            self._told.add(status)
+            self._log.warning(
+                "a refresh was answered with an error that does not end the session;"
+                " if the server refuses tokens by it, add it to sessions.refused",
+                status=status,
+            )
 
     def seal(
         self, pair: Pair, now: float, presented: str | None = None, record: Record | None = None
@@ -297,12 +323,12 @@ class Renewals:
         Where another holder has taken the lease meanwhile, they are written without it: nobody
         else can have got newer ones for the token that was taken.
         """
-        generation = cached.record.generation
+        generation, life = cached.record.generation, self._repository.rules()
 
         def change(current: Record) -> Record | None:
             if current.ended is not None or current.generation > generation:
                 return None
-            return rules.renewed(current, issued, spent, now)
+            return rules.renewed(rules.resumed(current, now, life), issued, spent, now)
 
         repository = self._repository
         try:
@@ -325,10 +351,9 @@ class Renewals:
 
         if not await repository.update(cached, change, fence):
             return self._moved_on(cached, generation)
-        if result:
-            repository.counts.refreshes[trigger.value, result] += 1
-            repository.counts.ages["ended"].observe(now - cached.record.created)
-            self._log.info("session ended", session=cached.record.session, reason=result)
+        repository.counts.refreshes[trigger.value, result] += 1
+        repository.counts.ages["ended"].observe(now - cached.record.created)
+        self._log.info("session ended", session=cached.record.session, reason=result)
         return RenewalOutcome.ENDED
 
     async def _write(

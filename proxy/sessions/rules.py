@@ -24,10 +24,13 @@ it is presented once more; after an answer that took it, never again.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from proxy.configuration.sessions import RefusalSettings
+from proxy.http.responses import PASSING
 from proxy.sessions.record import MAX_SPENT, MAX_TEXT, Attempt, Handle, HandleKind, Record
 from proxy.tokens.jwt import Validity
 
@@ -50,8 +53,8 @@ class SessionRules:
 
     Attributes:
         refresh_before: how long before its end an access token is renewed at the earliest.
-        lifetime: of a session, whatever happens.
-        idle: how long a session lives without being used.
+        lifetime: for how long from its beginning a session is renewed without being asked for it.
+        idle: for how long it is without being used.
         replay_window: how long a superseded refresh token is still answered.
     """
 
@@ -128,7 +131,10 @@ def socket_due(record: Record) -> float:
 
 
 def over(record: Record, rules: SessionRules) -> float:
-    """When the session is over by its age or its idleness."""
+    """When the session is over by its age or its idleness: it is renewed no more.
+
+    That is no end: a refresh that its client asks for goes to the server.
+    """
     return min(record.created + rules.lifetime, record.used + rules.idle)
 
 
@@ -290,17 +296,24 @@ def attempted(record: Record, digest: bytes, tries: int, now: float) -> Record:
     return replace(record, attempt=Attempt(digest, now, tries))
 
 
-def judge(status: int, *, token_error: bool, readable: bool) -> Verdict:
+def judge(
+    status: int, codes: Collection[str], *, readable: bool, refusals: RefusalSettings
+) -> Verdict:
     """What the server's answer to a refresh means.
 
     Args:
         status: of the answer; 0 where none came, or none that was whole.
-        token_error: whether it names the server's token error.
+        codes: of the errors that it names.
         readable: whether it carries an access token that can be read.
+        refusals: which answers refuse the token.
     """
     if 200 <= status < 300 and readable:
         return Verdict.RENEWED
-    if status == 401 or (status == 400 and token_error):
+    if status in refusals.statuses or (
+        400 <= status <= 499
+        and status not in PASSING
+        and not frozenset(refusals.codes).isdisjoint(codes)
+    ):
         return Verdict.REFUSED
     # A success without tokens may have taken the one that it was sent.
     return Verdict.UNAVAILABLE if status >= 300 else Verdict.UNKNOWN
@@ -330,6 +343,23 @@ def renewed(record: Record, tokens: Tokens, spent: bytes | None, now: float) -> 
     )
 
 
+def resumed(record: Record, now: float, rules: SessionRules) -> Record:
+    """The record of a session that its client goes on with; the same while it is not over by age.
+
+    The server judges how long a login lasts: where it issues tokens for one that is over here, the
+    session's age begins anew.
+    """
+    if now < record.created + rules.lifetime:
+        return record
+    handles = tuple(
+        replace(handle, expires=now + rules.lifetime)
+        if handle.kind is HandleKind.COOKIE
+        else handle
+        for handle in record.handles
+    )
+    return replace(record, created=now, handles=handles)
+
+
 def unpresented(record: Record) -> Record:
     """The record once the server has answered without taking the token."""
     return replace(record, attempt=None)
@@ -348,7 +378,7 @@ def is_logged_out(record: Record) -> bool:
 
 
 def refused(record: Record, now: float) -> Record:
-    """The tombstone of a session that the server refuses to renew, or that is over.
+    """The tombstone of a session that the server refuses to renew.
 
     Its access tokens lead nowhere, so that the client gets the server's own answer; its refresh
     tokens stay known, so that none that was spent is ever presented again.

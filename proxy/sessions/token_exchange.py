@@ -116,13 +116,16 @@ class TokenExchange:
         cached, handle = found
         now = self._repository.clock.now()
         standing = session_rules.standing(handle, now, self._repository.rules())
-        if cached.record.ended is not None or standing is not Standing.GOOD or now >= cached.over:
+        if cached.record.ended is not None:
+            raise SessionEnded("the session has ended")
+        is_current = presented_token.spelled == self._repository.unsealed(cached.record.refresh)
+        # Whether the current one has ended by now is for the server to judge.
+        if standing is Standing.SUPERSEDED or (standing is Standing.DEAD and not is_current):
             raise SessionEnded("the refresh token is not good any more")
         if not proven(self._repository, self._settings(), cached.record, cookie):
             raise SessionEnded("the cookie of the session did not come along")
         await presented(self._repository, cached, handle.order)
-        is_current = presented_token.spelled == self._repository.unsealed(cached.record.refresh)
-        if is_current or now >= cached.due:
+        if is_current or now >= min(cached.due, cached.over):
             generation = cached.record.generation
             outcome = await self._renewals.renew(cached, generation, Trigger.CLIENT, fields)
             if outcome is RenewalOutcome.ENDED:

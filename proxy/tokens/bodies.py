@@ -59,6 +59,11 @@ class _Error(msgspec.Struct):
     code: str
 
 
+class _Failure(msgspec.Struct):
+    code: object = None
+    error: object = None
+
+
 # Answers.
 
 
@@ -83,6 +88,20 @@ def write_pair(access: str, refresh: str, places: TokenPlaces) -> bytes:
             inner = inner.setdefault(key, {})
         inner[path[-1]] = token
     return msgspec.json.encode(values)
+
+
+def error_codes(body: bytes) -> list[str]:
+    """The codes of the error that a server's answer names, of any content.
+
+    SimpleJWT has it as `code`, OAuth 2.0 as `error` (RFC 6749 section 5.2), others within it.
+    """
+    try:
+        answer = msgspec.json.decode(body, type=_Failure)
+    except (ValueError, RecursionError):
+        return []
+    error = answer.error
+    found = (answer.code, error, error.get("code") if isinstance(error, dict) else None)
+    return [code for code in found if isinstance(code, str)]
 
 
 def is_token_error(body: bytes) -> bool:

@@ -165,8 +165,41 @@ async def test_an_answer_that_is_no_refusal_of_the_token_ends_nothing(
 
 
 @pytest.mark.usefixtures("soon")
+async def test_which_answers_are_refusals_can_be_set_and_the_log_says_so(tmp_path: Path) -> None:
+    async def forbid(_: Authority, __: RawPeer, ___: Received) -> bytes | None:
+        return response(403, b'{"message":"Forbidden"}')
+
+    def told(proxy: Segue) -> list[str]:
+        lines = proxy.log.getvalue().splitlines()
+        return [line for line in lines if "add it to sessions.refused" in line]
+
+    async with authority(access=SHORT, answers={REFRESH: forbid}) as server:
+        async with proxied(server, tmp_path) as proxy:
+            client = await ended(await logged_in(proxy))
+            assert await client.get() == 503
+            await asyncio.sleep(0.06)
+            assert await client.get() == 503
+            assert len(server.presented()) == 2
+            (line,) = told(proxy)
+            assert '"status": 403' in line
+        async with proxied(server, tmp_path, SESSIONS__REFUSED__STATUSES="[401, 403]") as proxy:
+            client.proxy = proxy
+            assert [await client.get() for _ in range(2)] == [401, 401]
+            assert len(server.presented()) == 3
+            assert await refreshes(proxy) == {("expiry", "refused"): 1}
+            assert told(proxy) == []
+
+
+@pytest.mark.usefixtures("soon")
 @pytest.mark.parametrize(
-    "refusal", [(401, b""), (401, b"{}"), (400, b'{"code":"token_not_valid"}')]
+    "refusal",
+    [
+        (401, b""),
+        (401, b"{}"),
+        (400, b'{"code":"token_not_valid"}'),
+        (400, b'{"error":"invalid_grant"}'),
+        (403, b'{"error":{"code":"invalid_grant"}}'),
+    ],
 )
 async def test_a_definite_refusal_ends_the_session_and_is_not_asked_for_again(
     tmp_path: Path, refusal: tuple[int, bytes]

@@ -44,3 +44,20 @@ def test_no_secret_is_in_the_text_of_a_configuration() -> None:
     text = repr(read(MINIMAL + store))
     assert "hunter2" not in text
     assert KEYS[0] not in text
+
+
+def test_which_answers_refuse_a_refresh_token_can_be_set() -> None:
+    by_default = read().sessions.refused
+    assert (by_default.statuses, by_default.codes) == ((401,), ("token_not_valid", "invalid_grant"))
+    text = MINIMAL + "sessions: {refused: {statuses: [401, 403, 404], codes: [no-such-grant]}}\n"
+    refused = read(text).sessions.refused
+    assert (refused.statuses, refused.codes) == ((401, 403, 404), ("no-such-grant",))
+    none = read(MINIMAL + "sessions: {refused: {statuses: [], codes: []}}\n").sessions.refused
+    assert (none.statuses, none.codes) == ((), ())
+
+
+@pytest.mark.parametrize("status", [200, 302, 399, 408, 425, 429, 500, 503])
+def test_what_a_server_cannot_do_at_the_moment_is_no_refusal(status: int) -> None:
+    (found,) = problems(f"{MINIMAL}sessions: {{refused: {{statuses: [401, {status}]}}}}\n")
+    assert found.path == "sessions.refused.statuses[1]"
+    assert "ends no login" in found.message

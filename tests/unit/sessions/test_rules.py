@@ -17,6 +17,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from proxy.configuration.sessions import RefusalSettings
 from proxy.sessions import rules as session_rules
 from proxy.sessions.record import MAX_SPENT, HandleKind, Record
 from proxy.sessions.rules import Presenting, SessionRules, Standing, Tokens, Verdict
@@ -91,6 +92,20 @@ def test_a_session_ends_by_its_age_and_by_its_idleness() -> None:
     record = session()
     assert session_rules.over(record, RULES) == NOW + DAY
     assert session_rules.over(replace(record, used=NOW + 6.5 * DAY), RULES) == NOW + 7 * DAY
+
+
+def test_a_session_that_is_over_by_age_begins_anew_where_its_client_goes_on_with_it() -> None:
+    record = replace(session(cookie=digest_of("c")), used=NOW + 6.5 * DAY)
+    assert session_rules.resumed(record, NOW + 7 * DAY - 1, RULES) is record
+    now = NOW + 8 * DAY
+    resumed = session_rules.resumed(record, now, RULES)
+    again = delivered(renewed(resumed, "2", now), "2", now)
+    assert session_rules.over(again, RULES) == now + DAY
+    assert standing(again, "a2", now + 6.9 * DAY) is Standing.GOOD
+    assert standing(again, "c", now + 6.9 * DAY) is Standing.GOOD
+    # What the client got before is good for as long as it was.
+    assert standing(again, "a1", now) is None
+    assert standing(again, "r1", now) is None
 
 
 def test_a_refused_token_is_worth_a_refresh_unless_it_was_renewed_a_moment_ago() -> None:
@@ -188,24 +203,41 @@ def test_a_token_is_presented_once_more_where_its_fate_is_unknown_and_never_when
 
 
 @pytest.mark.parametrize(
-    ("status", "token_error", "readable", "verdict"),
+    ("status", "codes", "readable", "verdict"),
     [
-        (200, False, True, Verdict.RENEWED),
-        (201, False, True, Verdict.RENEWED),
-        (200, False, False, Verdict.UNKNOWN),
-        (0, False, False, Verdict.UNKNOWN),
-        (401, False, False, Verdict.REFUSED),
-        (401, True, False, Verdict.REFUSED),
-        (400, True, False, Verdict.REFUSED),
-        (400, False, False, Verdict.UNAVAILABLE),
-        *((status, True, True, Verdict.UNAVAILABLE) for status in (403, 404, 429, 500, 503)),
-        (302, False, False, Verdict.UNAVAILABLE),
+        (200, (), True, Verdict.RENEWED),
+        (201, (), True, Verdict.RENEWED),
+        (200, (), False, Verdict.UNKNOWN),
+        (0, (), False, Verdict.UNKNOWN),
+        (401, (), False, Verdict.REFUSED),
+        (401, ("odd",), False, Verdict.REFUSED),
+        *(
+            (status, (code,), False, Verdict.REFUSED)
+            for status in (400, 403, 404, 499)
+            for code in ("token_not_valid", "invalid_grant")
+        ),
+        *((status, ("odd",), False, Verdict.UNAVAILABLE) for status in (400, 403, 404)),
+        *(
+            (status, ("invalid_grant",), True, Verdict.UNAVAILABLE)
+            for status in (302, 408, 425, 429, 500, 503)
+        ),
     ],
 )
-def test_only_a_401_or_a_token_error_ends_a_session(
-    status: int, token_error: bool, readable: bool, verdict: Verdict
+def test_a_401_and_any_4xx_with_a_known_code_are_refusals(
+    status: int, codes: tuple[str, ...], readable: bool, verdict: Verdict
 ) -> None:
-    assert session_rules.judge(status, token_error=token_error, readable=readable) is verdict
+    judged = session_rules.judge(status, codes, readable=readable, refusals=RefusalSettings())
+    assert judged is verdict
+
+
+def test_what_a_refusal_is_can_be_set() -> None:
+    refusals = RefusalSettings.model_construct(statuses=(403, 404), codes=("gone",))
+
+    def verdict(status: int, *codes: str) -> Verdict:
+        return session_rules.judge(status, codes, readable=False, refusals=refusals)
+
+    assert verdict(403) is verdict(404) is verdict(400, "odd", "gone") is Verdict.REFUSED
+    assert verdict(401) is verdict(400, "invalid_grant") is Verdict.UNAVAILABLE
 
 
 # Ends.
@@ -315,7 +347,9 @@ class Sessions(RuleBasedStateMachine):
             self.lost |= status == 200
             return
         name = str(self.issued)
-        verdict = session_rules.judge(status, token_error=status == 401, readable=status == 200)
+        verdict = session_rules.judge(
+            status, (), readable=status == 200, refusals=RefusalSettings()
+        )
         if crash == "after":
             self.lost |= verdict is Verdict.RENEWED
             return

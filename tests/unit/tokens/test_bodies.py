@@ -73,6 +73,7 @@ def test_what_is_no_pair_is_none(body: bytes) -> None:
 def test_no_body_raises(body: bytes) -> None:
     bodies.read_pair(body, PLACES)
     bodies.is_token_error(body)
+    bodies.error_codes(body)
     for field in (FIELD, ("data", "refresh")):
         bodies.read_token(body, field)
         assert bodies.read_token(bodies.with_token(body, field, "r"), field) == "r"
@@ -177,3 +178,23 @@ def test_the_servers_token_error_is_told_from_other_refusals() -> None:
     assert not bodies.is_token_error(b'{"detail": "token_not_valid"}')
     assert not bodies.is_token_error(error[:-1])
     assert not bodies.is_token_error(NESTED)
+
+
+@pytest.mark.parametrize(
+    ("body", "codes"),
+    [
+        (b'{"detail": "Token is blacklisted", "code": "token_not_valid"}', ["token_not_valid"]),
+        (b'{"error": "invalid_grant", "error_description": "no"}', ["invalid_grant"]),
+        (b'{"error": {"code": "gone", "message": "no"}, "code": "E1"}', ["E1", "gone"]),
+        (b'{"error": {"code": ["gone"]}, "code": 7}', []),
+        (b'{"detail": "invalid_grant"}', []),
+        (b'["invalid_grant"]', []),
+        (b'{"error": "invalid_grant"', []),
+        (b"", []),
+        (NESTED, []),
+    ],
+)
+def test_the_codes_of_an_error_are_found_where_servers_put_them(
+    body: bytes, codes: list[str]
+) -> None:
+    assert bodies.error_codes(body) == codes
