@@ -2,6 +2,10 @@
 
 Whatever is decided anywhere ends as a snapshot. The data plane reads the current one once for each
 request; the control plane puts another in its place with one assignment.
+
+What a snapshot says never changes. One part of it keeps accounts: `switches` counts how often it
+decided what, and remembers of whom, which changes nothing of what it decides. That begins anew with
+each snapshot, so the accounts of switches that were turned are never mixed.
 """
 
 from __future__ import annotations
@@ -49,7 +53,7 @@ class Snapshot:
         config: the effective configuration; the names of TLS files are resolved.
         versions: chooses a client's version and cohort.
         catalog: the compiled mappings of each cohort.
-        switches: which of them apply to whom.
+        switches: which of them apply to whom; it counts what it decides.
         coalescing: the routes on which GETs share an upstream request; None where there are none.
         source: where it was read.
         files: what was read, and in which state it was then.

@@ -10,6 +10,7 @@ import pydantic
 
 from proxy.admin.shadow import ShadowOutcomes, outcomes_of
 from proxy.control.current_switches import CurrentSwitches
+from proxy.control.in_force import ExceptionInForce, exception_in_force, switch_in_force
 from proxy.gateway.flow import Rates
 from proxy.gateway.rollover import Rollover
 from proxy.gateway.shadow_account import ShadowAccount
@@ -52,22 +53,14 @@ class TermView(pydantic.BaseModel):
     overdue: bool
 
 
-class ExceptionView(pydantic.BaseModel):
+class ExceptionView(ExceptionInForce):
     """Another setting for some versions.
 
     Attributes:
-        name: of the exception; no other of this switch has it.
-        versions: the range for which it counts.
-        state: what the switch does for these versions.
-        percent: of a canary; null for everything else.
         term: who answers for it, and until when.
         users: of a canary: about how many it has met; null for everything else.
     """
 
-    name: str
-    versions: str
-    state: Mode
-    percent: float | None
     term: TermView
     users: UsersView | None
 
@@ -372,24 +365,20 @@ def _switch_view(
     behind: Counter[str],
     users: dict[tuple[SwitchName, str], SwitchUsers],
 ) -> SwitchView:
-    table, first = switched.table, switched.first
-    now, wanted = table.in_force(name, first), table.wanted(name, first)
-    assert now.setting is not None
+    first = switched.first
+    now, wanted = switch_in_force(switched, name), switched.table.wanted(name, first)
     return SwitchView(
-        switch=str(name),
-        state=now.setting.mode,
-        percent=now.setting.percent,
+        switch=now.switch,
+        state=now.state,
+        percent=now.percent,
         set_to=str(wanted.setting),
         configured=str(first[name].setting),
         differs=(wanted.setting, wanted.exceptions)
         != (first[name].setting, first[name].exceptions),
-        revision=table.revision(name),
+        revision=now.revision,
         exceptions=[
             ExceptionView(
-                name=each.name,
-                versions=str(each.versions),
-                state=each.setting.mode,
-                percent=each.setting.percent,
+                **exception_in_force(each).model_dump(),
                 users=_users_of(users, name, each.name),
                 term=_term(each.term),
             )

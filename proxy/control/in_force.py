@@ -8,7 +8,7 @@ import pydantic
 
 from proxy.mapping.switched import Applied, Decision, SwitchedCatalog
 from proxy.switching.setting import Mode, Setting
-from proxy.switching.table import SwitchName
+from proxy.switching.table import SwitchName, VersionException
 from proxy.versions.version import Version
 
 
@@ -67,6 +67,16 @@ class SwitchInForce(pydantic.BaseModel):
     revision: int
 
 
+def exception_in_force(exception: VersionException) -> ExceptionInForce:
+    """Tell what an exception of a switch does."""
+    return ExceptionInForce(
+        name=exception.name,
+        versions=str(exception.versions),
+        state=exception.setting.mode,
+        percent=exception.setting.percent,
+    )
+
+
 def switch_in_force(switched: SwitchedCatalog, name: SwitchName) -> SwitchInForce:
     """Tell what a switch does."""
     state = switched.in_force(name)
@@ -75,15 +85,7 @@ def switch_in_force(switched: SwitchedCatalog, name: SwitchName) -> SwitchInForc
         switch=str(name),
         state=setting.mode,
         percent=setting.percent,
-        exceptions=[
-            ExceptionInForce(
-                name=each.name,
-                versions=str(each.versions),
-                state=each.setting.mode,
-                percent=each.setting.percent,
-            )
-            for each in state.exceptions
-        ],
+        exceptions=[exception_in_force(each) for each in state.exceptions],
         revision=switched.table.revision(name),
     )
 

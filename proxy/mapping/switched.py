@@ -281,6 +281,9 @@ def _add(total: dict[Applied, int], decision: Decision) -> None:
 class SwitchedCatalog:
     """The mappings of all cohorts, under one table of switches.
 
+    What it decides for a client is fixed. It counts how often it decided so, and remembers for how
+    many users, as `counts` and `users` tell.
+
     Attributes:
         catalog: the mappings.
         first: the switches that there are, and the state that the configuration gives each.
