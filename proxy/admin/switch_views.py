@@ -183,6 +183,8 @@ class RevisionView(pydantic.BaseModel):
         outlived: what an undo brought back for good, because the time for which it was set was
             over: switches, and exceptions of them.
         was_all_off: whether everything was off before.
+        cut: whether there was more of it than can be kept: `before` and `after` are empty then,
+            `scope` and `outlived` may lack some.
     """
 
     number: int
@@ -199,6 +201,7 @@ class RevisionView(pydantic.BaseModel):
     configuration: str
     outlived: list[str] = []
     was_all_off: bool = False
+    cut: bool = False
 
 
 class RevisionPage(pydantic.BaseModel):
@@ -312,6 +315,7 @@ def revision_view(revision: Revision) -> RevisionView:
         configuration=revision.digest,
         outlived=list(revision.outlived),
         was_all_off=revision.was_all_off,
+        cut=revision.cut,
     )
 
 

@@ -176,7 +176,9 @@ def done(revision: RevisionView, known: Known) -> Iterator[Line]:
         yield (f"the configuration {revision.configuration} is followed",)
         ends_all_off = revision.was_all_off and not revision.all_off
         yield from ((each,) for each in ended(revision.scope, all_off=ends_all_off))
-    for name in revision.scope if revision.kind != "follow" else ():
+    if revision.cut:
+        yield (f"{_cut(revision.scope)}; what each was set to was too much to be kept",)
+    for name in revision.scope if not (revision.kind == "follow" or revision.cut) else ():
         before = _state(revision.before.get(name), known.get(name))
         after = _state(revision.after.get(name), known.get(name))
         yield from _turned(name, before, after, all_off=revision.all_off)
@@ -184,8 +186,14 @@ def done(revision: RevisionView, known: Known) -> Iterator[Line]:
         yield (f"{name} comes back for good: the time for which it was set is over",)
     if revision.all_off and revision.kind != "all-off":
         yield ("everything is ", state("off"))
-    elif not revision.scope and revision.kind == "undo":
+    elif not (revision.scope or revision.cut) and revision.kind == "undo":
         yield ("everything is what it was",)
+
+
+def _cut(switches: list[str]) -> str:
+    if not switches:
+        return "many switches were changed"
+    return f"{shortened(', '.join(switches), _WIDEST)} and others were changed"
 
 
 def ended(switches: list[str], *, all_off: bool) -> Iterator[str]:

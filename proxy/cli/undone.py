@@ -48,5 +48,6 @@ def would_be(undone: Sequence[RevisionView]) -> RevisionView:
             "was_all_off": newest.all_off,
             "all_off": oldest.was_all_off,
             "outlived": [],
+            "cut": any(each.cut for each in undone),
         }
     )

@@ -18,7 +18,13 @@ from structlog.typing import FilteringBoundLogger
 
 from proxy.control.current_switches import CurrentSwitches
 from proxy.control.file_authority import is_new_file
-from proxy.control.switch_store.base import StoredRevision, SwitchStore, newest_of
+from proxy.control.switch_store.base import (
+    MAX_REVISION,
+    MAX_STATE,
+    StoredRevision,
+    SwitchStore,
+    newest_of,
+)
 from proxy.errors import StoreAway
 from proxy.switching.changes import (
     AllOff,
@@ -37,7 +43,7 @@ from proxy.switching.changes import (
     touched,
 )
 from proxy.switching.effective import for_file
-from proxy.switching.history import Revision, revision_of, write_revision, write_table
+from proxy.switching.history import Revision, fitted, revision_of, write_revision, write_table
 from proxy.switching.limits import NO_LIMITS, RAISES, Limits, beyond
 from proxy.switching.table import EMPTY, OpenSockets, SwitchName, Table
 from proxy.switching.terms import policies_due
@@ -45,6 +51,9 @@ from proxy.types import SEGUE
 
 _TRIES: Final = 5
 """How often a change is tried when others are made at the same moment."""
+
+RESERVED: Final = 64 * 1024
+"""Bytes of the state that what adds to it leaves free: what takes back always has room."""
 
 
 class Author(NamedTuple):
@@ -145,6 +154,8 @@ class Switchboard:
         wrong = beyond(limits, before, after, first)
         if wrong:
             raise ChangeRefused(Why.LIMITED, wrong)
+        if isinstance(change, SetSwitch):
+            _check_room(before, after)
         return after
 
     async def change(
@@ -251,6 +262,7 @@ class Switchboard:
             id=secrets.token_hex(8),
             outlived=change.outlived if isinstance(change, Undo) else (),
         )
+        revision = fitted(revision, MAX_REVISION)
         stored = StoredRevision(after.number, write_revision(revision), write_table(after))
         try:
             if not await self._store.append(stored, self.current.newest.tag):
@@ -351,6 +363,17 @@ def _expire(policy: OpenSockets | None, table: Table) -> Change:
     if policy not in policies_due(table, now):
         raise ChangeRefused(Why.CHANGED, "somebody else has ended it")
     return Expire(now, policy)
+
+
+def _check_room(before: Table, after: Table) -> None:
+    """Refuse to set more than can be kept; what adds nothing is no more."""
+    size = len(write_table(after))
+    if size > MAX_STATE - RESERVED and size > len(write_table(before)):
+        text = (
+            "more is set than can be kept: end what is not needed any more (segue switch restore,"
+            " segue switch drop); to turn everything off is always possible (segue switch all off)"
+        )
+        raise ChangeRefused(Why.CONFLICT, text)
 
 
 _KINDS: Final[dict[type, str]] = {

@@ -87,6 +87,8 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
             lost the first. Empty in those that older versions wrote.
         outlived: what an undo brought back for good, because the time for which it was set was
             over: switches, and exceptions of them.
+        cut: whether there was more of it than can be kept: `before` and `after` are empty then,
+            `scope` and `outlived` may lack some. The tables of before and after are whole.
     """
 
     number: _Number
@@ -104,6 +106,7 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
     id: str = ""
     outlived: tuple[str, ...] = ()
     was_all_off: bool = False
+    cut: bool = False
 
 
 def revision_of(
@@ -133,6 +136,25 @@ def revision_of(
 def write_revision(revision: Revision) -> bytes:
     """Write a revision."""
     return msgspec.json.encode(revision)
+
+
+def fitted(revision: Revision, most: int) -> Revision:
+    """A revision with as much of what it says as there is room for; it never keeps it from being.
+
+    Args:
+        revision: that one.
+        most: bytes of it, as it is written.
+    """
+    if len(write_revision(revision)) <= most:
+        return revision
+    found = msgspec.structs.replace(revision, before={}, after={}, cut=True)
+    while len(write_revision(found)) > most and (found.scope or found.outlived):
+        found = msgspec.structs.replace(
+            found,
+            scope=found.scope[: len(found.scope) // 2],
+            outlived=found.outlived[: len(found.outlived) // 2],
+        )
+    return found
 
 
 def read_revision(written: bytes) -> Revision:

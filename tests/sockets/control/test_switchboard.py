@@ -17,9 +17,14 @@ import pytest
 from proxy.control import canary_key
 from proxy.control.current_switches import CurrentSwitches
 from proxy.control.loading import load
-from proxy.control.switch_store.base import MAX_PAGE, StoredRevision
+from proxy.control.switch_store.base import (
+    MAX_PAGE,
+    MAX_REVISION,
+    MAX_STATE,
+    StoredRevision,
+)
 from proxy.control.switch_store.memory import MemorySwitchStore
-from proxy.control.switchboard import Author, Switchboard
+from proxy.control.switchboard import RESERVED, Author, Switchboard
 from proxy.errors import StoreAway
 from proxy.observability import log as logs
 from proxy.snapshot import Live, SwitchChange
@@ -34,15 +39,18 @@ from proxy.switching.changes import (
     Undo,
     Why,
 )
-from proxy.switching.history import Revision, write_table
+from proxy.switching.history import Revision, revision_of, write_revision, write_table
 from proxy.switching.setting import OFF, ON, Mode, Setting
 from proxy.switching.table import (
     EMPTY,
+    MAX_EXCEPTIONS,
+    MAX_SWITCHES,
     OpenSockets,
     SwitchName,
     SwitchState,
     Table,
     Term,
+    VersionException,
 )
 from proxy.tokens.sealing import Sealer, new_key
 from proxy.versions.version import Version, parse_range
@@ -1041,3 +1049,117 @@ async def test_open_sockets_are_told_when_the_key_comes(tmp_path: Path) -> None:
         await until(lambda: one.live.current.switches.key == bytes(range(32)))
         assert one.board.current.canary_key.trouble == ""
         assert one.installed[-1].scope is None
+
+
+# As much as can be set.
+
+OVER = 1_000.0
+"""A time that is long over, in seconds since 1970."""
+
+
+def full(*, wide: bool, ends: bool) -> Table:
+    """As much as may be set.
+
+    Args:
+        wide: few switches, with all the exceptions that they can have; otherwise many.
+        ends: whether all of it ends by itself, and is over.
+    """
+    term = Term("o" * 256 if wide else "", OVER, restore=ends)
+    exceptions = tuple(
+        VersionException(f"{number:063}", parse_range(f"=={number}".ljust(256)), HALF, term)
+        for number in range(MAX_EXCEPTIONS if wide else 0)
+    )
+    states, size = {MODERN: SwitchState(HALF, (), term, None, 1)}, 0
+    for number in range(MAX_SWITCHES - 1):
+        name = SwitchName("c" * 63, f"{number:064}")
+        state = SwitchState(OFF, exceptions, term, None, 1)
+        size += len(write_table(Table(1, {name: state})))
+        if size > MAX_STATE - RESERVED:
+            break
+        states[name] = state
+    assert wide or len(states) == MAX_SWITCHES
+    return Table(1, dict(sorted(states.items())))
+
+
+def stored(table: Table) -> StoredRevision:
+    """What somebody has made of it."""
+    revision = revision_of(
+        EMPTY,
+        table,
+        (),
+        at=OVER,
+        author="ops",
+        role="operator",
+        reason="because",
+        kind="undo",
+        open_sockets=OpenSockets.KEEP,
+        digest="",
+    )
+    return StoredRevision(table.number, write_revision(revision), write_table(table))
+
+
+@pytest.mark.parametrize("wide", [True, False])
+async def test_all_that_can_be_set_ends_when_its_time_is_over(tmp_path: Path, wide: bool) -> None:
+    store = Store()
+    table = full(wide=wide, ends=True)
+    async with process(store, tmp_path) as one:
+        await store.append(stored(table))
+        await until(lambda: one.board.current.stored.number == 2)
+        assert one.mode() == ON
+        states = one.board.current.stored.states.values()
+        assert not any(each.setting or each.exceptions for each in states)
+        (revision,) = one.made
+        assert (revision.kind, revision.cut) == ("expire", True)
+        assert {*revision.scope} <= {*map(str, table.states)}
+        written = await store.revision(2)
+        assert written is not None
+        assert len(written.revision) <= MAX_REVISION
+        # The tables are whole, and so it can be undone; what was over is back for good.
+        made = await one.board.undo(1, 2, OPS, "back")
+        assert (made.revision.cut, one.mode()) == (True, HALF)
+
+
+@pytest.mark.parametrize("wide", [True, False])
+async def test_all_that_can_be_set_ends_with_the_file_of_which_it_was_said(
+    tmp_path: Path, wide: bool
+) -> None:
+    store = Store()
+    async with process(store, tmp_path, FILE) as one:
+        await until(lambda: one.board.current.stored.number == 1)
+        digest = one.board.current.stored.digest
+        table = replace(full(wide=wide, ends=False), number=2, digest=digest, all_off=True)
+        await store.append(stored(table))
+        await until(lambda: one.board.current.stored.number == 2)
+        one.reload(FILE + "# Another one.\n")
+        await until(lambda: one.board.current.stored.digest == one.live.current.digest)
+        assert (one.board.current.stored.states, one.mode()) == ({}, ON)
+        assert (one.made[-1].kind, one.made[-1].cut) == ("follow", True)
+
+
+async def test_what_would_be_more_than_can_be_kept_is_refused_and_what_takes_back_never(
+    tmp_path: Path,
+) -> None:
+    store = Store()
+    table = full(wide=True, ends=False)
+    # To the last byte that may be set.
+    room = MAX_STATE - RESERVED - len(write_table(table))
+    most = replace(table.states[MODERN], term=Term("o" * (256 + room), OVER))
+    table = replace(table, states={**table.states, MODERN: most})
+    await store.append(stored(table))
+    async with process(store, tmp_path) as one:
+        change = SetSwitch(LEGACY, OFF)
+        with pytest.raises(ChangeRefused, match="more is set than can be kept") as raised:
+            await one.board.change(change, OPS, "one more")
+        assert raised.value.why is Why.CONFLICT
+        with pytest.raises(ChangeRefused, match="more is set than can be kept"):
+            one.board.preview(change)
+        await one.board.change(AllOff(), OPS, "an emergency")
+        assert one.mode() == OFF
+        await one.board.change(Restore(2), OPS, "it is over")
+        assert one.mode() == HALF
+        # Less than was set before is no more than can be kept.
+        await one.board.change(SetSwitch(MODERN, OFF), OPS, "down")
+        await one.board.change(change, OPS, "there is room now")
+        assert one.mode(LEGACY) == OFF
+        await one.board.undo(1, 5, OPS, "back")
+        assert one.mode() == HALF

@@ -417,6 +417,22 @@ def test_export_of_switches_that_are_all_on_is_a_section_that_says_so() -> None:
             ["a/b off -> as configured"],
         ),
         (revised(scope=["a/b"]), ["a/b stays as configured"]),
+        (
+            revised("expire", scope=["a/b", "a/c"], cut=True),
+            ["a/b, a/c and others were changed; what each was set to was too much to be kept"],
+        ),
+        (
+            revised("follow", scope=["a/b"], cut=True),
+            [
+                "the configuration abc is followed",
+                "this ends 1 step down: a/b",
+                "a/b and others were changed; what each was set to was too much to be kept",
+            ],
+        ),
+        (
+            revised("undo", cut=True),
+            ["many switches were changed; what each was set to was too much to be kept"],
+        ),
     ],
 )
 def test_a_revision_is_told(revision: RevisionView, lines: list[str]) -> None:

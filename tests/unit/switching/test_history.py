@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.switching.history import (
     Unreadable,
+    fitted,
     read_revision,
     read_table,
     revision_of,
@@ -91,6 +92,46 @@ def test_a_revision_is_read_as_it_was_written(before: Table, after: Table, text:
     for name in scope:
         if name in after.states:
             assert revision.after[str(name)] == state_text(after.states[name])
+
+
+@given(tables, tables, st.integers(700, 5_000))
+def test_a_revision_that_has_no_room_says_less_and_that_it_does(
+    before: Table, after: Table, most: int
+) -> None:
+    scope = tuple(sorted({*before.states, *after.states}))
+    outlived = tuple(f"{name} (exception {'x' * 63})" for name in scope)
+    revision = revision_of(
+        before,
+        after,
+        scope,
+        at=1764453600.25,
+        author="a" * 64,
+        role="operator",
+        reason="r" * 100,
+        kind="undo",
+        open_sockets=OpenSockets.RECONNECT,
+        digest="0123456789ab",
+        outlived=outlived,
+    )
+    found = fitted(revision, most)
+    assert len(write_revision(found)) <= most
+    if len(write_revision(revision)) <= most:
+        assert found is revision
+        return
+    assert (found.cut, found.before, found.after) == (True, {}, {})
+    assert found.scope == revision.scope[: len(found.scope)]
+    assert found.outlived == revision.outlived[: len(found.outlived)]
+    facts = ("number", "at", "author", "reason", "kind", "all_off", "open_sockets", "digest")
+    assert all(getattr(found, each) == getattr(revision, each) for each in facts)
+    assert read_revision(write_revision(found)) == found
+
+
+def test_what_a_revision_always_says_is_no_more_than_it_is_allowed() -> None:
+    revision = revision_of(
+        EMPTY, EMPTY, (), at=0.0, author="a", role="", reason="long" * 100, kind="set",
+        open_sockets=OpenSockets.KEEP, digest="",
+    )  # fmt: skip
+    assert fitted(revision, 10).cut
 
 
 def test_a_table_is_written_so() -> None:
