@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from proxy.configuration.fields import (
     KIB,
@@ -28,6 +28,7 @@ from proxy.configuration.fields import (
 )
 from proxy.configuration.tokens import TokenSettings
 from proxy.errors import TOKEN_ERROR
+from proxy.http.headers import REWRITING, folded
 
 
 class StoreSettings(Section):
@@ -88,6 +89,14 @@ class RefusalSettings(Section):
     codes: Annotated[Names, Field(max_length=32)] = (TOKEN_ERROR, "invalid_grant")
 
 
+def _rewriting_field(value: str) -> str:
+    name = folded(value.encode())
+    if name not in REWRITING:
+        known = b", ".join(sorted(REWRITING)).decode()
+        raise ValueError(f"expected one of the fields that are dropped: {known}")
+    return name.decode()
+
+
 class SessionSettings(Section):
     """Keeping users logged in: tokens are renewed for clients that do not do it themselves.
 
@@ -108,6 +117,8 @@ class SessionSettings(Section):
         timeout: for the server's whole answer to a refresh.
         refused: which answers to a refresh end a session.
         retry_body: the largest request body that is kept for a second try after a 401.
+        keep_fields: fields that reach the server from everybody though some servers take another
+            path by them, such as `X-Script-Name`; the others only do from `listen.trusted_proxies`.
     """
 
     enabled: bool = False
@@ -123,3 +134,4 @@ class SessionSettings(Section):
     timeout: Annotated[Seconds, Field(gt=0, le=600)] = 10.0
     refused: RefusalSettings = RefusalSettings()
     retry_body: Annotated[Size, Field(ge=0, le=16 * MIB)] = 64 * KIB
+    keep_fields: tuple[Annotated[Token, AfterValidator(_rewriting_field)], ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from proxy.downstream.request import Request
-from proxy.errors import MethodNotAllowed
+from proxy.errors import ClientError, MethodNotAllowed
 from proxy.gateway.context import ReceivedHead, RequestContext, read_head
 from proxy.http import headers, traceparent
 from proxy.http.cookies import without_cookie
@@ -41,6 +41,21 @@ def checked_head(context: RequestContext) -> ReceivedHead:
     return read_head(request, config.sessions.tokens.places)
 
 
+def check_credentials(context: RequestContext) -> None:
+    """Refuse what could show a session's token, or another one than was looked at.
+
+    Raises:
+        ClientError: there are several `Authorization` fields, of which servers take either one.
+        MethodNotAllowed: it is a TRACE, whose answer shows the token that was put in.
+    """
+    request = context.request
+    told = request.shape.values(request.fields, b"authorization")
+    if len(told) > 1:
+        raise ClientError("there are several Authorization fields")
+    if request.method == "TRACE":
+        raise MethodNotAllowed("TRACE would show the token of a session")
+
+
 def forwarded_fields(context: RequestContext) -> Fields:
     """Return what goes end to end, and Segue's own forwarding fields.
 
@@ -60,6 +75,9 @@ def forwarded_fields(context: RequestContext) -> Fields:
         fields = [field for field in fields if field[0].lower() != b"max-forwards"]
         fields.append((b"Max-Forwards", b"%d" % (head.hops - 1)))
     sessions = config.sessions
+    if sessions.enabled and shape.rewrites_path and not context.info.is_trusted:
+        dropped = headers.REWRITING.difference(map(str.encode, sessions.keep_fields))
+        fields = [field for field in fields if headers.folded(field[0]) not in dropped]
     if sessions.enabled and sessions.binding == "cookie":
         fields = without_cookie(fields, sessions.cookie.encode())  # It is Segue's own.
     named = head.authority or b"".join(shape.values(received, b"host"))

@@ -16,11 +16,14 @@ from urllib.parse import unquote_to_bytes
 
 from proxy.configuration.sessions import SessionPaths, SessionSettings
 from proxy.downstream.request import Request
+from proxy.errors import ClientError
 from proxy.gateway.context import RequestContext
+from proxy.gateway.forwarding import check_credentials
 from proxy.gateway.sending import Sender
 from proxy.gateway.sessions import TokenRenewal, cookie_from, has_body
 from proxy.http.headers import Fields
 from proxy.http.responses import Reply
+from proxy.http.spellings import SpelledPaths
 from proxy.relay.bodies import HoldLimits, take_body
 from proxy.relay.exchange import Exchange
 from proxy.sessions.cache import CachedSession
@@ -49,10 +52,18 @@ class TokenEndpoints:
         self._sender = sender
         self._paths: SessionPaths | None = None
         self._routes: Mapping[bytes, TokenRoute] = {}
+        self._spelled = SpelledPaths(())
 
     def find(self, context: RequestContext) -> Answer | None:
-        """What answers a request for one of the routes; None for nearly all requests."""
-        if context.request.method != "POST":
+        """What answers a request for one of the routes; None for nearly all requests.
+
+        Raises:
+            ClientError: a server may see another token, route or method in it than is seen here.
+        """
+        request = context.request
+        check_credentials(context)
+        overrides = request.shape.overrides_method
+        if request.method != "POST" and not overrides:
             return None
         paths = context.snapshot.config.sessions.paths
         if paths is not self._paths:
@@ -62,9 +73,21 @@ class TokenEndpoints:
                 unquote_to_bytes(paths.refresh): TokenRoute.REFRESH,
                 unquote_to_bytes(paths.logout): TokenRoute.LOGOUT,
             }
+            routes = (*paths.login, paths.refresh, paths.logout)
+            self._spelled = SpelledPaths(map(str.encode, routes))
         # Servers decode a path before they look where it leads.
-        route = self._routes.get(unquote_to_bytes(context.path))
-        return None if route is None else partial(self._answer, route)
+        path = context.path
+        route = self._routes.get(unquote_to_bytes(path))
+        if route is None:
+            if self._spelled.may_be(path):
+                raise ClientError(
+                    "a server may read this path as that of a route of tokens: spell it as"
+                    " `sessions.paths` does"
+                )
+            return None
+        if overrides:
+            raise ClientError("no field may override the method of a request for tokens")
+        return partial(self._answer, route)
 
     async def _answer(self, route: TokenRoute, context: RequestContext) -> Exchange | Reply:
         """Answer a request for one of them.

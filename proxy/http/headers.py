@@ -46,6 +46,21 @@ _LOOK_ALIKES: Final = frozenset({b"content_length", b"transfer_encoding"})
 
 _FORWARDING: Final = frozenset({b"forwarded", b"x-real-ip", b"x-request-id"})
 
+REWRITING: Final = frozenset(
+    {
+        b"daphne-root-path",
+        b"path-info",
+        b"script-name",
+        b"x-original-url",
+        b"x-rewrite-url",
+        b"x-script-name",
+    }
+)
+"""Fields by which some servers take another path than that of the request line; as `folded`."""
+
+_OVERRIDING: Final = frozenset({b"x-http-method", b"x-http-method-override", b"x-method-override"})
+"""Fields by which some servers take another method than that of the request line."""
+
 _AUTHORITY: Final = re.compile(
     rb"(?:[A-Za-z0-9._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{0,5}))?"
 )
@@ -104,15 +119,22 @@ def _without_named(fields: RawFields, shape: Shape, kept: RawFields) -> RawField
 _PLAIN_CONNECTION: Final = frozenset({b"keep-alive", b"close", b"upgrade"})
 
 
+def folded(name: bytes) -> bytes:
+    """The name of a field as servers know it that make variables of fields (WSGI, CGI).
+
+    They read `X_Forwarded_For` as `X-Forwarded-For`.
+    """
+    name = name.lower()
+    return name.replace(b"_", b"-") if b"_" in name else name
+
+
 def is_forwarding(name: bytes) -> bool:
     """Whether a field says on whose behalf a request comes, or looks as if it did.
-
-    Servers that turn fields into variables read `X_Forwarded_For` as `X-Forwarded-For`.
 
     Args:
         name: in lower case.
     """
-    plain = name.replace(b"_", b"-") if b"_" in name else name
+    plain = folded(name)
     return plain in _FORWARDING or plain.startswith(b"x-forwarded-")
 
 
@@ -132,6 +154,8 @@ class Shape:
         is_misleading: whether a field looks like one that frames a message: servers that turn
             fields into variables cannot tell `Content_Length` from the real one.
         has_length: whether there is a `Content-Length`.
+        rewrites_path: whether a field may make a server take another path.
+        overrides_method: whether one may make it take another method.
         names: all of them, in lower case.
         size: bytes of the names.
     """
@@ -143,6 +167,8 @@ class Shape:
         "has_length",
         "is_misleading",
         "names",
+        "overrides_method",
+        "rewrites_path",
         "size",
     )
 
@@ -159,6 +185,9 @@ class Shape:
         self.size = sum(map(len, names))
         self.has_length = b"content-length" in self._places
         self.is_misleading = not _LOOK_ALIKES.isdisjoint(names)
+        plain = {folded(name) for name in names}
+        self.rewrites_path = not REWRITING.isdisjoint(plain)
+        self.overrides_method = not _OVERRIDING.isdisjoint(plain)
         onward = [place for place, name in enumerate(names) if name not in HOP_BY_HOP]
         self.end_to_end = _picker(onward)
         self.forwardable = _picker(

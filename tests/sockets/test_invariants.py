@@ -132,6 +132,53 @@ async def test_invariant_1_frames_and_close_codes_pass_byte_for_byte(
         assert await other.peer.read(len(stream)) == stream
 
 
+# What sessions refuse or drop, because a server could read it in another way than they do.
+GUARDED = {
+    "several credentials": (
+        b"GET /api/jobs/ HTTP/1.1\r\n",
+        b"Authorization: Bearer a\r\nAuthorization: Basic YTpi\r\n",
+        400,
+    ),
+    "a method that is overridden": (
+        b"PUT /api/auth/logout/ HTTP/1.1\r\n",
+        b"X-HTTP-Method-Override: POST\r\n",
+        400,
+    ),
+    "a route of tokens, spelled oddly": (b"POST //api/auth/logout/ HTTP/1.1\r\n", b"", 400),
+    "TRACE": (b"TRACE /api/jobs/ HTTP/1.1\r\n", b"X-A: b\r\n", 405),
+    "fields that rewrite the path": (
+        b"GET /api/jobs/ HTTP/1.1\r\n",
+        b"SCRIPT_NAME: /x\r\nX-Original-URL: /api/auth/logout/\r\n",
+        204,
+    ),
+}
+
+
+@pytest.mark.parametrize("sessions", [False, True], ids=["without sessions", "with sessions"])
+@pytest.mark.parametrize(("line", "fields", "status"), GUARDED.values(), ids=GUARDED)
+async def test_invariant_1_what_sessions_refuse_or_drop_passes_without_them(
+    tmp_path: Path, sessions: bool, line: bytes, fields: bytes, status: int
+) -> None:
+    got: list[bytes] = []
+
+    async def script(peer: RawPeer) -> None:
+        got.append(await peer.read_head())
+        await peer.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+        await peer.read_all()
+
+    settings = {"SEGUE_SESSIONS__ENABLED": str(sessions), "SEGUE_STATE_DIR": str(tmp_path)}
+    async with raw_server(script) as server, segue(server.url, settings) as proxy:
+        sent = line + b"Host: app.example.com\r\n" + fields
+        answer = await proxy.ask(sent + b"Connection: close\r\n\r\n")
+    if not sessions:
+        assert status_of(answer) == 204
+        assert got[0].startswith(sent)
+    else:
+        assert status_of(answer) == status
+        assert not [head for head in got if fields and fields in head]
+        assert len(got) == (status == 204)
+
+
 # Invariant 2: nothing is lost silently.
 
 RULES = """

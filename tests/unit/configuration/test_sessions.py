@@ -61,3 +61,10 @@ def test_what_a_server_cannot_do_at_the_moment_is_no_refusal(status: int) -> Non
     (found,) = problems(f"{MINIMAL}sessions: {{refused: {{statuses: [401, {status}]}}}}\n")
     assert found.path == "sessions.refused.statuses[1]"
     assert "ends no login" in found.message
+
+
+def test_fields_to_keep_are_some_that_would_be_dropped() -> None:
+    kept = read(MINIMAL + "sessions: {keep_fields: [X-Script-Name, PATH_INFO]}\n")
+    assert kept.sessions.keep_fields == ("x-script-name", "path-info")
+    (found,) = problems(MINIMAL + "sessions: {keep_fields: [X-Tenant]}\n")
+    assert "x-original-url" in found.message

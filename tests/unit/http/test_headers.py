@@ -441,3 +441,20 @@ def test_options_of_a_url_without_a_path_is_about_the_whole_server(
 def test_via_names_the_version_that_the_client_speaks() -> None:
     old = Downstream("192.0.2.1", "http", trusted=False, version=b"1.0")
     assert (b"Via", b"1.0 segue") in forwarding_fields([], old, "i", b"h")
+
+
+@pytest.mark.parametrize(
+    ("name", "rewrites", "overrides"),
+    [
+        (b"SCRIPT_NAME", True, False),
+        (b"X-Original_URL", True, False),
+        (b"x_http_method-override", False, True),
+        (b"X-Scripts-Name", False, False),
+        (b"Accept", False, False),
+    ],
+)
+def test_a_field_that_stands_for_path_or_method_is_known_in_each_spelling(
+    name: bytes, rewrites: bool, overrides: bool
+) -> None:
+    shape = shape_of([(b"Host", b"h"), (name, b"x")])
+    assert (shape.rewrites_path, shape.overrides_method) == (rewrites, overrides)
