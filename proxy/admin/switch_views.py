@@ -110,12 +110,13 @@ class SocketsOnRevision(pydantic.BaseModel):
     websockets: int
 
 
-class SwitchesView(pydantic.BaseModel):
-    """All switches.
+class SwitchingState(pydantic.BaseModel):
+    """What is in force of all switches in the process that answers, and how their store is.
 
     Attributes:
         revision: the newest that is in force here.
-        stored: the newest in the store; another one where this process lacks what it names.
+        stored: the newest in the store, as far as it was read; another one where this process lacks
+            what it names.
         all_off: whether everything is off.
         authority: `live` or `file`.
         kept: whether the store outlives the process.
@@ -126,8 +127,6 @@ class SwitchesView(pydantic.BaseModel):
         stands_on: the digest of the configuration that the newest revision is about, where the file
             is the authority and another one serves here; empty otherwise.
         orphans: switches that are set, of mappings that no cohort names any more.
-        switches: in the order of their names.
-        sockets: the open WebSockets, by the revision that they are on.
     """
 
     revision: int
@@ -140,6 +139,16 @@ class SwitchesView(pydantic.BaseModel):
     unapplied: list[str]
     stands_on: str
     orphans: list[str]
+
+
+class SwitchesView(SwitchingState):
+    """All switches.
+
+    Attributes:
+        switches: in the order of their names.
+        sockets: the open WebSockets, by the revision that they are on.
+    """
+
     switches: list[SwitchView]
     sockets: list[SocketsOnRevision]
 

@@ -65,6 +65,13 @@ def add_if_revision(command: argparse.ArgumentParser, what: str) -> None:
     )
 
 
+def add_conditions(command: argparse.ArgumentParser, what: str) -> None:
+    """Give a command what a change is made under: for open WebSockets, its revision, a wait."""
+    add_open_sockets(command)
+    add_if_revision(command, what)
+    add_wait(command)
+
+
 def add_wait(command: argparse.ArgumentParser) -> None:
     """Give a command the flag that has it wait for the other processes on the same store."""
     command.add_argument(
@@ -213,8 +220,14 @@ def ended(switches: list[str], *, all_off: bool) -> Iterator[str]:
 def _state(told: StateView | None, known: StateView | None) -> StateView:
     if told is not None and (told.setting is not None or known is None):
         return told
-    empty = StateView(setting=None, exceptions=[], owner="", until=None, restore=False)
-    return known or empty
+    return known or set_for_good(None)
+
+
+def set_for_good(setting: str | None, exceptions: Iterable[str] = ()) -> StateView:
+    """What a switch is set to, without an owner or an end."""
+    return StateView(
+        setting=setting, exceptions=list(exceptions), owner="", until=None, restore=False
+    )
 
 
 def _turned(

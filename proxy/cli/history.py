@@ -64,9 +64,7 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
         help="have everything be what it was at revision N; 0: as configured",
     )
     changes.add_reason(command, required=False)
-    changes.add_open_sockets(command)
-    changes.add_if_revision(command, "the newest change")
-    changes.add_wait(command)
+    changes.add_conditions(command, "the newest change")
     command.add_argument(
         "--dry-run", action="store_true", help="only say what it would undo; needs no reason"
     )
@@ -178,9 +176,4 @@ def _dry(
 
 
 def _configured(view: SwitchesView) -> dict[str, StateView]:
-    return {
-        each.switch: StateView(
-            setting=each.configured, exceptions=[], owner="", until=None, restore=False
-        )
-        for each in view.switches
-    }
+    return {each.switch: changes.set_for_good(each.configured) for each in view.switches}

@@ -42,16 +42,12 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
         "--name", type=exception_name, required=True, metavar="NAME", help="of the exception"
     )
     changes.add_reason(action)
-    changes.add_open_sockets(action)
-    changes.add_if_revision(action, "the switch")
-    changes.add_wait(action)
+    changes.add_conditions(action, "the switch")
     text = "end what was set of one: it is as the configuration says again, exceptions too"
     action = add_asking(actions, "restore", text, _restore_switch, CHANGING)
     add_switch(action)
     changes.add_reason(action)
-    changes.add_open_sockets(action)
-    changes.add_if_revision(action, "the switch")
-    changes.add_wait(action)
+    changes.add_conditions(action, "the switch")
     text = "have everything pass as it is, or end that"
     command = actions.add_parser("all", help=text, description=text.capitalize() + ".")
     everything = command.add_subparsers(dest="everything", required=True, metavar="ACTION")
@@ -62,9 +58,7 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     text = "have everything be what it is set to again"
     action = add_asking(everything, "restore", text, _restore, CHANGING)
     changes.add_reason(action)
-    changes.add_open_sockets(action)
-    changes.add_if_revision(action, "the newest change")
-    changes.add_wait(action)
+    changes.add_conditions(action, "the newest change")
     text = "print what they are set to, as the YAML of the section switching"
     add_asking(actions, "export", text, _export)
 

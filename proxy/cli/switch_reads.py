@@ -9,6 +9,7 @@ from proxy.admin.switch_views import StateView, SwitchesView, SwitchView
 from proxy.cli import switch_lists
 from proxy.cli.admin import Refused, ask, told_as
 from proxy.cli.admin_place import Place
+from proxy.cli.changes import set_for_good
 from proxy.cli.parser import did_you_mean
 from proxy.cli.terminal import shortened
 from proxy.switching.table import SwitchName
@@ -52,7 +53,4 @@ def set_before(view: SwitchView) -> dict[str, StateView]:
         f"{each.name} ({each.versions}): {switch_lists.setting(each.state, each.percent)}"
         for each in view.exceptions
     ]
-    state = StateView(
-        setting=view.set_to, exceptions=exceptions, owner="", until=None, restore=False
-    )
-    return {view.switch: state}
+    return {view.switch: set_for_good(view.set_to, exceptions)}

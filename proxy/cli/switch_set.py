@@ -80,9 +80,7 @@ def add(actions: Subparsers[argparse.ArgumentParser]) -> None:
         dest="term",
         help="it ends by itself after this time, such as 90s, 10m or 72h",
     )
-    changes.add_open_sockets(action)
-    changes.add_if_revision(action, "the switch")
-    changes.add_wait(action)
+    changes.add_conditions(action, "the switch")
     action.add_argument(
         "--dry-run", action="store_true", help="only say what it would touch; needs no reason"
     )

@@ -21,6 +21,7 @@ from proxy.process.tls_files import (
     load_authorities,
     load_pair,
     served_certificate,
+    trusting,
 )
 from proxy.upstream.fleet import Servers
 from proxy.upstream.health import EjectionRules
@@ -134,17 +135,13 @@ def upstream_tls(config: Config) -> ssl.SSLContext | None:
     if tls.ca_file is None:
         context = ssl.create_default_context()
     else:
-        context = load_authorities(_trusting, "upstream.tls.ca_file", tls.ca_file)
+        context = load_authorities(trusting, "upstream.tls.ca_file", tls.ca_file)
     if not tls.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-def _trusting(file: str) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=file)
 
 
 def listener_tls(config: Config) -> ssl.SSLContext | None:

@@ -159,6 +159,11 @@ def load_authorities(load: Callable[[str], _Loaded], path: str, file: str) -> _L
         raise ConfigError([_refused(error, path, file)]) from None
 
 
+def trusting(file: str) -> ssl.SSLContext:
+    """Return the context of a client that trusts these authorities alone."""
+    return ssl.create_default_context(cafile=file)
+
+
 def _refused(error: Exception, path: str, file: str) -> Diagnostic:
     reason = str(getattr(error, "reason", None) or "it changed while it was read")
     text = f"refused by OpenSSL: {reason.lower().replace('_', ' ')}"

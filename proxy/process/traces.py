@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
-
 from proxy.configuration.reading import Config
 from proxy.configuration.tracing import Tracing
 from proxy.errors import ConfigError, Diagnostic
@@ -13,7 +11,7 @@ from proxy.observability.decisions import DecisionLog
 from proxy.observability.log import Log
 from proxy.observability.metrics import Metrics
 from proxy.observability.tracing import Exporter, SpanQueue, TracingAccessLog
-from proxy.process.tls_files import load_authorities
+from proxy.process.tls_files import load_authorities, trusting
 
 _EXTRA = frozenset({"opentelemetry", "requests"})
 
@@ -44,7 +42,7 @@ def exporter(tracing: Tracing, version: str) -> Exporter:
         message = "needs packages that are not installed: pip install 'segue-proxy[otel]'"
         raise ConfigError([Diagnostic("configuration", 0, 0, "tracing.enabled", message)]) from None
     if tracing.ca_file is not None:
-        load_authorities(_trusting, "tracing.ca_file", tracing.ca_file)
+        load_authorities(trusting, "tracing.ca_file", tracing.ca_file)
     return OtlpExporter(
         tracing.endpoint,
         token=tracing.token,
@@ -53,10 +51,6 @@ def exporter(tracing: Tracing, version: str) -> Exporter:
         version=version,
         timeout=tracing.timeout,
     )
-
-
-def _trusting(file: str) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=file)
 
 
 def access_log(
