@@ -11,10 +11,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TextIO
 
 from proxy.admin.recording import START, STOP, STREAM
@@ -176,7 +176,9 @@ def _output(file: str | None) -> Iterator[TextIO]:
         yield sys.stdout
         return
     try:
-        with Path(file).open("x", encoding="utf-8") as opened:
+        # What users wrote, as far as it is shown: for whoever asked for it alone.
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
             yield opened
     except OSError as error:
         reason = (error.strerror or "cannot be written").lower()

@@ -25,6 +25,7 @@ from proxy.process.server import segue_version
 from proxy.process.traces import exporter
 from proxy.sessions.store.opening import check_store
 from proxy.snapshot import Snapshot
+from proxy.storage.state_directory import check_private
 
 
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -75,6 +76,10 @@ def _checked(options: argparse.Namespace) -> tuple[Snapshot, list[Diagnostic]]:
         served = connections_of(config).served
         problems += faults(served)
         ending = warnings(served)
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        check_private(state_directory(loaded.source.env))
     except ConfigError as error:
         problems += error.problems
     try:

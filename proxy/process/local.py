@@ -12,7 +12,7 @@ from structlog.typing import FilteringBoundLogger
 from proxy.admin.application import AdminListener
 from proxy.errors import ConfigError
 from proxy.storage.processes import Announcement, RunningProcess
-from proxy.storage.state_directory import exposure_of, prepare_directory
+from proxy.storage.state_directory import prepare_directory
 
 
 class LocalAccess:
@@ -41,7 +41,6 @@ class LocalAccess:
         process = RunningProcess(os.getpid(), time.time(), self._config, url)
         try:
             prepare_directory(self._directory)
-            self._warn_of_others()
             path = await admin.start_locally(self._directory)
         except ConfigError as error:
             path, reason = None, error.problems[0].message
@@ -54,13 +53,6 @@ class LocalAccess:
         if path is None:
             self._log.warning("no admin socket", directory=str(self._directory), reason=reason)
         return path
-
-    def _warn_of_others(self) -> None:
-        reason = exposure_of(self._directory)
-        if reason:
-            self._log.warning(
-                "state directory open to others", directory=str(self._directory), reason=reason
-            )
 
     def close(self) -> None:
         """The process ends."""

@@ -85,6 +85,7 @@ from proxy.relay.dispatch import Dispatcher
 from proxy.sessions.opening import open_sessions
 from proxy.sessions.service import Sessions
 from proxy.snapshot import Live, Snapshot
+from proxy.storage.state_directory import check_private
 from proxy.switching.history import Revision
 from proxy.types import SEGUE
 from proxy.upstream import metrics as upstream_metrics
@@ -161,9 +162,11 @@ class Server:
         self._admin_certificate = Certificate(made.admin_tls, _end_of(made.admin_certificate))
         self._watch = CertificateWatch(made.served, log, publish)
         self._connections = Connections()
-        opened = open_switches(config.store, state_directory(snapshot.source.env), log)
+        directory = state_directory(snapshot.source.env)
+        check_private(directory, user=os.geteuid())  # Before anything in it is believed.
+        opened = open_switches(config.store, directory, log)
         self.audit = Audit(
-            state_directory(snapshot.source.env),
+            directory,
             config.store,
             lambda: self._live.current.config.audit,
             log,

@@ -32,7 +32,8 @@ class Reserve:
             OSError: there is no room for it, and then it takes none; or none besides.
         """
         # What is random takes its room on file systems that compress, too.
-        file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        file = os.open(self._path, flags, 0o600)
         there = os.fstat(file).st_size
         try:
             os.lseek(file, 0, os.SEEK_END)

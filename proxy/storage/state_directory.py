@@ -30,21 +30,47 @@ def prepare_directory(directory: Path) -> None:
         raise _unusable(directory, error) from None
 
 
-def exposure_of(directory: Path) -> str:
-    """Who else may write to the directory, in words; empty where nobody but root.
+def check_private(directory: Path, *, user: int | None = None) -> None:
+    """See that nobody but its user, and root, can put files there, or read what is there.
 
-    They can put files of theirs in the place of those of Segue.
+    A directory that is missing, or that this user cannot enter, has nothing of Segue's in it.
+
+    Args:
+        directory: the state directory.
+        user: who runs Segue, and has to be its owner; None where somebody only looks.
 
     Raises:
-        OSError: it cannot be looked at.
+        ConfigError: it leads elsewhere, belongs to somebody else, or is open to others; with the
+            command that mends it.
     """
-    status = directory.stat()
-    if status.st_uid not in (0, os.geteuid()):
-        return f"it belongs to the user {status.st_uid}, and not to {os.geteuid()}, who runs Segue"
-    mode = stat.S_IMODE(status.st_mode)
+    try:
+        is_link = stat.S_ISLNK((link := directory.lstat()).st_mode)
+        status = directory.stat()
+    except OSError:
+        return  # Whoever uses it says why that is not possible.
+    mode, owner = stat.S_IMODE(status.st_mode), status.st_uid
+    if is_link and link.st_uid != 0:
+        # Root's are: systemd makes one for a unit with a user of its own (`DynamicUser`).
+        raise _unsafe(
+            directory,
+            f"it is a symbolic link of the user {link.st_uid}: name the directory that is meant",
+        )
+    if not stat.S_ISDIR(status.st_mode) or not os.access(directory, os.X_OK):
+        return
+    if user is not None and owner not in (0, user):
+        raise _unsafe(
+            directory,
+            f"it belongs to the user {owner}, and not to {user}, who runs Segue:"
+            f" chown {user} {directory}",
+        )
     if mode & 0o022:
-        return f"others may write to it (mode {mode:04o}): chmod 700"
-    return ""
+        raise _unsafe(
+            directory,
+            f"others may write to it (mode {mode:04o}): chmod 700 {directory}, or name a directory"
+            " in it, which Segue makes for itself",
+        )
+    if mode & 0o055 and owner == (os.geteuid() if user is None else user):
+        raise _unsafe(directory, f"others may read it (mode {mode:04o}): chmod 700 {directory}")
 
 
 def check_directory(directory: Path) -> None:
@@ -100,12 +126,19 @@ def _read(path: Path) -> str:
     try:
         # Without waiting: nobody may ever write to a FIFO.
         with open(path, encoding="ascii", errors="replace", opener=_open_at_once) as file:
-            mode = os.fstat(file.fileno()).st_mode
+            status = os.fstat(file.fileno())
+            mode = status.st_mode
             if not stat.S_ISREG(mode):
                 raise ConfigError([Diagnostic(str(path), 0, 0, "", "not a file")])
             text = file.read(_MAX_KEY_FILE).strip()
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            message = "it is a symbolic link, which leads to a key of somebody else's choice"
+            raise ConfigError([Diagnostic(str(path), 0, 0, "", message)]) from None
         raise _unusable(path, error) from None
+    if status.st_uid not in (0, os.geteuid(), path.parent.stat().st_uid):
+        message = f"this key belongs to the user {status.st_uid}, who knows it: remove it"
+        raise ConfigError([Diagnostic(str(path), 0, 0, "", message)])
     if stat.S_IMODE(mode) & 0o077:
         raise ConfigError([Diagnostic(str(path), 0, 0, "", "others may read this key: chmod 600")])
     try:
@@ -115,7 +148,7 @@ def _read(path: Path) -> str:
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
 
 
 def _make(path: Path) -> None:
@@ -135,3 +168,7 @@ def _make(path: Path) -> None:
 def _unusable(path: Path, error: OSError) -> ConfigError:
     reason = (error.strerror or "cannot be used").lower()
     return ConfigError([Diagnostic(str(path), 0, 0, "", f"state directory: {reason}")])
+
+
+def _unsafe(directory: Path, reason: str) -> ConfigError:
+    return ConfigError([Diagnostic(str(directory), 0, 0, "", f"state directory: {reason}")])

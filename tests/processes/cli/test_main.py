@@ -167,7 +167,7 @@ def test_validate_refuses_what_a_start_would_of_the_state_directory(
     told: str,
 ) -> None:
     state = config.parent / "state"
-    state.mkdir()
+    state.mkdir(mode=0o700)
     make(state / name)
     process = [sys.executable, "-m", "proxy", command, "--config", str(config)]
     arguments = ["--state-dir", str(state), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
@@ -181,6 +181,20 @@ def test_validate_refuses_what_a_start_would_of_the_state_directory(
         assert {each.name for each in state.iterdir()} == {name}, "something was made"
     assert status == 1
     assert f"{state / name}: {told}" in err
+
+
+def test_validate_says_what_keeps_a_start_from_a_state_directory_that_is_open(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = config.parent / "state"
+    state.mkdir()
+    for mode, told in ((0o777, "others may write to it"), (0o755, "others may read it")):
+        state.chmod(mode)
+        assert main(["validate", "--config", str(config), "--state-dir", str(state)]) == 1
+        err = capsys.readouterr().err
+        assert f"{state}: state directory: {told} (mode {mode:04o}): chmod 700 {state}" in err
+    state.chmod(0o700)
+    assert main(["validate", "--config", str(config), "--state-dir", str(state)]) == 0
 
 
 def test_validate_makes_no_state_directory_but_says_where_it_cannot_be(

@@ -83,6 +83,7 @@ async def test_what_is_recorded_holds_as_examples_beside_the_mapping(
         "ended by count",
         "1 messages skipped: too large, or not JSON objects",
     ]
+    assert output.stat().st_mode & 0o777 == 0o600
     first, second = (json.loads(line) for line in output.read_text().splitlines())
     assert first["in"] == {
         "kind": "jobStatus",

@@ -79,6 +79,7 @@ def test_unit_leaves_more_time_to_stop_than_a_drain_takes() -> None:
     # With ProtectSystem=strict nothing but its state directory can be written.
     assert service["StateDirectory"] == "segue"
     assert service["StateDirectoryMode"] == "0700"
+    assert service["LimitCORE"] == "0"
     assert "SEGUE_STATE_DIR=/var/lib/segue" in service["Environment"]
     assert unit("segue.socket")["Socket"]["ListenStream"] == "8080"
 
@@ -102,7 +103,8 @@ def test_replicas_of_the_example_share_a_store_and_its_keys(tmp_path: Path) -> N
     (container,) = manifest("deployment.yaml")["spec"]["template"]["spec"]["containers"]
     env = {each["name"]: each["value"] for each in container["env"]}
     # Where the Unix socket is, that commands in the pod ask by.
-    assert env.pop("SEGUE_STATE_DIR") == "/run/segue"
+    # In the volume, which is open to others, and not the volume itself: that would be refused.
+    assert env.pop("SEGUE_STATE_DIR") == "/run/segue/state"
     assert set(env) == {"SEGUE_STORE__URL_FILE", "SEGUE_STORE__KEYS_FILE"}
     (tmp_path / "url").write_text("redis://:password@redis:6379/0\n")
     (tmp_path / "keys").write_text(f"{new_key()}\n{new_key()}\n")

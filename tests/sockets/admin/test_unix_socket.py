@@ -159,7 +159,8 @@ async def test_traffic_does_not_depend_on_it(tmp_path: Path, hindrance: str) -> 
     if hindrance == "file":
         place.write_text("")
     else:
-        (place / "admin.sock").mkdir(parents=True)
+        place.mkdir(mode=0o700)
+        (place / "admin.sock").mkdir()
     async with segue(NOBODY, at(place)) as proxy:
         assert proxy.server.admin_socket is None
         assert '"no admin socket"' in proxy.log.getvalue()
