@@ -31,10 +31,6 @@ MOST: Final = 10_000
 """WebSockets of one answer."""
 
 
-_SHOWN: Final = 5
-"""Names of cohorts in a refusal."""
-
-
 class SocketsQuery(AdminRequest):
     """Which are listed.
 
@@ -208,12 +204,12 @@ class SocketOrders:
         limits = principal.limits
         if limits.cohorts is None:
             return
-        names = ", ".join(limits.cohorts[:_SHOWN])
         if order.cohort is None or not limits.covers(order.cohort):
-            raise BeyondLimits(f"who asks may close WebSockets of {names} alone: name one of them")
+            text = "this closes WebSockets of other cohorts: name one of your own"
+            raise BeyondLimits(limits.against(text))
         if replaced and (self._closing_cohort is None or not limits.covers(self._closing_cohort)):
-            text = f"others are being closed, and who asks may close WebSockets of {names} alone"
-            raise BeyondLimits(f"{text}: try again when that is done")
+            text = "WebSockets of other cohorts are being closed: try again when that is done"
+            raise BeyondLimits(limits.against(text))
 
     def stop(self) -> None:
         """End what is under way: the process drains, and closes all of them by itself."""

@@ -21,6 +21,7 @@ from proxy.switching.exposure import lowers_for_good
 from proxy.switching.history import Revision, StateText
 from proxy.switching.setting import Mode
 from proxy.switching.table import OpenSockets, SwitchName, Table, Term
+from proxy.switching.terms import not_kept
 
 
 class UsersView(pydantic.BaseModel):
@@ -223,18 +224,33 @@ class RevisionPage(pydantic.BaseModel):
     revisions: list[RevisionView]
 
 
+class NotKept(pydantic.BaseModel):
+    """What was said before of what a change sets, and is not kept because it was not said anew.
+
+    Attributes:
+        owner: who answered for it; empty where they still do, or another was named.
+        until: when it was to be overdue or to end, in seconds since 1970; null where that is kept.
+    """
+
+    owner: str
+    until: float | None
+
+
 class Changed(pydantic.BaseModel):
     """A change that is in force in the process that answers, and where its WebSockets are.
 
     Attributes:
-        revision: that it made; where it changed nothing, the one that made it so.
+        revision: that it made; where it changed nothing, the one that made it so, or null where
+            none did of those that were looked through: everything off, or its end, alone.
         changed: whether it made one.
         sockets: how many of each cohort are on which revision.
+        not_kept: owner and time of before that are not kept; null for nothing.
     """
 
-    revision: RevisionView
+    revision: RevisionView | None
     changed: bool
     sockets: list[SocketsOnRevision]
+    not_kept: NotKept | None = None
 
 
 class DryRun(pydantic.BaseModel):
@@ -256,6 +272,7 @@ class DryRun(pydantic.BaseModel):
             nothing can be said yet.
         shadow: what would be mapped or fail, by rule, since the shadow of the switch began; null
             where it is not in shadow.
+        not_kept: owner and time of now that would not be kept; null for nothing.
     """
 
     switch: str
@@ -271,6 +288,7 @@ class DryRun(pydantic.BaseModel):
     exceptions_left_alone: list[str]
     messages_per_second: float | None = None
     shadow: ShadowOutcomes | None = None
+    not_kept: NotKept | None = None
 
 
 def switches_view(current: CurrentSwitches, rollover: Rollover) -> SwitchesView:
@@ -328,11 +346,24 @@ def revision_view(revision: Revision) -> RevisionView:
     )
 
 
+def not_kept_view(lost: Term | None, owner: str) -> NotKept | None:
+    """Show what of owner and time is not kept.
+
+    Args:
+        lost: that.
+        owner: who was named in their place; empty for nobody.
+    """
+    if lost is None or (owner and lost.until is None):
+        return None
+    return NotKept(owner="" if owner else lost.owner, until=lost.until)
+
+
 async def dry_run_view(
     current: CurrentSwitches,
     rollover: Rollover,
     change: SetSwitch,
     after: Table,
+    owner: str,
     rates: Rates,
     account: ShadowAccount | None,
 ) -> DryRun:
@@ -343,6 +374,7 @@ async def dry_run_view(
         rollover: knows the open sockets.
         change: that would be made.
         after: the table that it would lead to.
+        owner: who is named for it; empty for nobody.
         rates: how much flows.
         account: of the switch's shadow, if it ever was in one.
     """
@@ -369,6 +401,7 @@ async def dry_run_view(
         exceptions_left_alone=sorted(left),
         messages_per_second=rates.messages_of(name.cohort),
         shadow=outcomes,
+        not_kept=not_kept_view(not_kept(before, then, change.name, time.time()), owner),
     )
 
 

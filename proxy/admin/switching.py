@@ -42,6 +42,7 @@ from proxy.admin.switch_views import (
     Changed,
     RevisionPage,
     dry_run_view,
+    not_kept_view,
     revision_view,
     sockets_on_revisions,
     switch_view,
@@ -75,13 +76,12 @@ _STATUS: Final = {
     Why.UNKNOWN: 404,
     Why.INVALID: 400,
     Why.CONFLICT: 409,
-    Why.ALREADY: 409,
     Why.CHANGED: 412,
     Why.UNCONDITIONAL: 428,
     Why.AUTHORITY: 409,
 }
 
-_PROBLEMS: Final = {Why.AUTHORITY: "configuration-authority", Why.ALREADY: "already-so"}
+_PROBLEMS: Final = {Why.AUTHORITY: "configuration-authority"}
 """What the `type` of the problem document ends with; see `proxy.cli.exit_codes`."""
 
 
@@ -157,8 +157,8 @@ class SwitchOrders:
             if wrong:
                 return refusal(422, f"versions: {wrong}")
         if order.dry_run:
-            return await self._dry(change, author(request).limits)
-        return await self._made(request, change, order.reason, order.open_sockets)
+            return await self._dry(change, author(request).limits, order.owner)
+        return await self._made(request, change, order.reason, order.open_sockets, order.owner)
 
     async def drop(self, request: web.Request, order: DropQuery) -> Answer:
         """Take an exception of a switch away."""
@@ -212,7 +212,7 @@ class SwitchOrders:
             return refusal(404, "there is no such revision, or it is not kept any more")
         return revision_view(found[0])
 
-    async def _dry(self, change: SetSwitch, limits: Limits) -> Answer:
+    async def _dry(self, change: SetSwitch, limits: Limits, owner: str) -> Answer:
         try:
             after = self._board.preview(change, limits)
         except ChangeRefused as refused:
@@ -222,18 +222,25 @@ class SwitchOrders:
             self._rollover,
             change,
             after,
+            owner,
             await self._flow.rates(),
             self._shadows.account(str(change.switch)),
         )
 
     async def _made(
-        self, request: web.Request, change: Change, reason: str, open_sockets: OpenSockets | None
+        self,
+        request: web.Request,
+        change: Change,
+        reason: str,
+        open_sockets: OpenSockets | None,
+        owner: str = "",
     ) -> Answer:
         switch = getattr(change, "switch", None)
         return await self._answered(
             lambda: self._board.change(change, _author(request), reason, open_sockets),
             switch,
             getattr(change, "expected", None),
+            owner,
         )
 
     async def _answered(
@@ -241,6 +248,7 @@ class SwitchOrders:
         make: Callable[[], Awaitable[Made]],
         switch: SwitchName | None,
         expected: int | None,
+        owner: str = "",
     ) -> Answer:
         try:
             made = await make()
@@ -252,9 +260,10 @@ class SwitchOrders:
             async with asyncio.timeout(_PATIENCE):
                 await self._rollover.finished()
         return Changed(
-            revision=revision_view(made.revision),
+            revision=None if made.revision is None else revision_view(made.revision),
             changed=made.changed,
             sockets=sockets_on_revisions(self._rollover),
+            not_kept=not_kept_view(made.not_kept, owner),
         )
 
     async def _refused(

@@ -13,7 +13,7 @@ import pydantic
 
 from proxy.admin.endpoints import Endpoint
 from proxy.cli.admin_place import Place, Unreachable
-from proxy.cli.exit_codes import ExitCode, is_problem, of_answer
+from proxy.cli.exit_codes import ExitCode, of_answer
 from proxy.cli.terminal import printable
 
 TIMEOUT: Final = 15.0
@@ -53,10 +53,6 @@ class Refused(Exception):
     @property
     def _type(self) -> str:
         return str(self.problem.get("type", ""))
-
-    def is_of(self, kind: str) -> bool:
-        """Whether the answer is a problem of this kind: what its `type` ends with."""
-        return is_problem(self._type, kind)
 
     def said(self, text: str) -> Refused:
         """The same in other words."""

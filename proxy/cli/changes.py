@@ -10,14 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from proxy.admin.replicas import REPLICAS, ReplicasView
-from proxy.admin.switch_views import Changed, RevisionView, StateView
+from proxy.admin.switch_views import Changed, NotKept, RevisionView, StateView
 from proxy.cli.admin import ask, told_as
 from proxy.cli.admin_place import Place
 from proxy.cli.exit_codes import ExitCode
 from proxy.cli.parser import seconds, whole
 from proxy.cli.screen import Screen
 from proxy.cli.styled import Line, Span, Style, state
-from proxy.cli.terminal import counted, shortened
+from proxy.cli.terminal import counted, shortened, when
 from proxy.switching.history import MAX_REASON
 from proxy.switching.table import OpenSockets
 
@@ -94,7 +94,12 @@ def reason(text: str) -> str:
 
 
 def tell(
-    answer: object, *, as_json: bool, known: Known | None = None, notes: Iterable[str] = ()
+    answer: object,
+    *,
+    as_json: bool,
+    known: Known | None = None,
+    notes: Iterable[str] = (),
+    already: str = "nothing changed: it is so",
 ) -> None:
     """Print what came of a change.
 
@@ -103,6 +108,7 @@ def tell(
         as_json: whether to print that as it is.
         known: what the configuration says of switches that nobody had set.
         notes: what is to be said of it besides.
+        already: what is said where nothing had to be changed.
 
     Raises:
         Refused: it cannot be read.
@@ -111,15 +117,27 @@ def tell(
     if as_json:
         print(json.dumps(answer))
         return
-    screen, number = Screen.of_stdout(), changed.revision.number
+    screen, revision = Screen.of_stdout(), changed.revision
+    if revision is None:
+        screen.line(already)
+        return
     if not changed.changed:
-        screen.line(f"nothing changed: it is so since revision {number}")
-    for line in done(changed.revision, known or {}) if changed.changed else ():
-        screen.line(Span(f"revision {number}: ", Style.HEADING), *line)
-    for note in notes:
+        screen.line(f"{already}, since revision {revision.number} by {revision.author}")
+    for line in done(revision, known or {}) if changed.changed else ():
+        screen.line(Span(f"revision {revision.number}: ", Style.HEADING), *line)
+    for note in [*notes, *not_kept(changed.not_kept)]:
         screen.line(note)
-    for line in sockets(changed):
+    for line in sockets(changed, revision):
         screen.line(*line)
+
+
+def not_kept(lost: NotKept | None) -> Iterator[str]:
+    """What a change does not keep of owner and time, in a line; none for nothing."""
+    if lost is not None:
+        owner = f"owner {shortened(lost.owner, _WIDEST)}" if lost.owner else ""
+        until = "" if lost.until is None else f"until {when(lost.until)}"
+        gone = ", ".join(filter(None, (owner, until)))
+        yield f"not kept from before: {gone} (say --owner and --until anew to keep them)"
 
 
 def wait(where: Place, answer: object, options: argparse.Namespace) -> ExitCode:
@@ -136,12 +154,8 @@ def wait(where: Place, answer: object, options: argparse.Namespace) -> ExitCode:
     Raises:
         Refused: nobody tells which replicas there are.
     """
-    return wait_for(where, told_as(Changed, answer, "it is").revision, options)
-
-
-def wait_for(where: Place, revision: RevisionView, options: argparse.Namespace) -> ExitCode:
-    """Do what `wait` does for a revision that is known."""
-    if options.wait is None:
+    revision = told_as(Changed, answer, "it is").revision
+    if options.wait is None or revision is None:
         return ExitCode.OK
     number, scope = revision.number, {*revision.scope}
     end = time.monotonic() + options.wait
@@ -263,9 +277,13 @@ def _name(exception: str) -> str:
     return exception.partition(" ")[0]
 
 
-def sockets(changed: Changed) -> Iterator[Line]:
-    """On which revision the open WebSockets are, a line for each cohort."""
-    newest = changed.revision.number
+def sockets(changed: Changed, revision: RevisionView) -> Iterator[Line]:
+    """On which revision the open WebSockets are, a line for each cohort.
+
+    Args:
+        changed: tells it.
+        revision: that was made, or stands.
+    """
     cohorts: dict[str, list[tuple[int, int]]] = {}
     for each in changed.sockets:
         cohorts.setdefault(each.cohort, []).append((each.revision, each.websockets))
@@ -277,10 +295,10 @@ def sockets(changed: Changed) -> Iterator[Line]:
             for number, count in sorted(found, reverse=True)
         ]
         yield (f"{cohort or 'no cohort'}: {', '.join(parts)}",)
-    if any(each.revision != newest for each in changed.sockets):
+    if any(each.revision < revision.number for each in changed.sockets):
         told = {
             OpenSockets.KEEP: "those on older ones keep what they have, to their end",
             OpenSockets.NEXT_MESSAGE: "those on older ones were left with what they have before",
             OpenSockets.RECONNECT: "those on older ones are told to come back, one after the other",
         }
-        yield (Span(told[changed.revision.open_sockets], Style.DIM),)
+        yield (Span(told[revision.open_sockets], Style.DIM),)

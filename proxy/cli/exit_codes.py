@@ -34,9 +34,6 @@ class ExitCode(IntEnum):
 AUTHORITY_PROBLEM: Final = "configuration-authority"
 """What the `type` of the problem document of a 409 ends with where the configuration decides."""
 
-ALREADY_PROBLEM: Final = "already-so"
-"""The same where what was asked for is so already, and nothing is left to do."""
-
 COMMON: Final = frozenset({ExitCode.OK, ExitCode.FAILED, ExitCode.USAGE, ExitCode.INTERRUPTED})
 """Those of every command that asks no running Segue, and does not say otherwise."""
 

@@ -6,26 +6,24 @@ import argparse
 import json
 import sys
 import time
-from itertools import takewhile
-from typing import Any, Final
+from typing import Final
 
 from proxy.admin.endpoints import Endpoint
-from proxy.admin.switch_endpoints import ALL_OFF, DROP, RESTORE, RESTORE_SWITCH, REVISIONS
-from proxy.admin.switch_views import RevisionPage, SwitchView
+from proxy.admin.switch_endpoints import ALL_OFF, DROP, RESTORE, RESTORE_SWITCH
+from proxy.admin.switch_views import Changed
 from proxy.cli import changes, switch_lists, switch_set
-from proxy.cli.admin import Refused, ask, told_as
-from proxy.cli.admin_place import Place, place
+from proxy.cli.admin import told_as
+from proxy.cli.admin_place import place
 from proxy.cli.advice import change
 from proxy.cli.asking import add_asking
 from proxy.cli.configuration import Subparsers
-from proxy.cli.exit_codes import ALREADY_PROBLEM, CHANGING, ExitCode
+from proxy.cli.exit_codes import CHANGING, ExitCode
 from proxy.cli.screen import Screen
 from proxy.cli.styled import plain
 from proxy.cli.switch_arguments import add_switch, exception_name
 from proxy.cli.switch_reads import read_switch, read_switches, set_before
 
-_PAGE: Final = 100
-"""Revisions that are looked through for the one that put everything off."""
+_NOTHING_OFF: Final = "nothing was off as a whole: everything is what it is set to"
 
 
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -89,74 +87,48 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _drop(options: argparse.Namespace) -> ExitCode:
-    where, name = place(options), options.switch
-    view = read_switch(where, name)
-    answer = _taken_back(where, options, view, DROP, name=options.name)
-    changes.tell(answer, as_json=options.json, known=set_before(view))
-    return changes.wait(where, answer, options)
+    return _take_back(options, DROP, name=options.name)
 
 
 def _restore_switch(options: argparse.Namespace) -> ExitCode:
-    where, name = place(options), options.switch
-    answer = _taken_back(where, options, read_switch(where, name), RESTORE_SWITCH)
-    known = {} if options.json else set_before(read_switch(where, name))
-    changes.tell(answer, as_json=options.json, known=known)
-    return changes.wait(where, answer, options)
+    return _take_back(options, RESTORE_SWITCH)
 
 
-def _taken_back(
-    where: Place, options: argparse.Namespace, view: SwitchView, endpoint: Endpoint, **more: str
-) -> dict[str, Any]:
-    """Have something end that was set of a switch; the answer's object.
+def _take_back(options: argparse.Namespace, endpoint: Endpoint, **more: str) -> ExitCode:
+    """Have something end that was set of a switch.
 
     Args:
-        where: who is asked.
         options: of the command.
-        view: the switch, as it is before.
         endpoint: what is to be done.
         more: what its path names, besides the switch.
     """
-    named = options.if_revision
-    return change(
+    where, name, named = place(options), options.switch, options.if_revision
+    view = read_switch(where, name)
+    answer = change(
         where,
         endpoint,
         {"reason": options.reason, "open_sockets": options.open_sockets},
         if_match=view.revision if named is None else named,
         newest=view.revision,
         named=named,
-        cohort=options.switch.cohort,
-        mapping=options.switch.mapping,
+        cohort=name.cohort,
+        mapping=name.mapping,
         **more,
     )
+    revision = told_as(Changed, answer, "it is").revision
+    left = None if revision is None else revision.after.get(str(name))
+    if not options.json and (left is None or left.setting is None):
+        # Nothing is left of it: what the configuration says is seen only now.
+        view = read_switch(where, name)
+    changes.tell(answer, as_json=options.json, known=set_before(view))
+    return changes.wait(where, answer, options)
 
 
 def _all_off(options: argparse.Namespace) -> ExitCode:
     where = place(options)
-    try:
-        answer = change(where, ALL_OFF, {"reason": options.reason})
-    except Refused as refused:
-        if not refused.is_of(ALREADY_PROBLEM):
-            raise
-        return _is_off_already(where, options)
-    changes.tell(answer, as_json=options.json)
+    answer = change(where, ALL_OFF, {"reason": options.reason})
+    changes.tell(answer, as_json=options.json, already="everything is off already")
     return changes.wait(where, answer, options)
-
-
-def _is_off_already(where: Place, options: argparse.Namespace) -> ExitCode:
-    """Say since when: who asks for it again at night has what they want."""
-    page = told_as(RevisionPage, ask(where, REVISIONS, {"limit": _PAGE}), "they are")
-    run = list(takewhile(lambda each: each.all_off, page.revisions))
-    # Where all that was read are of that run, it began before.
-    since = run[-1] if run and (run[-1].number == 1 or len(run) < len(page.revisions)) else None
-    if options.json:
-        told = None if since is None else since.model_dump(mode="json")
-        print(json.dumps({"already": True, "revision": told}))
-    else:
-        more = "" if since is None else f", since revision {since.number} by {since.author}"
-        Screen.of_stdout().line(f"everything is off already{more}")
-    if since is None:
-        return ExitCode.OK
-    return changes.wait_for(where, since, options)
 
 
 def _restore(options: argparse.Namespace) -> ExitCode:
@@ -165,5 +137,5 @@ def _restore(options: argparse.Namespace) -> ExitCode:
     expected = newest if named is None else named
     asked = {"reason": options.reason, "open_sockets": options.open_sockets}
     answer = change(where, RESTORE, asked, if_match=expected, newest=newest, named=named)
-    changes.tell(answer, as_json=options.json)
+    changes.tell(answer, as_json=options.json, already=_NOTHING_OFF)
     return changes.wait(where, answer, options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from proxy.admin.shadow import ShadowOutcomes
@@ -192,7 +192,7 @@ def _comment(term: TermView) -> str:
     return f"  # {told}" if told else ""
 
 
-def dry(run: DryRun, note: str = "") -> Iterator[Line]:
+def dry(run: DryRun, notes: Iterable[str] = ()) -> Iterator[Line]:
     """What a change would touch, and what is to be said of it besides."""
     lowers = ", which lowers" if run.lowers else ""
     was, versions = "", ""
@@ -208,7 +208,7 @@ def dry(run: DryRun, note: str = "") -> Iterator[Line]:
         versions,
         lowers,
     )
-    if note:
+    for note in notes:
         yield (note,)
     cohort = run.switch.partition("/")[0]
     touched = f"{run.websockets} of {counted(run.of_websockets, 'open websocket')} of {cohort}"

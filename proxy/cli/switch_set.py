@@ -26,7 +26,7 @@ from proxy.cli.switch_arguments import (
     versions,
 )
 from proxy.cli.switch_reads import read_switch, set_before
-from proxy.cli.terminal import shortened, when
+from proxy.cli.terminal import shortened
 from proxy.switching.changes import ChangeRefused, SetSwitch, turned
 from proxy.switching.exposure import state_lowers, state_takes
 from proxy.switching.setting import Mode, parse_setting
@@ -127,7 +127,7 @@ def _set(options: argparse.Namespace) -> ExitCode:
             answer,
             as_json=options.json,
             known=set_before(view),
-            notes=filter(None, [lost, _ended(options, view)]),
+            notes=filter(None, [lost]),
         )
         return changes.wait(where, answer, options)
     run = told_as(DryRun, answer, "it is")
@@ -135,7 +135,7 @@ def _set(options: argparse.Namespace) -> ExitCode:
         print(json.dumps(answer))
         return ExitCode.OK
     screen = Screen.of_stdout()
-    for line in switch_lists.dry(run, lost):
+    for line in switch_lists.dry(run, filter(None, [lost, *changes.not_kept(run.not_kept)])):
         screen.line(*line)
     return ExitCode.OK
 
@@ -209,19 +209,3 @@ def _lost(options: argparse.Namespace, view: SwitchView, states: _States | None)
     those = "" if options.versions is None else f" of {shortened(options.versions, _WIDEST)}"
     but = f", but for {options.percent:g}% of the users," if options.percent else ""
     return f"this lowers: new connections{those}{but} lose it"
-
-
-def _ended(options: argparse.Namespace, view: SwitchView) -> str:
-    """What was said of owner and time before, and is not said anew; empty for nothing."""
-    terms = {each.name: each.term for each in view.exceptions}
-    term = view.term if options.name is None else terms.get(options.name)
-    if term is None or term.overdue:
-        return ""
-    gone = []
-    if term.owner and not options.owner:
-        gone.append(f"owner {shortened(term.owner, _WIDEST)}")
-    if term.until is not None and not (options.until or options.term):
-        gone.append(f"until {when(term.until)}")
-    if not gone:
-        return ""
-    return f"not kept from before: {', '.join(gone)} (say --owner and --until anew to keep them)"

@@ -19,6 +19,7 @@ from structlog.typing import FilteringBoundLogger
 from proxy.control.current_switches import CurrentSwitches
 from proxy.control.file_authority import is_new_file
 from proxy.control.switch_store.base import (
+    MAX_PAGE,
     MAX_REVISION,
     MAX_STATE,
     StoredRevision,
@@ -45,8 +46,8 @@ from proxy.switching.changes import (
 from proxy.switching.effective import for_file
 from proxy.switching.history import Revision, fitted, revision_of, write_revision, write_table
 from proxy.switching.limits import NO_LIMITS, RAISES, Limits, beyond
-from proxy.switching.table import EMPTY, OpenSockets, SwitchName, Table
-from proxy.switching.terms import policies_due
+from proxy.switching.table import EMPTY, UNTOUCHED, OpenSockets, SwitchName, Table, Term
+from proxy.switching.terms import not_kept, policies_due
 from proxy.types import SEGUE
 
 _TRIES: Final = 5
@@ -73,12 +74,15 @@ class Made(NamedTuple):
     """What came of a change.
 
     Attributes:
-        revision: that it made; where it changed nothing, the one that made it so.
+        revision: that it made; where it changed nothing, the one that made it so, or None: none
+            that is kept.
         changed: whether it made one.
+        not_kept: what was said of owner and time before, and is not kept; None for nothing.
     """
 
-    revision: Revision
+    revision: Revision | None
     changed: bool = True
+    not_kept: Term | None = None
 
 
 RaisesSockets = Callable[[Table, Collection[SwitchName]], Awaitable[bool]]
@@ -87,7 +91,7 @@ these switches were brought to all of them."""
 
 RAISES_SOCKETS: Final = (
     "this may raise: there are open WebSockets that have less rewritten than it would bring them;"
-    " say `keep` of open sockets, or turn everything off; who asks may only lower"
+    " say `keep` of open sockets, or turn everything off"
 )
 
 
@@ -149,7 +153,7 @@ class Switchboard:
             after = changed(before, change, first)
         except ChangeRefused as refused:
             if refused.why is Why.UNCONDITIONAL and limits.only_lowers:
-                raise ChangeRefused(Why.LIMITED, RAISES) from None
+                raise ChangeRefused(Why.LIMITED, limits.against(RAISES)) from None
             raise
         wrong = beyond(limits, before, after, first)
         if wrong:
@@ -242,11 +246,10 @@ class Switchboard:
         if self.current.is_file:
             after = replace(after, digest=self.current.digest)
         scope = touched(before, after)
-        standing = None
         if not scope and before.all_off is after.all_off:
             standing = await self._standing(change, before)
-        if standing is not None:
-            return Made(standing, changed=False)
+            if standing is not None or isinstance(change, AllOff | Restore):
+                return Made(standing, changed=False)
         await self._check_sockets(author.limits, after, scope, policy)
         revision = revision_of(
             before,
@@ -290,20 +293,32 @@ class Switchboard:
         self.current.newest = newest_of(stored)
         self.current.apply(after, policy)
         self._on_revision(revision)
-        return Made(revision)
+        lost = None
+        if isinstance(change, SetSwitch):
+            lost = not_kept(
+                before.states.get(change.switch, UNTOUCHED),
+                after.states[change.switch],
+                change.name,
+                revision.at,
+            )
+        return Made(revision, not_kept=lost)
 
     async def _standing(self, change: Change, before: Table) -> Revision | None:
         """The revision that made it so, where a change says again what is so; None if not kept."""
-        match change:
-            case SetSwitch():
-                number = before.revision(change.switch)
-            case Undo():
-                number = before.number
-            case _:
-                return None
+        history = self.current.history
         with suppress(StoreAway):
-            found = await self.current.history.revision(number)
-            return None if found is None else found[0]
+            match change:
+                case AllOff() | Restore():
+                    is_off = before.all_off
+                    newest = await history.page(None, MAX_PAGE)
+                    turned = (each for each in newest if each.was_all_off is not each.all_off)
+                    return next((each for each in turned if each.all_off is is_off), None)
+                case SetSwitch():
+                    found = await history.revision(before.revision(change.switch))
+                    return None if found is None else found[0]
+                case Undo():
+                    found = await history.revision(before.number)
+                    return None if found is None else found[0]
         return None
 
     async def _check_sockets(
@@ -313,7 +328,7 @@ class Switchboard:
         if not limits.only_lowers or policy is OpenSockets.KEEP or after.all_off:
             return
         if self._raises_sockets is not None and await self._raises_sockets(after, scope):
-            raise ChangeRefused(Why.LIMITED, RAISES_SOCKETS)
+            raise ChangeRefused(Why.LIMITED, limits.against(RAISES_SOCKETS))
 
     def _check_authority(self, change: Change) -> None:
         current = self.current

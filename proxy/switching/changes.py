@@ -25,7 +25,15 @@ from proxy.switching.table import (
     Term,
     VersionException,
 )
-from proxy.switching.terms import expired, is_due, lasting, terms
+from proxy.switching.terms import (
+    copied_after,
+    earlier,
+    expired,
+    is_due,
+    lasting,
+    settled,
+    terms,
+)
 from proxy.types import LABEL
 from proxy.versions.version import Range
 
@@ -39,8 +47,6 @@ class Why(StrEnum):
     """The change makes no sense."""
     CONFLICT = "conflict"
     """It does not go with what is in force."""
-    ALREADY = "already"
-    """What it asks for is so already (409)."""
     CHANGED = "changed"
     """Somebody changed the same meanwhile (412)."""
     UNCONDITIONAL = "unconditional"
@@ -104,7 +110,7 @@ class AllOff:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """End `AllOff`: what was in force before is again.
+    """End `AllOff`: what was in force before is again. Where not everything is off, it is so.
 
     Attributes:
         expected: the number of the table.
@@ -185,19 +191,16 @@ def changed(table: Table, change: Change, first: First) -> Table:
         case SetSwitch() | DropException():
             before, state = turned(table, change, first)
             _check_switch(table, change, before, state, first)
-            return _with(table, change.switch, replace(state, revision=number))
+            return _with(table, change.switch, settled(replace(state, revision=number)))
         case RestoreSwitch():
             before, state = _restored(table, change, first)
             _check_switch(table, change, before, state, first)
             return _with(table, change.switch, SwitchState(revision=number))
         case AllOff():
-            if table.all_off:
-                raise ChangeRefused(Why.ALREADY, "everything is off already")
             return replace(table, number=number, all_off=True)
         case Restore():
-            if not table.all_off:
-                raise ChangeRefused(Why.CONFLICT, "everything is not off: nothing to restore")
-            _check_number(table, change.expected)
+            if table.all_off:
+                _check_number(table, change.expected)
             return replace(table, number=number, all_off=False)
         case Undo():
             back = _back(table, change, number)
@@ -267,21 +270,27 @@ def turned(
     """
     _check_known(change.switch, first)
     state = table.wanted(change.switch, first)
+    if table.states.get(change.switch, UNTOUCHED).setting is None:
+        state = replace(state, copied=first[change.switch])
+    is_for_a_time = isinstance(change, SetSwitch) and change.term.restore
+    copied = state.copied if is_for_a_time else copied_after(state, change.name)
     if isinstance(change, DropException):
-        return state, _dropped(state, change)
+        return state, replace(_dropped(state, change), copied=copied)
     _check_term(change.term)
     if change.versions is None and not change.name:
-        # What is set for a time, again and again, goes back to what it was before the first time.
-        in_force = state.for_version(None)[1] if state.before is None else state.before
-        before = in_force if change.term.restore else None
-        return state, replace(state, setting=change.setting, term=change.term, before=before)
+        setting, before = state.for_version(None)[1], None
+        if is_for_a_time:
+            before = earlier(setting, state.term, state.before)
+        return state, replace(
+            state, setting=change.setting, term=change.term, before=before, copied=copied
+        )
     if change.versions is None or re.fullmatch(LABEL, change.name) is None:
         text = (
             "an exception has both versions and a name:"
             " small letters, digits, `_`, `-`, at most 63 of them"
         )
         raise ChangeRefused(Why.INVALID, text)
-    return state, _excepted(state, change, change.versions)
+    return state, replace(_excepted(state, change, change.versions), copied=copied)
 
 
 def _restored(table: Table, change: RestoreSwitch, first: First) -> tuple[SwitchState, SwitchState]:
@@ -299,7 +308,7 @@ def _excepted(state: SwitchState, change: SetSwitch, versions: Range) -> SwitchS
     made = VersionException(change.name, versions, change.setting, change.term)
     if known is not None:
         if change.term.restore:
-            made = replace(made, before=known.before if known.term.restore else known.setting)
+            made = replace(made, before=earlier(known.setting, known.term, known.before))
             if made.before is not None and versions != known.versions:
                 text = (
                     f"the exception `{change.name}` is to be what it was again: its versions"

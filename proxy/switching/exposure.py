@@ -54,12 +54,13 @@ def lowers_for_good(before: SwitchState, after: SwitchState, configured: SwitchS
     if replace(before, revision=0) == replace(after, revision=0):
         return True
     return state_lowers(before, after) and all(
-        state_lowers(_over(before, now, configured), _over(after, now, configured))
+        state_lowers(left_at(before, now, configured), left_at(after, now, configured))
         for now in {*ends(before), *ends(after)}
     )
 
 
-def _over(state: SwitchState, now: float, configured: SwitchState) -> SwitchState:
+def left_at(state: SwitchState, now: float, configured: SwitchState) -> SwitchState:
+    """What a switch is once what is due has ended; as configured where nothing of it is left."""
     ended = expired(state, now)
     return configured if ended.setting is None else ended
 

@@ -6,10 +6,12 @@ from typing import Annotated, Final
 
 import msgspec
 
-from proxy.switching.setting import Setting, parse_setting
+from proxy.switching.setting import parse_setting
 from proxy.switching.table import (
     MAX_EXCEPTIONS,
+    NO_TERM,
     UNTOUCHED,
+    Earlier,
     OpenSockets,
     SwitchName,
     SwitchState,
@@ -44,6 +46,15 @@ class ExceptionText(msgspec.Struct, frozen=True, omit_defaults=True):
     restore: bool = False
     before: str | None = None
     open_sockets: OpenSockets | None = None
+    before_owner: str = ""
+    before_until: float | None = None
+
+
+class CopiedText(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the configuration said of a switch, as it is written."""
+
+    setting: str
+    exceptions: tuple[ExceptionText, ...] = ()
 
 
 class StateText(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -57,6 +68,9 @@ class StateText(msgspec.Struct, frozen=True, omit_defaults=True):
     before: str | None = None
     revision: _Number = 0
     open_sockets: OpenSockets | None = None
+    before_owner: str = ""
+    before_until: float | None = None
+    copied: CopiedText | None = None
 
 
 class _TableText(msgspec.Struct, frozen=True):
@@ -199,48 +213,76 @@ def state_text(state: SwitchState) -> StateText:
     """Write what one switch is set to."""
     return StateText(
         setting=None if state.setting is None else str(state.setting),
-        exceptions=tuple(
-            ExceptionText(
-                each.name,
-                str(each.versions),
-                str(each.setting),
-                each.term.owner,
-                each.term.until,
-                each.term.restore,
-                None if each.before is None else str(each.before),
-                each.term.open_sockets,
-            )
-            for each in state.exceptions
-        ),
+        exceptions=tuple(map(_exception_text, state.exceptions)),
         owner=state.term.owner,
         until=state.term.until,
         restore=state.term.restore,
-        before=None if state.before is None else str(state.before),
+        before=_before_text(state.before),
         revision=state.revision,
         open_sockets=state.term.open_sockets,
+        before_owner=_before_term(state.before).owner,
+        before_until=_before_term(state.before).until,
+        copied=None
+        if state.copied is None
+        else CopiedText(
+            str(state.copied.setting), tuple(map(_exception_text, state.copied.exceptions))
+        ),
     )
+
+
+def _exception_text(exception: VersionException) -> ExceptionText:
+    return ExceptionText(
+        exception.name,
+        str(exception.versions),
+        str(exception.setting),
+        exception.term.owner,
+        exception.term.until,
+        exception.term.restore,
+        _before_text(exception.before),
+        exception.term.open_sockets,
+        _before_term(exception.before).owner,
+        _before_term(exception.before).until,
+    )
+
+
+def _before_text(before: Earlier | None) -> str | None:
+    return None if before is None else str(before.setting)
+
+
+def _before_term(before: Earlier | None) -> Term:
+    return NO_TERM if before is None else before.term
 
 
 def _state(text: StateText) -> SwitchState:
-    if len(text.exceptions) > MAX_EXCEPTIONS:
-        raise ValueError(f"more than {MAX_EXCEPTIONS} exceptions")
+    copied = text.copied
     return SwitchState(
-        setting=_setting(text.setting),
-        exceptions=tuple(
-            VersionException(
-                each.name,
-                parse_range(each.versions),
-                parse_setting(each.setting),
-                Term(each.owner, each.until, each.restore, each.open_sockets),
-                _setting(each.before),
-            )
-            for each in text.exceptions
-        ),
+        setting=None if text.setting is None else parse_setting(text.setting),
+        exceptions=_exceptions(text.exceptions),
         term=Term(text.owner, text.until, text.restore, text.open_sockets),
-        before=_setting(text.before),
+        before=_before(text),
         revision=text.revision,
+        copied=None
+        if copied is None
+        else SwitchState(parse_setting(copied.setting), _exceptions(copied.exceptions)),
     )
 
 
-def _setting(text: str | None) -> Setting | None:
-    return None if text is None else parse_setting(text)
+def _exceptions(texts: tuple[ExceptionText, ...]) -> tuple[VersionException, ...]:
+    if len(texts) > MAX_EXCEPTIONS:
+        raise ValueError(f"more than {MAX_EXCEPTIONS} exceptions")
+    return tuple(
+        VersionException(
+            each.name,
+            parse_range(each.versions),
+            parse_setting(each.setting),
+            Term(each.owner, each.until, each.restore, each.open_sockets),
+            _before(each),
+        )
+        for each in texts
+    )
+
+
+def _before(text: StateText | ExceptionText) -> Earlier | None:
+    if text.before is None:
+        return None
+    return Earlier(parse_setting(text.before), Term(text.before_owner, text.before_until))

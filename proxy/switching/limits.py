@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.switching.exposure import lowers, state_lowers
-from proxy.switching.setting import Setting
-from proxy.switching.table import UNTOUCHED, First, SwitchName, Table, Term
-from proxy.switching.terms import ends, expired, is_due
+from proxy.switching.exposure import left_at, lowers, state_lowers
+from proxy.switching.table import EMPTY, UNTOUCHED, Earlier, First, SwitchName, Table, Term
+from proxy.switching.terms import ends, is_due
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +28,25 @@ class Limits:
         return self.cohorts is None or cohort in self.cohorts
 
     def __str__(self) -> str:
-        parts = [] if self.cohorts is None else [f"cohorts {', '.join(self.cohorts)}"]
+        return self._told(", ".join(self.cohorts or ()))
+
+    def against(self, what: str) -> str:
+        """Say in a line why something is refused: what it does, and what the limits are."""
+        return f"{what}; who asks is limited to: {self._told(_listed(self.cohorts or ()))}"
+
+    def _told(self, cohorts: str) -> str:
+        parts = [] if self.cohorts is None else [f"cohorts {cohorts}"]
         return ", ".join([*parts, *(["only lowers"] if self.only_lowers else [])])
 
 
 NO_LIMITS: Final = Limits()
 
 
-RAISES: Final = "this raises; who asks may only lower"
+RAISES: Final = "this raises"
 
 
 def beyond(limits: Limits, before: Table, after: Table, first: First) -> str:
-    """Say how a change goes beyond somebody's limits; empty where it does not.
+    """Say how a change goes beyond somebody's limits, and what these are; empty where it does not.
 
     What is asked for does not count, but what comes of it: an undo, or what ends by itself, may do
     what a change by name may not.
@@ -52,20 +59,19 @@ def beyond(limits: Limits, before: Table, after: Table, first: First) -> str:
     changed = _changed(before, after, first)
     others = sorted({each.cohort for each in changed if not limits.covers(each.cohort)})
     if others:
-        own = _listed(sorted(limits.cohorts or ()))
-        return f"this changes switches of {_listed(others)}; who asks may change those of {own}"
+        return limits.against(f"this changes switches of {_listed(others)}")
     if limits.only_lowers:
         if not lowers(before, after, first):
-            return RAISES
+            return limits.against(RAISES)
         if any(_rises(after, each, first) - _rises(before, each, first) for each in changed):
-            return "this would raise when it ends by itself; who asks may only lower"
+            return limits.against("this would raise when it ends by itself")
     return ""
 
 
 _MOST: Final = 5
 
 
-def _listed(cohorts: list[str]) -> str:
+def _listed(cohorts: Sequence[str]) -> str:
     more = f" and {len(cohorts) - _MOST} more" if len(cohorts) > _MOST else ""
     return f"{', '.join(cohorts[:_MOST])}{more}"
 
@@ -82,11 +88,11 @@ def _changed(before: Table, after: Table, first: First) -> set[SwitchName]:
     }
 
 
-def _rises(table: Table, name: SwitchName, first: First) -> set[tuple[str, Term, Setting | None]]:
+def _rises(table: Table, name: SwitchName, first: First) -> set[tuple[str, Term, Earlier | None]]:
     """What of a switch raises it when it ends by itself, and what it goes back to then."""
     state, found = table.wanted(name, first), set()
     for now in ends(state):
-        ended = expired(state, now)
+        ended = left_at(state, now, EMPTY.wanted(name, first))
         if not state_lowers(state, ended):
             parts = [("", state.term, state.before)]
             parts += [(each.name, each.term, each.before) for each in state.exceptions]

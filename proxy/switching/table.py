@@ -71,6 +71,18 @@ class Term:
 NO_TERM: Final = Term()
 
 
+class Earlier(NamedTuple):
+    """What is again once what was set for a time has ended.
+
+    Attributes:
+        setting: that one.
+        term: of it; its time may be over by then.
+    """
+
+    setting: Setting
+    term: Term = NO_TERM
+
+
 @dataclass(frozen=True, slots=True)
 class VersionException:
     """Another setting for some versions of a cohort.
@@ -87,7 +99,7 @@ class VersionException:
     versions: Range
     setting: Setting
     term: Term = NO_TERM
-    before: Setting | None = None
+    before: Earlier | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +111,20 @@ class SwitchState:
             says.
         exceptions: in their order; the first that has the version counts.
         term: of the setting.
-        before: what `setting` goes back to when its term ends by itself.
+        before: what `setting` goes back to when its term ends by itself; None: all of it is as the
+            configuration says then.
         revision: that set it last; 0 for none.
+        copied: what the configuration said when somebody changed a switch that nobody had turned,
+            as long as nothing of that is changed for good; None otherwise. Once no more than this
+            is left, the configuration counts again.
     """
 
     setting: Setting | None = None
     exceptions: tuple[VersionException, ...] = ()
     term: Term = NO_TERM
-    before: Setting | None = None
+    before: Earlier | None = None
     revision: int = 0
+    copied: SwitchState | None = None
 
     def for_version(self, version: Version | None) -> tuple[str, Setting]:
         """What it is for a version, and the name of the exception that says so; empty for none."""

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Final
 
-from proxy.switching.table import NO_TERM, OpenSockets, SwitchState, Table, Term
+from proxy.switching.setting import Setting
+from proxy.switching.table import NO_TERM, Earlier, OpenSockets, SwitchState, Table, Term
 
 ANY: Final = (None, *OpenSockets)
 """What terms can say of open WebSockets."""
@@ -55,10 +56,63 @@ def ends(state: SwitchState) -> list[float]:
     return sorted(found)
 
 
+def earlier(setting: Setting, term: Term, before: Earlier | None) -> Earlier | None:
+    """What is to be again when something else is set for a time.
+
+    What is set for a time, again and again, goes back to what it was before the first time.
+
+    Args:
+        setting, term: what is in force.
+        before: what that goes back to by itself.
+    """
+    return before if term.restore else Earlier(setting, term)
+
+
+def copied_after(state: SwitchState, exception: str) -> SwitchState | None:
+    """What `copied` of a switch is once something of it is changed for good.
+
+    Args:
+        state: of the switch.
+        exception: which one is changed; empty for the setting.
+    """
+    copied = state.copied
+    if copied is None or not exception or copied.named(exception) is not None:
+        return None
+    return copied
+
+
+def settled(state: SwitchState) -> SwitchState:
+    """A switch that is as the configuration says, where no more is left of what was set of it."""
+    if state.copied is None or replace(state, revision=0, copied=None) != state.copied:
+        return state
+    return SwitchState(revision=state.revision)
+
+
+def not_kept(before: SwitchState, after: SwitchState, exception: str, now: float) -> Term | None:
+    """What was said of owner and time that a change does not keep; None for nothing.
+
+    What is over is no loss, and what is set for a time brings back what was before.
+
+    Args:
+        before, after: the switch.
+        exception: the one that is changed; empty for the setting.
+        now: in seconds since 1970.
+    """
+    was = dict(terms(before)).get(exception, NO_TERM)
+    term = dict(terms(after))[exception]
+    if term.restore or (was.until is not None and now >= was.until):
+        return None
+    lost = Term(
+        was.owner if term.owner != was.owner else "",
+        was.until if term.until is None else None,
+    )
+    return None if lost == NO_TERM else lost
+
+
 def expired(
     state: SwitchState, now: float, policies: Collection[OpenSockets | None] = ANY
 ) -> SwitchState:
-    """What is left of a switch once what is due has ended.
+    """What is left of a switch once what is due has ended; `setting` is None for nothing.
 
     Args:
         state: of the switch.
@@ -74,11 +128,14 @@ def expired(
         if not ends_now(each.term):
             kept.append(each)
         elif each.before is not None:
-            kept.append(replace(each, setting=each.before, term=NO_TERM, before=None))
+            setting, term = each.before
+            kept.append(replace(each, setting=setting, term=term, before=None))
     ended = replace(state, exceptions=tuple(kept))
     if ends_now(state.term):
-        ended = replace(ended, setting=state.before, term=NO_TERM, before=None)
-    return ended
+        if state.before is None:
+            return SwitchState(revision=state.revision)
+        ended = replace(ended, setting=state.before.setting, term=state.before.term, before=None)
+    return settled(ended)
 
 
 def lasting(state: SwitchState, now: float) -> SwitchState:
@@ -90,4 +147,7 @@ def lasting(state: SwitchState, now: float) -> SwitchState:
     kept = replace(state, exceptions=exceptions)
     if is_due(state.term, now):
         kept = replace(kept, term=Term(state.term.owner), before=None)
+    for exception, term in terms(state):
+        if is_due(term, now):
+            kept = replace(kept, copied=copied_after(kept, exception))
     return kept

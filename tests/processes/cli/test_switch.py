@@ -137,7 +137,8 @@ async def test_switch_set_off_changes_what_an_open_socket_gets_and_undo_takes_it
         assert (await operator.switches())[MODERN]["sockets_behind"] == 2
         assert {await modern.message() for _ in range(5)} == {"status"}
         assert await operator.segue("undo", "--to", "1", *WHY) == 0
-        assert operator.out.splitlines()[0] == "nothing changed: it is so since revision 3"
+        told = operator.out.splitlines()[0]
+        assert told.startswith("nothing changed: it is so, since revision 3 by ")
 
 
 async def test_everything_off_is_in_force_on_open_sockets_and_so_is_its_end(
@@ -172,11 +173,19 @@ async def test_everything_off_is_in_force_on_open_sockets_and_so_is_its_end(
                 assert await operator.segue("switch", "all", "off", *WHY, *wait) == 0
                 told, *more = operator.out.splitlines()
                 assert told.startswith(f"everything is off already, since revision {number} by ")
-                assert len(more) == bool(wait)
+                sockets, *waited = more
+                assert sockets.startswith("modern: 1 websocket on revision")
+                assert len(waited) == bool(wait)
             assert await operator.segue("switch", "all", "off", *WHY, "--json") == 0
-            assert json.loads(operator.out)["revision"]["number"] == number
+            told = json.loads(operator.out)
+            assert (told["revision"]["number"], told["changed"]) == (number, False)
             assert await operator.newest() == number + 1
             assert await operator.segue(*end, *WHY) == 0
+            # Nor is it a failure to end it again.
+            assert await operator.segue("switch", "all", "restore", *WHY) == 0
+            since = f"everything is what it is set to, since revision {number + 2} by "
+            assert operator.out.startswith(f"nothing was off as a whole: {since}")
+            assert await operator.newest() == number + 2
             await modern.until("status")
 
 

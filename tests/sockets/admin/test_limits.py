@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from proxy.cli.main import main
 from proxy.control.replicas import Seen
 from proxy.tokens.admin_token import hash_of, token_from
 from tests.support.administered import (
@@ -125,7 +127,7 @@ async def made(
 
 
 async def test_a_token_changes_the_switches_of_its_cohorts_alone(running: Administered) -> None:
-    others = "this changes switches of legacy; who asks may change those of modern"
+    others = "this changes switches of legacy; who asks is limited to: cohorts modern"
     assert await made(running, OWN, MODERN, state="off") == 1
     assert await made(running, OWN, MODERN, state="canary", percent=10) == 2
     assert await refused(running, OWN, LEGACY, state="off") == others
@@ -174,6 +176,26 @@ async def refused_drop(running: Administered, token: str, place: str) -> str:
     return answer.detail
 
 
+async def test_the_command_says_what_a_token_is_limited_to(
+    running: Administered, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "token"
+    file.write_text(BOTH)
+    file.chmod(0o600)
+    host, port = running.place
+    place = ["--admin", f"http://{host}:{port}", "--token-file", str(file)]
+    for switch, what in (
+        ("legacy/one", "this changes switches of legacy"),
+        ("modern/one", "this raises"),
+    ):
+        assert await made(running, OPERATOR, f"/switches/{switch}", state="off")
+        words = ["switch", "set", switch, "on", "--reason", "a test", *place]
+        assert await asyncio.to_thread(main, words) == 4
+        (line,) = capsys.readouterr().err.splitlines()
+        told = f"segue: {what}; who asks is limited to: cohorts modern, only lowers"
+        assert line == f"{told} (asked with the token in {file})"
+
+
 async def test_an_undo_is_judged_by_what_it_touches(running: Administered) -> None:
     assert await made(running, OPERATOR, LEGACY, state="off") == 1
     assert await made(running, OPERATOR, MODERN, state="off") == 2
@@ -187,7 +209,7 @@ async def test_an_undo_is_judged_by_what_it_touches(running: Administered) -> No
 
 async def test_a_token_that_only_lowers_never_raises(running: Administered) -> None:
     assert await made(running, DOWN, MODERN, state="canary", percent=50) == 1
-    raises = "this raises; who asks may only lower"
+    raises = "this raises; who asks is limited to: only lowers"
     assert await refused(running, DOWN, MODERN, state="canary", percent=50.01) == raises
     assert await refused(running, DOWN, MODERN, state="on") == raises
     # Also where it does not say on what it builds.
@@ -196,7 +218,7 @@ async def test_a_token_that_only_lowers_never_raises(running: Administered) -> N
     assert (answer.status, answer.detail) == (403, raises)
     assert await refused(running, DOWN, "/undo", "POST", to=0) == raises
     # What Segue itself would raise again after a second.
-    later = "this would raise when it ends by itself; who asks may only lower"
+    later = "this would raise when it ends by itself; who asks is limited to: only lowers"
     assert await refused(running, DOWN, MODERN, state="off", seconds=1, restore=True) == later
     assert await made(running, DOWN, MODERN, state="off") == 2
     assert await made(running, DOWN, "/switches/all-off", "POST") == 3
@@ -205,7 +227,8 @@ async def test_a_token_that_only_lowers_never_raises(running: Administered) -> N
     # Both limits hold, whatever the role.
     assert "switches of legacy" in await refused(running, BOTH, "/switches/restore", "POST")
     assert await made(running, OPERATOR, "/switches/restore", "POST") == 4
-    assert await refused(running, BOTH, MODERN, state="on") == raises
+    both = "this raises; who asks is limited to: cohorts modern, only lowers"
+    assert await refused(running, BOTH, MODERN, state="on") == both
     assert "switches of legacy" in await refused(running, BOTH, LEGACY, state="off")
 
 
@@ -257,13 +280,17 @@ async def test_only_websockets_of_its_cohorts_are_closed(
     ):
         answer = await close(OWN, **told, seconds=0)
         assert answer.status == 403
-        assert answer.detail == "who asks may close WebSockets of modern alone: name one of them"
+        assert answer.detail == (
+            "this closes WebSockets of other cohorts: name one of your own; who asks is limited to:"
+            " cohorts modern"
+        )
     # What others are about is not ended by it, nor hastened.
     assert (await close(OPERATOR, cohort="legacy", seconds=3600)).status == 200
     assert (await close(OPERATOR, everything=True, seconds=3600)).status == 200
     answer = await close(OWN, cohort="modern", seconds=0)
     assert answer.status == 403
-    assert answer.detail.startswith("others are being closed")
+    assert answer.detail.startswith("WebSockets of other cohorts are being closed")
+    assert answer.detail.endswith("; who asks is limited to: cohorts modern")
     # Its own may be.
     assert (await close(OPERATOR, cohort="modern", seconds=3600)).status == 200
     assert (await close(OWN, cohort="modern", seconds=0)).status == 200

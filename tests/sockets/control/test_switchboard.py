@@ -24,7 +24,7 @@ from proxy.control.switch_store.base import (
     StoredRevision,
 )
 from proxy.control.switch_store.memory import MemorySwitchStore
-from proxy.control.switchboard import RESERVED, Author, Switchboard
+from proxy.control.switchboard import RESERVED, Author, Made, Switchboard
 from proxy.errors import StoreAway
 from proxy.observability import log as logs
 from proxy.snapshot import Live, SwitchChange
@@ -155,7 +155,13 @@ class Process:
         sockets: OpenSockets | None = None,
     ) -> Revision:
         change = SetSwitch(switch, setting, expected=expected)
-        return (await self.board.change(change, OPS, "because", sockets)).revision
+        return made_by(await self.board.change(change, OPS, "because", sockets))
+
+
+def made_by(made: Made) -> Revision:
+    """The revision of a change that made one, or that stands for it."""
+    assert made.revision is not None
+    return made.revision
 
 
 @asynccontextmanager
@@ -318,8 +324,6 @@ async def test_refusals_change_nothing(tmp_path: Path) -> None:
         assert await refused(one.set(ON, 7)) is Why.CHANGED
         assert await refused(one.board.undo(None, None, OPS, "why")) is Why.UNKNOWN
         assert await refused(one.board.undo(3, None, OPS, "why")) is Why.UNKNOWN
-        with pytest.raises(ChangeRefused):
-            one.board.preview(Restore(0))
         assert one.board.preview(AllOff()).all_off
         assert one.board.current.stored == EMPTY
         assert [each.snapshot.switches.table for each in one.installed] == [EMPTY]
@@ -331,7 +335,7 @@ async def test_undo_and_undo_again(tmp_path: Path) -> None:
         await one.set(HALF)
         await one.set(OFF)
         assert await refused(one.board.undo(None, None, OPS, "why")) is Why.UNCONDITIONAL
-        revision, _ = await one.board.undo(None, 2, OPS, "too early")
+        revision = made_by(await one.board.undo(None, 2, OPS, "too early"))
         assert (revision.kind, one.mode()) == ("undo", HALF)
         await one.board.undo(None, None, OPS, "after all")
         assert one.mode() == OFF
@@ -385,7 +389,7 @@ async def test_an_exception_and_its_end(tmp_path: Path) -> None:
         state = one.live.current.switches.in_force(MODERN)
         assert [each.name for each in state.exceptions] == ["broken-2-1-3"]
         drop = DropException(MODERN, "broken-2-1-3", expected=1)
-        assert (await one.board.change(drop, OPS, "mended")).revision.kind == "drop"
+        assert made_by(await one.board.change(drop, OPS, "mended")).kind == "drop"
 
 
 # The store.
@@ -599,7 +603,7 @@ async def test_an_undo_of_what_ended_by_itself_is_not_taken_back(tmp_path: Path)
         await one.board.change(SetSwitch(MODERN, OFF, term=over), OPS, "for a moment")
         store.hint()
         await until(lambda: one.mode() == ON)
-        undone, _ = await one.board.undo(None, 2, OPS, "it is needed after all")
+        undone = made_by(await one.board.undo(None, 2, OPS, "it is needed after all"))
         assert undone.outlived == ("modern/old-to-new",)
         store.hint()
         await until(lambda: not one.board.current._hinted.is_set())
@@ -764,7 +768,7 @@ async def test_steps_down_from_the_file_can_be_ended(tmp_path: Path) -> None:
         await until(lambda: one.board.current.stored.digest == one.live.current.digest)
 
         async def ended(change: Change) -> str:
-            return (await one.board.change(change, OPS, "it was the server")).revision.kind
+            return made_by(await one.board.change(change, OPS, "it was the server")).kind
 
         await one.set(OFF)
         assert await refused(one.board.change(RestoreSwitch(MODERN), OPS, "w")) is Why.UNCONDITIONAL
@@ -775,7 +779,7 @@ async def test_steps_down_from_the_file_can_be_ended(tmp_path: Path) -> None:
         assert await refused(nothing) is Why.CONFLICT
         # An undo of it does the same, and goes no further than the file.
         await one.set(OFF)
-        assert (await one.board.undo(None, 4, OPS, "it was the server")).revision.kind == "undo"
+        assert made_by(await one.board.undo(None, 4, OPS, "it was the server")).kind == "undo"
         assert one.mode() == HALF
         higher = Undo(Table(0, {MODERN: SwitchState(ON)}), 5, now=0)
         assert await refused(one.board.change(higher, OPS, "w")) is Why.AUTHORITY
@@ -822,17 +826,56 @@ async def test_an_override_lasts_until_another_file_comes(tmp_path: Path) -> Non
         assert (one.mode(), one.mode(LEGACY)) == (ON, OFF)
 
 
+async def test_what_is_off_or_on_as_a_whole_already_is_no_failure(tmp_path: Path) -> None:
+    store = Store()
+    async with process(store, tmp_path) as one:
+        # Nothing was ever off: no revision says so.
+        assert await one.board.change(Restore(), OPS, "end") == Made(None, changed=False)
+        off = made_by(await one.board.change(AllOff(), OPS, "stop"))
+        await one.set(OFF)
+        assert await one.board.change(AllOff(), OPS, "again") == Made(off, changed=False)
+        ended = made_by(await one.board.change(Restore(2), OPS, "end"))
+        await one.set(OFF, switch=LEGACY)
+        # Whatever it builds on: nothing is left to do.
+        for expected in (None, 3):
+            again = await one.board.change(Restore(expected), OPS, "again")
+            assert again == Made(ended, changed=False)
+        assert one.board.current.stored.number == 4
+        assert len(one.made) == 4
+
+
+async def test_of_a_change_for_a_time_nothing_is_left_and_an_edit_of_the_file_counts(
+    tmp_path: Path,
+) -> None:
+    store = Store()
+    async with process(store, tmp_path) as one:
+        over = Term("ops", time.time() - 1, restore=True)
+        await one.board.change(SetSwitch(MODERN, OFF, term=over), OPS, "for a moment")
+        store.hint()
+        await until(lambda: one.board.current.stored.number == 2)
+        assert one.board.current.stored.states == {MODERN: SwitchState(revision=2)}
+        one.reload("switching: {switches: {modern/old-to-new: canary 50%}}\n")
+        assert one.mode() == HALF
+        kept = await one.board.change(
+            SetSwitch(MODERN, OFF, term=Term("ann", time.time() + 60)), OPS, "until then"
+        )
+        assert kept.not_kept is None
+        lost = (await one.board.change(SetSwitch(MODERN, OFF), OPS, "for good")).not_kept
+        assert lost is not None
+        assert (lost.owner, lost.until is None) == ("ann", False)
+
+
 async def test_what_changes_nothing_makes_no_revision(tmp_path: Path) -> None:
     store = Store()
     async with process(store, tmp_path) as one:
         first = await one.set(OFF)
         await one.set(OFF, switch=LEGACY)
         again = await one.board.change(SetSwitch(MODERN, OFF, expected=1), OPS, "again")
-        assert again == (first, False)
+        assert again == Made(first, changed=False)
         undone = await one.board.undo(1, 2, OPS, "back")
         assert undone.changed
         again = await one.board.undo(1, 3, OPS, "back")
-        assert again == (undone.revision, False)
+        assert again == Made(undone.revision, changed=False)
         assert await refused(one.board.change(SetSwitch(MODERN, OFF, expected=7), OPS, "x")) is (
             Why.CHANGED
         )
@@ -840,7 +883,8 @@ async def test_what_changes_nothing_makes_no_revision(tmp_path: Path) -> None:
         # What set it last is not kept any more: this is what others build on from now on.
         del store._revisions[1]
         made = await one.board.change(SetSwitch(MODERN, OFF), OPS, "again")
-        assert (made.changed, made.revision.number, made.revision.scope) == (True, 4, ())
+        revision = made_by(made)
+        assert (made.changed, revision.number, revision.scope) == (True, 4, ())
 
 
 async def test_an_undo_takes_up_nothing_that_was_said_of_another_file(tmp_path: Path) -> None:
@@ -1116,7 +1160,7 @@ async def test_all_that_can_be_set_ends_when_its_time_is_over(tmp_path: Path, wi
         assert len(written.revision) <= MAX_REVISION
         # The tables are whole, and so it can be undone; what was over is back for good.
         made = await one.board.undo(1, 2, OPS, "back")
-        assert (made.revision.cut, one.mode()) == (True, HALF)
+        assert (made_by(made).cut, one.mode()) == (True, HALF)
 
 
 @pytest.mark.parametrize("wide", [True, False])

@@ -86,7 +86,8 @@ async def turn_to(
     """Turn a switch, and wait until all open sockets have been gone through."""
     board = board_of(proxy)
     change = SetSwitch(name, setting, expected=board.current.stored.revision(name))
-    revision, _ = await board.change(change, OPS, "a test", sockets)
+    revision = (await board.change(change, OPS, "a test", sockets)).revision
+    assert revision is not None
     await rollover_of(proxy).finished()
     return revision
 

@@ -10,7 +10,6 @@ import pytest
 from proxy.cli.admin import Refused
 from proxy.cli.asking import add_asking
 from proxy.cli.exit_codes import (
-    ALREADY_PROBLEM,
     AUTHORITY_PROBLEM,
     CHANGING,
     COMMON,
@@ -78,7 +77,6 @@ def test_a_command_line_that_cannot_be_understood_is_usage(command: str) -> None
         (409, f"urn:segue:problem:{AUTHORITY_PROBLEM}", 5),
         (409, f"https://segue.example/problems#{AUTHORITY_PROBLEM}", 5),
         (409, f"/problems/not-{AUTHORITY_PROBLEM}", 1),
-        (409, f"/problems/{ALREADY_PROBLEM}", 1),
         (409, "about:blank", 1),
         (404, f"/problems/{AUTHORITY_PROBLEM}", 1),
         (503, "", 1),

@@ -15,6 +15,7 @@ from proxy.admin.switch_views import (
     Changed,
     DryRun,
     ExceptionView,
+    NotKept,
     RevisionView,
     SocketsOnRevision,
     StateView,
@@ -455,48 +456,44 @@ def test_what_the_configuration_says_is_told_where_it_is_known() -> None:
 )
 def test_sockets_are_told_by_cohort_and_revision(policy: str, text: str) -> None:
     rows = [("modern", 7, 1), ("modern", 8, 2), ("legacy", 8, 3), ("", 8, 1)]
+    revision = revised(open_sockets=OpenSockets(policy))
     changed = Changed(
-        revision=revised(open_sockets=OpenSockets(policy)),
+        revision=revision,
         changed=True,
         sockets=[
             SocketsOnRevision(cohort=cohort, revision=number, websockets=count)
             for cohort, number, count in rows
         ],
     )
-    assert texts(changes.sockets(changed)) == [
+    assert texts(changes.sockets(changed, revision)) == [
         "no cohort: 1 websocket on revision 8",
         "legacy: 3 websockets on revision 8",
         "modern: 2 websockets on revision 8, 1 websocket on revision 7",
         text,
     ]
     newest = changed.model_copy(update={"sockets": changed.sockets[2:]})
-    assert texts(changes.sockets(newest))[-1] == "legacy: 3 websockets on revision 8"
-    assert texts(changes.sockets(changed.model_copy(update={"sockets": []}))) == [
+    assert texts(changes.sockets(newest, revision))[-1] == "legacy: 3 websockets on revision 8"
+    assert texts(changes.sockets(changed.model_copy(update={"sockets": []}), revision)) == [
         "no open websockets"
     ]
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("lost", "told"),
     [
-        ((), "owner ann, until 1970-01-12 13:46:40Z"),
-        (("--owner", "ben"), "until 1970-01-12 13:46:40Z"),
-        (("--until", "1h"), "owner ann"),
-        (("--for", "1h", "--owner", "ann"), ""),
-        (("--versions", "==2.1.3", "--name", "x"), "owner eve"),
-        (("--versions", "==2.1.3", "--name", "y"), ""),
+        (NotKept(owner="ann", until=NOW), "owner ann, until 1970-01-12 13:46:40Z"),
+        (NotKept(owner="", until=NOW), "until 1970-01-12 13:46:40Z"),
+        (NotKept(owner="ann", until=None), "owner ann"),
+        (
+            NotKept(owner="a" * 300 + "b" * 300, until=None),
+            f"owner {'a' * 300}{'b' * 100}... (600 characters)",
+        ),
     ],
 )
-def test_what_is_not_kept_of_owner_and_time_is_told(words: tuple[str, ...], told: str) -> None:
-    options = parser().parse_args([*SET, "shadow", "--reason", "why", *words])
-    term = TermView(owner="ann", until=NOW, restore=False, overdue=False)
-    exception = excepted("x", "==2.1.3", "off", NO_TERM.model_copy(update={"owner": "eve"}))
-    view = shown(term=term, exceptions=(exception,))
-    again = "(say --owner and --until anew to keep them)"
-    expected = f"not kept from before: {told} {again}" if told else ""
-    assert switch_set._ended(options, view) == expected
-    overdue = term.model_copy(update={"overdue": True})
-    assert switch_set._ended(options, shown(term=overdue)) == ""
+def test_what_is_not_kept_of_owner_and_time_is_told(lost: NotKept, told: str) -> None:
+    (line,) = changes.not_kept(lost)
+    assert line == f"not kept from before: {told} (say --owner and --until anew to keep them)"
+    assert list(changes.not_kept(None)) == []
 
 
 def test_a_dry_run_is_told() -> None:

@@ -41,7 +41,16 @@ from proxy.switching.table import (
     Term,
     VersionException,
 )
-from proxy.switching.terms import due, lasting, policies_due
+from proxy.switching.terms import (
+    due,
+    ends,
+    expired,
+    lasting,
+    not_kept,
+    overdue,
+    policies_due,
+    settled,
+)
 from proxy.versions.version import Range, parse_range
 
 ONE = SwitchName("modern", "one")
@@ -64,6 +73,11 @@ def then(table: Table, *changes: Change) -> Table:
     for change in changes:
         table = changed(table, change, FIRST)
     return table
+
+
+def nothing(revision: int) -> SwitchState:
+    """A switch of which nothing is set any more."""
+    return SwitchState(revision=revision)
 
 
 # One switch.
@@ -114,13 +128,14 @@ def excepted(setting: Setting = OFF, versions: Range = BROKEN, **more: object) -
 def test_an_exception_is_made_set_again_and_dropped() -> None:
     table = then(EMPTY, excepted())
     assert table.states[ONE] == SwitchState(
-        ON, (VersionException("broken", BROKEN, OFF),), revision=1
+        ON, (VersionException("broken", BROKEN, OFF),), revision=1, copied=ALL_ON
     )
     table = then(table, excepted(SHADOW, expected=1))
     assert [each.setting for each in table.states[ONE].exceptions] == [SHADOW]
     assert refusal(table, DropException(ONE, "broken")) is Why.UNCONDITIONAL
     assert refusal(table, DropException(ONE, "broken", expected=1)) is Why.CHANGED
-    assert then(table, DropException(ONE, "broken", expected=2)).states[ONE].exceptions == ()
+    # Nothing is left that anybody has set, and the configuration counts again.
+    assert then(table, DropException(ONE, "broken", expected=2)).states[ONE] == nothing(3)
     assert refusal(table, DropException(ONE, "else")) is Why.UNKNOWN
     assert refusal(EMPTY, DropException(ONE, "else")) is Why.UNKNOWN
 
@@ -185,17 +200,135 @@ def test_what_is_set_for_a_time_goes_back() -> None:
     assert not due(table, 99.9)
     assert then(table, Expire(99.9)).states == table.states
     assert due(table, 100)
-    assert then(table, Expire(100)).states == {ONE: SwitchState(ON, revision=2)}
+    assert then(table, Expire(100)).states == {ONE: nothing(2)}
+
+
+def test_what_is_set_for_a_time_brings_back_whose_it_was_and_until_when() -> None:
+    owned = Term("ann", 150)
+    table = then(EMPTY, SetSwitch(ONE, CANARY, term=owned), excepted(term=owned))
+    before = table.states[ONE]
+    table = then(
+        table,
+        SetSwitch(ONE, OFF, term=for_a_time(100)),
+        excepted(SHADOW, term=for_a_time(200), expected=3),
+        SetSwitch(ONE, SHADOW, term=for_a_time(160), expected=4),
+    )
+    assert overdue(table, 159) == 0, "what is to be again is not looked after meanwhile"
+    back = then(table, Expire(200))
+    assert back.states[ONE] == replace(before, revision=6)
+    assert overdue(back, 200) == 2, "their own time is over"
+
+
+OWN = VersionException("own", parse_range("==3"), SHADOW)
+CONFIGURED = {ONE: SwitchState(CANARY, (OWN,)), TWO: ALL_ON}
+LATER = {ONE: SwitchState(OFF), TWO: ALL_ON}
+"""What an edited file says."""
+
+for_an_hour = Term("ops", 100, restore=True)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        (SetSwitch(ONE, OFF, term=for_an_hour),),
+        (SetSwitch(ONE, OFF, term=for_an_hour), SetSwitch(ONE, SHADOW, BROKEN, "x", for_an_hour)),
+        (SetSwitch(ONE, OFF, BROKEN, "x", for_an_hour),),
+        (SetSwitch(ONE, OFF, OWN.versions, "own", for_an_hour),),
+        (SetSwitch(ONE, OFF, BROKEN, "x"), DropException(ONE, "x")),
+        (SetSwitch(ONE, OFF, term=for_an_hour), excepted(), DropException(ONE, "broken")),
+    ],
+)
+def test_of_what_ended_nothing_is_left_and_the_configuration_counts(
+    changes: tuple[SetSwitch | DropException, ...],
+) -> None:
+    table = EMPTY
+    for each in changes:
+        table = changed(table, replace(each, expected=table.number), CONFIGURED)
+        assert table.number == 1 or table.states[ONE].copied in (CONFIGURED[ONE], None)
+    if due(table, 100):
+        table = changed(table, Expire(100), CONFIGURED)
+    assert table.states == {ONE: nothing(table.number)}
+    assert table.wanted(ONE, LATER) == SwitchState(OFF, revision=table.number)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        # Somebody said for good what the file said, or took away what it had.
+        (SetSwitch(ONE, CANARY),),
+        (SetSwitch(ONE, SHADOW, OWN.versions, "own"),),
+        (DropException(ONE, "own"),),
+        (SetSwitch(ONE, SHADOW, BROKEN, "x"),),
+    ],
+)
+def test_what_was_turned_for_good_stays_when_something_ends(
+    changes: tuple[SetSwitch | DropException, ...],
+) -> None:
+    table = EMPTY
+    for each in changes:
+        table = changed(table, replace(each, expected=table.number), CONFIGURED)
+    before = table.states[ONE]
+    for each in (
+        SetSwitch(ONE, OFF, term=for_an_hour),
+        SetSwitch(ONE, OFF, parse_range("==4"), "y", for_an_hour),
+    ):
+        table = changed(table, replace(each, expected=table.revision(ONE)), CONFIGURED)
+    table = changed(table, Expire(100), CONFIGURED)
+    assert table.states[ONE] == replace(before, revision=4)
+
+
+def test_an_exception_that_is_kept_keeps_the_rest_as_it_was() -> None:
+    table = changed(EMPTY, SetSwitch(ONE, OFF, term=for_an_hour), CONFIGURED)
+    table = changed(table, SetSwitch(ONE, OFF, BROKEN, "x"), CONFIGURED)
+    table = changed(table, Expire(100), CONFIGURED)
+    kept = table.wanted(ONE, LATER)
+    assert kept.for_version(None) == ("", CANARY)
+    assert [each.name for each in kept.exceptions] == ["own", "x"]
+    assert changed(table, DropException(ONE, "x", 3), LATER).states == {ONE: nothing(4)}
+
+
+def test_a_table_that_does_not_say_what_was_before_goes_back_to_the_configuration() -> None:
+    table = Table(1, {ONE: SwitchState(OFF, term=for_an_hour, revision=1)})
+    assert then(table, Expire(100)).states == {ONE: nothing(2)}
+    again = then(table, SetSwitch(ONE, CANARY, term=for_a_time(200), expected=1))
+    assert then(again, Expire(200)).states == {ONE: nothing(3)}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (Term("ann", 50), NO_TERM, Term("ann", 50)),
+        (Term("ann", 50), Term("ann"), Term("", 50)),
+        (Term("ann", 50), Term("bob", 60), Term("ann")),
+        (Term("ann", 50), Term("ann", 60), None),
+        (NO_TERM, Term("bob"), None),
+        # It is over, or will be again.
+        (Term("ann", 20), NO_TERM, None),
+        (Term("ann", 50), for_a_time(60), None),
+    ],
+)
+def test_of_owner_and_time_it_is_told_what_is_not_kept(
+    before: Term, after: Term, expected: Term | None
+) -> None:
+    table = Table(1, {ONE: SwitchState(ON, term=before)})
+    made = then(table, SetSwitch(ONE, OFF, term=after))
+    assert not_kept(table.states[ONE], made.states[ONE], "", 20) == expected
+    table = then(EMPTY, excepted(term=before))
+    made = then(table, excepted(term=after))
+    assert not_kept(table.states[ONE], made.states[ONE], "broken", 20) == expected
+    assert not_kept(SwitchState(), made.states[ONE], "broken", 20) is None
 
 
 def test_what_is_set_for_a_time_again_goes_back_to_what_it_was_at_first() -> None:
-    table = then(
-        EMPTY,
+    ending = (
         SetSwitch(ONE, CANARY, term=for_a_time(100)),
         SetSwitch(ONE, OFF, term=for_a_time(200)),
     )
+    table = then(EMPTY, *ending)
     assert not due(table, 150)
-    assert then(table, Expire(200)).states[ONE].setting == ON
+    assert then(table, Expire(200)).states[ONE] == nothing(3)
+    for_good = then(EMPTY, SetSwitch(ONE, ON, expected=0), *ending)
+    assert then(for_good, Expire(200)).states[ONE] == SwitchState(ON, revision=4)
 
 
 def test_to_keep_what_was_raised_for_a_time_says_on_what_it_builds() -> None:
@@ -216,21 +349,23 @@ def test_an_undo_beneath_everything_off_says_on_what_it_builds() -> None:
 def test_what_is_set_for_good_stays() -> None:
     table = then(EMPTY, SetSwitch(ONE, CANARY, term=for_a_time(100)), SetSwitch(ONE, OFF))
     assert not due(table, 1e9)
-    overdue = then(EMPTY, SetSwitch(ONE, CANARY, term=Term("ops", 100)))
-    assert not due(overdue, 1e9), "it is shown as overdue, and stays"
+    late = then(EMPTY, SetSwitch(ONE, CANARY, term=Term("ops", 100)))
+    assert not due(late, 1e9), "it is shown as overdue, and stays"
 
 
 def test_an_exception_for_a_time_ends() -> None:
     table = then(EMPTY, excepted(term=for_a_time(100)), excepted(term=for_a_time(200)))
     assert due(table, 200)
-    assert then(table, Expire(200)).states[ONE] == SwitchState(ON, revision=3)
+    assert then(table, Expire(200)).states[ONE] == nothing(3)
 
 
 def test_an_exception_that_was_there_is_what_it_was_again() -> None:
     table = then(EMPTY, excepted(SHADOW), excepted(OFF, term=for_a_time(100)))
     table = then(table, excepted(SHADOW, term=for_a_time(200), expected=2))
     ended = then(table, Expire(200)).states[ONE]
-    assert ended == SwitchState(ON, (VersionException("broken", BROKEN, SHADOW),), revision=4)
+    assert ended == SwitchState(
+        ON, (VersionException("broken", BROKEN, SHADOW),), revision=4, copied=ALL_ON
+    )
     wider = parse_range(">=2")
     assert refusal(table, excepted(OFF, wider, term=for_a_time(300))) is Why.INVALID
     fresh = then(EMPTY, excepted(term=for_a_time(100)))
@@ -257,11 +392,12 @@ def test_everything_off_and_back() -> None:
     table = then(EMPTY, SetSwitch(ONE, CANARY))
     stopped = then(table, AllOff())
     assert stopped == replace(table, number=2, all_off=True)
-    assert refusal(stopped, AllOff()) is Why.ALREADY
+    assert then(stopped, AllOff()) == replace(stopped, number=3), "as it is"
     assert refusal(stopped, Restore()) is Why.UNCONDITIONAL
     assert refusal(stopped, Restore(1)) is Why.CHANGED
     assert then(stopped, Restore(2)) == replace(table, number=3)
-    assert refusal(table, Restore(1)) is Why.CONFLICT
+    for number in (None, 0, 1):
+        assert then(table, Restore(number)) == replace(table, number=2), "as it is"
 
 
 def test_while_everything_is_off_switches_go_down_only() -> None:
@@ -502,8 +638,8 @@ class Operators(RuleBasedStateMachine):
 
     @rule()
     def stop_everything(self) -> None:
-        was_off, told = self.table.all_off, self.make(AllOff())
-        assert told is Why.ALREADY if was_off else isinstance(told, Table)
+        table = self.table
+        assert self.make(AllOff()) == replace(table, number=table.number + 1, all_off=True)
         assert self.table.all_off
 
     @rule(guess=guesses)
@@ -511,7 +647,7 @@ class Operators(RuleBasedStateMachine):
         table = self.table
         number = {"none": None, "right": table.number, "wrong": table.number + 1}[guess]
         told = self.make(Restore(number))
-        if table.all_off and guess == "right":
+        if not table.all_off or guess == "right":
             assert told == replace(table, number=table.number + 1, all_off=False)
         else:
             assert isinstance(told, Why)
@@ -559,6 +695,14 @@ class Operators(RuleBasedStateMachine):
             assert len(names) == len({*names})
             assert state.revision <= table.number
             assert (state.before is None) or state.term.restore
+            assert state == settled(state)
+            ended = expired(state, 101)
+            assert not ends(ended)
+            assert ended.setting is None or (ended.before, ended.copied) in (
+                (None, None),
+                (None, FIRST[TWO]),
+                (None, FIRST[ONE]),
+            )
         assert read_table(write_table(table)) == table
 
 

@@ -12,6 +12,7 @@ from proxy.switching.setting import OFF, ON, Mode, Setting
 from proxy.switching.table import (
     ALL_ON,
     EMPTY,
+    Earlier,
     SwitchName,
     SwitchState,
     Table,
@@ -175,7 +176,8 @@ def test_what_is_set_beneath_everything_off_is_compared_too() -> None:
 
 def test_what_ends_by_itself_is_compared_when_it_has_ended() -> None:
     def until(time: float, setting: Setting = ON, before: Setting | None = OFF) -> SwitchState:
-        return SwitchState(setting, term=Term("ann", time, restore=True), before=before)
+        earlier = None if before is None else Earlier(before)
+        return SwitchState(setting, term=Term("ann", time, restore=True), before=earlier)
 
     assert lowers_for_good(until(10), until(10), ALL_ON)
     assert lowers_for_good(until(10), until(9), ALL_ON)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,6 +24,8 @@ from proxy.switching.setting import OFF, ON, WHOLE, Mode, Setting
 from proxy.switching.table import (
     EMPTY,
     MAX_EXCEPTIONS,
+    NO_TERM,
+    Earlier,
     OpenSockets,
     SwitchName,
     SwitchState,
@@ -42,21 +45,30 @@ settings = st.one_of(
     st.builds(Setting, st.just(Mode.CANARY), st.integers(0, WHOLE)),
 )
 terms = st.builds(Term, texts, times, st.booleans(), st.sampled_from((None, *OpenSockets)))
+earlier = st.none() | st.builds(Earlier, settings, st.builds(Term, texts, times))
 exceptions = st.builds(
     VersionException,
     st.from_regex(r"[a-z0-9_-]{1,63}", fullmatch=True),
     st.sampled_from(["==2.1.3", ">=2.1,<2.2", "!=1!2.0rc1, > 0"]).map(parse_range),
     settings,
     terms,
-    st.none() | settings,
+    earlier,
+)
+copies = st.builds(
+    SwitchState,
+    settings,
+    st.lists(
+        st.builds(replace, exceptions, term=st.just(NO_TERM), before=st.none()), max_size=2
+    ).map(tuple),
 )
 states = st.builds(
     SwitchState,
     st.none() | settings,
     st.lists(exceptions, max_size=4).map(tuple),
     terms,
-    st.none() | settings,
+    earlier,
     numbers,
+    st.none() | copies,
 )
 names = st.builds(
     SwitchName,
@@ -136,9 +148,10 @@ def test_what_a_revision_always_says_is_no_more_than_it_is_allowed() -> None:
 
 def test_a_table_is_written_so() -> None:
     exception = VersionException(
-        "broken", parse_range("==2.1.3"), OFF, Term("ops", 5.5, restore=True), ON
+        "broken", parse_range("==2.1.3"), OFF, Term("ops", 5.5, restore=True), Earlier(ON)
     )
-    state = SwitchState(Setting(Mode.CANARY, 250), (exception,), revision=7)
+    canary = Setting(Mode.CANARY, 250)
+    state = SwitchState(canary, (exception,), revision=7, copied=SwitchState(canary))
     table = Table(7, {NAME: state}, all_off=True, digest="0123456789ab")
     # Other processes, and later versions, read it.
     assert json.loads(write_table(table)) == {
@@ -159,11 +172,21 @@ def test_a_table_is_written_so() -> None:
                     }
                 ],
                 "revision": 7,
+                "copied": {"setting": "canary 2.5%"},
             }
         },
         "all_off": True,
         "digest": "0123456789ab",
     }
+
+
+def test_a_table_of_before_is_read() -> None:
+    """One that goes back to a setting alone, as versions wrote it that knew no more."""
+    state = {"setting": "off", "until": 5.0, "restore": True, "before": "on"}
+    table = read_table(json.dumps(of_state(**state, exceptions=[{**EXCEPTION, **state}])).encode())
+    (exception,) = table.states[NAME].exceptions
+    assert table.states[NAME].before == exception.before == Earlier(ON)
+    assert table.states[NAME].copied is None
 
 
 @given(st.binary() | texts.map(str.encode))
@@ -219,6 +242,9 @@ EXCEPTION = {"name": "e", "versions": "==1", "setting": "off"}
         of_state(setting="canary 101%"),
         of_state(setting=""),
         of_state(before="maybe"),
+        of_state(copied={}),
+        of_state(copied={"setting": "maybe"}),
+        of_state(copied={"setting": "on", "exceptions": [EXCEPTION] * (MAX_EXCEPTIONS + 1)}),
         of_state(revision=-1),
         of_state(exceptions=[{**EXCEPTION, "versions": "2.1.3"}]),
         of_state(exceptions=[{**EXCEPTION, "setting": "half"}]),

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.switching.changes import AllOff, Change, DropException, Restore, SetSwitch, Undo, changed
-from proxy.switching.limits import NO_LIMITS, RAISES, Limits, beyond
+from proxy.switching.limits import NO_LIMITS, Limits, beyond
 from proxy.switching.setting import OFF, ON, Mode, Setting
 from proxy.switching.table import (
     ALL_ON,
@@ -25,8 +25,9 @@ FIRST = {MODERN: ALL_ON, LEGACY: ALL_ON}
 OWN = Limits(("modern",))
 DOWN = Limits(only_lowers=True)
 CANARY = Setting(Mode.CANARY, 1000)
-OTHERS = "this changes switches of legacy; who asks may change those of modern"
-LATER = "this would raise when it ends by itself; who asks may only lower"
+OTHERS = "this changes switches of legacy; who asks is limited to: cohorts modern"
+RAISES = "this raises; who asks is limited to: only lowers"
+LATER = "this would raise when it ends by itself; who asks is limited to: only lowers"
 
 
 def told(limits: Limits, change: Change, table: Table = EMPTY) -> str:
@@ -188,7 +189,9 @@ def test_what_is_set_beneath_everything_off_counts() -> None:
 
 def test_many_cohorts_are_told_by_some() -> None:
     first = {SwitchName(f"c{n}", "one"): ALL_ON for n in range(8)}
-    found = beyond(Limits(("own",)), EMPTY, changed(EMPTY, AllOff(), first), first)
+    limits = Limits(tuple(f"own{n}" for n in range(7)), only_lowers=True)
+    found = beyond(limits, EMPTY, changed(EMPTY, AllOff(), first), first)
     assert found == (
-        "this changes switches of c0, c1, c2, c3, c4 and 3 more; who asks may change those of own"
+        "this changes switches of c0, c1, c2, c3, c4 and 3 more; who asks is limited to:"
+        " cohorts own0, own1, own2, own3, own4 and 2 more, only lowers"
     )
