@@ -119,8 +119,11 @@ class Coalescer:
         context = waiter.context
         # What a reload has changed, it may have changed for this answer too.
         like = likeness(context.target, context.fields)
+        # Whose token is put in does not show in the fields: who has the token and lacks the
+        # session's cookie, which goes no further than here, is somebody else.
+        session = None if context.session is None else context.session.cached.record.session
         # What is done to the answer is done once for all who share it.
-        key = (context.snapshot, context.info.cohort, context.decision, like)
+        key = (context.snapshot, context.info.cohort, context.decision, session, like)
         queue = self._queues.get(key)
         call = None
         if queue is not None:

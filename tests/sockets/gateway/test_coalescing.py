@@ -14,6 +14,7 @@ import pytest
 
 from proxy.downstream.connection import ClientConnection
 from proxy.relay.dispatch import Dispatcher
+from tests.support.authority import Client, Gate, authority, proxied
 from tests.support.rig import CONFIG, RawPeer, Segue, raw_server, segue
 from tests.support.sockets import fields_of, status_of, turn
 from tests.support.waiting import PATIENCE
@@ -732,3 +733,37 @@ async def test_a_mapped_answer_is_mapped_once_for_all(tmp_path: Path) -> None:
         labels = {"mapping": "prompt", "direction": "to_client", "outcome": "mapped"}
         assert await it.segue.metric("segue_messages_total", **labels) == 2
         assert await it.counts() == (3, 2)
+
+
+async def test_who_has_the_token_without_the_cookie_shares_no_answer_of_its_owner(
+    tmp_path: Path,
+) -> None:
+    """The cookie goes no further than Segue, so that the two requests look alike to the server."""
+    settings = {"SESSIONS__BINDING": "cookie", "COALESCING": "[{name: jobs, path: /api/**}]"}
+    async with authority() as server, proxied(server, tmp_path, **settings) as proxy:
+        owner = Client(proxy)
+        (cookie,) = fields_of(await owner.log_in(), b"set-cookie")
+        owner.fields = (b"Cookie: " + cookie.partition(b";")[0],)
+        thief = Client(proxy, owner.access)
+        server.revoked.add(owner.access)  # From here on only the owner is let in, by the cookie.
+        assert await owner.get() == 200
+        assert await thief.get() == 401
+        gate = Gate()
+        server.answers["/api/jobs/"] = gate
+        received = proxy.server._coalescer.received
+
+        async def asking(client: Client) -> asyncio.Task[int]:
+            before = received["jobs"]
+            task = asyncio.create_task(client.get())
+            await until(lambda: received["jobs"] > before)
+            return task
+
+        first = await asking(owner)
+        await gate.reached.wait()
+        second, stolen, third = [await asking(each) for each in (owner, thief, owner)]
+        gate.open.set()
+        async with asyncio.timeout(PATIENCE):
+            assert [await each for each in (first, second, third)] == [200, 200, 200]
+            assert await stolen == 401
+        # The owner's own two have shared one.
+        assert await proxy.metric("segue_coalescing_upstream_requests_total", route="jobs") == 5
