@@ -113,6 +113,8 @@ class SessionSettings(Section):
         idle: for how long it is without a request or an open WebSocket.
         replay_window: how long a refresh token is still answered after the client has presented
             something newer.
+        reuse_detection: whether a refresh token that comes back after that ends the session: its
+            client does not need it any more, so somebody else has a copy.
         wait: how long a request waits for a refresh before it does without.
         timeout: for the server's whole answer to a refresh.
         refused: which answers to a refresh end a session.
@@ -130,6 +132,7 @@ class SessionSettings(Section):
     lifetime: Annotated[Seconds, Field(gt=0, le=366 * 86400)] = 7 * 86400.0
     idle: Annotated[Seconds, Field(gt=0, le=366 * 86400)] = 86400.0
     replay_window: Annotated[Seconds, Field(ge=0, le=3600)] = 30.0
+    reuse_detection: bool = True
     wait: Annotated[Seconds, Field(gt=0, le=600)] = 15.0
     timeout: Annotated[Seconds, Field(gt=0, le=600)] = 10.0
     refused: RefusalSettings = RefusalSettings()

@@ -112,7 +112,8 @@ class Administration:
         # Tokens that led nowhere a moment ago may be superseded ones of this session.
         repository.cache.forget_misses()
         if not await repository.update(
-            cached, lambda current: session_rules.logged_out(current, now)
+            cached,
+            lambda current: session_rules.logged_out(current, now, repository.held(current)),
         ):
             raise Unavailable("the session is being written by too many others; try again")
         repository.counts.ages["ended"].observe(now - cached.record.created)

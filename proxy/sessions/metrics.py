@@ -39,6 +39,7 @@ class Counts:
         waiters: requests that waited for a refresh that another had begun.
         captures: answers of the login, register, token and refresh paths, by result.
         retries: requests that were sent again with a fresh token, by protocol.
+        reused: sessions that ended because a superseded refresh token came back.
         lease_waits: refreshes that had to wait for another process.
         ages: how old sessions were when they were renewed, and when they ended.
         open: sessions in the store, of all processes, when it was asked last.
@@ -55,6 +56,7 @@ class Counts:
         self.waiters = 0
         self.captures = Counter(dict.fromkeys(("opened", "unreadable", "refused", "unsaved"), 0))
         self.retries = Counter(dict.fromkeys(("http", "websocket"), 0))
+        self.reused = 0
         self.lease_waits = 0
         self.ages = {event: Histogram(_AGES) for event in ("renewed", "ended")}
         self.open = 0
@@ -84,6 +86,13 @@ class Counts:
                 " could not be reached), `unknown` (no answer), `store_away`.",
                 ("trigger", "result"),
                 self.refreshes.items,
+            ),
+            counter(
+                "segue_session_reuses",
+                "Sessions that ended because a refresh token came back that its client had"
+                " superseded: somebody has a copy (`sessions.reuse_detection`).",
+                (),
+                lambda: [((), self.reused)],
             ),
             counter(
                 "segue_session_waiters",

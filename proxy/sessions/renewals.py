@@ -323,14 +323,19 @@ class Renewals:
         Where another holder has taken the lease meanwhile, they are written without it: nobody
         else can have got newer ones for the token that was taken.
         """
-        generation, life = cached.record.generation, self._repository.rules()
+        repository = self._repository
+        generation, life = cached.record.generation, repository.rules()
 
         def change(current: Record) -> Record | None:
+            if rules.is_logged_out(current):
+                held = repository.held(
+                    replace(current, access=issued.access, refresh=issued.refresh)
+                )
+                return rules.issued_too_late(current, issued, held, now)
             if current.ended is not None or current.generation > generation:
                 return None
             return rules.renewed(rules.resumed(current, now, life), issued, spent, now)
 
-        repository = self._repository
         try:
             if not await repository.update(cached, change, fence):
                 await repository.update(cached, change)
@@ -338,6 +343,8 @@ class Renewals:
             wanted = change(cached.record)
             if wanted is not None:
                 repository.keep(cached, wanted)
+        if cached.record.ended is not None:
+            repository.cache.forget_misses()
 
     async def _end(
         self, cached: CachedSession, record: Record, trigger: Trigger, result: str, fence: int

@@ -7,6 +7,7 @@ records is put right by those who remember newer ones.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final, NamedTuple, ParamSpec, TypeVar
 
@@ -246,6 +247,18 @@ class SessionRepository:
             raise SessionUnavailable(
                 "the session is sealed with a key that is not configured"
             ) from None
+
+    def held(self, record: Record) -> session_rules.Held:
+        """The current tokens of a session, by their keyed hashes; those that can be opened."""
+        held = []
+        for kind, token in (
+            (HandleKind.ACCESS, record.access),
+            (HandleKind.REFRESH, record.refresh),
+        ):
+            with suppress(Unsealable):
+                if token:
+                    held.append((kind, self.sealer.digest(self.sealer.unseal(token))))
+        return held
 
     async def asked(
         self, ask: Callable[_P, Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs

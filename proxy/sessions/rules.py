@@ -16,7 +16,9 @@ as long as the session lives.
 | a superseded access token | it is no handle any more: the server judges it |
 | a superseded refresh token | it is answered for `replay_window` more, then refused |
 
-The replay window is there so that losers of a race are not told to log out.
+The replay window is there so that losers of a race are not told to log out. A superseded refresh
+token that comes back after it was copied, by whoever presents it or by whoever superseded it (RFC
+9700 section 4.14.2): that ends the session, unless the operator has it otherwise.
 
 A refresh token is presented to the server once. Where its fate is unknown, because no answer came,
 it is presented once more; after an answer that took it, never again.
@@ -24,7 +26,7 @@ it is presented once more; after an answer that took it, never again.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -78,6 +80,10 @@ class Tokens:
     refresh: bytes
     access_validity: Validity
     refresh_expires: float
+
+
+Held = Sequence[tuple[HandleKind, bytes]]
+"""The keyed hashes of tokens that are kept, each with its kind."""
 
 
 class Standing(StrEnum):
@@ -365,9 +371,35 @@ def unpresented(record: Record) -> Record:
     return replace(record, attempt=None)
 
 
-def logged_out(record: Record, now: float) -> Record:
-    """The tombstone of a session whose user has logged out: it is known to the tokens' own end."""
-    return _tombstone(record, now, record.handles)
+def logged_out(record: Record, now: float, held: Held = ()) -> Record:
+    """The tombstone of a session whose user has logged out: it is known to the tokens' own end.
+
+    Args:
+        held: its current tokens. The client may not have been given them; they are useless to
+            whoever comes by them all the same.
+    """
+    return _tombstone(record, now, _with_held(record.handles, held))
+
+
+def issued_too_late(record: Record, tokens: Tokens, held: Held, now: float) -> Record:
+    """The tombstone of a session that somebody has ended while the server renewed its tokens.
+
+    Nobody is given these; they are known to their own end as those that came before.
+    """
+    end = max(record.purge_after, _purge_after(tokens, now))
+    handles = _with_held(record.handles, held)
+    return replace(
+        record,
+        handles=tuple(replace(handle, expires=end) for handle in handles),
+        purge_after=end,
+    )
+
+
+def _with_held(handles: tuple[Handle, ...], held: Held) -> tuple[Handle, ...]:
+    known = {handle.digest for handle in handles}
+    order = 1 + max((handle.order for handle in handles), default=0)
+    added = [Handle(digest, kind, order, 0.0) for kind, digest in held if digest not in known]
+    return _bounded([*handles, *added])
 
 
 def is_logged_out(record: Record) -> bool:

@@ -81,7 +81,7 @@ class Sessions:
         self._renewals = Renewals(self._repository, connect, settings, log)
         self._maintenance = Maintenance(self._repository, self._renewals, log, purge)
         self._closed = False
-        self.routes = TokenExchange(self._repository, self._renewals, settings)
+        self.routes = TokenExchange(self._repository, self._renewals, settings, log)
         self.administration = Administration(self._repository, log)
 
     # Requests.

@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from structlog.typing import FilteringBoundLogger
+
 from proxy.configuration.sessions import SessionSettings
 from proxy.errors import SessionEnded, SessionUnavailable, StoreAway, StoreFull
 from proxy.http.headers import RawFields
@@ -50,10 +52,12 @@ class TokenExchange:
         repository: SessionRepository,
         renewals: Renewals,
         settings: Callable[[], SessionSettings],
+        log: FilteringBoundLogger,
     ) -> None:
         self._repository = repository
         self._renewals = renewals
         self._settings = settings
+        self._log = log
 
     async def capture(self, pair: Pair | None, presented: str | None = None) -> str | None:
         """Open a session with the tokens that the server gives a client.
@@ -120,10 +124,13 @@ class TokenExchange:
             raise SessionEnded("the session has ended")
         is_current = presented_token.spelled == self._repository.unsealed(cached.record.refresh)
         # Whether the current one has ended by now is for the server to judge.
-        if standing is Standing.SUPERSEDED or (standing is Standing.DEAD and not is_current):
+        if standing is Standing.DEAD and not is_current:
             raise SessionEnded("the refresh token is not good any more")
         if not proven(self._repository, self._settings(), cached.record, cookie):
             raise SessionEnded("the cookie of the session did not come along")
+        if standing is Standing.SUPERSEDED:
+            await self._came_back(cached)
+            raise SessionEnded("the refresh token was superseded by one that was used since")
         await presented(self._repository, cached, handle.order)
         if is_current or now >= min(cached.due, cached.over):
             generation = cached.record.generation
@@ -179,9 +186,22 @@ class TokenExchange:
                 yield leaving
                 if leaving.done:
                     # The client may go now; that it has logged out is not to be lost with it.
-                    await asyncio.shield(self._renewals.soon(self._log_out(cached)))
+                    await asyncio.shield(self._renewals.soon(self._end(cached)))
                 return
         raise SessionUnavailable("the session cannot be held at the moment")
+
+    async def _came_back(self, cached: CachedSession) -> None:
+        """A superseded refresh token is there again: two have had it, and nobody knows who is who.
+
+        Ends the session for both, where that is set.
+        """
+        if not self._settings().reuse_detection:
+            return
+        self._repository.counts.reused += 1
+        self._log.warning(
+            "refresh token reused", session=cached.record.session, user=cached.record.user
+        )
+        await asyncio.shield(self._renewals.soon(self._end(cached)))
 
     async def _delivered(self, cached: CachedSession) -> Pair:
         """Give the client the current pair, and know it by that from now on."""
@@ -209,14 +229,18 @@ class TokenExchange:
             raise SessionEnded("the session has ended")
         return pair
 
-    async def _log_out(self, cached: CachedSession) -> None:
-        now = self._repository.clock.now()
-        self._repository.cache.forget_misses()
+    async def _end(self, cached: CachedSession) -> None:
+        """End a session with all that it has: its tokens are known to their own end."""
+        repository = self._repository
+        now = repository.clock.now()
+        repository.cache.forget_misses()
+
+        def change(current: Record) -> Record:
+            return session_rules.logged_out(current, now, repository.held(current))
+
         try:
-            # Without the lease: the server has agreed, whoever renews the session meanwhile.
-            await self._repository.update(
-                cached, lambda current: session_rules.logged_out(current, now)
-            )
+            # Without the lease: it is decided, whoever renews the session meanwhile.
+            await repository.update(cached, change)
         except StoreAway:
-            self._repository.keep(cached, session_rules.logged_out(cached.record, now))
-        self._repository.counts.ages["ended"].observe(now - cached.record.created)
+            repository.keep(cached, change(cached.record))
+        repository.counts.ages["ended"].observe(now - cached.record.created)

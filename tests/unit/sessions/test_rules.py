@@ -255,6 +255,39 @@ def test_a_logout_is_known_to_the_tokens_own_end_and_holds_no_token() -> None:
     assert session_rules.logged_out(gone, NOW + 40).ended == NOW + 30
 
 
+HELD = ((HandleKind.ACCESS, digest_of("a2")), (HandleKind.REFRESH, digest_of("r2")))
+
+
+def test_an_end_covers_the_tokens_that_the_client_was_not_given() -> None:
+    record = renewed(session(), "2", NOW + 10)
+    assert standing(record, "a2", NOW + 10) is None
+    gone = session_rules.logged_out(record, NOW + 30, HELD)
+    known = {handle.digest: handle.kind for handle in gone.handles}
+    assert [known[digest_of(token)] for token in ("a1", "r1", "a2", "r2")] == [
+        HandleKind.ACCESS,
+        HandleKind.REFRESH,
+    ] * 2
+    assert all(handle.expires == gone.purge_after for handle in gone.handles)
+    # Those that it was given are known already.
+    given = delivered(record, "2", NOW + 10)
+    assert session_rules.logged_out(given, NOW + 30, HELD).handles == tuple(
+        replace(handle, expires=gone.purge_after) for handle in given.handles
+    )
+
+
+def test_an_end_covers_the_tokens_that_the_server_issued_at_the_same_moment() -> None:
+    gone = session_rules.logged_out(session(), NOW + 30)
+    late = session_rules.issued_too_late(gone, issued("2", NOW + HOUR), HELD, NOW + HOUR)
+    assert (late.ended, late.access, late.refresh) == (NOW + 30, b"", b"")
+    assert late.generation == gone.generation
+    assert late.purge_after == NOW + HOUR + DAY
+    for token in ("a1", "r1", "a2", "r2"):
+        assert standing(late, token, late.purge_after - 1) is Standing.GOOD
+    # Tokens that end before the others take nothing from them.
+    short = session_rules.issued_too_late(gone, issued("2", NOW, 1, 2), HELD, NOW)
+    assert short.purge_after == gone.purge_after
+
+
 def test_a_refusal_forgets_the_access_tokens_and_remembers_the_refresh_tokens() -> None:
     gone = session_rules.refused(session(cookie=digest_of("c")), NOW + 30)
     assert [handle.kind for handle in gone.handles] == [HandleKind.REFRESH]
