@@ -15,7 +15,6 @@ from functools import partial
 from urllib.parse import unquote_to_bytes
 
 from proxy.configuration.sessions import SessionPaths, SessionSettings
-from proxy.downstream.request import Request
 from proxy.errors import ClientError
 from proxy.gateway.context import RequestContext
 from proxy.gateway.forwarding import check_credentials
@@ -27,8 +26,9 @@ from proxy.http.spellings import SpelledPaths
 from proxy.relay.bodies import HoldLimits, take_body
 from proxy.relay.exchange import Exchange
 from proxy.sessions.cache import CachedSession
-from proxy.tokens.bodies import MAX_BODY, Pair, read_pair, read_token, with_token, write_pair
+from proxy.tokens.bodies import MAX_BODY, Pair, read_pair, write_pair
 from proxy.tokens.places import TokenPlaces
+from proxy.tokens.request_bodies import is_in_query, read_token, with_current
 
 
 class TokenRoute(Enum):
@@ -110,7 +110,9 @@ class TokenEndpoints:
         body = request.body or b""
         places = config.sessions.tokens.places
         path = places.refresh_request if route is TokenRoute.REFRESH else places.logout_request
-        refresh = read_token(body, path, request.shape.values(request.fields, b"content-type"))
+        if is_in_query(context.target, path):
+            raise ClientError("a refresh token is sent in the body, not in the query")
+        refresh = read_token(body, path, request.fields)
         cookie = cookie_from(request.fields, config.sessions)
         if route is TokenRoute.REFRESH:
             return await self._refresh(context, refresh, cookie)
@@ -142,9 +144,10 @@ class TokenEndpoints:
     async def _refresh(
         self, context: RequestContext, token: str | None, cookie: str
     ) -> Exchange | Reply:
-        given = None
-        if token is not None:
-            given = await self._exchange.exchange(token, cookie, context.fields)
+        if token is None:
+            # Whatever the server makes of it, nothing is kept: it could be an ended session's.
+            return await self._sender.sending(context)(context.fields)
+        given = await self._exchange.exchange(token, cookie, context.fields)
         if given is None:
             return await self._issue(context, token)
         if isinstance(given, Pair):
@@ -166,9 +169,11 @@ class TokenEndpoints:
             if leaving is None:
                 return await send(fields)
             request, places = context.request, _places(context)
-            request.body = with_token(body, places.logout_request, leaving.refresh)
+            kind, request.body = with_current(
+                body, places.logout_request, leaving.refresh, request.fields
+            )
             request.chunked = False
-            fields = _with_json(places.with_bearer(fields, leaving.access), request)
+            fields = _with_body(places.with_bearer(fields, leaving.access), kind, request.body)
             exchange = await send(fields, _SUCCESSES)
             hold = exchange.held
             leaving.done = hold is not None and hold.head is not None
@@ -193,14 +198,9 @@ def _asking_for_identity(fields: Fields) -> Fields:
     return [*kept, (b"Accept-Encoding", b"identity")]
 
 
-def _with_json(fields: Fields, request: Request) -> Fields:
+def _with_body(fields: Fields, kind: bytes, body: bytes) -> Fields:
     kept = [item for item in fields if item[0].lower() not in (b"content-length", b"content-type")]
-    size = len(request.body or b"")
-    return [
-        *kept,
-        (b"Content-Type", b"application/json"),
-        (b"Content-Length", b"%d" % size),
-    ]
+    return [*kept, (b"Content-Type", kind), (b"Content-Length", b"%d" % len(body))]
 
 
 def _cookie(settings: SessionSettings, value: str, age: float) -> tuple[bytes, bytes]:

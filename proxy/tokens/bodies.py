@@ -1,20 +1,17 @@
-"""The bodies of the routes of tokens: answers and requests, read and written by the places.
+"""The bodies of the routes of tokens: answers that are read, requests that are written.
 
-Reads what clients and the server wrote, of any content.
+Reads what the server wrote, of any content; `request_bodies` reads what clients did.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from email.message import Message
 from typing import Any, Final
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import urlencode
 
 import msgspec
 
-from proxy.errors import TOKEN_ERROR, UnsupportedMediaType
+from proxy.errors import TOKEN_ERROR
 from proxy.tokens.places import TokenPlaces
 from proxy.types import FieldPath
 
@@ -23,10 +20,6 @@ MAX_BODY: Final = 64 * 1024
 
 JSON: Final = b"application/json"
 FORM: Final = b"application/x-www-form-urlencoded"
-
-_CHARSETS: Final = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
-_MAX_FORM: Final = 1000
-"""Fields of a form, as many as Django reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,41 +106,6 @@ def is_token_error(body: bytes) -> bool:
 
 
 # Requests.
-
-
-def read_token(body: bytes, path: FieldPath, content_types: Sequence[bytes] = ()) -> str | None:
-    """The token that a client sends in a body: to be exchanged, or to log out.
-
-    Read as servers do, so that no spelling of a body hides a token: whatever Python's `json` takes
-    for JSON, or a form, with white space around the token.
-
-    Args:
-        body: of the request.
-        path: of the token.
-        content_types: the values of `Content-Type`.
-
-    Raises:
-        UnsupportedMediaType: a server may understand how it is written; this does not.
-    """
-    kind = Message()
-    kind["Content-Type"] = b"".join(content_types[:1]).decode("latin-1")
-    charset = kind.get_content_charset("utf-8")
-    if (
-        len(content_types) > 1
-        or charset not in _CHARSETS
-        or kind.get_content_maintype() == "multipart"
-    ):
-        raise UnsupportedMediaType("a refresh token is sent as JSON, or as a form, in UTF-8")
-    try:
-        if kind.get_content_type() == FORM.decode():
-            name = form_name(path)
-            values = parse_qs(body.decode("latin-1"), max_num_fields=_MAX_FORM).get(name, [])
-            token = values[-1] if values else None
-        else:
-            token = _at(json.loads(body.decode()), path)
-    except (ValueError, RecursionError):
-        return None
-    return token.strip() if isinstance(token, str) else None
 
 
 def with_token(body: bytes, path: FieldPath, token: str) -> bytes:

@@ -179,6 +179,37 @@ async def test_invariant_1_what_sessions_refuse_or_drop_passes_without_them(
         assert len(got) == (status == 204)
 
 
+UNREAD = {
+    "two charsets": (b"Content-Type: application/json; charset=utf-8; charset=utf-16", b"{}", 415),
+    "a content coding": (b"Content-Encoding: gzip", b"{}", 415),
+    "a byte order mark": (b"Content-Type: application/json", b"\xef\xbb\xbf{}", 400),
+}
+
+
+@pytest.mark.parametrize("sessions", [False, True], ids=["without sessions", "with sessions"])
+@pytest.mark.parametrize(("field", "body", "status"), UNREAD.values(), ids=UNREAD)
+async def test_invariant_1_a_body_that_sessions_refuse_to_read_passes_without_them(
+    tmp_path: Path, sessions: bool, field: bytes, body: bytes, status: int
+) -> None:
+    got: list[bytes] = []
+
+    async def script(peer: RawPeer) -> None:
+        got.append(await peer.read_head() + await peer.read(len(body)))
+        await peer.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+        await peer.read_all()
+
+    settings = {"SEGUE_SESSIONS__ENABLED": str(sessions), "SEGUE_STATE_DIR": str(tmp_path)}
+    sent = (
+        b"POST /api/auth/token/refresh/ HTTP/1.1\r\nHost: app.example.com\r\n%b\r\n"
+        b"Content-Length: %d\r\n" % (field, len(body))
+    )
+    async with raw_server(script) as server, segue(server.url, settings) as proxy:
+        answer = await proxy.ask(sent + b"Connection: close\r\n\r\n" + body)
+    assert status_of(answer) == (status if sessions else 204)
+    assert len(got) == (not sessions)
+    assert all(each.startswith(sent) and each.endswith(body) for each in got)
+
+
 # Invariant 2: nothing is lost silently.
 
 RULES = """

@@ -21,7 +21,6 @@ from proxy.errors import (
     ClientError,
     ConfigError,
     MappingFailure,
-    UnsupportedMediaType,
     UpstreamError,
 )
 from proxy.http import content_coding, cookies, cors, headers, traceparent
@@ -32,7 +31,7 @@ from proxy.mapping.json.objects import open_object, open_tolerantly
 from proxy.mapping.language.model import MappingFile
 from proxy.recording import placeholders
 from proxy.rewriting import MessageCounts, MessageHandling
-from proxy.tokens import bodies, credentials, jwt, redaction
+from proxy.tokens import bodies, credentials, jwt, redaction, request_bodies
 from proxy.tokens.places import TokenPlaces
 from proxy.versions.cohorts import Cohort, Cohorts
 from proxy.versions.selection import VersionRules
@@ -228,13 +227,16 @@ def secrets(data: bytes) -> None:
         again = bodies.read_pair(bodies.write_pair(pair.access, pair.refresh, _PLACES), _PLACES)
         assert again is not None
         assert (again.access, again.refresh) == (pair.access, pair.refresh)
-    for field in (("refresh",), ("data", "refresh")):
-        if bodies.read_token(data, field) is not None:
-            assert bodies.read_token(bodies.with_token(data, field, "new"), field) == "new"
     bodies.is_token_error(data)
     kind, _, body = data.partition(b"\n")
-    with suppress(UnsupportedMediaType):
-        bodies.read_token(body, ("refresh",), [kind])
+    for place in (("refresh",), ("data", "refresh")):
+        for written in ([], [(b"Content-Type", kind)]):
+            request_bodies.is_in_query(data, place)
+            with suppress(ClientError):
+                if request_bodies.read_token(body, place, written) is not None:
+                    told, changed = request_bodies.with_current(body, place, "new", written)
+                    retyped = [(b"Content-Type", told)]
+                    assert request_bodies.read_token(changed, place, retyped) == "new"
     for coding in (b"gzip", kind):
         assert len(content_coding.plain(body, [(b"Content-Encoding", coding)], _READ)) <= max(
             _READ, len(body)

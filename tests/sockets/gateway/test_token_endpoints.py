@@ -132,17 +132,50 @@ async def test_a_refresh_token_that_segue_does_not_know_opens_a_session(tmp_path
         assert server.presented() == [pair["refresh"], fresh["refresh"]]
 
 
-async def test_a_refresh_of_an_odd_body_is_the_servers_business(tmp_path: Path) -> None:
+async def test_a_refresh_without_a_token_of_a_session_is_the_servers_business(
+    tmp_path: Path,
+) -> None:
     async def say(_: Authority, __: RawPeer, received: Received) -> bytes | None:
         return response(400, received.body)
 
     async with authority(answers={REFRESH: say}) as server, proxied(server, tmp_path) as proxy:
         client = await logged_in(proxy)
-        for body in (b"", b"{", b'{"refresh": 1}', b'{"refresh": "x"}', client.access.encode()):
+        for body in (b"", b"{}", b'{"refresh": null}', b'{"refresh": "x"}', b'{"n": 1}'):
             assert (await client.send("POST", REFRESH, body))[2] == body
         status, _, _ = await client.send("POST", REFRESH, b" " * 70_000)
         assert status == 413
         assert (await client.send("GET", REFRESH))[0] == 400
+
+
+async def test_a_refresh_whose_token_was_not_read_begins_no_session(tmp_path: Path) -> None:
+    async def grant(server: Authority, _: RawPeer, __: Received) -> bytes | None:
+        return response(200, json.dumps(server.pair()).encode())
+
+    async with authority(answers={REFRESH: grant}) as server, proxied(server, tmp_path) as proxy:
+        assert (await Client(proxy).send("POST", REFRESH, b"{}"))[0] == 200
+        assert await captures(proxy) == {}
+
+
+async def test_a_logout_by_a_form_stays_one(tmp_path: Path) -> None:
+    sent: list[Received] = []
+
+    async def take(_: Authority, __: RawPeer, received: Received) -> bytes | None:
+        sent.append(received)
+        return response(205)
+
+    async with authority(answers={LOGOUT: take}) as server, proxied(server, tmp_path) as proxy:
+        client = await logged_in(proxy)
+        _, pair = await client.exchange()
+        body = b"all=1&refresh=" + client.refresh.encode()
+        answer = await proxy.ask(
+            b"POST /api/auth/logout/ HTTP/1.1\r\nHost: h\r\nConnection: close\r\n"
+            b"Content-Type: application/x-www-form-urlencoded\r\n"
+            b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+        )
+        assert status_of(answer) == 205
+        (got,) = sent
+        assert fields_of(got.head, b"content-type") == [b"application/x-www-form-urlencoded"]
+        assert got.body == b"all=1&refresh=" + pair["refresh"].encode()
 
 
 async def test_a_client_that_waits_for_100_gets_it_before_its_refresh(tmp_path: Path) -> None:
