@@ -24,6 +24,7 @@ from proxy.configuration.units import Address, Network
 from proxy.http.responses import PASSING
 from proxy.http.routing import check_pattern
 from proxy.tokens.sealing import read_key
+from proxy.tokens.secret_paths import check_secret_path
 from proxy.types import LABEL, NONE
 from proxy.versions.sources import SOURCES, VersionSource
 from proxy.versions.version import Range, Version, parse_range
@@ -152,6 +153,7 @@ Token = Annotated[WrittenText, AfterValidator(_token)]
 Parameter = Annotated[WrittenText, AfterValidator(_parameter)]
 Method = Annotated[str, AfterValidator(_method)]
 Label = Annotated[WrittenText, AfterValidator(_label)]
+SecretPath = Annotated[WrittenText, AfterValidator(check_secret_path)]
 PathPattern = Annotated[WrittenText, AfterValidator(check_pattern)]
 ClientVersion = Annotated[Version, PlainValidator(_version, json_schema_input_type=str | float)]
 ExactPath = Annotated[WrittenText, AfterValidator(_exact_path)]

@@ -30,6 +30,7 @@ from proxy.configuration.fields import (
     Parameter,
     PathPattern,
     Seconds,
+    SecretPath,
     Section,
     Size,
     Sources,
@@ -290,11 +291,37 @@ class LogSettings(Section):
         format: `json`, `console`, or by whether standard error is a terminal: `auto`.
         subjects: whether the lines of requests say whose session it is (`subject`): the user that
             the token names. Off, because a log is kept longer, and read by more, than a session.
+        redact_paths: which segments of paths are never shown, in the log or elsewhere, because they
+            hold one-time tokens: `reset/**` is all that is behind `reset`, `reset/{}` one segment.
+            What begins with `/` counts from the beginning of the path, all else anywhere. In place
+            of the default, not beside it.
     """
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "console"] = "auto"
     subjects: bool = False
+    redact_paths: Annotated[tuple[SecretPath, ...], Field(max_length=100)] = (
+        "activate/**",
+        "activation/**",
+        "confirm/**",
+        "confirm-email/**",
+        "confirmation/**",
+        "invitation/**",
+        "invitations/**",
+        "invite/**",
+        "invites/**",
+        "magic/**",
+        "magic-link/**",
+        "magic-login/**",
+        "password-reset/**",
+        "reset/**",
+        "reset-password/**",
+        "set-password/**",
+        "unsubscribe/**",
+        "verification/**",
+        "verify/**",
+        "verify-email/**",
+    )
 
 
 class Config(Section):

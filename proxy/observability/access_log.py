@@ -24,6 +24,7 @@ from proxy.observability.metrics import Metrics, close_code_label, code_label
 from proxy.observability.seen_versions import SeenVersions
 from proxy.rewriting import MessageCounts
 from proxy.tokens.redaction import redact
+from proxy.tokens.secret_paths import SecretPaths
 from proxy.types import NONE, Direction
 from proxy.versions.selection import Selection
 from proxy.versions.version import MAX_LENGTH
@@ -57,6 +58,7 @@ class RequestInfo:
         request_id: also in the answer to an error, and in `X-Request-Id` for the server.
         started: when its head had been read, on the clock of `time.perf_counter`.
         peer: the address of the client.
+        path: that was asked for, without what is secret in it.
         trace: which trace it belongs to.
         selection: None until the version was chosen.
         status: the status code that the client was sent; 0 while there is none.
@@ -143,7 +145,13 @@ class AccessLog:
     """
 
     def __init__(
-        self, metrics: Metrics, log: Log, decisions: DecisionLog, *, subjects: bool = False
+        self,
+        metrics: Metrics,
+        log: Log,
+        decisions: DecisionLog,
+        *,
+        subjects: bool = False,
+        secret_paths: SecretPaths | None = None,
     ) -> None:
         """Construct.
 
@@ -152,8 +160,10 @@ class AccessLog:
             log: where their lines go.
             decisions: see the attribute.
             subjects: whether lines say whose session it is.
+            secret_paths: what is never kept of paths.
         """
         self._metrics = metrics
+        self._secret_paths = secret_paths or SecretPaths()
         self._subjects = subjects
         self.decisions = decisions
         self._log = log
@@ -191,7 +201,8 @@ class AccessLog:
         """
         path = target.partition(b"?")[0]
         plain = path.startswith(b"/") and not path.translate(None, _PLAIN)
-        shown = path.decode() if plain else _plain(path)
+        # Here, where all that is shown of a request begins.
+        shown = self._secret_paths.redact(path.decode() if plain else _plain(path))
         trace = trace_of(fields, self._random_bits)
         return RequestInfo(next(self._ids), now, peer, method, shown, trace)
 

@@ -23,6 +23,7 @@ from proxy.observability.log import Log
 from proxy.observability.metrics import Metrics
 from proxy.rewriting import MessageCounts
 from proxy.tokens.redaction import redact
+from proxy.tokens.secret_paths import SecretPaths
 
 MAX_BATCH: Final = 512
 """Spans that are sent at once."""
@@ -169,16 +170,17 @@ class TracingAccessLog(AccessLog):
         scheme: str,
         *,
         subjects: bool = False,
+        secret_paths: SecretPaths | None = None,
     ) -> None:
         """Construct.
 
         Args:
-            metrics, log, decisions, subjects: see `AccessLog`.
+            metrics, log, decisions, subjects, secret_paths: see `AccessLog`.
             queue: takes the spans.
             sampling: which requests have one.
             scheme: of the listener's URLs.
         """
-        super().__init__(metrics, log, decisions, subjects=subjects)
+        super().__init__(metrics, log, decisions, subjects=subjects, secret_paths=secret_paths)
         self._queue = queue
         self._sampling = sampling
         self._scheme = scheme

@@ -12,6 +12,7 @@ from proxy.observability.log import Log
 from proxy.observability.metrics import Metrics
 from proxy.observability.tracing import Exporter, SpanQueue, TracingAccessLog
 from proxy.process.tls_files import load_authorities, trusting
+from proxy.tokens.secret_paths import SecretPaths
 
 _EXTRA = frozenset({"opentelemetry", "requests"})
 
@@ -57,8 +58,9 @@ def access_log(
     config: Config, metrics: Metrics, log: Log, decisions: DecisionLog, queue: SpanQueue | None
 ) -> AccessLog:
     """Return what counts requests, and makes spans of them where there are some."""
+    subjects, secret_paths = config.log.subjects, SecretPaths(config.log.redact_paths)
     if queue is None:
-        return AccessLog(metrics, log, decisions, subjects=config.log.subjects)
+        return AccessLog(metrics, log, decisions, subjects=subjects, secret_paths=secret_paths)
     tracing = config.tracing
     return TracingAccessLog(
         metrics,
@@ -67,5 +69,6 @@ def access_log(
         queue,
         Sampling(tracing.ratio, tracing.follow_parent),
         "http" if config.listen.tls is None else "https",
-        subjects=config.log.subjects,
+        subjects=subjects,
+        secret_paths=secret_paths,
     )

@@ -33,6 +33,7 @@ from proxy.recording import placeholders
 from proxy.rewriting import MessageCounts, MessageHandling
 from proxy.tokens import bodies, credentials, jwt, redaction, request_bodies
 from proxy.tokens.places import TokenPlaces
+from proxy.tokens.secret_paths import SecretPaths
 from proxy.versions.cohorts import Cohort, Cohorts
 from proxy.versions.selection import VersionRules
 from proxy.versions.sources import SOURCES, Received, RequestParts, make_sources
@@ -47,6 +48,7 @@ Target = Callable[[bytes], None]
 HERE: Final = Path(__file__).resolve().parent
 _ROOT: Final = HERE.parents[1]
 _READ: Final = 1024
+_SECRET_PATHS: Final = SecretPaths(["reset/{}", "/invite/{}/**"])
 _PLACES: Final = TokenPlaces()
 _LIMITS: Final = FilterLimits(frame=70_000, message=70_000, fragments=8, control_frames=50)
 
@@ -220,6 +222,7 @@ def secrets(data: bytes) -> None:
     if claims is not None:
         assert redaction.redact(f"token={text}") != f"token={text}"
     redaction.redact(text)
+    assert _SECRET_PATHS.redact(text).count("/") == text.count("/")
     spelled = jwt.canonical(text)
     assert jwt.canonical(spelled) == spelled
     pair = bodies.read_pair(data, _PLACES)

@@ -15,7 +15,11 @@ from tests.support.rig import answering, raw_server, segue
 from tests.support.sockets import gone, open_pair, origin
 
 JWT: Final = "eyJhbGciOiJIUzI1NiJ9.eyJzZWNyZXQiOjF9.c2VjcmV0c2ln"
-SECRETS: Final = (JWT, "opaque-bearer", "in-a-cookie", "in-the-query", "in-a-value", "set-by-it")
+ONE_TIME: Final = "c8sd1f-0neT1me"
+SECRETS: Final = (
+    *(JWT, "opaque-bearer", "in-a-cookie", "in-the-query", "in-a-value", "set-by-it"),
+    ONE_TIME,
+)
 
 FIELDS: Final = (
     b"Authorization: Bearer opaque-bearer",
@@ -32,6 +36,19 @@ TARGETS: Final = (
     b"/a;token=in-the-query",
     b"http://user:in-the-query@h/",
     b"/a#token=in-the-query",
+    *(
+        path.replace(b"TOKEN", ONE_TIME.encode())
+        for path in (
+            b"/reset/TOKEN/",
+            b"/api/password_reset/confirm/MQ/TOKEN/",
+            b"/invite/TOKEN",
+            b"/auth/magic-link/TOKEN?next=/",
+            b"/n/unsubscribe/17/TOKEN",
+            b"/%72eset/TOKEN",
+            b"//reset//TOKEN",
+            b"/resetPassword;a=1/TOKEN",
+        )
+    ),
 )
 TRUSTED: Final = {"SEGUE_LISTEN__TRUSTED_PROXIES": "127.0.0.0/8"}
 
@@ -132,3 +149,28 @@ async def test_no_line_of_a_websocket_holds_a_secret(tmp_path: Path) -> None:
     log = proxy.log.getvalue()
     assert log.count('"mapping failed"') >= 5
     assert_silent(log)
+
+
+async def test_nothing_that_is_shown_of_a_path_holds_a_one_time_token(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        'upstream: {url: "http://127.0.0.1:1"}\nlog: {redact_paths: ["door/{}", "/s/**"]}\n'
+    )
+    paths = [f"/ws/door/{ONE_TIME}/", f"/s/{ONE_TIME}"]
+    async with origin() as upstream, segue(upstream.url, TRUSTED, config) as proxy:
+        for path in paths:
+            pair = await open_pair(proxy, upstream, target=path.encode())
+            async with proxy.admin() as admin:
+                shown = await (await admin.get("/api/v1/sockets")).text()
+            assert ONE_TIME not in shown
+            assert REDACTED in shown
+            pair.client.peer.abort()
+            pair.server.peer.abort()
+            await gone(proxy)
+        for path in (*paths, "/door/"):
+            request = f"GET {path} HTTP/1.1\r\nHost: h\r\nContent-Length: a\r\n\r\n"
+            answer = await proxy.ask(request.encode())
+            assert b" 400 " in answer
+            assert ONE_TIME.encode() not in answer
+        assert "/ws/door/[redacted]/" in proxy.log.getvalue()
+    assert_silent(proxy.log.getvalue())
