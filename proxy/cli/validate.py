@@ -21,8 +21,8 @@ from proxy.errors import ConfigError, Diagnostic
 from proxy.mapping.engine.program import Program
 from proxy.process.assembly import connections_of, state_directory
 from proxy.process.certificates import faults, warnings
-from proxy.process.server import segue_version
 from proxy.process.traces import exporter
+from proxy.process.version import segue_version
 from proxy.sessions.store.opening import check_store
 from proxy.snapshot import Snapshot
 from proxy.storage.state_directory import check_private

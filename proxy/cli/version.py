@@ -8,7 +8,7 @@ import platform
 
 from proxy.cli.configuration import Subparsers
 from proxy.cli.parser import add_json
-from proxy.process.server import segue_version
+from proxy.process.version import segue_version
 
 __all__ = ["add", "run", "segue_version"]
 

@@ -370,7 +370,7 @@ async def test_invariant_2_messages_behind_a_close_frame_of_segues_own_are_undel
     async with relayed() as pair:
         await pair.server.send(TEXT, b"in time")
         assert await pair.client.message() == b"in time"
-        pair.segue.server._connections._open.copy().popitem()[0].drain()
+        pair.segue.server._data.connections._open.copy().popitem()[0].drain()
         assert (await pair.client.close_frame())[0] == 1012
         await pair.server.send(TEXT, b"too late")
         await pair.server.send(CLOSE, closing(1001))

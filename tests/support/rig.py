@@ -85,8 +85,8 @@ class Segue:
     def look_ahead(self, seconds: float) -> None:
         """Have it look at the deadlines of its connections as if so much time had passed."""
         now = asyncio.get_running_loop().time() + seconds
-        self.server._listener.check(now)
-        self.server._fleet.check(now)
+        self.server._data.listener.check(now)
+        self.server._data.fleet.check(now)
 
     @property
     def state_directory(self) -> str:

@@ -232,7 +232,7 @@ async def relayed(
 async def gone(proxy: Segue, left: int = 0) -> None:
     """Wait until no more than `left` WebSockets are open in Segue."""
     async with asyncio.timeout(PATIENCE):
-        while len(proxy.server._connections) > left:  # noqa: ASYNC110 (it tells nobody)
+        while len(proxy.server._data.connections) > left:  # noqa: ASYNC110 (it tells nobody)
             await asyncio.sleep(0.002)
 
 

@@ -80,7 +80,7 @@ async def test_json_has_a_line_for_each_event_and_the_end_is_told() -> None:
             await send(pair)
             await send(pair)
             found = [json.loads(line) for line in await lines(process, 3)]
-            pair.segue.server._tail.close()
+            pair.segue.server._data.tail.close()
             out, err = await process.communicate()
     start, message, left_out = found
     assert start["start"]["rate"] == 1

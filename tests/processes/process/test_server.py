@@ -164,7 +164,7 @@ async def test_a_clients_connection_is_kept_alive_and_sends_without_delay() -> N
         async with proxy.client() as client:
             await client.send(GET)
             await client.read_response()
-            (connection,) = proxy.server._listener.connections
+            (connection,) = proxy.server._data.listener.connections
             assert connection.transport is not None
             accepted = connection.transport.get_extra_info("socket")
             assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)

@@ -134,7 +134,7 @@ async def test_versions_that_clients_make_up_are_bounded(
         view = await seen(
             running, lambda view: counted(view, view["versions"], version="other") > 0
         )
-        assert len(running.proxy.server._flow._versions) <= 6
+        assert len(running.proxy.server._data.flow._versions) <= 6
         assert {row["version"] for row in view["versions"]} <= {
             *(f"2.{number}" for number in range(12)),
             "2",
@@ -144,7 +144,7 @@ async def test_versions_that_clients_make_up_are_bounded(
 
 async def test_nothing_is_said_of_a_time_that_has_not_passed(tmp_path: Path) -> None:
     async with switched(tmp_path) as running:
-        made = running.proxy.server._flow
+        made = running.proxy.server._data.flow
         made._looks.clear()
         made._looks.append(flow.Look(running.proxy.server._loop.time(), {}))
         view = await running.ask("/flow")
@@ -162,7 +162,7 @@ async def test_what_clients_write_into_their_version_is_not_told(tmp_path: Path)
 
 async def test_who_asks_often_has_nothing_counted_anew(tmp_path: Path) -> None:
     async with switched(tmp_path) as running:
-        made = running.proxy.server._flow
+        made = running.proxy.server._data.flow
         await asyncio.gather(*[running.ask("/flow") for _ in range(20)])
         # One look for all of them, and those of a clock that went on meanwhile.
         before = len(made._looks)
@@ -199,7 +199,7 @@ async def test_open_sockets_are_told_by_what_is_done_to_them(tmp_path: Path) -> 
 async def test_what_sockets_received_is_counted_once(tmp_path: Path) -> None:
     async with switched(tmp_path) as running:
         pair = await running.open()
-        (socket,) = running.proxy.server._upgrades.sockets
+        (socket,) = running.proxy.server._data.upgrades.sockets
         await sent(pair, times=3)
         assert socket.received_since() == (3, 0)
         assert socket.received_since() == (0, 0)
@@ -261,7 +261,7 @@ async def test_a_dry_run_says_of_an_exception_what_it_is_and_whether_that_lowers
 
 async def test_looks_are_rare_while_nobody_asks(tmp_path: Path) -> None:
     async with switched(tmp_path) as running:
-        made = running.proxy.server._flow
+        made = running.proxy.server._data.flow
         now = made._looks[-1].at
 
         async def looks(after: float) -> bool:

@@ -92,7 +92,7 @@ async def test_failure_of_segues_own_tells_no_details(
     def broken(_: object) -> None:
         raise RuntimeError("a detail that nobody is told")
 
-    monkeypatch.setattr(type(running.proxy.server._access_log.versions), "most", broken)
+    monkeypatch.setattr(type(running.proxy.server._data.access_log.versions), "most", broken)
     answer = await running.ask("/api/v1/versions", bearer(VIEWER))
     assert (answer.status, answer.detail) == (500, "something failed in Segue; its log says what")
     assert "a detail" not in json.dumps(problem(answer))

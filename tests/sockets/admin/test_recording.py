@@ -118,7 +118,7 @@ async def test_invariant_1_messages_are_the_same_before_during_and_after_a_recor
 
 async def test_open_socket_has_the_programs_themselves_before_and_after_a_recording() -> None:
     async with relayed(None, MODERN) as pair, pair.segue.admin() as client:
-        (socket,) = cast(list[OpenWebSocket], list(pair.segue.server._connections._open))
+        (socket,) = cast(list[OpenWebSocket], list(pair.segue.server._data.connections._open))
         relay = socket.relay
         before = relay.server.frame_filter.handling
         assert type(before.rewriter) is Program

@@ -60,13 +60,13 @@ async def exchange(pair: Pair, *messages: bytes) -> list[bytes]:
 
 
 def opened(proxy: Segue) -> OpenWebSocket:
-    (found,) = cast(list[OpenWebSocket], list(proxy.server._connections))
+    (found,) = cast(list[OpenWebSocket], list(proxy.server._data.connections))
     return found
 
 
 async def nobody_watches(proxy: Segue) -> None:
     async with asyncio.timeout(PATIENCE):
-        while len(proxy.server._tail):  # noqa: ASYNC110 (it tells nobody)
+        while len(proxy.server._data.tail):  # noqa: ASYNC110 (it tells nobody)
             await asyncio.sleep(0.01)
 
 
@@ -160,7 +160,7 @@ async def test_filters_show_what_is_wanted_and_nothing_else(
             await exchange(pair, STATUS, b"no JSON", STEP)
             await pair.client.send(TEXT, b'{"kind": "ping"}')
             await pair.server.receive()
-            pair.segue.server._tail.close()
+            pair.segue.server._data.tail.close()
             found = await events.rest()
     assert [each.data["kind"] for each in found if each.name == "message"] == kinds
     end = {"reason": "drain", "messages": len(kinds), "left_out": 0}
@@ -315,7 +315,7 @@ async def test_invariant_8_order_beyond_the_bounds_is_refused(query: str) -> Non
     async with segue("http://127.0.0.1:9") as running, running.admin() as client:
         async with client.get(f"{PATH}?{query}") as response:
             assert response.status == 400
-        assert len(running.server._tail) == 0
+        assert len(running.server._data.tail) == 0
 
 
 async def test_invariant_8_thousands_who_want_to_watch_are_refused(running: Administered) -> None:
@@ -347,7 +347,7 @@ async def test_invariant_8_thousands_who_want_to_watch_are_refused(running: Admi
     for _ in range(20):
         answers = await asyncio.gather(*(attempt() for _ in range(100)))
         assert {each[:12] for each in answers} <= {b"HTTP/1.1 409", b""}
-    assert len(running.proxy.server._tail) == MAX_WATCHERS
+    assert len(running.proxy.server._data.tail) == MAX_WATCHERS
     assert (await running.ask("/readyz")).status == 200
     for peer in watchers:
         assert not peer.reader.at_eof()
@@ -369,8 +369,8 @@ async def test_invariant_8_watcher_that_never_reads_holds_nothing_up_and_is_give
         await peer.read_head()
         peer.stop_reading()
         async with asyncio.timeout(PATIENCE):
-            while len(pair.segue.server._tail):
-                (watcher,) = pair.segue.server._tail._watchers
+            while len(pair.segue.server._data.tail):
+                (watcher,) = pair.segue.server._data.tail._watchers
                 assert watcher._queued <= 1024 * 1024
                 assert await exchange(pair, message) == [message.replace(b"agentDialogue", b"step")]
                 await asyncio.sleep(0.01)
@@ -385,7 +385,7 @@ async def test_large_messages_and_those_above_the_rate_are_told() -> None:
             await exchange(pair, large, *[STEP] * 20)
             first = (await events.of("message")).data
             left_out = (await events.of("left_out")).data
-            pair.segue.server._tail.close()
+            pair.segue.server._data.tail.close()
             end = (await events.of("end")).data
     assert (first["skipped"], first["outcome"], first["kind"]) == ("too large", "mapped", None)
     assert first["size"] > MAX_SHOWN

@@ -67,7 +67,7 @@ class Rig:
         for peer, request in zip(peers, requests, strict=True):
             await peer.send(request)
         self.received += len(requests)
-        await until(lambda: self.segue.server._coalescer.received["jobs"] >= self.received)
+        await until(lambda: self.segue.server._data.coalescer.received["jobs"] >= self.received)
         return peers
 
     async def asked(self) -> Asked:
@@ -161,7 +161,7 @@ async def test_those_who_come_before_the_request_was_sent_share_it_and_its_error
             peers = [await stack.enter_async_context(proxy.client()) for _ in range(9)]
             for peer in peers:
                 await peer.send(get(TOKEN))
-            counts = proxy.server._coalescer.received
+            counts = proxy.server._data.coalescer.received
             await until(lambda: counts["jobs"] == 9)
             hello.set()
             answers = [await peer.read_response() for peer in peers]
@@ -476,7 +476,7 @@ async def test_a_slow_reader_of_an_answer_that_streams_stops_its_own_server_only
         size = 64 << 20
         head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
         in_flight.peer.writer.write(head + PIECE * (size // len(PIECE)))
-        upstream = it.segue.server._fleet.pools[0]._open
+        upstream = it.segue.server._data.fleet.pools[0]._open
         await until(lambda: any(not each.transport.is_reading() for each in upstream))
         (other,) = await it.ask(get())
         await (await it.asked()).answer(b"at once")
@@ -521,7 +521,7 @@ async def test_one_slow_reader_does_not_hold_the_others_up() -> None:
         await in_flight.answer()
         await (await it.asked()).answer(whole)
         assert await bodies([quick, last]) == [whole, whole]
-        clients = cast(list[ClientConnection], it.segue.server._listener.connections)
+        clients = cast(list[ClientConnection], it.segue.server._data.listener.connections)
         waiting = [
             cast(asyncio.Transport, each.transport).get_write_buffer_size() for each in clients
         ]
@@ -575,8 +575,8 @@ async def test_a_queue_that_everybody_has_left_is_forgotten() -> None:
         await bodies([first])
         await it.nothing_asked()
         assert await it.counts() == (2, 1)
-        assert not it.segue.server._coalescer._queues
-        assert it.segue.server._coalescer._waiting == 0
+        assert not it.segue.server._data.coalescer._queues
+        assert it.segue.server._data.coalescer._waiting == 0
 
 
 async def test_a_client_that_goes_while_an_answer_streams_to_it_ends_it() -> None:
@@ -661,7 +661,7 @@ async def test_a_drain_answers_everybody_who_waits() -> None:
         in_flight = await it.asked()
         others = await it.ask(get(), get())
         drain = asyncio.create_task(it.segue.server.drain())
-        clients = cast(list[ClientConnection], it.segue.server._listener.connections)
+        clients = cast(list[ClientConnection], it.segue.server._data.listener.connections)
         await until(lambda: not any(client.persistent for client in clients))
         await in_flight.answer(b"first")
         await (await it.asked()).answer(b"last")
@@ -689,17 +689,17 @@ async def test_a_drain_that_is_out_of_time_leaves_nothing_behind() -> None:
         for each in held:
             async with asyncio.timeout(PATIENCE):
                 await each.ended.wait()
-        assert not it.segue.server._coalescer._tasks
+        assert not it.segue.server._data.coalescer._tasks
 
 
 async def test_closing_gives_up_what_is_still_asked_of_the_server() -> None:
     async with rig() as it:
         (peer,) = await it.ask(get())
         asked = await it.asked()
-        await it.segue.server._coalescer.close()
+        await it.segue.server._data.coalescer.close()
         async with asyncio.timeout(PATIENCE):
             await asked.ended.wait()
-        assert not it.segue.server._coalescer._tasks
+        assert not it.segue.server._data.coalescer._tasks
         peer.reset()
         await it.gone(1)
 
@@ -750,7 +750,7 @@ async def test_who_has_the_token_without_the_cookie_shares_no_answer_of_its_owne
         assert await thief.get() == 401
         gate = Gate()
         server.answers["/api/jobs/"] = gate
-        received = proxy.server._coalescer.received
+        received = proxy.server._data.coalescer.received
 
         async def asking(client: Client) -> asyncio.Task[int]:
             before = received["jobs"]

@@ -45,7 +45,7 @@ async def asking(
                 await peer.send(handshake(target, *fields))
                 server, _ = await upstream.accept()
                 assert status_of(await peer.read_head()) == 101
-                (socket,) = proxy.server._connections._open
+                (socket,) = proxy.server._data.connections._open
                 assert isinstance(socket, OpenWebSocket)
                 found = socket.identity
             await server.peer.close()

@@ -76,7 +76,7 @@ def behind(proxy: Segue) -> dict[tuple[str, int], int]:
 
 
 def only_socket(proxy: Segue) -> OpenWebSocket:
-    (socket,) = proxy.server._connections._open
+    (socket,) = proxy.server._data.connections._open
     return cast(OpenWebSocket, socket)
 
 

@@ -42,7 +42,7 @@ from tests.support.waiting import PATIENCE
 
 def shadowed(pair: Pair, shadows: Shadows, program: Program) -> None:
     """Put both directions of the open socket into shadow, as whoever opens it will."""
-    (socket,) = pair.segue.server._connections._open
+    (socket,) = pair.segue.server._data.connections._open
     assert isinstance(socket, OpenWebSocket)
     target = ShadowTarget(SWITCH, program)
     for leg, way in (
@@ -113,7 +113,7 @@ async def test_copies_count_as_held_and_are_forgotten_with_their_socket() -> Non
         await pair.server.peer.read_all()
         await pair.server.peer.close()
         async with asyncio.timeout(PATIENCE):
-            while pair.segue.server._connections._open:  # noqa: ASYNC110 (it tells nobody)
+            while pair.segue.server._data.connections._open:  # noqa: ASYNC110 (it tells nobody)
                 await asyncio.sleep(0.002)
         assert shadows._room.left == MAX_COLLECTED
         assert await settled(shadows) is found
@@ -132,7 +132,7 @@ async def test_what_is_mapped_in_earnest_stays_so(on_error: str) -> None:
             assert json.loads(message) == {"kind": "status", "jobId": str(number)}
             assert await pair.client.message() == BROKEN
         found = await settled(shadows)
-        (socket,) = pair.segue.server._connections._open
+        (socket,) = pair.segue.server._data.connections._open
         assert isinstance(socket, OpenWebSocket)
         assert socket.facts()["to_client_messages"] == {
             "mapped": 200,
@@ -148,7 +148,7 @@ async def test_what_is_mapped_in_earnest_stays_so(on_error: str) -> None:
 async def test_recordings_see_messages_as_they_are_really_treated() -> None:
     async with shadowing() as shadows, relayed(None, b"X-Client-Version: 2.1.0") as pair:
         shadowed(pair, shadows, dialect())
-        (socket,) = pair.segue.server._connections._open
+        (socket,) = pair.segue.server._data.connections._open
         assert isinstance(socket, OpenWebSocket)
         async with pair.segue.admin() as client:
             order = {"mapping": "old-to-new", "count": 1}
@@ -283,7 +283,7 @@ async def test_a_body_that_cannot_be_read_is_left_out(
 
 async def test_the_metrics_show_what_would_have_become_of_messages() -> None:
     async with raw_server(answering(b"")) as origin, segue(origin.url) as proxy:
-        shadows = proxy.server._shadows
+        shadows = proxy.server._data.shadows
         carried(tap(shadows), CHAT)
         found = await settled(shadows)
         name = "segue_switch_shadow_messages_total"

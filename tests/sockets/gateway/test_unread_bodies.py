@@ -126,8 +126,8 @@ def test_the_server_of_these_tests_understands_all_of_them() -> None:
 
 
 async def end_all(proxy: Segue) -> None:
-    assert proxy.server._sessions is not None
-    administration = proxy.server._sessions.administration
+    assert proxy.server._data.sessions is not None
+    administration = proxy.server._data.sessions.administration
     page = await administration.page(user=None, after="", limit=500)
     for each in page.sessions:
         assert await administration.end(each.record.session, "anna")

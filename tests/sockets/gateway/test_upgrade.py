@@ -18,7 +18,7 @@ STATUS = b'{"kind": "jobStatus", "jobId": "1", "status": "done", "message": null
 
 
 def only_socket(proxy: Segue) -> OpenWebSocket:
-    (socket,) = proxy.server._connections._open
+    (socket,) = proxy.server._data.connections._open
     return cast(OpenWebSocket, socket)
 
 
@@ -34,7 +34,7 @@ async def test_its_state_is_a_plain_value_between_messages_and_within_one() -> N
         socket = only_socket(pair.segue)
         state = socket.state()
         assert (state.cohort, state.to_client, state.to_server) == ("modern", "old-to-new", "")
-        assert state.upstream == pair.segue.server._fleet.pools[0].name
+        assert state.upstream == pair.segue.server._data.fleet.pools[0].name
         assert state.configuration == pair.segue.server._live.current.digest
         assert state.session == ""
         assert state.path.startswith("/")

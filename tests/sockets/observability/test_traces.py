@@ -269,7 +269,7 @@ async def test_nothing_is_sent_or_changed_where_tracing_is_off() -> None:
     off: Mapping[str, str] = {"SEGUE_TRACING__RATIO": "1"}
     async with raw_server(answering(OK, heads)) as server, segue(server.url, off) as proxy:
         await ask(proxy, get(b"/", parent("01")))
-        assert type(proxy.server._access_log).__name__ == "AccessLog"
+        assert type(proxy.server._data.access_log).__name__ == "AccessLog"
         assert proxy.server._spans is None
         assert not [name for name, _ in await proxy.metrics() if name == SPANS]
     assert sent_parent(heads[0]) == (TRACE, PARENT, "01")

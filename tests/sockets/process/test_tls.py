@@ -205,7 +205,7 @@ async def test_a_violation_and_a_drain_are_told_over_tls(
         await gone(proxy)
 
         pair = await open_pair(proxy, server, tls=tls)
-        proxy.server._connections._open.copy().popitem()[0].drain()
+        proxy.server._data.connections._open.copy().popitem()[0].drain()
         assert (await pair.client.close_frame())[0] == 1012
         assert (await pair.server.close_frame())[0] == 1001
         await pair.client.send(CLOSE, closing(1012))

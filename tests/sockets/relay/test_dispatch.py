@@ -410,7 +410,7 @@ async def test_trial_whose_client_leaves_is_followed_by_another(
             one.name, other.name, more="  ejection: {failures: 1, backoff: 20ms, longest: 40ms}\n"
         )
         async with segue(None, config=config) as proxy:
-            [pool] = [each for each in proxy.server._fleet.pools if each.name == one.name]
+            [pool] = [each for each in proxy.server._data.fleet.pools if each.name == one.name]
             one.behave = end
             while pool.health.is_healthy:
                 await ask(proxy)

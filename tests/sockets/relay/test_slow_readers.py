@@ -55,7 +55,7 @@ async def test_connection_that_ends_with_its_answer_waits_until_it_is_taken(
             b"POST /api/jobs/1/ HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
             b"2\r\nhi\r\n%b" % (b"0\r\n\r\n" if is_whole else b"")
         )
-        [connection] = proxy.server._listener.connections
+        [connection] = proxy.server._data.listener.connections
         assert isinstance(connection, ClientConnection)
         async with asyncio.timeout(PATIENCE):
             while not connection.writing_paused or connection.is_busy:  # noqa: ASYNC110 (it tells nobody)

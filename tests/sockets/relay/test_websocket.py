@@ -59,7 +59,7 @@ def unread(socket: Socket) -> Iterator[None]:
 
 
 def only_relay(proxy: Segue) -> Relay:
-    (socket,) = proxy.server._connections._open
+    (socket,) = proxy.server._data.connections._open
     assert isinstance(socket, OpenWebSocket)
     return socket.relay
 
@@ -600,7 +600,7 @@ async def test_a_drain_tells_the_client_1012_and_the_server_1001_and_waits_for_t
 
 async def test_a_revoked_socket_ends_with_1008_for_the_client_and_1001_for_the_server() -> None:
     async with relayed() as pair:
-        (socket,) = pair.segue.server._connections._open
+        (socket,) = pair.segue.server._data.connections._open
         assert isinstance(socket, OpenWebSocket)
         socket.revoke()
         socket.revoke()
@@ -731,7 +731,7 @@ async def test_a_relay_leaves_no_task_timer_or_transport_behind(how: str) -> Non
         pair = await open_pair(proxy, upstream)
         # The origin's own handler of the connection is the only task that a WebSocket costs.
         assert len(asyncio.all_tasks()) == tasks + 1
-        assert len(proxy.server._connections) == 1
+        assert len(proxy.server._data.connections) == 1
         if how == "close":
             await pair.client.send(CLOSE, closing(1000))
             await pair.server.close_frame()

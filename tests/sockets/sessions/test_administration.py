@@ -27,8 +27,8 @@ SHORT = 0.3
 
 
 def overseen(proxy: Segue) -> Administration:
-    assert proxy.server._sessions is not None
-    return proxy.server._sessions.administration
+    assert proxy.server._data.sessions is not None
+    return proxy.server._data.sessions.administration
 
 
 async def logged_in(proxy: Segue) -> Client:
@@ -128,8 +128,8 @@ async def test_an_end_covers_the_tokens_of_a_refresh_that_was_under_way(tmp_path
 
 
 async def session_of(proxy: Segue, client: Client) -> str:
-    assert proxy.server._sessions is not None
-    return proxy.server._sessions._cache.tokens[client.access].cached.record.session
+    assert proxy.server._data.sessions is not None
+    return proxy.server._data.sessions._cache.tokens[client.access].cached.record.session
 
 
 async def test_another_process_that_knows_the_token_learns_of_the_end_when_it_asks_again(
@@ -359,7 +359,7 @@ async def test_the_end_of_a_session_closes_its_open_sockets_and_nobody_elses(
             await gone(proxy, left=1)
             closes = {"side": "segue", "code": "1008"}
             assert await proxy.metric("segue_websocket_closes_total", **closes) == 2
-            assert len(proxy.server._connections) == 1
+            assert len(proxy.server._data.connections) == 1
 
 
 async def test_sockets_in_another_process_are_closed_when_it_asks_after_their_session(
@@ -412,4 +412,4 @@ async def test_a_session_that_the_server_refuses_to_renew_leaves_its_sockets_ope
             assert await names(proxy) == []
             await socket.send(TEXT, b"still here")
             await turn()
-            assert len(proxy.server._connections) == 1
+            assert len(proxy.server._data.connections) == 1

@@ -15,8 +15,8 @@ HOUR = 3600.0
 
 
 def sessions_of(proxy: Segue) -> Sessions:
-    assert proxy.server._sessions is not None
-    return proxy.server._sessions
+    assert proxy.server._data.sessions is not None
+    return proxy.server._data.sessions
 
 
 def flood(proxy: Segue, ends: float) -> list[asyncio.Task[object]]:

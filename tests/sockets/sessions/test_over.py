@@ -119,7 +119,7 @@ async def test_an_open_websocket_renews_no_session_that_is_over(tmp_path: Path) 
             await peer.send(handshake(f"/ws/jobs/?token={client.access}".encode()))
             assert (await peer.read_head()).startswith(b"HTTP/1.1 101")
             await asyncio.sleep(SHORT)
-            sessions = proxy.server._sessions
+            sessions = proxy.server._data.sessions
             assert sessions is not None
             for _ in range(2):  # Rounds of the maintenance, whole.
                 sessions._maintenance.tick()

@@ -425,8 +425,8 @@ async def test_a_refusal_ends_no_newer_generation_than_the_one_that_was_presente
         store = store_at(f"sqlite:{tmp_path / 'sessions.sqlite3'}")
         (record,) = (await store.sessions(user=None, after="", limit=1)).records
         assert await store.save(replace(record, generation=2, attempt=None)) is not None
-        assert proxy.server._sessions is not None
-        await proxy.server._sessions._repository.find(record.handles[0].digest)
+        assert proxy.server._data.sessions is not None
+        await proxy.server._data.sessions._repository.find(record.handles[0].digest)
         gate.open.set()
         assert await asked == 401
         found = await store.load(record.session)

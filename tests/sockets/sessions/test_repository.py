@@ -151,8 +151,8 @@ async def test_tokens_that_were_issued_while_the_store_went_are_not_lost(tmp_pat
 async def test_a_lease_is_given_back_though_the_call_before_failed(tmp_path: Path) -> None:
     async with authority() as server, proxied(server, tmp_path) as proxy:
         client = await logged_in(proxy)
-        assert proxy.server._sessions is not None
-        repository = proxy.server._sessions._repository
+        assert proxy.server._data.sessions is not None
+        repository = proxy.server._data.sessions._repository
         cached = repository.cache.tokens[client.access].cached
 
         async def fail() -> None:

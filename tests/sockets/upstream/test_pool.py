@@ -420,7 +420,7 @@ async def test_end_that_the_loop_has_not_seen_yet_is_seen_before_an_unsafe_reque
     async with raw_server(script) as origin, segue(origin.url) as proxy:
         assert (await proxy.ask(LAST)).endswith(b"ok")
         server = await servers.get()
-        [pool] = proxy.server._fleet.pools
+        [pool] = proxy.server._data.fleet.pools
         async with asyncio.timeout(PATIENCE):
             while not pool.idle:  # noqa: ASYNC110 (a gauge is read, not awaited)
                 await asyncio.sleep(0)

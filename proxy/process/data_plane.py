@@ -1,0 +1,223 @@
+"""What clients' traffic goes through, constructed in the order of the floors; and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from functools import partial
+from typing import Final
+
+from proxy.downstream import metrics as downstream_metrics
+from proxy.downstream.certificate import Certificate
+from proxy.downstream.listener import Listener
+from proxy.downstream.websockets import Connections
+from proxy.gateway import metrics as gateway_metrics
+from proxy.gateway import switch_metrics
+from proxy.gateway.coalescing import Coalescer
+from proxy.gateway.flow import Flow, totals
+from proxy.gateway.pipeline import Gateway, Steps
+from proxy.gateway.rewriting import Rewriting
+from proxy.gateway.sending import Sender
+from proxy.gateway.sessions import SessionFilter, TokenRenewal
+from proxy.gateway.shadow import Shadows
+from proxy.gateway.token_endpoints import TokenEndpoints
+from proxy.gateway.upgrade import Upgrades
+from proxy.observability import tracing
+from proxy.observability.decisions import DecisionLog
+from proxy.observability.families import Families
+from proxy.observability.limited import LimitedWarnings
+from proxy.observability.log import Log
+from proxy.observability.metrics import Metrics
+from proxy.observability.tracing import SpanQueue
+from proxy.process.assembly import client_limits, state_directory
+from proxy.process.traces import access_log
+from proxy.recording.recorder import Recorder
+from proxy.recording.tail import Tail
+from proxy.recording.tap import Taps
+from proxy.relay.dispatch import Dispatcher
+from proxy.sessions.opening import open_sessions
+from proxy.sessions.service import Sessions
+from proxy.snapshot import Live
+from proxy.types import Publish
+from proxy.upstream import metrics as upstream_metrics
+from proxy.upstream.fleet import Fleet, Servers
+
+_LAST_REQUESTS: Final = 0.5
+"""Seconds that a drain gives to connections on which a request may be on its way already: a client
+cannot know that an idle connection is about to be closed (RFC 9112 section 9.5)."""
+
+
+class DataPlane:
+    """All of it, for one process.
+
+    Attributes:
+        fleet: the servers.
+        connections: the open WebSockets.
+        listener: makes connections of clients.
+        upgrades: makes WebSockets of handshakes.
+        sessions: None where they are off.
+        access_log, decisions: what is known of requests, and what is logged of how they were
+            decided.
+        recorder, tail, shadows: who looks at messages.
+        flow: how much goes through.
+    """
+
+    def __init__(
+        self,
+        live: Live,
+        servers: Servers,
+        metrics: Metrics,
+        spans: SpanQueue | None,
+        log: Log,
+        publish: Publish,
+    ) -> None:
+        """Construct it; nothing listens yet.
+
+        Args:
+            live: what serves.
+            servers: where the servers are.
+            metrics: counts.
+            spans: takes those of requests; None where there are none.
+            log: for all lines.
+            publish: tells whoever watches the control plane.
+
+        Raises:
+            ConfigError: the store of sessions cannot be used.
+        """
+        config = live.current.config
+        loop = asyncio.get_running_loop()
+        self._loop = loop
+        self._live = live
+        self._spans = spans
+        everything = log.is_enabled_for(logging.DEBUG)
+        self.decisions = DecisionLog(log, loop, everything=everything)
+        self._warnings = LimitedWarnings(log, loop.time)
+        self.access_log = access_log(config, metrics, log, self.decisions, spans)
+        self.fleet = Fleet(servers, loop, log, publish)
+        self.connections = Connections()
+        taps = Taps()
+        self.recorder = Recorder(taps, loop, log)
+        self.shadows = Shadows(
+            loop,
+            budget=lambda: live.current.config.switching.shadow_budget,
+            allows_raw=lambda: live.current.config.admin.allow_raw_recordings,
+        )
+        self.tail = Tail(taps, loop, log)
+        self.sessions = self._open_sessions(log) if config.sessions.enabled else None
+        renewal = None if self.sessions is None else TokenRenewal(self.sessions)
+        session_filter = renewal or SessionFilter()
+        self._rewriting = Rewriting(metrics, taps, self.shadows, self._warnings, self.decisions)
+        sender = Sender(Dispatcher(self.fleet), session_filter, self._rewriting, loop)
+        self.coalescer = Coalescer(sender, loop)
+        self.upgrades = Upgrades(
+            sender,
+            session_filter,
+            self._rewriting,
+            self.connections,
+            self.access_log,
+            metrics.count_limit,
+            live,
+            loop,
+        )
+        endpoints = None if renewal is None else TokenEndpoints(renewal, sender)
+        steps = Steps(session_filter, endpoints, self._rewriting, self.coalescer, self.upgrades)
+        gateway = Gateway(live, steps, self.access_log)
+        self.listener = Listener(
+            gateway.serve,
+            gateway.refuse,
+            client_limits(config),
+            self.connections,
+            metrics.count_limit,
+            loop,
+        )
+        self._decided = switch_metrics.DecisionTotals(live)
+        self.flow = Flow(
+            self.upgrades,
+            partial(
+                totals,
+                metrics,
+                self._decided,
+                self.shadows,
+                self._rewriting.received_kinds,
+                self.fleet,
+            ),
+            loop,
+        )
+
+    def _open_sessions(self, log: Log) -> Sessions:
+        snapshot = self._live.current
+        return open_sessions(
+            snapshot.config.store,
+            state_directory(snapshot.source.env),
+            self.fleet.connect,
+            lambda: self._live.current.config.sessions,
+            log,
+        )
+
+    def families(
+        self, certificate: Certificate, admin_certificate: Certificate
+    ) -> Iterator[Families]:
+        """What is measured of it, with the certificates that the listeners show."""
+        yield self.access_log.families()
+        yield tracing.families(self._spans)
+        yield gateway_metrics.families(
+            self.coalescer, self._rewriting, self.upgrades, self.shadows, self._live
+        )
+        yield switch_metrics.families(self._live, self.upgrades, self._decided)
+        if self.sessions is not None:
+            yield self.sessions.counts.families()
+        yield downstream_metrics.families(
+            self.listener, self.connections, certificate, admin_certificate
+        )
+        yield upstream_metrics.families(self.fleet)
+
+    def check(self) -> None:
+        """Look at the deadlines."""
+        now = self._loop.time()
+        self.listener.check(now)
+        self.fleet.check(now)
+        self._warnings.check(now)
+        self.flow.check(now)
+        if self.sessions is not None:
+            self.sessions.tick()
+
+    async def drain(self, timeout: float) -> bool:
+        """Finish requests, and close WebSockets, in so many seconds; nobody new is accepted.
+
+        Returns whether everything ended by itself.
+        """
+        deadline = self._loop.time() + timeout
+        orderly = all(
+            await asyncio.gather(self._drain_requests(timeout), self.connections.drain(timeout))
+        )
+        # A handshake may have become a WebSocket after the last one had ended.
+        left = max(deadline - self._loop.time(), 0)
+        orderly = await self.connections.drain(left) and orderly
+        if self.sessions is not None:
+            left = max(deadline - self._loop.time(), 0)
+            orderly = await self.sessions.drain(left) and orderly
+        return orderly
+
+    async def _drain_requests(self, timeout: float) -> bool:
+        """Answer what is on its way, each as the last of its connection; then end idle ones too."""
+        listener, begin = self.listener, self._loop.time()
+        listener.draining = True
+        last = begin + min(_LAST_REQUESTS, timeout / 10)
+        while listener.connections and self._loop.time() < last:  # noqa: ASYNC110 (it tells nobody)
+            await asyncio.sleep(0.01)
+        return await listener.drain(timeout - (self._loop.time() - begin))
+
+    async def close(self) -> None:
+        """Give up what is left: clients, WebSockets, the servers."""
+        await asyncio.gather(self.listener.drain(0), self.connections.drain(0))
+        await self.coalescer.close()
+        await self.flow.close()
+        if self.sessions is not None:
+            await self.sessions.close()
+        self.fleet.close()
+        self.recorder.close()
+        self.shadows.close()
+        self.tail.close()
+        self.decisions.close()
+        self._warnings.close()
