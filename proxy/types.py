@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -9,7 +10,22 @@ NONE: Final = "none"
 """The label value that stands for "no cohort" and "no mapping"."""
 
 LABEL: Final = r"[a-z0-9_-]{1,63}"
-"""Names that people give, and that are labels of metrics: of cohorts, and of exceptions."""
+"""Names that people give, and that are labels of metrics: of cohorts, and of exceptions. Which of
+them may be given, `check_label` says."""
+
+
+def check_label(text: str) -> str:
+    """Check a name that somebody gives, in a file or by a command; return it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not re.fullmatch(LABEL, text):
+        raise ValueError("expected small letters, digits, `_`, `-`, at most 63 of them")
+    if text == NONE:
+        raise ValueError(f"`{NONE}` stands for none in the metrics; choose another name")
+    return text
+
 
 SEGUE: Final = "segue"
 """The author of what nobody has asked for."""

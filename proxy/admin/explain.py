@@ -13,10 +13,17 @@ from pydantic import Field
 
 from proxy.admin.endpoints import Endpoint, Example, Served
 from proxy.admin.orders import AdminRequest, Fault, Label, refusal
-from proxy.control.explain import Explained, Question, Unanswerable, data, explain_in_force
-from proxy.gateway.identity import identity_of_user
+from proxy.control.explain import (
+    Explained,
+    Question,
+    Unanswerable,
+    data,
+    explain_in_force,
+    received,
+)
+from proxy.gateway.identity import identity_of_credential, identity_of_user
 from proxy.sessions.record import MAX_TEXT
-from proxy.snapshot import Live
+from proxy.snapshot import Live, Snapshot
 from proxy.types import Direction, Role
 
 MAX_FRAME: Final = 65_536
@@ -43,8 +50,9 @@ class ExplainRequest(AdminRequest):
         query: without the question mark.
         cookies: each as `NAME=VALUE`.
         subprotocols: that are offered.
-        user: of the session or of the token, for canaries; without one, the answer is for one who
-            is in none, and `switches` names them.
+        user: of the session or of the token, for canaries; without one, whom a token in
+            `Authorization`, or in the query of a handshake, names. Where there is none either, the
+            answer is for one who is in none of them, and `switches` names them.
     """
 
     frame: Annotated[str, Field(max_length=MAX_FRAME)] | None = None
@@ -96,7 +104,7 @@ class Explanations:
                 cookies=asked.cookies,
                 subprotocols=asked.subprotocols,
             )
-            user = None if asked.user is None else identity_of_user(asked.user)
+            user = _user(snapshot, question, asked.user)
             return data(explain_in_force(snapshot, question, user), _MAX_TOLD)
 
         try:
@@ -105,3 +113,16 @@ class Explanations:
         except Unanswerable as fault:
             errors = [Fault(detail=fault.detail, pointer=f"#/{fault.part}")]
             return refusal(422, f"{fault.part}: {fault.detail}", errors=errors)
+
+
+def _user(snapshot: Snapshot, question: Question, name: str | None) -> bytes | None:
+    """Who the client's user is, as the gateway knows them; None where nothing says it.
+
+    A session is not looked up: what it knows beyond its token is for who asks to say.
+    """
+    if name is not None:
+        return identity_of_user(name)
+    sent = received(snapshot, question)
+    values = [value for field, value in sent.fields if field == b"authorization"]
+    places = snapshot.config.sessions.tokens.places
+    return identity_of_credential(values, sent.target if question.route is None else None, places)

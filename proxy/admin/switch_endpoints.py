@@ -28,7 +28,7 @@ from proxy.admin.switch_views import (
 from proxy.switching.history import MAX_REASON
 from proxy.switching.setting import Mode
 from proxy.switching.table import OpenSockets
-from proxy.types import LABEL, Role
+from proxy.types import LABEL, Role, check_label
 from proxy.versions.version import parse_range
 
 REVISION_TAG: Final = re.compile(r'"([0-9]{1,16})"')
@@ -83,7 +83,9 @@ class SetRequest(ChangeRequest):
     versions: Annotated[
         Annotated[str, Field(max_length=256)] | None, pydantic.AfterValidator(_checked_range)
     ] = None
-    name: Annotated[str, Field(pattern=f"^{LABEL}$")] | None = None
+    name: (
+        Annotated[str, Field(pattern=f"^{LABEL}$"), pydantic.AfterValidator(check_label)] | None
+    ) = None
     owner: Owner = ""
     seconds: Annotated[float, Field(gt=0, le=MOST_TERM)] | None = None
     restore: bool = False

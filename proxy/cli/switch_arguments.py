@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import re
 import time
 from typing import Final
 
@@ -15,7 +14,7 @@ from proxy.admin.switch_endpoints import MOST_TERM
 from proxy.configuration.units import duration
 from proxy.switching.setting import share_of
 from proxy.switching.table import SwitchName, read_name
-from proxy.types import LABEL
+from proxy.types import check_label
 from proxy.versions.version import parse_range
 
 _LONGEST_OWNER: Final = 256
@@ -64,10 +63,10 @@ def versions(text: str) -> str:
 
 def exception_name(text: str) -> str:
     """Check what an exception is to be called."""
-    if re.fullmatch(LABEL, text) is None:
-        what = "small letters, digits, `_` and `-`, at most 63 of them"
-        raise argparse.ArgumentTypeError(f"expected {what}, not {text!r}")
-    return text
+    try:
+        return check_label(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}, not {text!r}") from None
 
 
 def owner(text: str) -> str:

@@ -25,7 +25,7 @@ from proxy.http.responses import PASSING
 from proxy.http.routing import check_pattern
 from proxy.tokens.sealing import read_key
 from proxy.tokens.secret_paths import check_secret_path
-from proxy.types import LABEL, NONE
+from proxy.types import check_label
 from proxy.versions.sources import SOURCES, VersionSource
 from proxy.versions.version import Range, Version, parse_range
 
@@ -88,14 +88,6 @@ def _method(value: str) -> str:
     return value
 
 
-def _label(value: str) -> str:
-    if not re.fullmatch(LABEL, value):
-        raise ValueError("expected small letters, digits, `_`, `-`, at most 63 of them")
-    if value == NONE:
-        raise ValueError(f"`{NONE}` stands for no cohort in the metrics; choose another name")
-    return value
-
-
 def _request_target(value: str) -> str:
     # The `origin-form` of RFC 9112 section 3.2.1, without being strict about what servers take.
     if not re.fullmatch(r"/[!\"$-~]{0,1023}", value):
@@ -152,7 +144,7 @@ LostServerCode = Annotated[
 Token = Annotated[WrittenText, AfterValidator(_token)]
 Parameter = Annotated[WrittenText, AfterValidator(_parameter)]
 Method = Annotated[str, AfterValidator(_method)]
-Label = Annotated[WrittenText, AfterValidator(_label)]
+Label = Annotated[WrittenText, AfterValidator(check_label)]
 SecretPath = Annotated[WrittenText, AfterValidator(check_secret_path)]
 PathPattern = Annotated[WrittenText, AfterValidator(check_pattern)]
 ClientVersion = Annotated[Version, PlainValidator(_version, json_schema_input_type=str | float)]

@@ -321,7 +321,12 @@ def _text(value: bytes | None) -> str | None:
     return None if value is None else shortened(value.decode(errors="replace"), MAX_SHOWN)
 
 
-def _select(snapshot: Snapshot, question: Question) -> Selection:
+def received(snapshot: Snapshot, question: Question) -> Received:
+    """What a request has that says what the question does.
+
+    Raises:
+        Unanswerable: what was asked cannot be read.
+    """
     query = os.fsencode(question.query.removeprefix("?"))
     parts = RequestParts(
         b"/?" + query if query else b"/",
@@ -331,8 +336,11 @@ def _select(snapshot: Snapshot, question: Question) -> Selection:
     if question.version is not None:
         parts = _telling(snapshot, parts, os.fsencode(question.version))
     fields = [*parts.fields, *map(_field, question.headers)]
-    received = Received(fields, shape_of(fields), parts.target, parts.subprotocols, None)
-    return snapshot.versions.choose(received)[0]
+    return Received(fields, shape_of(fields), parts.target, parts.subprotocols, None)
+
+
+def _select(snapshot: Snapshot, question: Question) -> Selection:
+    return snapshot.versions.choose(received(snapshot, question))[0]
 
 
 def _telling(snapshot: Snapshot, parts: RequestParts, version: bytes) -> RequestParts:

@@ -5,6 +5,7 @@ It chooses a dialect and gives no right: a token is read and not verified.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
@@ -12,6 +13,7 @@ from typing import Final
 from proxy.gateway.context import RequestContext
 from proxy.sessions.record import MAX_TEXT
 from proxy.tokens import jwt
+from proxy.tokens.places import TokenPlaces
 
 _REMEMBERED: Final = 1024
 _LONGEST: Final = 2048
@@ -33,18 +35,33 @@ def identity_of(context: RequestContext) -> bytes:
     session = context.session
     if session is not None and session.cached.record.user:
         return identity_of_user(session.cached.record.user)
-    token = context.head.bearer
-    if token is None and context.head.upgrade:
-        # As the server reads it: browsers cannot set fields on a WebSocket.
-        places = context.snapshot.config.sessions.tokens.places
-        token = next(iter(places.query_tokens(context.head.target)), None)
-    if token is not None:
-        return (_of_token if len(token) <= _LONGEST else _read)(token)
-    fields = context.request.shape.values(context.request.fields, b"authorization")
-    if fields:
-        return _hashed(b"c", b",".join(fields))
+    head, request = context.head, context.request
+    values = request.shape.values(request.fields, b"authorization")
+    places = context.snapshot.config.sessions.tokens.places
+    told = identity_of_credential(values, head.target if head.upgrade else None, places)
+    if told is not None:
+        return told
     info = context.info
     return _hashed(b"a", f"{info.client or info.peer}\0".encode() + info.user_agent[:_MOST_AGENT])
+
+
+def identity_of_credential(
+    authorization: Sequence[bytes], handshake: bytes | None, places: TokenPlaces
+) -> bytes | None:
+    """Say who a client is by what it sends to be known; None where that is nothing.
+
+    Args:
+        authorization: the values of its fields `Authorization`.
+        handshake: the target, where it opens a WebSocket: browsers cannot set fields on one, and
+            servers read the token there.
+        places: where tokens stand.
+    """
+    token = places.bearer(authorization)
+    if token is None and handshake is not None:
+        token = next(iter(places.query_tokens(handshake)), None)
+    if token is not None:
+        return (_of_token if len(token) <= _LONGEST else _read)(token)
+    return _hashed(b"c", b",".join(authorization)) if authorization else None
 
 
 def identity_of_user(name: str) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -34,7 +33,7 @@ from proxy.switching.terms import (
     settled,
     terms,
 )
-from proxy.types import LABEL
+from proxy.types import check_label
 from proxy.versions.version import Range
 
 
@@ -284,12 +283,12 @@ def turned(
         return state, replace(
             state, setting=change.setting, term=change.term, before=before, copied=copied
         )
-    if change.versions is None or re.fullmatch(LABEL, change.name) is None:
-        text = (
-            "an exception has both versions and a name:"
-            " small letters, digits, `_`, `-`, at most 63 of them"
-        )
-        raise ChangeRefused(Why.INVALID, text)
+    if change.versions is None or not change.name:
+        raise ChangeRefused(Why.INVALID, "an exception has both versions and a name")
+    try:
+        check_label(change.name)
+    except ValueError as error:
+        raise ChangeRefused(Why.INVALID, f"the name of an exception: {error}") from None
     return state, replace(_excepted(state, change, change.versions), copied=copied)
 
 

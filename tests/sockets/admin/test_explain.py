@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -214,6 +215,71 @@ async def test_a_canary_is_told_as_the_gateway_decides_it(proxy: Segue, turning:
     found = await in_force(proxy)
     assert found["outcome"] == "mapped"
     assert deciding(found)["told"] == "canary 100%, by revision 2: everybody is in it"
+
+
+def jwt(user: str) -> str:
+    """A token that names a user, as a server signs it."""
+    parts = ({"alg": "HS256"}, {"sub": user, "marked": "S3CRET"})
+    head, claims = (urlsafe_b64encode(json.dumps(each).encode()).rstrip(b"=") for each in parts)
+    return b".".join((head, claims, b"c2lnbmF0dXJl")).decode()
+
+
+@pytest.mark.parametrize("place", ["field", "query"])
+async def test_a_canary_is_decided_by_the_token_that_the_client_sends(
+    proxy: Segue, turning: Operator, place: str
+) -> None:
+    await turning.turn(SWITCH, "canary", percent=50)
+    switches = proxy.server._live.current.switches
+    version = Version.parse("2.1.0")
+    outcomes = set()
+    for number in range(16):
+        token = jwt(f"user-{number}")
+        sent: dict[str, Any] = {"headers": [f"authorization: bearer  {token}"]}
+        if place == "query":
+            sent = {"query": f"a=b&token={token}"}
+        status, answer = await explained(proxy, version="2.1.0", frame=FRAME, **sent)
+        assert (status, token in json.dumps(answer)) == (200, False)
+        program = switches.decide(
+            "modern", version, partial(identity_of_user, f"user-{number}")
+        ).programs.to_client
+        assert answer["to_client"] == (None if program is None else program.name)
+        assert answer == await in_force(proxy, user=f"user-{number}")
+        outcomes.add(deciding(answer)["told"].rpartition(": ")[2])
+        # Who is asked about by name is that one, whatever else is sent.
+        other = await in_force(proxy, user="user-0", **sent)
+        assert other == await in_force(proxy, user="user-0")
+    assert outcomes == {"this user is in it", "this user is not in it"}
+
+
+async def test_a_token_is_read_where_the_gateway_reads_it_and_is_in_no_answer(
+    proxy: Segue, turning: Operator
+) -> None:
+    await turning.turn(SWITCH, "canary", percent=50)
+    token = jwt("user-1")
+    # Bodies have no token in their query, two credentials are one nobody reads, and an opaque one
+    # is somebody.
+    nobody = "name a `user`"
+    for told, sent in (
+        (nobody, {"route": "GET /api/jobs/", "query": f"token={token}"}),
+        (nobody, {"query": "token="}),
+        ("this user", {"headers": [f"Authorization: Bearer {token}", "Authorization: Basic x"]}),
+        ("this user", {"headers": ["Authorization: Bearer opaque-S3CRET"]}),
+        ("this user", {"headers": ["Authorization: \x1b S3CRET"]}),
+    ):
+        status, answer = await explained(proxy, version="2.1.0", **sent)
+        assert status == 200
+        if "route" not in sent:
+            assert told in deciding(answer)["told"]
+    for wrong in (
+        {"headers": [f"Authorization Bearer {token}"]},
+        {"headers": [f"Authorization: Bearer {token}"], "route": f"GET {token}"},
+        {"headers": [f"Authorization: Bearer {token}"], "version": "2", "extra": token},
+        {"headers": [f"Authorization: Bearer {token * 100}"]},
+    ):
+        status, answer = await explained(proxy, **wrong)
+        assert status in (400, 422)
+        assert "S3CRET" not in json.dumps(answer)
+        assert token not in json.dumps(answer)
 
 
 async def test_asking_moves_no_figure(proxy: Segue, turning: Operator) -> None:

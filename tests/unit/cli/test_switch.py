@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import pwd
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.admin.shadow import ShadowFailure, ShadowOutcomes, ShadowRule
 from proxy.admin.switch_views import (
@@ -29,8 +32,10 @@ from proxy.cli.main import main, parser
 from proxy.cli.screen import Screen
 from proxy.cli.styled import Line, Span, plain
 from proxy.cli.terminal import when
-from proxy.switching.setting import Mode
-from proxy.switching.table import OpenSockets, SwitchName
+from proxy.switching.changes import ChangeRefused, SetSwitch, changed
+from proxy.switching.setting import OFF, ON, WHOLE, Mode, Setting
+from proxy.switching.table import ALL_ON, EMPTY, First, OpenSockets, SwitchName, Term
+from proxy.versions.version import parse_range
 from tests.support.configured import read
 from tests.support.screens import Terminal, uncoloured
 
@@ -337,6 +342,81 @@ def test_export_put_into_the_configuration_gives_the_same_states() -> None:
         ("two", ">=1.1,<1.2", "on"),
     ]
     assert "then back" in text
+
+
+names = st.one_of(
+    st.sampled_from(["none", "null", "true", "no", "0", "1e3", "-", "_", "0x1f", "on", "0123"]),
+    st.from_regex(r"[a-z0-9_-]{1,63}", fullmatch=True),
+)
+settings = st.one_of(
+    st.sampled_from([OFF, ON, Setting(Mode.SHADOW)]),
+    st.builds(Setting, st.just(Mode.CANARY), st.integers(0, WHOLE)),
+)
+ranges = st.sampled_from(["==2.1.3", ">=3, <4", "  >= 2.1.0-rc.1 ,\u2028!=2.2", "==1!2.0", "<v3"])
+owners = st.one_of(st.just(""), st.just(HOSTILE), st.text(max_size=20))
+
+
+@given(st.lists(st.tuples(names, ranges, settings, owners), max_size=6), settings, owners)
+def test_what_is_exported_can_be_loaded_and_means_the_same(
+    exceptions: list[tuple[str, str, Setting, str]], setting: Setting, owner: str
+) -> None:
+    """Of all that commands can set."""
+    name = SwitchName("modern", "old-to-new")
+    first: First = {name: ALL_ON}
+    table = changed(EMPTY, SetSwitch(name, setting, term=Term(owner), expected=0), first)
+    for exception, versions, excepted_to, by in exceptions:
+        change = SetSwitch(
+            name,
+            excepted_to,
+            parse_range(versions),
+            exception,
+            Term(by, NOW, restore=True),
+            expected=table.revision(name),
+        )
+        if exception == "none":
+            with pytest.raises(ChangeRefused, match="stands for none in the metrics"):
+                changed(table, change, first)
+        else:
+            table = changed(table, change, first)
+    state = table.wanted(name, first)
+    view = listed(
+        shown(
+            state=state.setting.mode.value if state.setting else "",
+            percent=state.setting.percent if state.setting else None,
+            term=TermView(owner=owner, until=None, restore=False, overdue=False),
+            exceptions=tuple(
+                ExceptionView(
+                    name=each.name,
+                    versions=str(each.versions),
+                    state=each.setting.mode,
+                    percent=each.setting.percent,
+                    users=None,
+                    term=TermView(owner=each.term.owner, until=NOW, restore=True, overdue=True),
+                )
+                for each in state.exceptions
+            ),
+        )
+    )
+    cohort = "{name: modern, versions: '>=2', websocket: {to_client: [old-to-new]}}"
+    text = "\n".join(switch_lists.exported(view))
+    upstream = "upstream: {url: http://server:8000}\n"
+    facts = [(each.name, each.versions, each.setting) for each in state.exceptions]
+    for written in (text, json.dumps({"switching": switch_lists.section(view)})[1:-1]):
+        loaded = read(f"{upstream}cohorts: [{cohort}]\n{written}\n").switching.first()
+        found = loaded.get(name, ALL_ON)
+        assert found.setting == state.setting
+        assert [(each.name, each.versions, each.setting) for each in found.exceptions] == facts
+
+
+@pytest.mark.parametrize("name", ["none", "None", "a b", "", "x" * 64])
+def test_a_name_that_the_configuration_refuses_is_refused_at_once(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["switch", "set", "modern/old-to-new", "off", "--versions", "==2", "--name", name]
+    with pytest.raises(SystemExit, match="2"):
+        main([*command, "--reason", "why"])
+    refusal = "stands for none" if name == "none" else "expected small letters, digits"
+    assert refusal in capsys.readouterr().err
 
 
 def test_export_of_switches_that_are_all_on_is_a_section_that_says_so() -> None:
