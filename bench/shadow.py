@@ -15,7 +15,9 @@ from typing import Final
 
 from proxy.control.loading import load
 from proxy.gateway import shadow
-from proxy.gateway.shadow import MAX_QUEUED, Shadows, ShadowTarget
+from proxy.gateway.shadow import Shadows
+from proxy.gateway.shadow_queue import MAX_QUEUED
+from proxy.gateway.shadow_switch import ShadowTarget
 from proxy.mapping.engine.program import Program
 from proxy.rewriting import MessageCounts, MessageHandling
 from proxy.types import Direction

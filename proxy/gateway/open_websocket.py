@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from proxy.gateway.context import RequestContext
 from proxy.gateway.identity import identity_of
 from proxy.gateway.rewriting import Rewriting
-from proxy.gateway.shadow import ShadowTarget
+from proxy.gateway.shadow_switch import ShadowTarget
 from proxy.mapping.engine.program import Program
 from proxy.mapping.programs import Programs
 from proxy.mapping.switched import Decision

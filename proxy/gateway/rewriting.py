@@ -14,7 +14,8 @@ from proxy.errors import MappingFailure
 from proxy.gateway.context import RequestContext
 from proxy.gateway.identity import identity_of
 from proxy.gateway.received_kinds import ReceivedKinds
-from proxy.gateway.shadow import Shadows, ShadowTarget
+from proxy.gateway.shadow import Shadows
+from proxy.gateway.shadow_switch import ShadowTarget
 from proxy.mapping.engine.program import Program
 from proxy.mapping.programs import RoutePrograms
 from proxy.mapping.switched import NOTHING, Decision

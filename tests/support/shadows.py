@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from proxy.gateway.shadow import Shadows, ShadowTarget
+from proxy.gateway.shadow import Shadows
 from proxy.gateway.shadow_account import ShadowAccount
+from proxy.gateway.shadow_switch import ShadowTarget
 from proxy.mapping.engine.program import Program
 from proxy.rewriting import MessageCounts, MessageHandling, Rewriter
 from proxy.types import Direction
@@ -80,7 +81,7 @@ async def settled(shadows: Shadows, switch: str = SWITCH) -> ShadowAccount:
     found = account(shadows, switch)
     assert found.offered == found.compared + found.skipped
     assert sum(found.outcomes().values()) == found.offered
-    assert not shadows._queued_bytes
+    assert not shadows._queue.bytes
     return found
 
 

@@ -13,7 +13,9 @@ import pytest
 from proxy.gateway.context import RequestContext
 from proxy.gateway.open_websocket import OpenWebSocket
 from proxy.gateway.rewriting import Rewriting
-from proxy.gateway.shadow import MAX_COLLECTED, MAX_MESSAGE, Shadows, ShadowTarget
+from proxy.gateway.shadow import MAX_COLLECTED, Shadows
+from proxy.gateway.shadow_queue import MAX_MESSAGE
+from proxy.gateway.shadow_switch import ShadowTarget
 from proxy.mapping.engine.program import Program
 from proxy.relay.observed import Observer, Observers
 from proxy.rewriting import MessageHandling

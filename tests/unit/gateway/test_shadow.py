@@ -10,14 +10,9 @@ import pytest
 
 from proxy.errors import MappingFailure
 from proxy.gateway import shadow as module
-from proxy.gateway.shadow import (
-    BURST,
-    MAX_MESSAGE,
-    MAX_QUEUED,
-    MAX_QUEUED_BYTES,
-    SLICE,
-    ShadowTarget,
-)
+from proxy.gateway.shadow import BURST, SLICE
+from proxy.gateway.shadow_queue import MAX_MESSAGE, MAX_QUEUED, MAX_QUEUED_BYTES
+from proxy.gateway.shadow_switch import ShadowTarget
 from proxy.mapping.engine.program import Program, program_of
 from proxy.rewriting import MessageCounts, MessageHandling
 from proxy.types import Direction
@@ -214,8 +209,8 @@ async def test_what_waits_is_bounded_in_bytes_and_large_messages_are_left_out() 
             carried(handling, CHAT)
         for _ in range(MAX_QUEUED):
             carried(handling, large)
-            assert shadows._queued_bytes <= MAX_QUEUED_BYTES
-            assert shadows._queued_bytes == sum(each.size for each in shadows._queue)
+            assert shadows._queue.bytes <= MAX_QUEUED_BYTES
+            assert shadows._queue.bytes == sum(each.size for each in shadows._queue)
         found = await settled(shadows)
         assert found.compared < MAX_QUEUED
         assert found.too_large == 1
