@@ -14,7 +14,8 @@ from proxy.control.in_force import ExceptionInForce, exception_in_force, switch_
 from proxy.gateway.flow import Rates
 from proxy.gateway.rollover import Rollover
 from proxy.gateway.shadow_account import ShadowAccount
-from proxy.mapping.switched import SwitchedCatalog, SwitchUsers
+from proxy.mapping.decision import SwitchUsers
+from proxy.mapping.switched import SwitchedCatalog
 from proxy.switching.canary import Sketch
 from proxy.switching.changes import SetSwitch
 from proxy.switching.exposure import lowers_for_good

@@ -6,7 +6,8 @@ from collections.abc import Collection
 
 import pydantic
 
-from proxy.mapping.switched import Applied, Decision, SwitchedCatalog
+from proxy.mapping.decision import Applied, Decision
+from proxy.mapping.switched import SwitchedCatalog
 from proxy.switching.setting import Mode, Setting
 from proxy.switching.table import SwitchName, VersionException
 from proxy.versions.version import Version

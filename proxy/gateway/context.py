@@ -10,7 +10,7 @@ from proxy.downstream.connection import ClientConnection
 from proxy.downstream.request import Request
 from proxy.http import cors, headers
 from proxy.http.headers import Fields
-from proxy.mapping.switched import Decision
+from proxy.mapping.decision import Decision
 from proxy.observability.access_log import RequestInfo
 from proxy.relay.bodies import BodyMapping
 from proxy.sessions.cache import SessionToken

@@ -11,9 +11,9 @@ from proxy.gateway.context import RequestContext
 from proxy.gateway.identity import identity_of
 from proxy.gateway.rewriting import Rewriting
 from proxy.gateway.shadow_switch import ShadowTarget
+from proxy.mapping.decision import Decision
 from proxy.mapping.engine.program import Program
 from proxy.mapping.programs import Programs
-from proxy.mapping.switched import Decision
 from proxy.relay.leg import Leg, LegState
 from proxy.relay.websocket import Relay, SocketLimits
 from proxy.rewriting import OUTCOMES, MessageCounts, MessageHandling

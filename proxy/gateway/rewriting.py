@@ -16,9 +16,9 @@ from proxy.gateway.identity import identity_of
 from proxy.gateway.received_kinds import ReceivedKinds
 from proxy.gateway.shadow import Shadows
 from proxy.gateway.shadow_switch import ShadowTarget
+from proxy.mapping.decision import NOTHING, Decision
 from proxy.mapping.engine.program import Program
 from proxy.mapping.programs import RoutePrograms
-from proxy.mapping.switched import NOTHING, Decision
 from proxy.observability.access_log import RequestInfo
 from proxy.observability.decisions import DecisionLog
 from proxy.observability.limited import LimitedWarnings

@@ -18,8 +18,9 @@ from structlog.typing import FilteringBoundLogger
 
 from proxy.gateway.open_websocket import OpenWebSocket
 from proxy.gateway.upgrade import Upgrades
+from proxy.mapping.decision import Decision
 from proxy.mapping.programs import Programs
-from proxy.mapping.switched import Decision, SwitchedCatalog
+from proxy.mapping.switched import SwitchedCatalog
 from proxy.snapshot import SwitchChange
 from proxy.switching.canary import Sketch
 from proxy.switching.setting import Mode

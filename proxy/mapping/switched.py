@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from proxy.mapping.catalog import Catalog, CohortBinding
-from proxy.mapping.programs import NO_PROGRAMS, Programs
+from proxy.mapping.decision import NOTHING, Applied, Decision, Shadow, SwitchUsers
 from proxy.switching.canary import LAST_PLACE, Canary, Sketch
 from proxy.switching.setting import Mode, Setting
 from proxy.switching.table import ALL_ON, EMPTY, First, SwitchName, SwitchState, Table
@@ -28,67 +28,6 @@ MAX_VERSIONS: Final = 256
 
 MAX_DECISIONS: Final = 256
 """Decisions of one cohort and version that are remembered: n canaries can make 2^n of them."""
-
-
-class Shadow(NamedTuple):
-    """A switch that is in shadow.
-
-    Attributes:
-        switch: its name.
-        programs: what would apply if it were on.
-    """
-
-    switch: SwitchName
-    programs: Programs
-
-
-class Applied(NamedTuple):
-    """What was decided about one switch.
-
-    Attributes:
-        switch: its name.
-        exception: the name of the exception that the version falls under; empty for none.
-        mode: `on`, `off` or `shadow`; of a canary, `on` or `off`.
-    """
-
-    switch: SwitchName
-    exception: str
-    mode: Mode
-
-
-class Decision:
-    """What applies to some clients. Equal to itself alone.
-
-    Attributes:
-        programs: what is done to their messages and bodies.
-        shadows: the switches whose effect is only looked at.
-        applied: what was decided about each switch of their cohort.
-        taken: how many sockets and requests it was taken for.
-    """
-
-    __slots__ = ("applied", "programs", "shadows", "taken")
-
-    def __init__(
-        self,
-        programs: Programs,
-        shadows: tuple[Shadow, ...] = (),
-        applied: tuple[Applied, ...] = (),
-    ) -> None:
-        self.programs = programs
-        self.shadows = shadows
-        self.applied = applied
-        self.taken = 0
-
-
-class SwitchUsers(NamedTuple):
-    """About how many users a canary has seen since the table is in force.
-
-    Attributes:
-        inside, outside: those for whom the mapping applies, and the others.
-    """
-
-    inside: Sketch
-    outside: Sketch
 
 
 class _CanaryOf(NamedTuple):
@@ -278,6 +217,11 @@ def _add(total: dict[Applied, int], decision: Decision) -> None:
         total[applied] = total.get(applied, 0) + decision.taken
 
 
+def _add_up(total: dict[Applied, int], more: Mapping[Applied, int]) -> None:
+    for applied, count in more.items():
+        total[applied] = total.get(applied, 0) + count
+
+
 class SwitchedCatalog:
     """The mappings of all cohorts, under one table of switches.
 
@@ -292,7 +236,17 @@ class SwitchedCatalog:
         serial: larger for each that this process puts to work; tables can go back.
     """
 
-    __slots__ = ("_cohorts", "_settled", "_under", "catalog", "first", "key", "serial", "table")
+    __slots__ = (
+        "_cohorts",
+        "_counted",
+        "_settled",
+        "_under",
+        "catalog",
+        "first",
+        "key",
+        "serial",
+        "table",
+    )
 
     def __init__(
         self,
@@ -313,7 +267,9 @@ class SwitchedCatalog:
         self.table = table
         self.key = key
         self.serial = serial
+        # The last one that `under` was asked for, and what those before it have counted.
         self._under: SwitchedCatalog | None = None
+        self._counted: dict[Applied, int] = {}
         self.first: First = {
             SwitchName(cohort, name): (first or {}).get(SwitchName(cohort, name), ALL_ON)
             for cohort, binding in catalog.bindings.items()
@@ -375,8 +331,13 @@ class SwitchedCatalog:
         )
 
     def under(self, newer: SwitchedCatalog) -> SwitchedCatalog:
-        """These mappings under the table of another one; made once for the last asked for."""
+        """These mappings under the table of another one; made once for the last asked for.
+
+        For a client that is bound to these mappings while a switch is turned, and the files are
+        read anew. Nobody else knows it: what it decides is among the counts here.
+        """
         if self._under is None or self._under.serial != newer.serial:
+            self._counted = self._counts_under()
             self._under = SwitchedCatalog(
                 self.catalog, self.first, newer.table, newer.key, serial=newer.serial
             )
@@ -399,9 +360,15 @@ class SwitchedCatalog:
 
     def counts(self) -> dict[Applied, int]:
         """For how many sockets and requests what was decided about each switch."""
-        total: dict[Applied, int] = {}
+        total = self._counts_under()
         for switches in self._cohorts.values():
-            total |= switches.counts()
+            _add_up(total, switches.counts())
+        return total
+
+    def _counts_under(self) -> dict[Applied, int]:
+        total = dict(self._counted)
+        if self._under is not None:
+            _add_up(total, self._under.counts())
         return total
 
 
@@ -411,7 +378,3 @@ def mappings_of(binding: CohortBinding) -> tuple[str, ...]:
     for route in binding.http:
         names += [*route.to_server, *route.to_client]
     return tuple(dict.fromkeys(names))
-
-
-NOTHING: Final = Decision(NO_PROGRAMS)
-"""For clients in no cohort, and cohorts that name no mapping."""

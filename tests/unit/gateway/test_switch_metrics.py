@@ -31,12 +31,16 @@ def test_totals_only_grow_and_miss_nothing_of_requests_that_began_before(
     served, before, decided = [snapshot], 0, 0
     for number in range(1_000):
         # A request may have begun up to three changes ago.
-        chance.choice(served[-4:]).switches.decide("modern", None, lambda: b"user")
+        switches = chance.choice(served[-4:]).switches
+        if chance.random() < 0.3:
+            # The files were read anew during its handshake, and a switch was turned.
+            switches = switches.under(live.current.switches)
+        switches.decide("modern", None, lambda: b"user")
         decided += 1
         if chance.random() < 0.3:
             state = SwitchState(chance.choice([ON, OFF, SHADOW]))
             table = Table(number, {SWITCH: state})
-            switches = SwitchedCatalog(snapshot.catalog, None, table, b"key")
+            switches = SwitchedCatalog(snapshot.catalog, None, table, b"key", serial=number + 1)
             served.append(replace(snapshot, switches=switches))
             live.replace(served[-1])
         if chance.random() < 0.1:

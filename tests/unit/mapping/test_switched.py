@@ -12,15 +12,13 @@ from hypothesis import strategies as st
 
 from proxy.configuration.document import Document, parse
 from proxy.mapping.catalog import Catalog, CohortBinding, Composer, RouteBinding, build
+from proxy.mapping.decision import NOTHING, Applied, Decision
 from proxy.mapping.engine.program import Program
 from proxy.mapping.programs import NO_PROGRAMS
 from proxy.mapping.switched import (
     MAX_DECISIONS,
     MAX_USERS,
     MAX_VERSIONS,
-    NOTHING,
-    Applied,
-    Decision,
     SwitchedCatalog,
     mappings_of,
 )
@@ -459,3 +457,16 @@ def test_the_same_mappings_under_another_table() -> None:
     assert under.serial == 2
     found = {added(under.decide("modern", None, as_user(number))) for number in range(50)}
     assert found == {"ab", "b"}
+
+
+def test_what_is_decided_under_other_tables_is_counted_once_for_all_of_them() -> None:
+    switched = SwitchedCatalog(CATALOG, table=table({"a": OFF}))
+    on, off = (Applied(SwitchName("modern", "a"), "", mode) for mode in (Mode.ON, Mode.OFF))
+    switched.decide("modern", None, unasked)
+    for serial, setting, times in ((1, ON, 2), (2, OFF, 3), (3, ON, 4), (3, ON, 1)):
+        newer = SwitchedCatalog(CATALOG, table=table({"a": setting}), serial=serial)
+        for _ in range(times):
+            switched.under(newer).decide("modern", None, unasked)
+    for _ in range(2):
+        counts = switched.counts()
+        assert (counts[on], counts[off]) == (2 + 4 + 1, 1 + 3)
