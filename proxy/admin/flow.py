@@ -14,7 +14,8 @@ import pydantic
 from aiohttp import web
 
 from proxy.admin.endpoints import Endpoint, Served
-from proxy.admin.switch_views import UsersView, users_view
+from proxy.admin.switch_views import UsersView
+from proxy.admin.switches_shown import users_view
 from proxy.gateway.flow import Flow, Rates
 from proxy.gateway.upgrade import Upgrades
 from proxy.mapping.engine.program import links_of

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pydantic
 
-from proxy.admin.switch_views import SwitchingState, SwitchView, TermView, switches_view
+from proxy.admin.switch_views import SwitchingState, SwitchView, TermView
+from proxy.admin.switches_shown import switches_view
 from proxy.control.current_switches import CurrentSwitches
 from proxy.gateway.rollover import Rollover
 

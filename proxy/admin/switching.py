@@ -38,9 +38,8 @@ from proxy.admin.switch_endpoints import (
     SetRequest,
     UndoRequest,
 )
-from proxy.admin.switch_views import (
-    Changed,
-    RevisionPage,
+from proxy.admin.switch_views import Changed, RevisionPage
+from proxy.admin.switches_shown import (
     dry_run_view,
     not_kept_view,
     revision_view,
