@@ -14,6 +14,7 @@ breaks the assumption:
 - It bounds the lines of a head and their number, not their sum, and no chunk extension; its parser
   in Python takes heads and chunk sizes that the one in C refuses (`data_received`).
 - It forgets the requests that came in one piece with what is none (`_whole_before`).
+- It refuses white space beside the signs in extensions of chunks (`_take`).
 - A body whose chunks turn out to be broken just never ends (`data_received`).
 - A connection that became a WebSocket is not its own any more: `take_transport`.
 """
@@ -45,6 +46,7 @@ from proxy.downstream.intake import (
 from proxy.downstream.limits import ClientLimits, client_bucket
 from proxy.downstream.request import Request
 from proxy.errors import ClientError, HeadersTooLarge, RequestTimeout, SegueError
+from proxy.http.chunk_extensions import ChunkExtensions, cut_behind_head
 
 NEVER: Final = float("inf")
 
@@ -114,8 +116,10 @@ class ClientConnection(RequestHandler):
     """
 
     __slots__ = (
+        "_ahead",
         "_backlog",
         "_broken",
+        "_chunks",
         "_discarding",
         "_half_closed",
         "_intake",
@@ -145,8 +149,11 @@ class ClientConnection(RequestHandler):
             auto_decompress=False,
         )
         self._listener = listener
+        # Has followed what stands behind a head in one piece with it, if those are chunks.
+        self._ahead: ChunkExtensions | None = None
         self._backlog = Backlog()
         self._broken = False
+        self._chunks: ChunkExtensions | None = None
         self._discarding = False
         self._half_closed = False
         self._intake = Intake()
@@ -254,10 +261,35 @@ class ClientConnection(RequestHandler):
             self._discard()
 
     def data_received(self, data: bytes) -> None:
-        if self._discarding or self._broken:
+        if self._discarding:
             return
-        waiting = len(self._messages)
         payload = self._newest_payload()
+        if payload is None and not self._upgraded:
+            self._ahead = None
+            cut = cut_behind_head(self._recent.edge, data)
+            if cut and self._recent.ends_with_head(data[:cut]):
+                ahead, rest = ChunkExtensions(), data[cut:]
+                if ahead.strip(rest) is rest:
+                    self._ahead = ahead
+                else:  # Whether these are chunks, the parser has to say first.
+                    self._take(data[:cut], None)
+                    payload = self._newest_payload()
+                    self._take(rest, payload)
+                    self._forget_broken(payload)
+                    return
+        self._take(data, payload)
+
+    def _take(self, data: bytes, payload: StreamReader | None) -> None:
+        """Have a piece parsed, which begins in that body, or else in a head."""
+        if self._broken:
+            return
+        # An empty piece has the parser go on with what it holds back.
+        if data and payload is not None and self._chunks is not None:
+            data = self._chunks.strip(data)
+            self._intake.take_out(self._chunks.removed)
+            if not data:
+                return
+        waiting = len(self._messages)
         before = 0 if payload is None else payload.total_bytes
         try:
             if IS_PYTHON and payload is None and self._recent.at_start and not self._upgraded:
@@ -271,6 +303,11 @@ class ClientConnection(RequestHandler):
         if idle and data.strip(b"\r\n"):
             self._partial = True
             self.deadline = self._loop.time() + self._listener.limits.header_timeout
+
+    def _forget_broken(self, payload: StreamReader | None) -> None:
+        """Forget a request whose body is broken in the piece in which its head ended."""
+        if self._broken and len(self._messages) > 1 and self._messages[-2][1] is payload:
+            del self._messages[-2]
 
     def _newest_payload(self) -> StreamReader | None:
         """The body that is arriving; None where it is the turn of a head."""
@@ -311,6 +348,9 @@ class ClientConnection(RequestHandler):
             self._intake.begin()
             if count == 1 and message.chunked and payload is None:
                 self._count_body(len(data) - data.find(b"\r\n\r\n"), newest)
+                if not (message.upgrade or self._buffer_paused):  # The last of its connection.
+                    whole = self._recent.ends_with_head(data)
+                    self._chunks = ChunkExtensions() if whole else self._ahead
             self._messages.append((message, newest))
             if self._buffer_paused:
                 self._recent.add(rest, count)  # The parser holds something back.

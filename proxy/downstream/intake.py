@@ -15,6 +15,7 @@ from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy, RawReque
 
 from proxy.downstream.limits import ClientLimits
 from proxy.errors import ClientError, HeadersTooLarge, TargetTooLong, UnsupportedVersion
+from proxy.http.chunk_extensions import ends_with_head
 
 IS_PYTHON: Final = HttpRequestParser is HttpRequestParserPy
 """Whether aiohttp parses in Python: uncompiled, or `AIOHTTP_NO_EXTENSIONS` is set."""
@@ -53,6 +54,15 @@ class Recent:
     def at_start(self) -> bool:
         """Whether the next byte is known to begin a request."""
         return self._is_known and not self._data
+
+    @property
+    def edge(self) -> bytes:
+        """The last three bytes of the request that has begun; empty where none is known to have."""
+        return bytes(self._data[-3:]) if self._data else b""
+
+    def ends_with_head(self, data: bytes) -> bool:
+        """Whether a piece, of which this was not told yet, ends for sure with a request's head."""
+        return self._is_known and ends_with_head(self.edge, data)
 
     def add(self, data: bytes, given: int) -> None:
         """A piece has come, of which it is not known where its last request ends.
@@ -157,6 +167,10 @@ class Intake:
     def begin(self) -> None:
         """A head is whole."""
         self.pending = self._lines = self._framed = 0
+
+    def take_out(self, size: int) -> None:
+        """Count bytes of chunk framing that the parser does not get."""
+        self._framed += size
 
     def head(self, data: bytes, limits: ClientLimits) -> None:
         """Count a piece of a head.

@@ -8,7 +8,7 @@ llhttp (`httptools`) leaves to its user, and this module does: one parser for ea
 204 and 304 end at the head (RFC 9112 section 6.3); every 1xx completes by itself; the size of the
 head is counted here; a body without a length ends with the stream, and in any other body the end of
 the stream is a fault, so that a short response never looks complete; bytes that nobody asked for
-make a connection unusable.
+make a connection unusable; white space in extensions of chunks, which it refuses, is taken out.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import httptools
 
 from proxy.backlog import Backlog
 from proxy.errors import UpstreamError, UpstreamTimeout
+from proxy.http.chunk_extensions import ChunkExtensions, cut_behind_head, ends_with_head
 from proxy.http.framing import LONGEST_BODY
 from proxy.http.headers import RawFields, kept_for, tokens
 from proxy.upstream.response import Head, Sink
@@ -85,6 +86,8 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_backlog",
+        "_chunks",
+        "_edge",
         "_eof",
         "_epoch",
         "_fields",
@@ -141,6 +144,8 @@ class Connection(asyncio.Protocol):
         self._reason = b""
         self._head: Head | None = None
         self._head_done = False
+        self._chunks: ChunkExtensions | None = None
+        self._edge = b""
         # Bytes since the last piece of a body: head, trailers, chunk extensions. llhttp keeps a
         # field until it is whole, so that this is what bounds it.
         self._unseen = 0
@@ -282,7 +287,12 @@ class Connection(asyncio.Protocol):
         self.answered = True
         self._unseen += len(data)
         try:
-            parser.feed_data(data)
+            if self._chunks is not None:
+                parser.feed_data(self._chunks.strip(data))
+            elif self._head_done:
+                parser.feed_data(data)
+            else:
+                self._feed_head(parser, data)
         except httptools.HttpParserUpgrade as upgrade:
             self._tail = data[upgrade.args[0] :]
             self.transport.pause_reading()
@@ -302,6 +312,20 @@ class Connection(asyncio.Protocol):
         elif self._waiting:
             self.deadline = self._owner.loop.time() + self.target.response_timeout
         sink.on_flush()
+
+    def _feed_head(self, parser: httptools.HttpResponseParser, data: bytes) -> None:
+        """Feed a piece that begins in a head; of chunks behind it, without what llhttp refuses."""
+        before = self._edge
+        cut = cut_behind_head(before, data)
+        first = data[:cut] if cut else data
+        parser.feed_data(first)
+        if not self._head_done:
+            self._edge = b"" if first.endswith(b"\r\n\r\n") else (before + first)[-3:]
+        elif self._head is not None and self._head.chunked and ends_with_head(before, first):
+            self._chunks = ChunkExtensions()
+        if cut:
+            rest = data[cut:]
+            parser.feed_data(rest if self._chunks is None else self._chunks.strip(rest))
 
     def eof_received(self) -> None:
         self._eof = True

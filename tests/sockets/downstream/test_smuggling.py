@@ -185,6 +185,11 @@ CHUNKS = {
     # More than is read at once: what is whole at the first look has cost nothing.
     "endless extension": b"5;" + b"a" * 400_000 + b"\r\nhello\r\n0\r\n\r\n",
     "extensions of many chunks": (b"1;" + b"a" * 1000 + b"\r\nx\r\n") * 400 + LAST,
+    "broken size behind white space": b"5 ; x\r\nhello\r\nzz\r\nhello\r\n0\r\n\r\n",
+    "white space that is none of an extension": b"5 ; x\r\nhello\r\n0 \r\n\r\n",
+    "line feed behind white space": b"5 ; x\r\nhello\r\n5 ; x\nhello\r\n0\r\n\r\n",
+    "vertical tab before an extension": b"5 ; x\r\nhello\r\n5\v; x\r\nhello\r\n0\r\n\r\n",
+    "white space of many chunks": (b"1" + b" " * 1000 + b";a\r\nx\r\n") * 400 + LAST,
     "size of endless zeros": b"0" * 400_000 + b"5\r\nhello\r\n0\r\n\r\n",
     "space before the colon of a trailer": b"5\r\nhello\r\n0\r\nX : 1\r\n\r\n",
     "line feed behind a trailer": b"5\r\nhello\r\n0\r\nX: 1\n\r\n",
