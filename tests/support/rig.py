@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 import aiohttp
 import pytest
@@ -270,6 +270,21 @@ class Direct(logs.Writer):
     debug = info = warning = error = critical = msg
 
 
+PATIENT: Final = {
+    f"SEGUE_TIMEOUTS__{name}": f"{PATIENCE}s"
+    for name in (
+        *("TLS_HANDSHAKE", "HEADER", "BODY", "CONNECT", "RESPONSE", "IDLE"),
+        *("WEBSOCKET_HANDSHAKE", "WEBSOCKET_CLOSE"),
+    )
+}
+"""Settings under which nothing ends because the machine is slow."""
+
+
+def _patient(config: Path) -> Mapping[str, str]:
+    """Those; none where the file has times of its own, which settings would take the place of."""
+    return {} if config.is_file() and "timeouts" in config.read_text("utf-8") else PATIENT
+
+
 @asynccontextmanager
 async def segue(
     upstream: str | None,
@@ -280,6 +295,9 @@ async def segue(
     required: bool = True,
 ) -> AsyncIterator[Segue]:
     """Run Segue in front of `upstream`, with settings as environment variables.
+
+    Unless they say otherwise it is patient: what should end by itself must not be seen to end by
+    the clock.
 
     Args:
         upstream: the URL of the server; None where the configuration says it.
@@ -292,6 +310,7 @@ async def segue(
         snapshot = load(
             config,
             {
+                **_patient(config),
                 "SEGUE_TIMEOUTS__DRAIN": "2s",
                 "SEGUE_SESSIONS__ENABLED": "false",
                 "SEGUE_STATE_DIR": state,

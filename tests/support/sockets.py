@@ -215,12 +215,8 @@ async def relayed(
     *fields: bytes,
     config: Path = CONFIG,
 ) -> AsyncIterator[Pair]:
-    """One WebSocket through a Segue of its own, where nothing ends because it took too long.
-
-    Unless `env` says otherwise: what should end by itself must not be seen to end by the clock.
-    """
-    settings = {"SEGUE_TIMEOUTS__WEBSOCKET_CLOSE": "60s", **(env or {})}
-    async with origin() as upstream, segue(upstream.url, settings, config) as proxy:
+    """One WebSocket through a Segue of its own."""
+    async with origin() as upstream, segue(upstream.url, env, config) as proxy:
         pair = await open_pair(proxy, upstream, fields=fields)
         try:
             yield pair

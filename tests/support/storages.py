@@ -25,8 +25,11 @@ from proxy.sessions.store.sqlite import SqliteStore
 from tests.support.waiting import PATIENCE
 
 LIMIT: Final = 10_000
-TIMEOUT: Final = 10.0
+TIMEOUT: Final = float(PATIENCE)
 """Nothing waits for it: it is what a slow machine may take."""
+
+SHORT: Final = 2.0
+"""For a store that does not answer, and is to be seen to be given up."""
 
 
 class Storage(ABC):

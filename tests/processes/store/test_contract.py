@@ -16,7 +16,7 @@ from proxy.sessions.store.base import MAX_BATCH, Store
 from proxy.tokens.sealing import Sealer, new_key
 from tests.support.checkout import ROOT
 from tests.support.records import NOW, digest_of, handle, record, session_of
-from tests.support.storages import Storage
+from tests.support.storages import SHORT, Storage
 
 
 @pytest.fixture
@@ -324,7 +324,7 @@ async def test_what_is_no_record_is_refused(store: Store) -> None:
 
 
 async def test_away_is_told_and_back_needs_no_restart(storage: Storage) -> None:
-    async with storage.opened(timeout=0.5) as store:
+    async with storage.opened(timeout=SHORT) as store:
         first = await saved(store, record())
         await store.ping()
         with storage.away():

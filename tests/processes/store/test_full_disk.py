@@ -75,7 +75,8 @@ async def test_a_full_disk_is_told_apart_read_from_and_written_again(disk: Small
 
 async def test_a_log_that_fills_the_disk_is_emptied_by_itself(small: Mounted) -> None:
     storage = SqliteStorage(small.directory)
-    async with storage.opened() as store:
+    # Emptying the log is tried for a part of that time.
+    async with storage.opened(timeout=10) as store:
         # A reader keeps every checkpoint from emptying the log, which so fills the disk.
         reader = sqlite3.connect(storage.path, isolation_level=None)
         reader.execute("BEGIN")

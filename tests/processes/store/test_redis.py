@@ -23,7 +23,7 @@ from proxy.sessions.store.redis import RedisStore
 from tests.conftest import LOOPS
 from tests.support.checkout import ROOT
 from tests.support.records import NOW, record, session_of
-from tests.support.storages import LIMIT, TIMEOUT, RedisServer, free_port
+from tests.support.storages import LIMIT, SHORT, TIMEOUT, RedisServer, free_port
 from tests.support.switch_storages import Listener, appended
 
 DOCS = ROOT / "docs" / "store.md"
@@ -74,7 +74,7 @@ async def test_calls_that_wait_for_others_do_not_take_the_server_for_away(
 
 
 async def test_a_server_that_hangs_is_given_up_in_time(redis_server: RedisServer) -> None:
-    async with redis_server.opened() as patient, redis_server.opened(timeout=0.2) as store:
+    async with redis_server.opened() as patient, redis_server.opened(timeout=SHORT) as store:
         first = await patient.save(record())
         assert first is not None
         await store.ping()

@@ -17,7 +17,7 @@ from proxy.sessions.store.base import Store
 from proxy.storage.sqlite_file import VERSION
 from tests.support.full_disk import Mounted, SmallDisk, may_mount, mounted, small_disk
 from tests.support.records import record, session_of
-from tests.support.storages import SqliteStorage, mode_of, store_at
+from tests.support.storages import SHORT, SqliteStorage, mode_of, store_at
 from tests.support.switch_storages import (
     Listener,
     Shared,
@@ -158,7 +158,7 @@ async def test_a_file_that_cannot_be_opened_is_told_at_the_start(
 async def test_a_lock_is_told_in_time_and_readers_go_on(
     sqlite: SqliteStorage, shared: Shared
 ) -> None:
-    async with shared.switches(timeout=0.2) as store:
+    async with shared.switches(timeout=SHORT) as store:
         await appended(store, 1)
         with sqlite.locked():
             with pytest.raises(StoreAway, match="locked by another process"):

@@ -12,7 +12,7 @@ from proxy.cli.main import main
 from tests.support.administered import OPERATOR, VIEWER, Administered, administered, bearer
 from tests.support.waiting import PATIENCE
 
-FAULTY = "upstream: {url: http://127.0.0.1:9}\ntimeouts: {header: soon}\nlimits: {buffer: 1}\n"
+FAULTY = "upstream: {url: http://127.0.0.1:9}\ntimeouts: {keepalive: soon}\nlimits: {buffer: 1}\n"
 
 
 async def reload(running: Administered, *arguments: str) -> int:
@@ -45,7 +45,7 @@ async def test_faults_are_told_with_their_place_and_the_exit_code_is_1(
         captured = capsys.readouterr()
         assert captured.out == ""
         first, second, last = captured.err.splitlines()
-        assert first.startswith(f"{running.config}:2:20: timeouts.header: ")
+        assert first.startswith(f"{running.config}:2:23: timeouts.keepalive: ")
         assert second.startswith(f"{running.config}:3:18: limits.buffer: ")
         expected = f"segue: not reloaded: 2 problems found; {serving.digest} goes on serving"
         assert last == expected
@@ -58,7 +58,7 @@ async def test_faults_are_told_with_their_place_and_the_exit_code_is_1(
             serving.digest,
         )
         assert [(each["line"], each["column"], each["path"]) for each in told["problems"]] == [
-            (2, 20, "timeouts.header"),
+            (2, 23, "timeouts.keepalive"),
             (3, 18, "limits.buffer"),
         ]
         assert [each["text"] for each in told["problems"]] == [first, second]

@@ -165,7 +165,9 @@ async def test_bodies_and_websockets_are_counted_in_bytes_by_the_way_they_go() -
 
 
 async def test_close_frames_are_counted_by_who_sent_them() -> None:
-    async with origin() as upstream, segue(upstream.url) as proxy:
+    # The client who is told of its violation has no answer to that.
+    env = {"SEGUE_TIMEOUTS__WEBSOCKET_CLOSE": "500ms"}
+    async with origin() as upstream, segue(upstream.url, env) as proxy:
         pair = await open_pair(proxy, upstream)
         await pair.server.send(CLOSE, closing(4001, "no token"))
         assert await pair.client.close_frame() == (4001, "no token")

@@ -191,10 +191,14 @@ async def test_an_abnormal_end_stays_abnormal_over_tls(
 
 
 @SIDES
-async def test_a_violation_and_a_drain_are_told_over_tls(
-    pki: Pki, downstream: bool, upstream: bool
-) -> None:
-    async with chain(pki, downstream=downstream, upstream=upstream) as (proxy, server, tls):
+async def test_a_violation_is_told_over_tls(pki: Pki, downstream: bool, upstream: bool) -> None:
+    # The client who is told of its violation has no answer to that.
+    env = {"SEGUE_TIMEOUTS__WEBSOCKET_CLOSE": "500ms"}
+    async with chain(pki, downstream=downstream, upstream=upstream, env=env) as (
+        proxy,
+        server,
+        tls,
+    ):
         pair = await open_pair(proxy, server, tls=tls)
         await pair.client.peer.send(wire(TEXT, b"without a mask"))
         assert (await pair.client.close_frame())[0] == 1002
@@ -204,6 +208,10 @@ async def test_a_violation_and_a_drain_are_told_over_tls(
         await pair.server.peer.close()
         await gone(proxy)
 
+
+@SIDES
+async def test_a_drain_is_told_over_tls(pki: Pki, downstream: bool, upstream: bool) -> None:
+    async with chain(pki, downstream=downstream, upstream=upstream) as (proxy, server, tls):
         pair = await open_pair(proxy, server, tls=tls)
         proxy.server._data.connections._open.copy().popitem()[0].drain()
         assert (await pair.client.close_frame())[0] == 1012
