@@ -123,6 +123,5 @@ def _user(snapshot: Snapshot, question: Question, name: str | None) -> bytes | N
     if name is not None:
         return identity_of_user(name)
     sent = received(snapshot, question)
-    values = [value for field, value in sent.fields if field == b"authorization"]
-    places = snapshot.config.sessions.tokens.places
-    return identity_of_credential(values, sent.target if question.route is None else None, places)
+    handshake = sent.target if question.route is None else None
+    return identity_of_credential(sent.fields, handshake, snapshot.config.sessions.tokens.places)

@@ -289,7 +289,9 @@ def _store_can_be_shared(config: Config) -> _Found:
 
 
 def _token_places_apart(config: Config) -> _Found:
-    for path, message in contradictions(config.sessions.tokens):
+    sessions, paths = config.sessions, config.sessions.paths
+    routes = (*paths.login, paths.refresh, paths.logout)
+    for path, message in contradictions(sessions.tokens, sessions.cookie, routes):
         yield ("sessions", "tokens", *path), message
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cached_property
 from typing import Annotated, Final, Literal
+from urllib.parse import unquote_to_bytes
 
 from pydantic import AfterValidator, Field
 
 from proxy.configuration.document import Path, WrittenText
 from proxy.configuration.field_paths import read_path
-from proxy.configuration.fields import Parameter, Section, Token
+from proxy.configuration.fields import ExactPath, Parameter, Section, Token
 from proxy.tokens.places import TokenPlaces
 from proxy.types import FieldPath
 
@@ -20,6 +21,7 @@ _MOST: Final = 8
 """Schemes, and parameters of a query: each request may be looked through for each."""
 
 _MOST_MEMBERS: Final = 32
+_MOST_ROUTES: Final = 32
 
 
 def _field(written: str) -> str:
@@ -41,6 +43,18 @@ TokenField = Annotated[WrittenText, Field(min_length=1), AfterValidator(_field)]
 """A field as it is written, `tokens.access.value`; `TokenSettings.places` has its keys."""
 
 
+class TokenCookies(Section):
+    """The names of the cookies in which the server keeps tokens.
+
+    Attributes:
+        access: of the access token; null where there is none.
+        refresh: of the refresh token; null where there is none.
+    """
+
+    access: Token | None = None
+    refresh: Token | None = None
+
+
 class TokenSettings(Section):
     r"""Where tokens stand, in what the server answers and in what clients send.
 
@@ -56,6 +70,10 @@ class TokenSettings(Section):
         request_fields: what else stands in it: `grant_type: refresh_token`, `client_id`.
         schemes: the schemes of `Authorization` with which access tokens come.
         query: the parameters of a WebSocket's URL in which they come.
+        cookies: the cookies that hold tokens.
+        subprotocol: the subprotocol behind which a WebSocket's client offers its access token as if
+            it were another one, as in `bearer, <token>`; null where none does.
+        bodies: routes whose request bodies hold an access token, and its field there; all are POST.
     """
 
     access: TokenField = "access"
@@ -71,10 +89,16 @@ class TokenSettings(Section):
         tuple[Token, ...], Field(min_length=1, max_length=_MOST), AfterValidator(_each_once)
     ] = ("Bearer",)
     query: Annotated[tuple[Parameter, ...], Field(max_length=_MOST)] = ("token", "access_token")
+    cookies: TokenCookies = TokenCookies()
+    subprotocol: Token | None = None
+    bodies: Annotated[dict[ExactPath, TokenField], Field(max_length=_MOST_ROUTES)] = Field(
+        default_factory=dict
+    )
 
     @cached_property
     def places(self) -> TokenPlaces:
         """The same, as tokens are looked for; made once."""
+        cookies = self.cookies
         return TokenPlaces(
             access=read_path(self.access),
             refresh=read_path(self.refresh),
@@ -85,11 +109,32 @@ class TokenSettings(Section):
             scheme=self.schemes[0].encode(),
             schemes=frozenset(scheme.lower().encode() for scheme in self.schemes),
             query=frozenset(self.query),
+            access_cookie=None if cookies.access is None else cookies.access.encode(),
+            refresh_cookie=None if cookies.refresh is None else cookies.refresh.encode(),
+            subprotocol=None if self.subprotocol is None else self.subprotocol.encode(),
+            bodies={unquote_to_bytes(path): read_path(to) for path, to in self.bodies.items()},
         )
 
 
-def contradictions(tokens: TokenSettings) -> Iterator[tuple[Path, str]]:
-    """What cannot be at the same time, each with the key that says so within the section."""
+def contradictions(
+    tokens: TokenSettings, cookie: str, routes: Collection[str]
+) -> Iterator[tuple[Path, str]]:
+    """What cannot be at the same time, each with the key that says so within the section.
+
+    Args:
+        tokens: the section.
+        cookie: the name of Segue's own cookie.
+        routes: of tokens: those for which their bodies are read anyway.
+    """
+    cookies = tokens.cookies
+    for name, value in (("access", cookies.access), ("refresh", cookies.refresh)):
+        if value == cookie:
+            yield ("cookies", name), "this is the name of Segue's own cookie (sessions.cookie)"
+    if cookies.access is not None and cookies.access == cookies.refresh:
+        yield ("cookies", "refresh"), "one cookie cannot hold both tokens"
+    for path in tokens.bodies:
+        if path in routes:
+            yield ("bodies", path), "this is a route of tokens (sessions.paths): it is read anyway"
     places = tokens.places
     if _stands_within(places.access, places.refresh):
         yield ("refresh",), f"the field `{tokens.access}` (access) cannot be one, or hold one, too"

@@ -85,6 +85,9 @@ class RequestContext:
         fields: those of the request as the server is to see them, but for its token.
         subprotocols: those that the server is to be offered.
         session: the token of a session that it carries; None for whoever has none.
+        sent_token: the access token that the server was last sent in place of that; empty for none.
+        ended_cookies: whether its cookies have the token of a session that has ended: it goes on
+            without that.
         bodies: what is done to its bodies; None for nearly all.
         decision: which mappings apply to it; None while nobody had to know.
     """
@@ -98,6 +101,8 @@ class RequestContext:
     fields: Fields = field(default_factory=list)
     subprotocols: Sequence[bytes] = ()
     session: SessionToken | None = None
+    sent_token: str = ""
+    ended_cookies: bool = False
     bodies: BodyMapping | None = None
     decision: Decision | None = None
 

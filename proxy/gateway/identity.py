@@ -5,12 +5,12 @@ It chooses a dialect and gives no right: a token is read and not verified.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
 from proxy.gateway.context import RequestContext
+from proxy.http.headers import RawFields, values_of
 from proxy.sessions.record import MAX_TEXT
 from proxy.tokens import jwt
 from proxy.tokens.places import TokenPlaces
@@ -35,10 +35,9 @@ def identity_of(context: RequestContext) -> bytes:
     session = context.session
     if session is not None and session.cached.record.user:
         return identity_of_user(session.cached.record.user)
-    head, request = context.head, context.request
-    values = request.shape.values(request.fields, b"authorization")
-    places = context.snapshot.config.sessions.tokens.places
-    told = identity_of_credential(values, head.target if head.upgrade else None, places)
+    request, places = context.request, context.snapshot.config.sessions.tokens.places
+    handshake = context.head.target if context.head.upgrade else None
+    told = identity_of_credential(request.fields, handshake, places)
     if told is not None:
         return told
     info = context.info
@@ -46,19 +45,20 @@ def identity_of(context: RequestContext) -> bytes:
 
 
 def identity_of_credential(
-    authorization: Sequence[bytes], handshake: bytes | None, places: TokenPlaces
+    fields: RawFields, handshake: bytes | None, places: TokenPlaces
 ) -> bytes | None:
     """Say who a client is by what it sends to be known; None where that is nothing.
 
     Args:
-        authorization: the values of its fields `Authorization`.
+        fields: those of its request.
         handshake: the target, where it opens a WebSocket: browsers cannot set fields on one, and
             servers read the token there.
         places: where tokens stand.
     """
+    authorization = values_of(fields, b"authorization")
     token = places.bearer(authorization)
-    if token is None and handshake is not None:
-        token = next(iter(places.query_tokens(handshake)), None)
+    if token is None:
+        token = next(iter(places.other_tokens(fields, handshake)), None)
     if token is not None:
         return (_of_token if len(token) <= _LONGEST else _read)(token)
     return _hashed(b"c", b",".join(authorization)) if authorization else None

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from proxy.configuration.sessions import SessionSettings
 from proxy.downstream.request import Request
-from proxy.errors import ClientError, OriginRefused, SessionUnavailable
+from proxy.errors import ClientError, OriginRefused, SessionEnded, SessionUnavailable
 from proxy.gateway.context import RequestContext
 from proxy.http.cookies import cookie_of
 from proxy.http.headers import Fields, RawFields, values_of
@@ -26,7 +26,7 @@ from proxy.sessions.service import Sessions
 from proxy.tokens.bodies import is_token_error
 from proxy.tokens.places import TokenPlaces
 from proxy.versions.selection import Selection
-from proxy.websocket.handshake import same_origin
+from proxy.websocket.handshake import PROTOCOL, same_origin
 
 
 class Send(Protocol):
@@ -80,6 +80,11 @@ class SessionFilter:
         """
         return shake(context.target, context.fields, ())
 
+    def answered(self, context: RequestContext, fields: Fields) -> Fields:
+        """What the server has answered a handshake, as the client is to see it."""
+        del context
+        return fields
+
     def opened(self, context: RequestContext, socket: SessionSocket) -> None:
         """A WebSocket is open."""
 
@@ -97,7 +102,9 @@ class TokenRenewal(SessionFilter):
         token, settings = context.head.bearer, context.snapshot.config.sessions
         cookie = cookie_from(context.request.fields, settings)
         if context.head.upgrade:
-            return await self._shaking(context, token, cookie)
+            return await self._shaking(context, cookie)
+        if _places(context).access_cookie is not None:
+            return await self._any(context, cookie)
         if not token:
             return None
         session = self.sessions.at_hand(token, cookie, settings)
@@ -105,22 +112,37 @@ class TokenRenewal(SessionFilter):
             session = await self.sessions.look_up(token, cookie, settings)
         return session
 
-    async def _shaking(
-        self, context: RequestContext, token: str | None, cookie: str
-    ) -> SessionToken | None:
-        """Look who shakes hands. Browsers put the token into the query, others where it belongs.
+    async def _any(self, context: RequestContext, cookie: str) -> SessionToken | None:
+        """The first token of a session among all that a request carries.
 
         Which one the server looks at is its own choice: one of an ended session is not let through
-        beside another.
+        beside another. A browser sends cookies along with everything, also with what a user who is
+        logged out has to see: a cookie of an ended session is taken out.
         """
-        config = context.snapshot.config
-        in_query = _places(context).query_tokens(context.target)
-        if len(in_query) > _MOST_TOKENS:
-            raise ClientError("there are too many tokens in the query")
+        settings, places = context.snapshot.config.sessions, _places(context)
+        fields, head = context.request.fields, context.head
+        others = places.other_tokens(fields, head.target if head.upgrade else None)
+        if len(others) > _MOST_TOKENS:
+            raise ClientError("there are too many tokens in the request")
+        in_cookies = places.cookie_tokens(fields)
+        elsewhere = dict.fromkeys(others[: len(others) - len(in_cookies)])
         found: SessionToken | None = None
-        for each in dict.fromkeys([token, *in_query] if token else in_query):
-            session = await self.sessions.look_up(each, cookie, config.sessions)
+        for each in dict.fromkeys([head.bearer, *elsewhere] if head.bearer else elsewhere):
+            session = await self.sessions.look_up(each, cookie, settings)
             found = found or session
+        for each in dict.fromkeys(in_cookies):
+            try:
+                session = await self.sessions.look_up(each, cookie, settings)
+            except SessionEnded:
+                context.ended_cookies = True
+            else:
+                found = found or session
+        return found
+
+    async def _shaking(self, context: RequestContext, cookie: str) -> SessionToken | None:
+        """Look who shakes hands. Browsers put the token into the query, others where it belongs."""
+        config = context.snapshot.config
+        found = await self._any(context, cookie)
         if (
             found is not None
             and found.cookie
@@ -153,7 +175,7 @@ class TokenRenewal(SessionFilter):
             HoldLimits(session.settings.retry_body, timeouts.body, timeouts.message),
         )
         if token != session.token:
-            fields = _places(context).with_bearer(fields, token)
+            fields = _places(context).with_access(fields, session.token, token)
         _note_token(context, fresh=token != session.token)
         exchange = await send(fields, _UNAUTHORIZED)
         hold = exchange.held
@@ -167,7 +189,8 @@ class TokenRenewal(SessionFilter):
             hold.let_go()
             return exchange
         sessions.counts.retries["http"] += 1
-        exchange = await send(_places(context).with_bearer(fields, fresh))
+        again_fields = _places(context).with_access(context.fields, session.token, fresh)
+        exchange = await send(again_fields)
         if exchange.head is not None and exchange.head.status == 401:
             sessions.refused_again(session)
         return exchange
@@ -210,6 +233,17 @@ class TokenRenewal(SessionFilter):
             sessions.refused_again(session)
         return second
 
+    def answered(self, context: RequestContext, fields: Fields) -> Fields:
+        # A server may choose what it was offered as a token: the client offered another one.
+        session, sent = context.session, context.sent_token
+        if session is None or not sent or _places(context).subprotocol is None:
+            return fields
+        chosen, offered = sent.encode("latin-1"), session.token.encode("latin-1")
+        return [
+            (name, offered if name.lower() == PROTOCOL and value == chosen else value)
+            for name, value in fields
+        ]
+
     def opened(self, context: RequestContext, socket: SessionSocket) -> None:
         if context.session is not None:
             self.sessions.socket_opened(context.session, socket, context.fields)
@@ -246,8 +280,8 @@ def _carrying(context: RequestContext, session: SessionToken, token: str) -> tup
     target, fields, places = context.target, context.fields, _places(context)
     if token == session.token:
         return target, fields
-    if context.head.bearer == session.token:
-        fields = places.with_bearer(fields, token)
+    context.sent_token = token
+    fields = places.with_access(fields, session.token, token)
     return places.with_query_token(target, session.token, token), fields
 
 

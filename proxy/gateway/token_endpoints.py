@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection
 from enum import Enum, auto
 from functools import partial
 from urllib.parse import unquote_to_bytes
@@ -20,6 +20,7 @@ from proxy.gateway.context import RequestContext
 from proxy.gateway.forwarding import check_credentials
 from proxy.gateway.sending import Sender
 from proxy.gateway.sessions import TokenRenewal, cookie_from, has_body
+from proxy.http.cookies import lasting
 from proxy.http.headers import Fields
 from proxy.http.responses import Reply
 from proxy.http.spellings import SpelledPaths
@@ -29,6 +30,8 @@ from proxy.sessions.cache import CachedSession
 from proxy.tokens.bodies import MAX_BODY, Pair, read_pair, write_pair
 from proxy.tokens.places import TokenPlaces
 from proxy.tokens.request_bodies import is_in_query, read_token, with_current
+from proxy.types import FieldPath
+from proxy.upstream.response import Head
 
 
 class TokenRoute(Enum):
@@ -37,6 +40,10 @@ class TokenRoute(Enum):
     ISSUE = auto()
     REFRESH = auto()
     LOGOUT = auto()
+    GRANT = auto()
+    """Of logins and refreshes both, as OAuth 2.0 has it: with a refresh token it is a refresh."""
+    CARRY = auto()
+    """Of no tokens, but one stands in the body."""
 
 
 Answer = Callable[[RequestContext], Awaitable[Exchange | Reply]]
@@ -51,7 +58,8 @@ class TokenEndpoints:
         self._exchange = filter_.sessions.routes
         self._sender = sender
         self._paths: SessionPaths | None = None
-        self._routes: Mapping[bytes, TokenRoute] = {}
+        self._places: TokenPlaces | None = None
+        self._routes: dict[bytes, TokenRoute] = {}
         self._spelled = SpelledPaths(())
 
     def find(self, context: RequestContext) -> Answer | None:
@@ -66,15 +74,19 @@ class TokenEndpoints:
         if request.method != "POST" and not overrides:
             return None
         paths = context.snapshot.config.sessions.paths
-        if paths is not self._paths:
-            self._paths = paths
+        places = _places(context)
+        if paths is not self._paths or places is not self._places:
+            self._paths, self._places = paths, places
             self._routes = {
+                **dict.fromkeys(places.bodies, TokenRoute.CARRY),
                 **{unquote_to_bytes(path): TokenRoute.ISSUE for path in paths.login},
                 unquote_to_bytes(paths.refresh): TokenRoute.REFRESH,
                 unquote_to_bytes(paths.logout): TokenRoute.LOGOUT,
             }
+            if paths.refresh in paths.login:
+                self._routes[unquote_to_bytes(paths.refresh)] = TokenRoute.GRANT
             routes = (*paths.login, paths.refresh, paths.logout)
-            self._spelled = SpelledPaths(map(str.encode, routes))
+            self._spelled = SpelledPaths([*map(str.encode, routes), *places.bodies])
         # Servers decode a path before they look where it leads.
         path = context.path
         route = self._routes.get(unquote_to_bytes(path))
@@ -99,6 +111,25 @@ class TokenEndpoints:
         """
         if route is TokenRoute.ISSUE:
             return await self._issue(context)
+        request, places = context.request, _places(context)
+        cookie = cookie_from(request.fields, context.snapshot.config.sessions)
+        if route is TokenRoute.LOGOUT:
+            return await self._logout(context, cookie)
+        if route is TokenRoute.CARRY:
+            return await self._carry(context, cookie)
+        token = await self._read(context, places.refresh_request)
+        if route is TokenRoute.REFRESH:
+            token = _same(token, places.refresh_cookies(request.fields))
+        elif token is None:
+            return await self._issue(context)
+        return await self._refresh(context, token, cookie)
+
+    async def _read(self, context: RequestContext, path: FieldPath) -> str | None:
+        """Take the whole body of a request; return the token in it, None where there is none.
+
+        Raises:
+            ClientError: see `_answer`.
+        """
         request, config = context.request, context.snapshot.config
         if request.body is None and has_body(request):
             context.fields = await take_body(
@@ -107,25 +138,9 @@ class TokenEndpoints:
                 context.fields,
                 HoldLimits(MAX_BODY, config.timeouts.body, config.timeouts.message),
             )
-        body = request.body or b""
-        places = config.sessions.tokens.places
-        path = places.refresh_request if route is TokenRoute.REFRESH else places.logout_request
         if is_in_query(context.target, path):
-            raise ClientError("a refresh token is sent in the body, not in the query")
-        refresh = read_token(body, path, request.fields)
-        cookie = cookie_from(request.fields, config.sessions)
-        if route is TokenRoute.REFRESH:
-            return await self._refresh(context, refresh, cookie)
-        session = await self._filter.enter(context)
-        cached = None
-        if refresh is not None:
-            # The token that is to be made useless says whose logout it is, not who asks for it.
-            cached = await self._exchange.session_of(refresh, cookie)
-        if cached is None and session is not None:
-            cached = session.cached
-        if cached is None:
-            return await self._sender.sending(context)(context.fields)
-        return await self._log_out(context, cached, body)
+            raise ClientError("the token of this route is sent in the body, not in the query")
+        return read_token(request.body or b"", path, request.fields)
 
     async def _issue(self, context: RequestContext, presented: str | None = None) -> Exchange:
         """Pass the server's answer on, once its tokens are known."""
@@ -133,13 +148,25 @@ class TokenEndpoints:
         exchange = await send(_asking_for_identity(context.fields), _SUCCESSES)
         hold = exchange.held
         if hold is not None and hold.head is not None:
-            pair = read_pair(hold.plain_body, _places(context))
+            pair = read_pair(hold.plain_body, _places(context), hold.head.fields)
             cookie = await self._exchange.capture(pair, presented)
+            self._prolong(context, hold.head, pair, cookie or "")
             if cookie is not None:
                 settings = context.snapshot.config.sessions
                 hold.head.fields.append(_cookie(settings, cookie, settings.lifetime))
             hold.let_go()
         return exchange
+
+    def _prolong(self, context: RequestContext, head: Head, pair: Pair | None, cookie: str) -> None:
+        """Have the cookie with a session's access token last as long as the session may.
+
+        Servers let it end with the token, and then nobody could tell whose session it was.
+        """
+        settings, name = context.snapshot.config.sessions, _places(context).access_cookie
+        if name is None or pair is None:
+            return
+        if self._filter.sessions.at_hand(pair.access, cookie, settings) is not None:
+            head.fields[:] = lasting(head.fields, name, settings.lifetime)
 
     async def _refresh(
         self, context: RequestContext, token: str | None, cookie: str
@@ -161,19 +188,46 @@ class TokenEndpoints:
         fitting = [item for item in given.fields if item[0].lower() in _OF_A_REFUSAL]
         return Reply(given.status, fitting, given.body)
 
+    async def _carry(self, context: RequestContext, cookie: str) -> Exchange:
+        """Put the current access token into a body in place of an older one."""
+        sessions = self._filter.sessions
+        path = _places(context).bodies[unquote_to_bytes(context.path)]
+        token = await self._read(context, path)
+        context.session = await self._filter.enter(context)
+        if token is not None:
+            settings = context.snapshot.config.sessions
+            session = await sessions.look_up(token, cookie, settings)
+            current = None if session is None else await sessions.fresh(session, context.fields)
+            if current is not None and current != token:
+                _put(context, path, current)
+        return await self._sender.carry(context)
+
+    async def _logout(self, context: RequestContext, cookie: str) -> Exchange:
+        request, places = context.request, _places(context)
+        in_body = await self._read(context, places.logout_request)
+        refresh = _same(in_body, places.refresh_cookies(request.fields))
+        session = await self._filter.enter(context)
+        cached = None
+        if refresh is not None:
+            # The token that is to be made useless says whose logout it is, not who asks for it.
+            cached = await self._exchange.session_of(refresh, cookie)
+        if cached is None and session is not None:
+            cached = session.cached
+        if cached is None:
+            return await self._sender.sending(context)(context.fields)
+        puts = in_body is not None or places.refresh_cookie is None
+        return await self._log_out(context, cached, puts_in_body=puts)
+
     async def _log_out(
-        self, context: RequestContext, cached: CachedSession, body: bytes
+        self, context: RequestContext, cached: CachedSession, *, puts_in_body: bool
     ) -> Exchange:
-        fields, send = context.fields, self._sender.sending(context)
-        async with self._exchange.logging_out(cached, fields) as leaving:
+        send, places = self._sender.sending(context), _places(context)
+        async with self._exchange.logging_out(cached, context.fields) as leaving:
             if leaving is None:
-                return await send(fields)
-            request, places = context.request, _places(context)
-            kind, request.body = with_current(
-                body, places.logout_request, leaving.refresh, request.fields
-            )
-            request.chunked = False
-            fields = _with_body(places.with_bearer(fields, leaving.access), kind, request.body)
+                return await send(context.fields)
+            if puts_in_body:
+                _put(context, places.logout_request, leaving.refresh)
+            fields = places.with_current(context.fields, leaving.access, leaving.refresh)
             exchange = await send(fields, _SUCCESSES)
             hold = exchange.held
             leaving.done = hold is not None and hold.head is not None
@@ -183,6 +237,18 @@ class TokenEndpoints:
                 hold.head.fields.append(_cookie(settings, "", 0))
             hold.let_go()
         return exchange
+
+
+def _same(in_body: str | None, in_cookies: Collection[str]) -> str | None:
+    """The one refresh token of a request, wherever it stands; None where there is none.
+
+    Raises:
+        ClientError: there are several, of which servers take either one.
+    """
+    found = {*in_cookies} if in_body is None else {in_body, *in_cookies}
+    if len(found) > 1:
+        raise ClientError("there are several refresh tokens in the request")
+    return next(iter(found), None)
 
 
 def _places(context: RequestContext) -> TokenPlaces:
@@ -198,9 +264,17 @@ def _asking_for_identity(fields: Fields) -> Fields:
     return [*kept, (b"Accept-Encoding", b"identity")]
 
 
-def _with_body(fields: Fields, kind: bytes, body: bytes) -> Fields:
-    kept = [item for item in fields if item[0].lower() not in (b"content-length", b"content-type")]
-    return [*kept, (b"Content-Type", kind), (b"Content-Length", b"%d" % len(body))]
+def _put(context: RequestContext, path: FieldPath, token: str) -> None:
+    """Put another token into the body of a request, which has been read."""
+    request = context.request
+    kind, body = with_current(request.body or b"", path, token, request.fields)
+    request.body, request.chunked = body, False
+    kept = [item for item in context.fields if item[0].lower() not in _OF_A_BODY]
+    length = (b"Content-Length", b"%d" % len(body))
+    context.fields = [*kept, (b"Content-Type", kind), length]
+
+
+_OF_A_BODY = frozenset({b"content-length", b"content-type"})
 
 
 def _cookie(settings: SessionSettings, value: str, age: float) -> tuple[bytes, bytes]:

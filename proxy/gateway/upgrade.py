@@ -87,7 +87,7 @@ class Upgrades:
             return exchange
         assert exchange.head is not None
         try:
-            answer = exchange.head.fields
+            answer = self._sessions.answered(context, exchange.head.fields)
             chosen = handshake.check_switch(request.fields, answer, forwarded)
             subprotocol = answered_subprotocol(offered, forwarded, chosen)
             response = handshake.switch_response(answer, subprotocol)

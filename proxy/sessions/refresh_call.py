@@ -59,6 +59,7 @@ async def present(
         *((name, own if value == SERVERS_OWN else value) for name, value in context),
         (b"Accept", b"application/json"),
         (b"Accept-Encoding", b"identity"),
+        *request.fields,
         (b"Content-Type", request.kind),
         (b"Content-Length", b"%d" % len(body)),
     ]

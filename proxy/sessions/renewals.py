@@ -238,7 +238,7 @@ class Renewals:
         now = repository.clock.now()
         pair = None
         if 200 <= answer.status < 300:
-            pair = read_pair(answer.body, self._settings().tokens.places)
+            pair = read_pair(answer.body, self._settings().tokens.places, answer.fields)
         issued = None if pair is None else self.seal(pair, now, token, record)
         verdict = rules.judge(
             answer.status,

@@ -5,6 +5,7 @@ Reads what the server wrote, of any content; `request_bodies` reads what clients
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -12,6 +13,8 @@ from urllib.parse import urlencode
 import msgspec
 
 from proxy.errors import TOKEN_ERROR
+from proxy.http.cookies import cookie_set
+from proxy.http.headers import RawFields
 from proxy.tokens.places import TokenPlaces
 from proxy.types import FieldPath
 
@@ -42,10 +45,12 @@ class OwnRequest:
     Attributes:
         kind: the value of its `Content-Type`.
         body: of it.
+        fields: what else stands in its head: a cookie, where the server reads that.
     """
 
     kind: bytes
     body: bytes = field(repr=False)
+    fields: RawFields = field(default=(), repr=False)
 
 
 class _Error(msgspec.Struct):
@@ -60,13 +65,22 @@ class _Failure(msgspec.Struct):
 # Answers.
 
 
-def read_pair(body: bytes, places: TokenPlaces) -> Pair | None:
-    """The tokens in the server's answer to a login or a refresh."""
-    try:
+def read_pair(body: bytes, places: TokenPlaces, fields: RawFields = ()) -> Pair | None:
+    """The tokens in the server's answer to a login or a refresh.
+
+    Args:
+        body: of the answer; empty where it cannot be read.
+        places: where they stand. What is not in the body is in a cookie.
+        fields: of the answer.
+    """
+    read: Any = None
+    with suppress(ValueError, RecursionError):
         read = msgspec.json.decode(body)
-    except (ValueError, RecursionError):
-        return None
     access, refresh = _at(read, places.access), _at(read, places.refresh)
+    if places.access_cookie is not None:
+        access = access or cookie_set(fields, places.access_cookie)
+    if places.refresh_cookie is not None:
+        refresh = refresh or cookie_set(fields, places.refresh_cookie)
     if not isinstance(access, str) or not isinstance(refresh, str | None):
         return None
     return Pair(access, refresh)
@@ -126,9 +140,12 @@ def with_token(body: bytes, path: FieldPath, token: str) -> bytes:
 def own_refresh(token: str, places: TokenPlaces) -> OwnRequest:
     """What Segue sends to have a refresh token exchanged."""
     path, constants = places.refresh_request, places.request_fields
+    fields = tuple(places.with_refresh((), token))
     if not places.request_is_form:
-        return OwnRequest(JSON, with_token(msgspec.json.encode(dict(constants)), path, token))
-    return OwnRequest(FORM, urlencode([*constants, (form_name(path), token)]).encode())
+        return OwnRequest(
+            JSON, with_token(msgspec.json.encode(dict(constants)), path, token), fields
+        )
+    return OwnRequest(FORM, urlencode([*constants, (form_name(path), token)]).encode(), fields)
 
 
 def form_name(path: FieldPath) -> str:

@@ -6,11 +6,14 @@ knows whether a token is good.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from proxy.http.headers import RawFields
+from proxy.http.cookies import cookie_values, put_cookie, with_cookie
+from proxy.http.headers import Fields, RawFields, values_of
 from proxy.types import FieldPath
 
 
@@ -26,6 +29,9 @@ class TokenPlaces:
         scheme: the scheme of `Authorization` where a client has none of its own.
         schemes: all with which access tokens come, in lower case.
         query: the parameters of a handshake in which they come.
+        access_cookie, refresh_cookie: the names of the cookies that hold tokens; None for none.
+        subprotocol: the one behind which a handshake offers its token; None where none does.
+        bodies: routes whose requests hold an access token in their bodies, decoded, and where.
     """
 
     access: FieldPath = ("access",)
@@ -37,6 +43,10 @@ class TokenPlaces:
     scheme: bytes = b"Bearer"
     schemes: frozenset[bytes] = frozenset({b"bearer"})
     query: frozenset[str] = frozenset({"token", "access_token"})
+    access_cookie: bytes | None = None
+    refresh_cookie: bytes | None = None
+    subprotocol: bytes | None = None
+    bodies: Mapping[bytes, FieldPath] = field(default_factory=dict)
 
     def bearer(self, values: Sequence[bytes]) -> str | None:
         """The token in the `Authorization` fields (RFC 6750 section 2.1); None if there is not one.
@@ -66,6 +76,71 @@ class TokenPlaces:
                 changed.append(item)
         return changed if found else [*changed, (b"Authorization", self.scheme + b" " + value)]
 
+    def with_access(self, fields: RawFields, old: str, new: str) -> list[tuple[bytes, bytes]]:
+        """The fields with another access token wherever the old one stands."""
+        value = old.encode("latin-1")
+        changed = []
+        for item in fields:
+            name = item[0].lower()
+            if name == b"authorization" and self.bearer([item[1]]) == old:
+                changed += self.with_bearer([item], new)
+            elif name == _PROTOCOL and self.subprotocol is not None and value in item[1]:
+                changed.append((item[0], self._with_offer(item[1], value, new.encode("latin-1"))))
+            else:
+                changed.append(item)
+        if self.access_cookie is None:
+            return changed
+        return with_cookie(changed, self.access_cookie, old, new)
+
+    def with_current(self, fields: RawFields, access: str, refresh: str) -> Fields:
+        """The fields of a logout with the tokens that are current, and in no place another one.
+
+        The body is not looked at.
+        """
+        changed = list(fields)
+        named = {name.lower() for name, _ in fields}
+        if b"authorization" in named or self.access_cookie is None:
+            changed = self.with_bearer(changed, access)
+        if self.access_cookie is not None:
+            changed = put_cookie(changed, self.access_cookie, access)
+        return self.with_refresh(changed, refresh)
+
+    def with_refresh(self, fields: RawFields, refresh: str) -> Fields:
+        """The fields with a refresh token in its cookie, where it has one."""
+        if self.refresh_cookie is None:
+            return list(fields)
+        return put_cookie(fields, self.refresh_cookie, refresh)
+
+    def refresh_cookies(self, fields: RawFields) -> list[str]:
+        """The refresh tokens in the cookies of a request."""
+        return [] if self.refresh_cookie is None else cookie_values(fields, self.refresh_cookie)
+
+    def cookie_tokens(self, fields: RawFields) -> list[str]:
+        """The access tokens in the cookies of a request; of several, servers take either one."""
+        return [] if self.access_cookie is None else cookie_values(fields, self.access_cookie)
+
+    def other_tokens(self, fields: RawFields, handshake: bytes | None) -> list[str]:
+        """The access tokens of a request that are not in `Authorization`; cookies come last.
+
+        Args:
+            fields: of the request.
+            handshake: the target of one that opens a WebSocket: browsers cannot set fields on it.
+        """
+        found = self.cookie_tokens(fields)
+        if handshake is None:
+            return found
+        return [*self.query_tokens(handshake), *self.offered_tokens(fields), *found]
+
+    def offered_tokens(self, fields: RawFields) -> list[str]:
+        """The tokens that a handshake offers as if they were subprotocols."""
+        if self.subprotocol is None:
+            return []
+        values = b",".join(values_of(fields, _PROTOCOL)).split(b",")
+        offered = [part for part in (value.strip(b" \t") for value in values) if part]
+        return [
+            each.decode("latin-1") for name, each in pairwise(offered) if name == self.subprotocol
+        ]
+
     def query_tokens(self, target: bytes) -> list[str]:
         """The tokens in a handshake's query: of all its parameters for them that are not empty.
 
@@ -84,6 +159,16 @@ class TokenPlaces:
             is_it = name in self.query and value == old
             parts.append(part.partition(b"=")[0] + after if is_it else part)
         return path + mark + b"&".join(parts)
+
+    def _with_offer(self, value: bytes, old: bytes, new: bytes) -> bytes:
+        parts = [part.strip(b" \t") for part in value.split(b",")]
+        return b", ".join(
+            new if each == old and name == self.subprotocol else each
+            for name, each in pairwise([b"", *parts])
+        )
+
+
+_PROTOCOL: Final = b"sec-websocket-protocol"
 
 
 def _decoded(part: bytes) -> tuple[str, str]:

@@ -93,6 +93,17 @@ async def test_a_token_in_the_query_of_a_handshake_is_that_of_its_user() -> None
         assert (await ask(target=b"/ws/?token=")).startswith(b"a:")
 
 
+async def test_a_token_is_that_of_its_user_wherever_it_stands() -> None:
+    places = "{subprotocol: bearer, cookies: {access: at}, schemes: [JWT], query: [jwt]}"
+    async with asking({"SEGUE_SESSIONS__TOKENS": places}) as ask:
+        seven = jwt_of("7")
+        assert await ask(b"Authorization: JWT " + seven) == b"u:7"
+        assert await ask(target=b"/ws/?jwt=" + seven) == b"u:7"
+        assert await ask(b"Cookie: a=1; at=" + seven) == b"u:7"
+        assert await ask(b"Sec-WebSocket-Protocol: bearer, " + seven) == b"u:7"
+        assert await ask(target=b"/ws/?token=" + seven) != b"u:7"
+
+
 async def test_whoever_has_no_credential_is_told_by_address_and_agent() -> None:
     async with asking() as ask:
         plain = await ask(b"User-Agent: one")

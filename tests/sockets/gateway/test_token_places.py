@@ -219,3 +219,215 @@ async def test_a_token_in_a_query_of_another_name_is_renewed(tmp_path: Path) -> 
             assert await socket.receive_str() == "welcome"
         assert issuer.seen[-1].query["x"] == "1"
         await gone(proxy)
+
+
+class Baking(Issuer):
+    """Keeps both tokens in cookies of the browser, which end when the tokens do."""
+
+    def answer(self, pair: Mapping[str, str]) -> web.Response:
+        answer = web.json_response({"user": 7})
+        answer.set_cookie("at", pair["access"], max_age=int(self.access) or 1, httponly=True)
+        answer.set_cookie("rt", pair["refresh"], max_age=86400, httponly=True)
+        return answer
+
+    def refresh_of(self, seen: Seen) -> str:
+        return seen.cookies["rt"]
+
+    def access_of(self, seen: Seen) -> str:
+        return seen.cookies.get("at", "")
+
+    def logged_out(self) -> web.Response:
+        answer = web.Response(status=204)
+        answer.del_cookie("at")
+        answer.del_cookie("rt")
+        return answer
+
+    async def served(self, request: web.BaseRequest, seen: Seen) -> web.StreamResponse:
+        if seen.path == "/":
+            return web.Response(text="for everybody")
+        return await super().served(request, seen)
+
+
+COOKIES = "{cookies: {access: at, refresh: rt}}"
+
+
+async def status(client: aiohttp.ClientSession, method: str, path: str) -> int:
+    async with client.request(method, path) as answer:
+        return answer.status
+
+
+async def test_tokens_in_cookies_are_kept_and_renewed(tmp_path: Path) -> None:
+    issuer = Baking(access=SHORT)
+    async with (
+        issuing(issuer),
+        in_front(issuer, tmp_path, COOKIES) as proxy,
+        browser(proxy) as client,
+    ):
+        async with client.post(LOGIN, json={}) as answer:
+            first = answer.cookies["at"]
+            assert int(first["max-age"]) > 86400, "it would end before it can be renewed"
+            assert first["httponly"]
+            assert answer.cookies["rt"]["max-age"] == "86400"
+        await asyncio.sleep(SHORT)
+        issuer.access = 3600.0
+        assert [await status(client, "GET", "/api/jobs/") for _ in range(2)] == [200, 200]
+        assert len(issuer.at(REFRESH)) == 1
+        sent = issuer.seen[-1].cookies
+        assert sent["at"] != first.value
+
+
+async def test_a_logout_by_cookies_is_given_those_that_are_current(tmp_path: Path) -> None:
+    issuer = Baking(access=SHORT)
+    async with (
+        issuing(issuer),
+        in_front(issuer, tmp_path, COOKIES) as proxy,
+        browser(proxy) as client,
+        browser(proxy) as thief,
+    ):
+        assert await status(client, "POST", LOGIN) == 200
+        stolen = {each.key: each.value for each in client.cookie_jar}
+        await asyncio.sleep(SHORT)
+        issuer.access = 3600.0
+        assert await status(client, "GET", "/api/jobs/") == 200
+        assert await status(client, "POST", LOGOUT) == 204
+        (sent,) = issuer.at(LOGOUT)
+        assert sent.body == b""
+        assert sent.cookies["rt"] in issuer.spent
+        assert sent.cookies["rt"] != stolen["rt"]
+        assert not list(client.cookie_jar)
+        # What has ended is nobody's, and what is for everybody still is.
+        issuer.spent.clear()
+        async with thief.get("/api/jobs/", cookies=stolen) as answer:
+            assert answer.status == 401
+        assert "at" not in issuer.seen[-1].cookies
+        async with thief.get("/", cookies=stolen) as answer:
+            assert answer.status == 200
+        async with thief.post(REFRESH, cookies=stolen) as answer:
+            assert answer.status == 401
+
+
+class OnePath(Named):
+    """Has one endpoint for tokens (RFC 6749 section 3.2)."""
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path != "/oauth/token":
+            return await super().handle(request)
+        form = {name: str(value) for name, value in (await request.post()).items()}
+        if form["grant_type"] == "password":
+            return self.answer(self.pair())
+        if form["grant_type"] != "refresh_token" or not self.is_good(form["refresh_token"], "r"):
+            return web.json_response({"error": "invalid_grant"}, status=401)
+        self.spent.add(form["refresh_token"])
+        return self.answer(self.pair())
+
+
+async def test_one_path_may_be_for_logins_and_refreshes_both(tmp_path: Path) -> None:
+    issuer = OnePath(access=SHORT)
+    paths = "{login: [/oauth/token], refresh: /oauth/token, logout: /oauth/revoke}"
+    async with (
+        issuing(issuer),
+        in_front(issuer, tmp_path, GRANT, SESSIONS__PATHS=paths) as proxy,
+        browser(proxy) as client,
+    ):
+        grant = {"grant_type": "password", "username": "a", "password": "b"}
+        async with client.post("/oauth/token", data=grant) as answer:
+            first = await answer.json()
+        await asyncio.sleep(SHORT)
+        issuer.access = 3600.0
+        async with client.get("/", headers=bearer(first["access_token"])) as answer:
+            assert answer.status == 200
+        again = {"grant_type": "refresh_token", "refresh_token": first["refresh_token"]}
+        async with client.post("/oauth/token", data=again) as answer:
+            assert answer.status == 200
+            second = await answer.json()
+        assert second["access_token"] not in ("", first["access_token"])
+        async with client.get("/", headers=bearer(second["access_token"])) as answer:
+            assert answer.status == 200
+
+
+class Offered(Issuer):
+    """Reads the token of a WebSocket from the subprotocols, and answers with one of them."""
+
+    chosen: int = 0
+
+    async def served(self, request: web.BaseRequest, seen: Seen) -> web.StreamResponse:
+        offered = [each.strip() for each in seen.headers["Sec-WebSocket-Protocol"].split(",")]
+        if offered[0] != "bearer" or not self.is_good(offered[1], "a"):
+            return web.Response(status=403)
+        socket = web.WebSocketResponse(protocols=[offered[self.chosen]])
+        await socket.prepare(request)
+        await socket.close()
+        return socket
+
+
+@pytest.mark.parametrize("chosen", [0, 1, 2])
+async def test_a_token_that_is_offered_as_a_subprotocol_is_renewed(
+    tmp_path: Path, chosen: int
+) -> None:
+    issuer = Offered(access=SHORT)
+    issuer.chosen = chosen
+    async with (
+        issuing(issuer),
+        in_front(issuer, tmp_path, "{subprotocol: bearer}") as proxy,
+        browser(proxy) as client,
+    ):
+        first = (await logged_in(client))["access"]
+        await asyncio.sleep(SHORT)
+        issuer.access = 3600.0
+        offer = ["bearer", first, "chat"]
+        async with client.ws_connect("/ws/", protocols=offer) as socket:
+            assert socket.protocol == offer[chosen]
+        assert first not in issuer.seen[-1].headers["Sec-WebSocket-Protocol"]
+        await gone(proxy)
+
+
+VERIFY = "/api/auth/token/verify/"
+
+
+class Verifying(Issuer):
+    """Says of a token in a body whether it is good."""
+
+    async def served(self, request: web.BaseRequest, seen: Seen) -> web.StreamResponse:
+        if seen.path != VERIFY:
+            return await super().served(request, seen)
+        return web.json_response({}, status=200 if self.is_good(seen.json["token"], "a") else 401)
+
+
+async def test_a_token_in_the_body_of_a_named_route_is_renewed(tmp_path: Path) -> None:
+    issuer = Verifying(access=SHORT)
+    async with (
+        issuing(issuer),
+        in_front(issuer, tmp_path, f"{{bodies: {{{VERIFY}: token}}}}") as proxy,
+        browser(proxy) as client,
+    ):
+        pair = await logged_in(client)
+        first = pair["access"]
+        await asyncio.sleep(SHORT)
+        issuer.access = 3600.0
+        for body in ({"token": first, "n": 1}, {"token": "nobody's"}):
+            async with client.post(VERIFY, json=body) as answer:
+                assert answer.status == (200 if "n" in body else 401)
+        assert [each.json.get("n") for each in issuer.at(VERIFY)] == [1, None]
+        async with client.post(VERIFY, data=b"\xff") as answer:
+            assert answer.status == 415
+        async with client.post(LOGOUT, json={}, headers=bearer(first)) as answer:
+            assert answer.status == 205
+        async with client.post(VERIFY, json={"token": first}) as answer:
+            assert answer.status == 401
+        assert len(issuer.at(VERIFY)) == 2
+
+
+async def test_more_tokens_than_anybody_has_use_for_are_refused(tmp_path: Path) -> None:
+    issuer = Baking()
+    async with (
+        issuing(issuer),
+        in_front(issuer, tmp_path, COOKIES) as proxy,
+        browser(proxy) as client,
+    ):
+        many = "; ".join(f"at={number}" for number in range(5))
+        async with client.get("/", headers={"Cookie": many}) as answer:
+            assert answer.status == 400
+        for body in ({"refresh": "a"}, {"refresh": "b"}):
+            async with client.post(REFRESH, json=body, headers={"Cookie": "rt=a"}) as answer:
+                assert answer.status == (401 if body["refresh"] == "a" else 400)
+        assert len(issuer.seen) == 1

@@ -26,7 +26,8 @@ def test_places_are_read_by_their_keys_and_once() -> None:
             "access: tokens.access.value, refresh: 'a\\.b', refresh_request: data.token,"
             " logout_request: refresh_token, request_format: form,"
             " request_fields: {grant_type: refresh_token, n: 1.10}, schemes: [JWT, Token],"
-            " query: [jwt]"
+            " query: [jwt], cookies: {access: at, refresh: rt}, subprotocol: bearer,"
+            " bodies: {/api/verify%2F: token.value}"
         )
     ).sessions.tokens
     assert tokens.places == TokenPlaces(
@@ -39,6 +40,10 @@ def test_places_are_read_by_their_keys_and_once() -> None:
         scheme=b"JWT",
         schemes=frozenset({b"jwt", b"token"}),
         query=frozenset({"jwt"}),
+        access_cookie=b"at",
+        refresh_cookie=b"rt",
+        subprotocol=b"bearer",
+        bodies={b"/api/verify/": ("token", "value")},
     )
     assert tokens.places is tokens.places
 
@@ -80,6 +85,11 @@ def test_the_secret_of_a_client_is_read_from_a_file_and_shown_nowhere() -> None:
         ("schemes: []", "schemes", ""),
         ("schemes: [JWT, jwt]", "schemes", "listed twice"),
         ("schemes: [My Scheme]", "schemes[0]", "without spaces"),
+        ("cookies: {access: a, refresh: a}", "cookies.refresh", "both tokens"),
+        ("cookies: {refresh: segue_session}", "cookies.refresh", "sessions.cookie"),
+        ("subprotocol: 'a, b'", "subprotocol", "without spaces"),
+        ("bodies: {/api/auth/logout/: token}", 'bodies["/api/auth/logout/"]', "sessions.paths"),
+        ("bodies: {verify: token}", "bodies.verify", "expected a path"),
         ("query: ['a b']", "query[0]", "expected letters"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.http import cookies
 from proxy.http.cookies import cookie_of, without_cookie
 
 
@@ -30,3 +31,64 @@ def test_a_cookie_is_taken_out_and_the_others_keep_their_bytes(
     fields = [(b"Cookie", before), (b"X", b"sid=1")]
     expected = [(b"X", b"sid=1")] if after is None else [(b"Cookie", after), (b"X", b"sid=1")]
     assert without_cookie(fields, b"sid") == expected
+
+
+COOKIES = [
+    (b"Host", b"h"),
+    (b"cookie", b'a=1; at=old;at="old" ; b=old; at=other; at='),
+    (b"C", b""),
+]
+
+
+def test_the_values_of_a_cookie_are_read_as_servers_read_them() -> None:
+    assert cookies.cookie_values(COOKIES, b"at") == ["old", "old", "other"]
+    assert cookies.cookie_values(COOKIES, b"c") == []
+
+
+def test_another_value_takes_the_place_of_an_old_one() -> None:
+    assert cookies.with_cookie(COOKIES, b"at", "old", "new") == [
+        (b"Host", b"h"),
+        (b"cookie", b"a=1; at=new;at=new; b=old; at=other; at="),
+        (b"C", b""),
+    ]
+    assert cookies.with_cookie(COOKIES, b"at", "none", "new") == COOKIES
+
+
+def test_a_cookie_is_put_in_place_of_all_of_its_name_or_beside_the_others() -> None:
+    assert cookies.put_cookie(COOKIES, b"at", "new")[1] == (
+        b"cookie",
+        b"a=1; at=new;at=new; b=old; at=new; at=",
+    )
+    assert cookies.put_cookie([(b"Cookie", b"a=1")], b"x", "v") == [(b"Cookie", b"a=1; x=v")]
+    assert cookies.put_cookie([(b"Cookie", b" ")], b"x", "v") == [(b"Cookie", b"x=v")]
+    assert cookies.put_cookie([(b"H", b"h")], b"x", "v") == [(b"H", b"h"), (b"Cookie", b"x=v")]
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ([b"at=1; Path=/"], "1"),
+        ([b"at=1", b"at=2; HttpOnly"], "2"),
+        ([b'at="1"'], "1"),
+        ([b"at=; Max-Age=0"], None),
+        ([b"b=1; at=2"], None),
+        ([], None),
+    ],
+)
+def test_a_cookie_that_an_answer_sets_is_read(values: list[bytes], found: str | None) -> None:
+    assert cookies.cookie_set([(b"Set-Cookie", value) for value in values], b"at") == found
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"at=1; Max-Age=5; Path=/", b"at=1; Path=/; Max-Age=60"),
+        (b"at=1; expires=Thu, 01 Jan 2026 00:00:00 GMT; max-age=5", b"at=1; Max-Age=60"),
+        (b"at=1; HttpOnly", b"at=1; HttpOnly"),
+        (b"at=; Max-Age=0", b"at=; Max-Age=0"),
+        (b"b=1; Max-Age=5", b"b=1; Max-Age=5"),
+    ],
+)
+def test_a_cookie_that_is_to_end_lasts_as_long_as_it_is_told(before: bytes, after: bytes) -> None:
+    fields = [(b"Max-Age", b"1"), (b"Set-Cookie", before)]
+    assert cookies.lasting(fields, b"at", 60.5) == [fields[0], (b"Set-Cookie", after)]

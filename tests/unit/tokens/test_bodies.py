@@ -41,6 +41,17 @@ def test_a_pair_that_is_written_is_read_again(places: TokenPlaces) -> None:
     assert bodies.read_pair(bodies.write_pair("a", "r", places), places) == Pair("a", "r")
 
 
+def test_what_is_not_in_the_body_is_read_from_cookies() -> None:
+    places = TokenPlaces(access_cookie=b"at", refresh_cookie=b"rt")
+    fields = [(b"Set-Cookie", b"at=c; Path=/"), (b"set-cookie", b"rt=s; HttpOnly")]
+    assert bodies.read_pair(b"", places, fields) == Pair("c", "s")
+    assert bodies.read_pair(b'{"access": "a", "refresh": ""}', places, fields) == Pair("a", "s")
+    assert bodies.read_pair(b'{"access": "a"}', places, []) == Pair("a", None)
+    assert bodies.read_pair(b"{}", places, fields[1:]) is None
+    assert bodies.read_pair(b"{}", PLACES, fields) is None
+    assert bodies.own_refresh("r", places).fields == ((b"Cookie", b"rt=r"),)
+
+
 def test_a_pair_is_written_as_the_server_would_write_it() -> None:
     assert json.loads(bodies.write_pair("a", "r", PLACES)) == {"access": "a", "refresh": "r"}
     assert json.loads(bodies.write_pair("a", "r", ENVELOPE)) == {

@@ -105,3 +105,47 @@ def test_a_parameter_of_another_name_is_read_where_it_is_named() -> None:
     places = TokenPlaces(query=frozenset({"jwt"}))
     assert places.query_tokens(b"/ws?token=a&jwt=b") == ["b"]
     assert places.with_query_token(b"/ws?token=b&jwt=b", "b", "n") == b"/ws?token=b&jwt=n"
+
+
+COOKIES = TokenPlaces(access_cookie=b"at", refresh_cookie=b"rt", subprotocol=b"bearer")
+FIELDS = [
+    (b"Authorization", b"Bearer old"),
+    (b"Cookie", b"at=old; rt=r; x=old"),
+    (b"Sec-WebSocket-Protocol", b"bearer, old, old , chat"),
+    (b"X", b"old"),
+]
+
+
+def test_a_token_is_replaced_wherever_it_stands() -> None:
+    assert COOKIES.with_access(FIELDS, "old", "new") == [
+        (b"Authorization", b"Bearer new"),
+        (b"Cookie", b"at=new; rt=r; x=old"),
+        (b"Sec-WebSocket-Protocol", b"bearer, new, old, chat"),
+        (b"X", b"old"),
+    ]
+    assert COOKIES.with_access(FIELDS, "other", "new") == FIELDS
+    assert PLACES.with_access(FIELDS, "old", "new") == [
+        (b"Authorization", b"Bearer new"),
+        *FIELDS[1:],
+    ]
+
+
+def test_tokens_are_found_in_cookies_and_offers_that_are_named() -> None:
+    assert COOKIES.cookie_tokens(FIELDS) == ["old"]
+    assert COOKIES.refresh_cookies(FIELDS) == ["r"]
+    assert COOKIES.offered_tokens(FIELDS) == ["old"]
+    assert COOKIES.offered_tokens([(b"sec-websocket-protocol", b"chat,,bearer")]) == []
+    assert COOKIES.other_tokens(FIELDS, b"/?token=q") == ["q", "old", "old"]
+    assert COOKIES.other_tokens(FIELDS, None) == ["old"]
+    assert PLACES.cookie_tokens(FIELDS) == PLACES.refresh_cookies(FIELDS) == []
+    assert PLACES.offered_tokens(FIELDS) == []
+
+
+def test_a_logout_goes_with_the_tokens_that_are_current() -> None:
+    fields = [(b"Cookie", b"at=old; rt=r")]
+    assert COOKIES.with_current(fields, "a", "b") == [(b"Cookie", b"at=a; rt=b")]
+    assert COOKIES.with_current([(b"Authorization", b"Bearer old")], "a", "b") == [
+        (b"Authorization", b"Bearer a"),
+        (b"Cookie", b"at=a; rt=b"),
+    ]
+    assert PLACES.with_current(fields, "a", "b") == [*fields, (b"Authorization", b"Bearer a")]
