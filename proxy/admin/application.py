@@ -60,6 +60,7 @@ def probes(
         return web.json_response(body, status=status)
 
     async def page(request: web.Request) -> web.Response:
+        await metrics.prepare()
         if OPENMETRICS in request.headers.get("Accept", ""):
             body, kind = metrics.openmetrics_page(), OPENMETRICS_CONTENT_TYPE
         else:

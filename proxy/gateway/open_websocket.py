@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from proxy.gateway.context import RequestContext
 from proxy.gateway.identity import identity_of
@@ -74,6 +75,23 @@ class _EarlierAccounts:
         return self.ended[way].total() + (0 if unfinished is None else unfinished.received)
 
 
+class OpenAs(NamedTuple):
+    """What is shown of open WebSockets: how many there are of each of these.
+
+    Attributes:
+        cohort: of the client; `none` for none.
+        revision: of the switches.
+        to_client, to_server: the names of the programs; None for none.
+        configuration: the digest of the one under which it was opened.
+    """
+
+    cohort: str
+    revision: int
+    to_client: str | None
+    to_server: str | None
+    configuration: str
+
+
 class OpenWebSocket:
     """A WebSocket between a client and a server.
 
@@ -91,6 +109,7 @@ class OpenWebSocket:
         subprotocol: what the two sides agreed on; None for none.
         to_client, to_server: the accounts of its messages, since what applies changed last.
         relay: carries its bytes.
+        counted: what it is counted as by who counts those that are open; None where it is not.
     """
 
     __slots__ = (
@@ -100,6 +119,7 @@ class OpenWebSocket:
         "_on_moved",
         "_rewriting",
         "configuration",
+        "counted",
         "decision",
         "identity",
         "info",
@@ -122,7 +142,7 @@ class OpenWebSocket:
         *,
         on_limit: Callable[[str], None],
         on_end: Callable[[OpenWebSocket], None],
-        on_moved: Callable[[OpenWebSocket, int], None],
+        on_moved: Callable[[OpenWebSocket], None],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         """Construct; it relays from `relay.start` on.
@@ -133,7 +153,7 @@ class OpenWebSocket:
             rewriting: finds the programs of the client's cohort, and their accounts.
             on_limit: told the name of a limit that was reached, each time.
             on_end: told once that it has ended.
-            on_moved: told that its revision is another one, and which it was.
+            on_moved: told that what it is counted as may be something else.
         """
         self.info = context.info
         self.session = context.session
@@ -147,6 +167,7 @@ class OpenWebSocket:
         self._rewriting = rewriting
         self._on_end = on_end
         self._on_moved = on_moved
+        self.counted: OpenAs | None = None
         config = context.snapshot.config
         from_server, from_client = self._handlings()
         self.to_client, self.to_server = from_server.counts, from_client.counts
@@ -173,6 +194,18 @@ class OpenWebSocket:
     def programs(self) -> Programs:
         """What is done to its messages."""
         return self.decision.programs
+
+    @property
+    def open_as(self) -> OpenAs:
+        """What it is to be counted as now."""
+        programs = self.programs
+        return OpenAs(
+            self.info.cohort,
+            self.revision,
+            _name(programs.to_client),
+            _name(programs.to_server),
+            self.configuration,
+        )
 
     @property
     def accounts(self) -> tuple[MessageCounts, ...]:
@@ -212,9 +245,8 @@ class OpenWebSocket:
 
     def keep(self, snapshot: Snapshot) -> None:
         """Take note that by another snapshot the same applies to it as before."""
-        before = self.revision
         self.revision, self.serial = snapshot.switches.table.number, snapshot.switches.serial
-        self._on_moved(self, before)
+        self._on_moved(self)
 
     def _handlings(self) -> tuple[MessageHandling, MessageHandling]:
         """How the messages of the server are treated, and those of the client."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
 from dataclasses import replace
 from time import perf_counter
-from typing import Final
+from typing import Final, TypeVar
 
 from proxy.downstream.websockets import Connections
 from proxy.errors import OriginRefused, UpstreamError
 from proxy.gateway.context import RequestContext
-from proxy.gateway.open_websocket import OpenWebSocket
+from proxy.gateway.open_websocket import OpenAs, OpenWebSocket
 from proxy.gateway.rewriting import Rewriting
 from proxy.gateway.sending import Sender
 from proxy.gateway.sessions import SessionFilter
@@ -26,6 +26,9 @@ _AT_ONCE: Final = 100
 """Sockets that are looked at in one step of the loop."""
 
 
+Key = TypeVar("Key", bound=Hashable)
+
+
 class Upgrades:
     """Opens WebSockets, and says what became of them when they end.
 
@@ -33,6 +36,8 @@ class Upgrades:
         sockets: those that are open.
         by_revision: how many of them there are, by cohort and revision; counted as they come, move
             and go, since it is asked for every two seconds and there may be many.
+        by_programs: the same by cohort, the names of the programs to the client and to the server,
+            and configuration: to go through 50,000 takes 40 ms.
         on_end: told of each that has ended, with all that it has counted.
     """
 
@@ -57,6 +62,7 @@ class Upgrades:
         self._loop = loop
         self.sockets: set[OpenWebSocket] = set()
         self.by_revision: Counter[tuple[str, int]] = Counter()
+        self.by_programs: Counter[tuple[str, str | None, str | None, str]] = Counter()
         self.on_end: list[Callable[[OpenWebSocket], None]] = []
 
     async def walk(self) -> AsyncIterator[OpenWebSocket]:
@@ -126,7 +132,7 @@ class Upgrades:
         )
         self._connections.add(socket, client.bucket)
         self.sockets.add(socket)
-        self.by_revision[context.info.cohort, socket.revision] += 1
+        self._count(socket, socket.open_as)
         pool.sockets += 1
         self._rewriting.taps.attach(relay, context.info.selected, context.info.request_id)
         relay.start(
@@ -135,20 +141,23 @@ class Upgrades:
         self._sessions.opened(context, socket)
         return None
 
-    def _moved(self, socket: OpenWebSocket, before: int) -> None:
-        if socket in self.sockets:
-            self._count_out(socket.info.cohort, before)
-            self.by_revision[socket.info.cohort, socket.revision] += 1
+    def _moved(self, socket: OpenWebSocket) -> None:
+        if socket.counted is not None:
+            self._count(socket, socket.open_as)
 
-    def _count_out(self, cohort: str, revision: int) -> None:
-        self.by_revision[cohort, revision] -= 1
-        if not self.by_revision[cohort, revision]:
-            del self.by_revision[cohort, revision]  # There is no end to revisions.
+    def _count(self, socket: OpenWebSocket, as_what: OpenAs | None) -> None:
+        """Count a socket as something else than before; None: no more."""
+        before, socket.counted = socket.counted, as_what
+        for each, by in ((before, -1), (as_what, 1)):
+            if each is not None:
+                programs = each.cohort, each.to_client, each.to_server, each.configuration
+                _add(self.by_revision, (each.cohort, each.revision), by)
+                _add(self.by_programs, programs, by)
 
     def _end(self, socket: OpenWebSocket) -> None:
         self._connections.discard(socket)
         self.sockets.discard(socket)
-        self._count_out(socket.info.cohort, socket.revision)
+        self._count(socket, None)
         socket.pool.sockets -= 1
         self._sessions.closed(socket.session, socket)
         self._rewriting.taps.detach(socket.relay)
@@ -161,3 +170,9 @@ class Upgrades:
         )
         for told in self.on_end:
             told(socket)
+
+
+def _add(counts: Counter[Key], key: Key, by: int) -> None:
+    counts[key] += by
+    if not counts[key]:
+        del counts[key]  # There is no end to revisions, nor to configurations.

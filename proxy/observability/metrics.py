@@ -7,9 +7,10 @@ client. The counts belong to the process: they outlive every reload.
 
 from __future__ import annotations
 
+import asyncio
 import platform
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -126,6 +127,10 @@ class Timings:
             self.upstream.exemplify(waited, trace_id, now)
 
 
+_AT_ONCE: Final = 1_000
+"""Accounts that are settled in one step of the loop."""
+
+
 class Metrics(Collector):
     """The counts of this process.
 
@@ -153,6 +158,7 @@ class Metrics(Collector):
         self._messages: dict[tuple[str, str, Direction], MessageCounts] = {}
         self._open: set[MessageCounts] = set()
         self._families: list[Family | Distribution] = []
+        self._preparations: list[Callable[[], Awaitable[None]]] = []
         self._registry = CollectorRegistry(auto_describe=False)
         self._add_own_families(version)
         self._registry.register(self)
@@ -195,6 +201,22 @@ class Metrics(Collector):
     def add(self, families: Families) -> None:
         """Show more families, read at each scrape."""
         self._families += families
+
+    def before_page(self, prepare: Callable[[], Awaitable[None]]) -> None:
+        """Have something done before each page, by what takes too long to do at one go."""
+        self._preparations.append(prepare)
+
+    async def prepare(self) -> None:
+        """Do what comes before a page, in steps between which the loop serves everybody else.
+
+        With 50,000 WebSockets all accounts of messages take 10 to 40 ms.
+        """
+        for count, counts in enumerate(tuple(self._open), 1):
+            counts.settle()
+            if count % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+        for prepare in self._preparations:
+            await prepare()
 
     @property
     def families(self) -> Families:

@@ -132,6 +132,8 @@ class DataPlane:
             loop,
         )
         self._decided = switch_metrics.DecisionTotals(live)
+        self._held = gateway_metrics.HeldBytes(self.upgrades)
+        metrics.before_page(self._held.look)
         self.flow = Flow(
             self.upgrades,
             partial(
@@ -162,7 +164,12 @@ class DataPlane:
         yield self.access_log.families()
         yield tracing.families(self._spans)
         yield gateway_metrics.families(
-            self.coalescer, self._rewriting, self.upgrades, self.shadows, self._live
+            self.coalescer,
+            self._rewriting,
+            self.upgrades,
+            self._held,
+            self.shadows,
+            self._live,
         )
         yield switch_metrics.families(self._live, self.upgrades, self._decided)
         if self.sessions is not None:

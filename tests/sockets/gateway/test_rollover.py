@@ -70,8 +70,14 @@ def rollover_of(proxy: Segue) -> Rollover:
 def behind(proxy: Segue) -> dict[tuple[str, int], int]:
     """Those that are behind; what is counted as they move is what there is."""
     rollover = rollover_of(proxy)
-    there = Counter((each.info.cohort, each.revision) for each in rollover._upgrades.sockets)
+    upgrades = rollover._upgrades
+    there = Counter((each.info.cohort, each.revision) for each in upgrades.sockets)
     assert dict(rollover.by_revision()) == dict(there)
+    programs = Counter(
+        (each.cohort, each.to_client, each.to_server, each.configuration)
+        for each in (socket.open_as for socket in upgrades.sockets)
+    )
+    assert dict(upgrades.by_programs) == dict(programs)
     return rollover.behind()
 
 
