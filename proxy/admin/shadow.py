@@ -137,7 +137,9 @@ class ShadowView(pydantic.BaseModel):
         switch: its name.
         in_shadow: whether it is in shadow now; what is shown of one that was stays.
         since: when its shadow began, in seconds since 1970; null where it has never been in one
-            since the process began.
+            since the process began, or was `dropped`.
+        dropped: whether there are too many switches (256) for an account of this one: in shadow, it
+            is not compared; otherwise what there was is lost.
         outcomes: what would have become of its messages; null where there is no account.
         cpu_seconds: what comparing them took.
         examples: the newest of those that differ in rules or fields, the newest last.
@@ -146,6 +148,7 @@ class ShadowView(pydantic.BaseModel):
     switch: str
     in_shadow: bool
     since: float | None
+    dropped: bool
     outcomes: ShadowOutcomes | None
     cpu_seconds: float
     examples: list[ShadowExampleView]
@@ -216,6 +219,7 @@ class ShadowPage:
             switch=str(switch),
             in_shadow=switch in snapshot.switches.in_shadow(),
             since=None if account is None else account.since,
+            dropped=self._shadows.was_dropped(str(switch)),
             outcomes=None
             if account is None
             else outcomes_of(account, await self._rollover.mapped(switch)),

@@ -259,7 +259,8 @@ class DryRun(pydantic.BaseModel):
         messages_per_second: all messages of the cohort, over the last 10 to 40 seconds; null where
             nothing can be said yet.
         shadow: what would be mapped or fail, by rule, since the shadow of the switch began; null
-            where it is not in shadow.
+            where it is not in shadow, or not compared.
+        shadow_dropped: whether it is in shadow, and not compared: there are too many.
         not_kept: owner and time of now that would not be kept; null for nothing.
     """
 
@@ -276,4 +277,5 @@ class DryRun(pydantic.BaseModel):
     exceptions_left_alone: list[str]
     messages_per_second: float | None = None
     shadow: ShadowOutcomes | None = None
+    shadow_dropped: bool = False
     not_kept: NotKept | None = None

@@ -108,6 +108,8 @@ async def dry_run_view(
     owner: str,
     rates: Rates,
     account: ShadowAccount | None,
+    *,
+    is_dropped: bool,
 ) -> DryRun:
     """Show what a change would touch.
 
@@ -119,6 +121,7 @@ async def dry_run_view(
         owner: who is named for it; empty for nobody.
         rates: how much flows.
         account: of the switch's shadow, if it ever was in one.
+        is_dropped: whether there was no room for one.
     """
     now, name = current.in_force, change.switch
     would = SwitchedCatalog(now.catalog, now.first, after, now.key)
@@ -143,6 +146,7 @@ async def dry_run_view(
         exceptions_left_alone=sorted(left),
         messages_per_second=rates.messages_of(name.cohort),
         shadow=outcomes,
+        shadow_dropped=is_dropped and name in now.in_shadow(),
         not_kept=not_kept_view(not_kept(before, then, change.name, time.time()), owner),
     )
 

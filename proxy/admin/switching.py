@@ -224,6 +224,7 @@ class SwitchOrders:
             owner,
             await self._flow.rates(),
             self._shadows.account(str(change.switch)),
+            is_dropped=self._shadows.was_dropped(str(change.switch)),
         )
 
     async def _made(

@@ -217,6 +217,8 @@ def dry(run: DryRun, notes: Iterable[str] = ()) -> Iterator[Line]:
         yield (f"{cohort} has ~{run.messages_per_second:,.1f} messages a second",)
     if run.shadow is not None:
         yield from _shadow(run.shadow)
+    if run.shadow_dropped:
+        yield _bad("in shadow, but not compared: there are too many switches in shadow")
     if run.exceptions_left_alone:
         yield (f"exceptions left alone: {_names(run.exceptions_left_alone)}",)
     yield ("nothing was changed",)

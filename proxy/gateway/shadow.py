@@ -50,7 +50,11 @@ MAX_COLLECTED: Final = 4 * 1024 * 1024
 """Bytes of the messages and bodies that nothing rewrites and that are not whole yet."""
 
 MAX_SWITCHES: Final = 256
-"""Switches of which an account is kept; beyond, that of the one that began first is forgotten."""
+"""Switches of which an account is kept. Beyond, those that have ended are forgotten, the one that
+began first before others; where all of them are in shadow, one more is not compared."""
+
+_MAX_DROPPED: Final = 4096
+"""Switches of which it is known that they have no account for lack of room."""
 
 
 class Shadows:
@@ -65,6 +69,7 @@ class Shadows:
         *,
         budget: Callable[[], float] = lambda: BUDGET,
         allows_raw: Callable[[], bool] = lambda: False,
+        on_dropped: Callable[[str, str], None] = lambda _, __: None,
         cpu: Callable[[], float] = time.thread_time,
     ) -> None:
         """Construct.
@@ -73,13 +78,17 @@ class Shadows:
             loop: in which messages come by.
             budget: seconds of CPU in each second; nothing is compared at 0.
             allows_raw: whether examples may be kept as they are, besides with placeholders.
+            on_dropped: told of a switch that has no account for lack of room, once for each time,
+                and what comes of it: `not compared` in shadow, `numbers lost` where that has ended.
             cpu: seconds of CPU that the loop's thread has used.
         """
         self._loop = loop
         self._budget = budget
         self._allows_raw = allows_raw
+        self._on_dropped = on_dropped
         self._cpu = cpu
         self._shadows: dict[str, ShadowedSwitch] = {}
+        self._dropped: dict[str, None] = {}
         self._queue = ShadowQueue()
         self._room = Room(MAX_COLLECTED)
         self._allowance = 0.0
@@ -109,6 +118,7 @@ class Shadows:
         shadow = self._add(switch)
         if old is not None:
             old.ended = True
+        if old is not None and shadow is not None:
             shadow.before, shadow.seconds_before = old.totals(), old.seconds
 
     def end(self, switch: str) -> None:
@@ -119,9 +129,13 @@ class Shadows:
             shadow.ended = True
 
     def account(self, switch: str) -> ShadowAccount | None:
-        """What has become of its messages since it began; None if it never did."""
+        """What has become of its messages since it began; None if it never did, or was dropped."""
         shadow = self._shadows.get(switch)
         return None if shadow is None else shadow.account
+
+    def was_dropped(self, switch: str) -> bool:
+        """Whether it has no account because there are too many switches."""
+        return switch in self._dropped
 
     def close(self) -> None:
         """Work on nothing any more. Taps stay where they are, and only do what the inner does."""
@@ -151,9 +165,9 @@ class Shadows:
             way: the direction.
             cohort: of the client.
         """
-        if not targets or self._closed:
+        found = () if self._closed else self._found(targets)
+        if not found:
             return handling
-        found = tuple((self._shadow(each.switch), each.program) for each in targets)
         point, inner = ShadowPoint(way, cohort), handling.rewriter
         if inner is None:
             return handling._replace(observer=ShadowObserver(self, found, point, self._room))
@@ -178,12 +192,11 @@ class Shadows:
         Returns:
             None where there are no targets.
         """
-        found = {
-            way: tuple((self._shadow(each.switch), each.program) for each in listed)
-            for way, listed in targets.items()
-            if listed
-        }
-        if not found or self._closed:
+        if self._closed:
+            return None
+        found = {way: self._found(listed) for way, listed in targets.items()}
+        found = {way: compared for way, compared in found.items() if compared}
+        if not found:
             return None
         take = partial(self._observed, found, cohort)
         return BodyObserver(take, tuple(found), fields, self._room)
@@ -225,14 +238,33 @@ class Shadows:
         if self._queue and self._next is None:
             self._next = self._loop.call_soon(self._work)
 
-    def _shadow(self, switch: str) -> ShadowedSwitch:
-        return self._shadows.get(switch) or self._add(switch)
+    def _found(self, targets: Sequence[ShadowTarget]) -> Targets:
+        """The targets that are compared: there may be too many switches for some."""
+        found = [
+            (self._shadows.get(each.switch) or self._add(each.switch), each) for each in targets
+        ]
+        return tuple([(shadow, each.program) for shadow, each in found if shadow is not None])
 
-    def _add(self, switch: str) -> ShadowedSwitch:
+    def _add(self, switch: str) -> ShadowedSwitch | None:
+        """Begin an account, if there is room for one."""
         if len(self._shadows) >= MAX_SWITCHES:
-            self._shadows.pop(next(iter(self._shadows))).ended = True
+            ended = next((name for name, each in self._shadows.items() if each.ended), None)
+            if ended is None:
+                self._drop(switch, "not compared")
+                return None
+            del self._shadows[ended]
+            self._drop(ended, "numbers lost")
+        self._dropped.pop(switch, None)
         shadow = self._shadows[switch] = ShadowedSwitch(switch, time.time())
         return shadow
+
+    def _drop(self, switch: str, outcome: str) -> None:
+        if switch in self._dropped:
+            return  # It has been told.
+        if len(self._dropped) >= _MAX_DROPPED:
+            del self._dropped[next(iter(self._dropped))]
+        self._dropped[switch] = None
+        self._on_dropped(switch, outcome)
 
     # Afterwards.
 

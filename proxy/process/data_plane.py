@@ -102,6 +102,7 @@ class DataPlane:
             loop,
             budget=lambda: live.current.config.switching.shadow_budget,
             allows_raw=lambda: live.current.config.admin.allow_raw_recordings,
+            on_dropped=self._shadow_dropped,
         )
         self.tail = Tail(taps, loop, log)
         self.sessions = self._open_sessions(log) if config.sessions.enabled else None
@@ -178,6 +179,10 @@ class DataPlane:
             self.listener, self.connections, certificate, admin_certificate
         )
         yield upstream_metrics.families(self.fleet)
+
+    def _shadow_dropped(self, switch: str, outcome: str) -> None:
+        # All of them are one kind: a file may put hundreds into shadow at once.
+        self._warnings.write("shadow dropped", {}, switch=switch, outcome=outcome)
 
     def check(self) -> None:
         """Look at the deadlines."""

@@ -207,11 +207,12 @@ class Switches:
         switches = self._live.current.switches
         files = switches.catalog.files
         now = {switch: files[switch.mapping] for switch in switches.in_shadow()}
+        # First, so that there is room for others: not all that there can be are compared.
+        for switch in self._shadowed.keys() - now.keys():
+            self._shadows.end(str(switch))
         for switch, file in now.items():
             if switch not in self._shadowed:
                 self._shadows.begin(str(switch))
             elif self._shadowed[switch] != file:
                 self._shadows.renew(str(switch))
-        for switch in self._shadowed.keys() - now.keys():
-            self._shadows.end(str(switch))
         self._shadowed = now

@@ -10,6 +10,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
+from proxy.gateway import shadow
 from tests.support.administered import ADMIN, OPERATOR, TOKENS, VIEWER, Administered, bearer
 from tests.support.checkout import ROOT
 from tests.support.switches import SWITCH, Switched, sent, switched
@@ -55,10 +58,27 @@ async def test_a_switch_that_never_was_in_shadow_has_no_account(tmp_path: Path) 
             "switch": SWITCH,
             "in_shadow": False,
             "since": None,
+            "dropped": False,
             "outcomes": None,
             "cpu_seconds": 0.0,
             "examples": [],
         }
+
+
+async def test_a_switch_that_is_not_compared_for_lack_of_room_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shadow, "MAX_SWITCHES", 0)
+    async with shown(tmp_path) as (running, asks):
+        await running.turn("shadow")
+        pair = await running.open()
+        assert await sent(pair, DIALOGUE, 3) == DIALOGUE
+        view = await asks.view()
+        assert (view["in_shadow"], view["since"], view["outcomes"]) == (True, None, None)
+        assert view["dropped"]
+        lines = map(json.loads, running.proxy.log.getvalue().splitlines())
+        (line,) = [each for each in lines if each["event"] == "shadow dropped"]
+        assert (line["switch"], line["outcome"]) == (SWITCH, "not compared")
 
 
 async def test_what_would_have_become_of_messages_is_told_by_rule(tmp_path: Path) -> None:

@@ -597,6 +597,9 @@ def test_a_dry_run_is_told() -> None:
     ]
     raising = run.model_copy(update={"lowers": False, "exceptions_left_alone": []})
     assert texts(switch_lists.dry(raising))[0] == "a/b on -> off"
+    dropped = run.model_copy(update={"shadow_dropped": True})
+    told = "in shadow, but not compared: there are too many switches in shadow"
+    assert {*texts(switch_lists.dry(dropped))} - {*texts(switch_lists.dry(run))} == {told}
 
 
 @pytest.mark.parametrize(

@@ -254,16 +254,51 @@ async def test_a_fault_of_the_comparison_is_reported_and_ends_nothing() -> None:
     assert [str(each["exception"]) for each in reported] == ["a fault"] * 2
 
 
-async def test_only_so_many_switches_have_an_account(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_so_many_switches_have_an_account_and_who_has_none_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(module, "MAX_SWITCHES", 3)
-    async with shadowing() as shadows:
-        oldest = tap(shadows, None, ShadowTarget("c/m0", dialect()))
-        for number in range(4):
+    told: list[tuple[str, str]] = []
+    async with shadowing(on_dropped=lambda *each: told.append(each)) as shadows:
+        one = ShadowTarget("c/m0", dialect())
+        compared = tap(shadows, None, one)
+        for number in range(1, 5):
             shadows.begin(f"c/m{number}")
-        assert shadows.account("c/m0") is None
-        carried(oldest, CHAT)
-        assert not shadows._queue
-        assert [switch for ((switch,), _) in shadows.seconds()] == ["c/m1", "c/m2", "c/m3"]
+        # Those that were first stay; whoever opens a socket finds the same.
+        assert told == [("c/m3", "not compared"), ("c/m4", "not compared")]
+        plain = MessageHandling(None, MessageCounts())
+        late = ShadowTarget("c/m3", dialect())
+        way = Direction.TO_CLIENT
+        assert shadows.tapped(plain, (late,), way, "modern") is plain
+        assert shadows.observer({way: (late,)}, "modern", ()) is None
+        assert shadows.observer({way: (late, one)}, "modern", ()) is not None
+        shadows.renew("c/m3")
+        assert len(told) == 2
+        carried(compared, CHAT)
+        carried(tap(shadows, None, late, one), CHAT)
+        found = await settled(shadows, "c/m0")
+        assert (found.compared, shadows.account("c/m3")) == (2, None)
+        assert [shadows.was_dropped(f"c/m{each}") for each in range(5)] == [False] * 3 + [True] * 2
+
+        # What has ended makes room, and is told of, too.
+        shadows.end("c/m1")
+        assert shadows.account("c/m1") is not None
+        carried(tap(shadows, None, late), CHAT)
+        assert (await settled(shadows, "c/m3")).compared == 1
+        assert told[2:] == [("c/m1", "numbers lost")]
+        assert (shadows.was_dropped("c/m3"), shadows.was_dropped("c/m1")) == (False, True)
+        assert [switch for ((switch,), _) in shadows.seconds()] == ["c/m0", "c/m2", "c/m3"]
+
+
+async def test_names_of_switches_without_an_account_are_no_more_than_there_is_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MAX_SWITCHES", 0)
+    monkeypatch.setattr(module, "_MAX_DROPPED", 2)
+    async with shadowing() as shadows:
+        for number in range(3):
+            shadows.begin(f"c/m{number}")
+        assert [shadows.was_dropped(f"c/m{each}") for each in range(3)] == [False, True, True]
 
 
 # Beginnings and ends.
