@@ -196,7 +196,12 @@ def done(revision: RevisionView, known: Known) -> Iterator[Line]:
     elif revision.kind == "follow":
         yield (f"the configuration {revision.configuration} is followed",)
         ends_all_off = revision.was_all_off and not revision.all_off
-        yield from ((each,) for each in ended(revision.scope, all_off=ends_all_off))
+        steps = [name for name in revision.scope if _is_set(revision.before.get(name), cut=True)]
+        yield from ((each,) for each in ended(steps, all_off=ends_all_off))
+        again = [name for name in revision.scope if _is_set(revision.after.get(name), cut=False)]
+        if again:
+            names = shortened(", ".join(again), _WIDEST)
+            yield (f"what was set under it before counts again: {names}",)
     if revision.cut:
         yield (f"{_cut(revision.scope)}; what each was set to was too much to be kept",)
     for name in revision.scope if not (revision.kind == "follow" or revision.cut) else ():
@@ -229,6 +234,11 @@ def ended(switches: list[str], *, all_off: bool) -> Iterator[str]:
     if switches:
         names = shortened(", ".join(switches), _WIDEST)
         yield f"this ends {counted(len(switches), 'step')} down: {names}"
+
+
+def _is_set(told: StateView | None, *, cut: bool) -> bool:
+    """Whether somebody had set a switch; `cut` where the revision does not say."""
+    return cut if told is None else told.setting is not None
 
 
 def _state(told: StateView | None, known: StateView | None) -> StateView:

@@ -27,13 +27,12 @@ from proxy.switching.effective import (
     Effective,
     Serving,
     effective,
-    for_file,
     orphans,
     rollout,
     turned_by_name,
 )
 from proxy.switching.history import Revision, Unreadable, read_table, write_table
-from proxy.switching.table import EMPTY, OpenSockets, SwitchName, Table
+from proxy.switching.table import EMPTY, OpenSockets, SwitchName, Table, for_file
 from proxy.versions.cohorts import Cohorts
 
 POLL: Final = 5.0
@@ -60,7 +59,7 @@ class CurrentSwitches:
         unapplied: the switches that are set in the store and do nothing here, because they are not
             in this process's files, or `stands_on` is not empty. All others are as the store says.
         stands_on: the digest of the configuration that the newest revision is about, where the file
-            is the authority and another one serves here; empty where it is put to work.
+            is the authority and another one serves here; empty otherwise.
         is_kept: whether the store outlives the process.
     """
 
@@ -150,9 +149,8 @@ class CurrentSwitches:
 
     @property
     def base(self) -> Table:
-        """What changes build on: what is stored, but for what was said of another file."""
-        table = for_file(self.stored, self.digest if self.is_file else None)
-        return table if table is self.stored else replace(table, digest="")
+        """What changes build on: what is stored, as whoever serves this file has it."""
+        return for_file(self.stored, self.digest if self.is_file else None)
 
     @property
     def orphans(self) -> tuple[SwitchName, ...]:
@@ -194,8 +192,8 @@ class CurrentSwitches:
         # How what is stored applies to these files is seen at the next look.
         self._is_stale = True
         self._removed |= set(self.in_force.first)
-        fits = self.stored.digest == snapshot.digest
-        return self._with(snapshot, self.stored if fits else self.in_force.table)
+        is_known = snapshot.digest in (self.stored.digest, *self.stored.others)
+        return self._with(snapshot, self.stored if is_known else self.in_force.table)
 
     def reloaded(self) -> None:
         """The configuration was read anew."""
@@ -260,12 +258,11 @@ class CurrentSwitches:
             table: the newest one of the store.
             policy: what open sockets do.
         """
-        current = self.in_force.table
         self.stored = table
         serving = self._serving
-        found = effective(table, current, serving)
+        found = effective(table, serving)
         if (found.stands_on, found.unapplied) != (self.stands_on, self.unapplied):
-            self._tell(found, current)
+            self._tell(found)
         self.stands_on, self.unapplied = found.stands_on, found.unapplied
         told = rollout(self._rolled_out, found.table, policy, serving)
         if told is not None:
@@ -286,8 +283,8 @@ class CurrentSwitches:
                 "the store of switches went back", revision=newest.number, before=number
             )
 
-    def _tell(self, found: Effective, current: Table) -> None:
-        """Log what keeps the newest revision from being put to work here."""
+    def _tell(self, found: Effective) -> None:
+        """Log what of the newest revision is not put to work here."""
         switches = [str(name) for name in found.unapplied]
         if found.stands_on:
             self._log.warning(
@@ -296,7 +293,6 @@ class CurrentSwitches:
                 configuration=found.stands_on,
                 serving=self.digest,
                 switches=switches,
-                in_force=current.number,
             )
         elif found.unapplied:
             self._log.error(

@@ -9,7 +9,7 @@ from proxy.control.switch_store.base import MAX_PAGE
 from proxy.errors import StoreAway
 from proxy.snapshot import Snapshot
 from proxy.switching.changes import touched
-from proxy.switching.table import EMPTY
+from proxy.switching.table import UNTOUCHED, Table, for_file
 
 
 class EndedByFile(NamedTuple):
@@ -47,11 +47,21 @@ async def ended_by(current: CurrentSwitches, snapshot: Snapshot) -> EndedByFile:
         snapshot: that one.
     """
     digest = snapshot.digest
-    if snapshot.config.switching.authority != "file" or current.stored.digest == digest:
+    serves_so = current.is_file and current.digest == digest
+    if snapshot.config.switching.authority != "file" or serves_so:
         return NOTHING_ENDED
     base = current.base
     try:
         ends_all_off = base.all_off and await is_new_file(current, digest)
     except StoreAway:
         ends_all_off = False  # It takes a revision, which cannot be made.
-    return EndedByFile(ends_all_off, tuple(map(str, touched(base, EMPTY))))
+    return EndedByFile(ends_all_off, ended_steps(base, for_file(current.stored, digest)))
+
+
+def ended_steps(before: Table, after: Table) -> tuple[str, ...]:
+    """The names of switches that were set under one file, and are not set so under another."""
+    return tuple(
+        str(name)
+        for name in touched(before, after)
+        if before.states.get(name, UNTOUCHED).setting is not None
+    )

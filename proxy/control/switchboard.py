@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from structlog.typing import FilteringBoundLogger
 
 from proxy.control.current_switches import CurrentSwitches
-from proxy.control.file_authority import is_new_file
+from proxy.control.file_authority import ended_steps, is_new_file
 from proxy.control.switch_store.base import (
     MAX_PAGE,
     MAX_REVISION,
@@ -43,10 +43,25 @@ from proxy.switching.changes import (
     keeps_to_file,
     touched,
 )
-from proxy.switching.effective import for_file
-from proxy.switching.history import Revision, fitted, revision_of, write_revision, write_table
+from proxy.switching.history import (
+    Revision,
+    fitted,
+    revision_of,
+    within,
+    write_revision,
+    write_table,
+)
 from proxy.switching.limits import NO_LIMITS, RAISES, Limits, beyond
-from proxy.switching.table import EMPTY, UNTOUCHED, OpenSockets, SwitchName, Table, Term
+from proxy.switching.table import (
+    EMPTY,
+    UNTOUCHED,
+    OpenSockets,
+    SwitchName,
+    Table,
+    Term,
+    files,
+    for_file,
+)
 from proxy.switching.terms import not_kept, policies_due
 from proxy.types import SEGUE
 
@@ -150,7 +165,8 @@ class Switchboard:
     def _changed(self, change: Change, limits: Limits) -> Table:
         before, first = self.current.base, self.current.in_force.first
         try:
-            after = changed(before, change, first)
+            # What is set for whoever asks comes before what is kept for others.
+            after = within(changed(before, change, first), MAX_STATE - RESERVED)
         except ChangeRefused as refused:
             if refused.why is Why.UNCONDITIONAL and limits.only_lowers:
                 raise ChangeRefused(Why.LIMITED, limits.against(RAISES)) from None
@@ -236,15 +252,15 @@ class Switchboard:
         if isinstance(change, SetSwitch) and change.term.restore:
             # What is asked of open sockets now is asked again when it ends.
             change = replace(change, term=replace(change.term, open_sockets=open_sockets))
-        # What was said of another file is no base to build on, and is what this file ends.
+        # What was said of another file is no base to build on, and is what this file takes over.
         before = self.current.stored if isinstance(change, Follow) else self.current.base
         after = self._changed(change, author.limits)
         policy = open_sockets or self.current.policy
         # What turned all sockets at once is taken back likewise, unless it is said otherwise.
         if before.all_off is not after.all_off and (after.all_off or open_sockets is None):
             policy = OpenSockets.NEXT_MESSAGE
-        if self.current.is_file:
-            after = replace(after, digest=self.current.digest)
+        # What operators set where no file has the say is of none.
+        after = replace(after, digest=self.current.digest if self.current.is_file else "")
         scope = touched(before, after)
         if not scope and before.all_off is after.all_off:
             standing = await self._standing(change, before)
@@ -283,13 +299,7 @@ class Switchboard:
             scope=[*revision.scope],
             open_sockets=policy.value,
         )
-        if isinstance(change, Follow) and (scope or before.all_off is not after.all_off):
-            self._log.warning(
-                "another configuration ends what was set",
-                revision=revision.number,
-                ends_all_off=before.all_off is not after.all_off,
-                switches=[*revision.scope],
-            )
+        self._tell_of_files(change, before, after)
         self.current.newest = newest_of(stored)
         self.current.apply(after, policy)
         self._on_revision(revision)
@@ -302,6 +312,27 @@ class Switchboard:
                 revision.at,
             )
         return Made(revision, not_kept=lost)
+
+    def _tell_of_files(self, change: Change, before: Table, after: Table) -> None:
+        """Log what does not count under this file, and what is kept for others no more."""
+        if not self.current.is_file:
+            return
+        ends_all_off, ended = before.all_off is not after.all_off, ended_steps(before, after)
+        if isinstance(change, Follow) and (ended or ends_all_off):
+            self._log.warning(
+                "another configuration ends what was set",
+                revision=after.number,
+                ends_all_off=ends_all_off,
+                switches=[*ended],
+            )
+        kept = (after.digest, *after.others)
+        forgotten = [digest for digest in files(self.current.stored) if digest not in kept]
+        if forgotten:
+            self._log.warning(
+                "what was set under older configurations is forgotten",
+                revision=after.number,
+                configurations=forgotten,
+            )
 
     async def _standing(self, change: Change, before: Table) -> Revision | None:
         """The revision that made it so, where a change says again what is so; None if not kept."""
@@ -348,6 +379,8 @@ class Switchboard:
         """Where the file is the authority: say which one it is, once for each."""
         current = self.current
         digest = current.digest
+        if not current.is_file:
+            self._followed = ""
         if not current.is_file or self._followed == digest:
             return
         if current.stored.digest != digest:

@@ -23,6 +23,7 @@ from proxy.switching.table import (
     Table,
     Term,
     VersionException,
+    for_file,
 )
 from proxy.switching.terms import (
     copied_after,
@@ -145,7 +146,9 @@ class Undo:
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """Take up another configuration, where the file is the authority: what overrode it ends.
+    """Take up another configuration, where the file is the authority.
+
+    What overrode the one before is kept for whoever serves that still, or again.
 
     Attributes:
         digest: of the configuration.
@@ -208,7 +211,7 @@ def changed(table: Table, change: Change, first: First) -> Table:
             return back
         case Follow():
             all_off = table.all_off and not change.is_new
-            return Table(number, all_off=all_off, digest=change.digest)
+            return replace(for_file(table, change.digest), number=number, all_off=all_off)
     states = {}
     for name, state in table.states.items():
         ended = expired(state, change.now, (change.open_sockets,))
@@ -409,4 +412,4 @@ def _back(table: Table, change: Undo, number: int) -> Table:
         state = lasting(change.earlier.states.get(name, UNTOUCHED), change.now)
         is_alike = replace(state, revision=0) == _facts(table, name)
         states[name] = replace(state, revision=table.revision(name) if is_alike else number)
-    return Table(number, _kept(states), all_off=change.earlier.all_off, digest=table.digest)
+    return replace(table, number=number, states=_kept(states), all_off=change.earlier.all_off)

@@ -7,13 +7,12 @@ anything: a table and what serves go in, and what is to be done comes out.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import replace
 from itertools import groupby
 from typing import Final, NamedTuple
 
 from proxy.switching.changes import touched
 from proxy.switching.history import Revision
-from proxy.switching.table import OpenSockets, SwitchName, Table
+from proxy.switching.table import OpenSockets, SwitchName, Table, for_file
 
 _BY_NAME: Final = ("set", "drop", "restore-switch")
 """The kinds of revisions for which a process has to have the switch in its files."""
@@ -42,9 +41,9 @@ class Effective(NamedTuple):
     Attributes:
         table: that one.
         unapplied: switches that the stored table sets and that do nothing here, because the files
-            here lack them, or `stands_on` is not empty.
-        stands_on: the digest of the file that the stored table is about, where another one serves
-            here and is the authority; empty otherwise. The table is the one before then.
+            here lack them, or `stands_on` is not empty: those that are set otherwise here then.
+        stands_on: the digest of the file that the newest revision is about, where another one
+            serves here and is the authority; empty otherwise. The table is that of the one here.
     """
 
     table: Table
@@ -64,19 +63,7 @@ class Rollout(NamedTuple):
     policy: OpenSockets
 
 
-def for_file(table: Table, digest: str | None) -> Table:
-    """A table without what was said of another file; that everything is off stays.
-
-    Args:
-        table: the one.
-        digest: of the file that is the authority; None where none is.
-    """
-    if digest is None or table.digest == digest:
-        return table
-    return Table(table.number, all_off=table.all_off, digest=digest)
-
-
-def effective(stored: Table, current: Table, serving: Serving) -> Effective:
+def effective(stored: Table, serving: Serving) -> Effective:
     """Say what is in force under a table of the store.
 
     Each switch follows it by itself: one that the files lack does nothing, and keeps no other from
@@ -84,13 +71,12 @@ def effective(stored: Table, current: Table, serving: Serving) -> Effective:
 
     Args:
         stored: that table.
-        current: what is in force so far.
         serving: what the process serves.
     """
     if serving.digest is not None and stored.digest not in ("", serving.digest):
         # What is to be stopped everywhere is stopped here, too.
-        kept = replace(current, all_off=stored.all_off)
-        return Effective(kept, touched(current, stored), stored.digest)
+        own = for_file(stored, serving.digest)
+        return Effective(own, touched(own, stored), stored.digest)
     lacking = [name for name in orphans(stored, serving.switches) if name not in serving.removed]
     return Effective(stored, tuple(lacking))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Final
 
 import msgspec
@@ -9,6 +11,7 @@ import msgspec
 from proxy.switching.setting import parse_setting
 from proxy.switching.table import (
     MAX_EXCEPTIONS,
+    MAX_FILES,
     NO_TERM,
     UNTOUCHED,
     Earlier,
@@ -73,12 +76,13 @@ class StateText(msgspec.Struct, frozen=True, omit_defaults=True):
     copied: CopiedText | None = None
 
 
-class _TableText(msgspec.Struct, frozen=True):
+class _TableText(msgspec.Struct, frozen=True, omit_defaults=True):
     format: int
     number: _Number
     states: dict[str, StateText]
     all_off: bool
     digest: str
+    others: dict[str, dict[str, StateText]] = {}
 
 
 class Revision(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,10 +189,22 @@ def read_revision(written: bytes) -> Revision:
 
 def write_table(table: Table) -> bytes:
     """Write a table."""
-    states = {str(name): state_text(state) for name, state in table.states.items()}
+    others = {digest: _texts(states) for digest, states in table.others.items()}
     return msgspec.json.encode(
-        _TableText(_FORMAT, table.number, states, table.all_off, table.digest)
+        _TableText(_FORMAT, table.number, _texts(table.states), table.all_off, table.digest, others)
     )
+
+
+def within(table: Table, most: int) -> Table:
+    """A table that forgets what is set under other configurations, as far as there is no room.
+
+    Args:
+        table: that one.
+        most: bytes of it, as it is written.
+    """
+    while table.others and len(write_table(table)) > most:
+        table = replace(table, others=dict(list(table.others.items())[:-1]))
+    return table
 
 
 def read_table(written: bytes) -> Table:
@@ -201,12 +217,23 @@ def read_table(written: bytes) -> Table:
         text = msgspec.json.decode(written, type=_TableText)
         if text.format != _FORMAT:
             raise Unreadable(f"a table of format {text.format}; this version reads {_FORMAT}")
-        states = {read_name(name): _state(each) for name, each in text.states.items()}
+        if len(text.others) >= MAX_FILES:
+            raise ValueError(f"the states of more than {MAX_FILES} configurations")
+        states = _states(text.states)
+        others = {digest: _states(each) for digest, each in text.others.items()}
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise Unreadable("not a table of switches") from None
     except ValueError as error:
         raise Unreadable(str(error)) from None
-    return Table(text.number, states, text.all_off, text.digest)
+    return Table(text.number, states, text.all_off, text.digest, others)
+
+
+def _texts(states: Mapping[SwitchName, SwitchState]) -> dict[str, StateText]:
+    return {str(name): state_text(state) for name, state in states.items()}
+
+
+def _states(texts: dict[str, StateText]) -> dict[SwitchName, SwitchState]:
+    return {read_name(name): _state(each) for name, each in texts.items()}
 
 
 def state_text(state: SwitchState) -> StateText:

@@ -17,6 +17,10 @@ MAX_SWITCHES: Final = 2_000
 """That can be set at the same time; a configuration with more than that has other problems."""
 
 
+MAX_FILES: Final = 4
+"""Configurations for which it is kept what is set under them."""
+
+
 class OpenSockets(StrEnum):
     """What WebSockets that are open do when what applies to them changes."""
 
@@ -157,12 +161,15 @@ class Table:
         all_off: whether everything is off, whatever the states say.
         digest: of the configuration on which it stands, where the file is the authority: what is
             said here counts for that one alone. Empty where it counts for any.
+        others: the states of other configurations, by their digests, the newest first: replicas
+            that serve them go by these. At most `MAX_FILES` - 1.
     """
 
     number: int = 0
     states: Mapping[SwitchName, SwitchState] = field(default_factory=dict)
     all_off: bool = False
     digest: str = ""
+    others: Mapping[str, Mapping[SwitchName, SwitchState]] = field(default_factory=dict)
 
     def revision(self, switch: SwitchName) -> int:
         """The revision that set a switch last; 0 for none."""
@@ -181,3 +188,25 @@ class Table:
 
 
 EMPTY: Final = Table()
+
+
+def files(table: Table) -> dict[str, Mapping[SwitchName, SwitchState]]:
+    """What is set under each configuration under which something is, the newest first."""
+    is_set = any(state.setting is not None for state in table.states.values())
+    own = {table.digest: table.states} if table.digest and is_set else {}
+    return {**own, **table.others}
+
+
+def for_file(table: Table, digest: str | None) -> Table:
+    """A table for whoever serves a configuration: what was said of others stands beside it.
+
+    Args:
+        table: the one.
+        digest: of the file that is the authority; None where none is.
+    """
+    if digest is None or table.digest == digest:
+        return table
+    others = files(table)
+    states = others.pop(digest, {})
+    kept = dict(list(others.items())[: MAX_FILES - 1])
+    return replace(table, states=states, digest=digest, others=kept)

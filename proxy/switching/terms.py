@@ -65,7 +65,7 @@ def earlier(setting: Setting, term: Term, before: Earlier | None) -> Earlier | N
         setting, term: what is in force.
         before: what that goes back to by itself.
     """
-    return before if term.restore else Earlier(setting, term)
+    return before if term.restore else Earlier(setting, Term(term.owner, term.until))
 
 
 def copied_after(state: SwitchState, exception: str) -> SwitchState | None:

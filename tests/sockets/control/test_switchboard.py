@@ -957,7 +957,7 @@ async def test_a_step_down_under_another_file_is_told_as_not_applied(tmp_path: P
         await early.set(OFF)
         await until(lambda: late.board.current.unapplied == (MODERN,))
         assert late.mode() == ON
-        assert late.live.current.switches.table.number < 3
+        assert late.live.current.switches.table.number == 3
         lines = late.lines("a revision is of another configuration than serves here")
         assert [(line["revision"], line["switches"]) for line in lines] == [
             (2, []),
@@ -969,6 +969,109 @@ async def test_a_step_down_under_another_file_is_told_as_not_applied(tmp_path: P
         assert late.mode() == OFF
         await until(lambda: late.board.current.unapplied == () and not late.board.current.stands_on)
         assert late.live.current.switches.table.number == 3
+
+
+async def test_replicas_with_different_files_each_go_by_what_was_set_under_theirs(
+    tmp_path: Path,
+) -> None:
+    """A rolling deployment: some replicas have the next file already."""
+    files = FILE, FILE + "# The next one.\n"
+    async with two(Store(), tmp_path, *files) as (one, other):
+        pair = (one, other)
+
+        async def modes(*expected: tuple[Setting, Setting]) -> None:
+            number = max(each.board.current.stored.number for each in pair)
+            await until(lambda: all(each.board.current.stored.number == number for each in pair))
+            assert tuple((each.mode(), each.mode(LEGACY)) for each in pair) == expected
+
+        await until(lambda: [each.board.current.stored.number for each in pair] == [2, 2])
+        await one.set(OFF)
+        await modes((OFF, ON), (ON, ON))
+        # What is set under the next file takes nothing from those that have the one before.
+        await other.set(OFF, switch=LEGACY)
+        await modes((OFF, ON), (ON, OFF))
+        assert one.board.current.unapplied == (LEGACY, MODERN)
+        await one.board.change(AllOff(), OPS, "stop")
+        await modes((OFF, OFF), (OFF, OFF))
+        await other.board.change(Restore(5), OPS, "go on")
+        await modes((OFF, ON), (ON, OFF))
+        # What ends is what was set under the file of whoever answers.
+        assert await refused(other.board.change(RestoreSwitch(MODERN), OPS, "w")) is Why.CONFLICT
+        await other.board.change(RestoreSwitch(LEGACY, 4), OPS, "mended")
+        await modes((OFF, ON), (ON, ON))
+        # The same file, read again, raises nothing, whoever made the newest revision.
+        one.reload(files[0])
+        assert one.mode() == OFF
+        # The deployment goes on: what was set under the file before counts no more.
+        one.reload(files[1])
+        assert one.mode() == ON
+        await until(lambda: not one.board.current.stands_on)
+        # It is rolled back, and is what it was.
+        one.reload(files[0])
+        assert one.mode() == OFF
+        await until(lambda: one.board.current.stored.digest == one.live.current.digest)
+        assert one.mode() == OFF
+        followed = one.made[-1]
+        assert (followed.kind, followed.scope) == ("follow", (str(MODERN),))
+        assert followed.after[str(MODERN)].setting == "off"
+
+
+async def test_what_was_set_under_the_oldest_of_many_files_is_forgotten_and_that_is_told(
+    tmp_path: Path,
+) -> None:
+    async with process(Store(), tmp_path, FILE) as one:
+        digests = []
+        for number in range(5):
+            one.reload(f"{FILE}# {number}\n")
+            digest = one.live.current.digest
+            await until(lambda digest=digest: one.board.current.stored.digest == digest)  # type: ignore[misc]
+            await one.set(OFF)
+            digests.append(digest)
+        assert [*one.board.current.stored.others] == digests[3:0:-1]
+        (line,) = one.lines("what was set under older configurations is forgotten")
+        assert line["configurations"] == digests[:1]
+        one.reload(f"{FILE}# 1\n")
+        assert one.mode() == OFF
+        one.reload(f"{FILE}# 0\n")
+        assert one.mode() == ON
+
+
+async def test_what_is_kept_for_other_files_keeps_nothing_from_being_set(tmp_path: Path) -> None:
+    store = Store()
+    async with process(store, tmp_path, FILE) as one:
+        await until(lambda: one.board.current.stored.number == 1)
+        digest = one.board.current.stored.digest
+        await store.append(stored(replace(full(wide=True, ends=False), number=2, digest=digest)))
+        await until(lambda: one.board.current.stored.number == 2)
+        one.reload(FILE + "# Another one.\n")
+        await until(lambda: one.board.current.stored.digest == one.live.current.digest)
+        for switch in (MODERN, LEGACY):
+            await one.set(OFF, switch=switch)
+        table = one.board.current.stored
+        room = MAX_STATE - RESERVED - len(write_table(table))
+        large = SwitchState(OFF, term=Term("o" * 1000))
+        states = {SwitchName("many", str(number)): large for number in range(room // 1000 + 1)}
+        table = replace(table, number=6, states={**table.states, **states})
+        assert await store.append(stored(table))
+        await until(lambda: one.board.current.stored.number == 6)
+        await one.board.change(SetSwitch(MODERN, OFF, term=Term("ann")), OPS, "down")
+        assert one.board.current.stored.others == {}
+        (line,) = one.lines("what was set under older configurations is forgotten")
+        assert line["configurations"] == [digest]
+
+
+async def test_what_operators_set_where_no_file_has_the_say_is_of_none(tmp_path: Path) -> None:
+    async with process(Store(), tmp_path, FILE) as one:
+        await until(lambda: one.board.current.stored.number == 1)
+        await one.set(OFF)
+        one.reload("")
+        await one.set(ON, 2)
+        assert one.board.current.stored.digest == ""
+        one.board.current.look()
+        await until(lambda: one.board._followed == "")
+        one.reload(FILE)
+        await until(lambda: one.board.current.stored.digest == one.live.current.digest)
+        assert one.board.current.stored.states == {}
 
 
 async def test_a_file_that_says_otherwise_is_brought_to_open_sockets(tmp_path: Path) -> None:

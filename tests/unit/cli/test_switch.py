@@ -490,6 +490,18 @@ def test_export_of_switches_that_are_all_on_is_a_section_that_says_so() -> None:
             ],
         ),
         (
+            revised(
+                "follow",
+                before={"a/b": was("off"), "a/c": was(None)},
+                after={"a/b": was(None), "a/c": was("off")},
+            ),
+            [
+                "the configuration abc is followed",
+                "this ends 1 step down: a/b",
+                "what was set under it before counts again: a/c",
+            ],
+        ),
+        (
             revised("follow", was_all_off=True, all_off=True),
             ["the configuration abc is followed", "everything is off"],
         ),

@@ -12,7 +12,6 @@ from proxy.switching.effective import (
     Rollout,
     Serving,
     effective,
-    for_file,
     rollout,
     runs,
     turned_by_name,
@@ -21,11 +20,14 @@ from proxy.switching.history import Revision, revision_of
 from proxy.switching.setting import OFF, ON
 from proxy.switching.table import (
     EMPTY,
+    MAX_FILES,
     UNTOUCHED,
     OpenSockets,
     SwitchName,
     SwitchState,
     Table,
+    files,
+    for_file,
 )
 
 KEEP, NEXT, RECONNECT = OpenSockets.KEEP, OpenSockets.NEXT_MESSAGE, OpenSockets.RECONNECT
@@ -34,12 +36,15 @@ A, B, _, D = NAMES
 LIVE = Serving(frozenset(NAMES[:3]), frozenset(), None, RECONNECT)
 FILE = Serving(frozenset(NAMES[:3]), frozenset(), "here", RECONNECT)
 STATES = st.builds(SwitchState, st.sampled_from((OFF, ON, None)))
+DIGESTS = st.sampled_from(("here", "there", "c", "d", "e"))
+PARTS = st.dictionaries(st.sampled_from(NAMES), STATES)
 TABLES = st.builds(
     Table,
     st.integers(0, 5),
-    st.dictionaries(st.sampled_from(NAMES), STATES),
+    PARTS,
     st.booleans(),
     st.sampled_from(("", "here", "there")),
+    st.dictionaries(st.sampled_from(("c", "d", "e")), PARTS, max_size=MAX_FILES - 1),
 )
 SERVING = st.sampled_from((LIVE, FILE))
 POLICIES = st.sampled_from(OpenSockets)
@@ -49,11 +54,9 @@ def off(number: int, *names: SwitchName) -> Table:
     return Table(number, {name: SwitchState(OFF) for name in names})
 
 
-@given(TABLES, TABLES, SERVING)
-def test_what_is_off_as_a_whole_is_off_everywhere(
-    stored: Table, current: Table, serving: Serving
-) -> None:
-    found = effective(stored, current, serving)
+@given(TABLES, SERVING)
+def test_what_is_off_as_a_whole_is_off_everywhere(stored: Table, serving: Serving) -> None:
+    found = effective(stored, serving)
     assert found.table.all_off is stored.all_off
 
 
@@ -70,31 +73,60 @@ def test_open_sockets_are_told_of_whatever_differs(
         assert before.all_off is after.all_off
 
 
-def test_what_was_said_of_another_file_does_not_count() -> None:
+def test_what_was_said_of_another_file_stands_beside_what_counts() -> None:
     table = replace(off(3, A), digest="there", all_off=True)
-    assert for_file(table, "here") == Table(3, all_off=True, digest="here")
+    here = for_file(table, "here")
+    assert here == Table(3, {}, all_off=True, digest="here", others={"there": table.states})
+    assert for_file(here, "there") == table
     assert for_file(table, "there") is table
     assert for_file(table, None) is table
+    # What was set where no file had the say is of none.
+    assert for_file(off(3, A), "here") == Table(3, digest="here")
+    # Where nothing is set, nothing is kept.
+    ended = replace(table, states={A: SwitchState(revision=3)})
+    assert for_file(ended, "here").others == {}
 
 
-def test_a_table_under_another_file_is_told_and_not_applied() -> None:
-    stored = replace(off(4, A), digest="there")
-    assert effective(stored, off(3, B), FILE) == Effective(off(3, B), (A, B), "there")
-    assert effective(stored, off(3, B), LIVE) == Effective(stored)
+@given(TABLES, st.lists(DIGESTS, max_size=8))
+def test_each_file_has_what_was_set_under_it_as_long_as_no_four_others_came(
+    table: Table, served: list[str]
+) -> None:
+    for digest in served:
+        before, was = files(table), table
+        table = for_file(table, digest)
+        known = files(table)
+        assert table.digest == digest
+        assert table.states == (was.states if was.digest == digest else before.get(digest, {}))
+        assert len({digest, *known}) <= MAX_FILES
+        # The oldest go, and no other.
+        others = [each for each in before if each != digest]
+        assert [each for each in known if each != digest] == others[: MAX_FILES - 1]
+        assert all(known[each] == before[each] for each in known)
+        table = replace(table, states={A: SwitchState(OFF, revision=table.number + 1)})
+
+
+def test_a_table_under_another_file_is_told_and_what_is_set_here_applied() -> None:
+    own = {B: SwitchState(OFF, revision=3)}
+    stored = replace(off(4, A), digest="there", others={"here": own})
+    here = Table(4, own, digest="here", others={"there": off(4, A).states})
+    assert effective(stored, FILE) == Effective(here, (A, B), "there")
+    assert effective(stored, LIVE) == Effective(stored)
+    assert effective(replace(stored, digest="here", others={}), FILE).stands_on == ""
     before_any_file = off(4, A)
-    assert effective(before_any_file, EMPTY, FILE) == Effective(before_any_file)
+    assert effective(before_any_file, FILE) == Effective(before_any_file)
 
 
-@given(TABLES, TABLES, SERVING, st.sets(st.sampled_from(NAMES)), st.sets(st.sampled_from(NAMES)))
+@given(TABLES, st.sets(st.sampled_from(NAMES)), st.sets(st.sampled_from(NAMES)), SERVING)
 def test_each_switch_that_is_here_follows_the_store_and_each_other_is_told(
-    stored: Table, current: Table, serving: Serving, here: set[SwitchName], gone: set[SwitchName]
+    stored: Table, here: set[SwitchName], gone: set[SwitchName], serving: Serving
 ) -> None:
     serving = serving._replace(switches=here, removed=gone)
-    found = effective(stored, current, serving)
+    found = effective(stored, serving)
+    first = dict.fromkeys(here, SwitchState(ON))
+    own = for_file(stored, serving.digest) if stored.digest else stored
+    for name in here:
+        assert found.table.in_force(name, first) == own.in_force(name, first)
     if not found.stands_on:
-        first = dict.fromkeys(here, SwitchState(ON))
-        for name in here:
-            assert found.table.in_force(name, first) == stored.in_force(name, first)
         missing = {name for name in NAMES if stored.states.get(name, UNTOUCHED).setting}
         assert set(found.unapplied) == missing - here - gone
 

@@ -17,6 +17,7 @@ from proxy.switching.history import (
     read_table,
     revision_of,
     state_text,
+    within,
     write_revision,
     write_table,
 )
@@ -24,6 +25,7 @@ from proxy.switching.setting import OFF, ON, WHOLE, Mode, Setting
 from proxy.switching.table import (
     EMPTY,
     MAX_EXCEPTIONS,
+    MAX_FILES,
     NO_TERM,
     Earlier,
     OpenSockets,
@@ -32,6 +34,7 @@ from proxy.switching.table import (
     Table,
     Term,
     VersionException,
+    for_file,
 )
 from proxy.versions.version import parse_range
 
@@ -75,7 +78,9 @@ names = st.builds(
     st.from_regex(r"[a-z0-9_-]{1,63}", fullmatch=True),
     st.from_regex(r"[a-z0-9-]{1,64}", fullmatch=True),
 )
-tables = st.builds(Table, numbers, st.dictionaries(names, states, max_size=4), st.booleans(), texts)
+parts = st.dictionaries(names, states, max_size=4)
+others = st.dictionaries(texts, parts, max_size=MAX_FILES - 1)
+tables = st.builds(Table, numbers, parts, st.booleans(), texts, others)
 
 
 @given(tables)
@@ -180,6 +185,29 @@ def test_a_table_is_written_so() -> None:
     }
 
 
+def test_a_table_of_one_file_is_read_and_what_is_of_others_is_written_beside_it() -> None:
+    """As versions wrote it that kept what was set under one alone, and as those read it."""
+    old = of_state(setting="off", revision=1) | {"digest": "here"}
+    table = read_table(json.dumps(old).encode())
+    assert table == Table(1, {NAME: SwitchState(OFF, revision=1)}, digest="here")
+    assert json.loads(write_table(for_file(table, "there"))) == {
+        **TABLE,
+        "digest": "there",
+        "others": {"here": {"modern/old-to-new": {"setting": "off", "revision": 1}}},
+    }
+
+
+@given(tables, st.integers(0, 3000))
+def test_what_is_kept_for_other_files_makes_room(table: Table, most: int) -> None:
+    found = within(table, most)
+    assert replace(found, others=table.others) == table
+    assert list(found.others.items()) == list(table.others.items())[: len(found.others)]
+    assert len(write_table(found)) <= most or not found.others
+    if len(found.others) < len(table.others):
+        more = list(table.others.items())[: len(found.others) + 1]
+        assert len(write_table(replace(table, others=dict(more)))) > most
+
+
 def test_a_table_of_before_is_read() -> None:
     """One that goes back to a setting alone, as versions wrote it that knew no more."""
     state = {"setting": "off", "until": 5.0, "restore": True, "before": "on"}
@@ -242,6 +270,9 @@ EXCEPTION = {"name": "e", "versions": "==1", "setting": "off"}
         of_state(setting="canary 101%"),
         of_state(setting=""),
         of_state(before="maybe"),
+        {**TABLE, "others": {"there": {"modern": {}}}},
+        {**TABLE, "others": {"there": {"a/b": {"setting": "maybe"}}}},
+        {**TABLE, "others": {str(number): {} for number in range(MAX_FILES)}},
         of_state(copied={}),
         of_state(copied={"setting": "maybe"}),
         of_state(copied={"setting": "on", "exceptions": [EXCEPTION] * (MAX_EXCEPTIONS + 1)}),
