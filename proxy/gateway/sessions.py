@@ -23,6 +23,7 @@ from proxy.relay.exchange import Exchange
 from proxy.sessions.cache import SessionSocket, SessionToken
 from proxy.sessions.metrics import Trigger
 from proxy.sessions.service import Sessions
+from proxy.sessions.unopened import Unopened
 from proxy.tokens.bodies import is_token_error
 from proxy.tokens.places import TokenPlaces
 from proxy.versions.selection import Selection
@@ -106,11 +107,20 @@ class TokenRenewal(SessionFilter):
         if _places(context).access_cookie is not None:
             return await self._any(context, cookie)
         if not token:
+            if b"authorization" in context.request.shape:
+                self._note_scheme(context.request)
             return None
         session = self.sessions.at_hand(token, cookie, settings)
         if session is None:
             session = await self.sessions.look_up(token, cookie, settings)
         return session
+
+    def _note_scheme(self, request: Request) -> None:
+        """Tell an operator of a session's token that comes with a scheme that is not looked at."""
+        parts = b"".join(request.shape.values(request.fields, b"authorization")).split()
+        if len(parts) == 2 and self.sessions.is_known(parts[1].decode("latin-1")):
+            scheme = parts[0].decode("latin-1")
+            self.sessions.unopened.tell(Unopened.SCHEME, schemes=[scheme])
 
     async def _any(self, context: RequestContext, cookie: str) -> SessionToken | None:
         """The first token of a session among all that a request carries.

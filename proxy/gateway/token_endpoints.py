@@ -20,14 +20,15 @@ from proxy.gateway.context import RequestContext
 from proxy.gateway.forwarding import check_credentials
 from proxy.gateway.sending import Sender
 from proxy.gateway.sessions import TokenRenewal, cookie_from, has_body
-from proxy.http.cookies import lasting
+from proxy.http.cookies import lasting, names_set
 from proxy.http.headers import Fields
 from proxy.http.responses import Reply
 from proxy.http.spellings import SpelledPaths
 from proxy.relay.bodies import HoldLimits, take_body
 from proxy.relay.exchange import Exchange
 from proxy.sessions.cache import CachedSession
-from proxy.tokens.bodies import MAX_BODY, Pair, read_pair, write_pair
+from proxy.sessions.unopened import Unopened
+from proxy.tokens.bodies import MAX_BODY, Pair, read_pair, text_fields, write_pair
 from proxy.tokens.places import TokenPlaces
 from proxy.tokens.request_bodies import is_in_query, read_token, with_current
 from proxy.types import FieldPath
@@ -149,6 +150,10 @@ class TokenEndpoints:
         hold = exchange.held
         if hold is not None and hold.head is not None:
             pair = read_pair(hold.plain_body, _places(context), hold.head.fields)
+            if pair is None:
+                said, set_ = text_fields(hold.plain_body), names_set(hold.head.fields)
+                unopened = self._filter.sessions.unopened
+                unopened.tell(Unopened.NOT_FOUND, texts=said, cookies=set_)
             cookie = await self._exchange.capture(pair, presented)
             self._prolong(context, hold.head, pair, cookie or "")
             if cookie is not None:

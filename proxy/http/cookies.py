@@ -83,6 +83,12 @@ def cookie_set(fields: RawFields, name: bytes) -> str | None:
     return found[-1].decode("latin-1") if found else None
 
 
+def names_set(fields: RawFields) -> list[str]:
+    """The names of the cookies that an answer sets."""
+    values = values_of(fields, b"set-cookie")
+    return [value.partition(b"=")[0].strip(b" \t").decode("latin-1") for value in values]
+
+
 def lasting(fields: RawFields, name: bytes, seconds: float) -> list[tuple[bytes, bytes]]:
     """The fields of an answer, with a cookie that is to end going on for so long instead.
 

@@ -28,6 +28,7 @@ from proxy.sessions.repository import SessionRepository, handle_in
 from proxy.sessions.rules import SessionRules, Standing
 from proxy.sessions.store.base import Store
 from proxy.sessions.token_exchange import TokenExchange
+from proxy.sessions.unopened import UnopenedLog
 from proxy.tokens.credentials import carried
 from proxy.tokens.sealing import Sealer
 from proxy.versions.selection import Selection
@@ -81,7 +82,8 @@ class Sessions:
         self._renewals = Renewals(self._repository, connect, settings, log)
         self._maintenance = Maintenance(self._repository, self._renewals, log, purge)
         self._closed = False
-        self.routes = TokenExchange(self._repository, self._renewals, settings, log)
+        self.unopened = UnopenedLog(log, clock.steady)
+        self.routes = TokenExchange(self._repository, self._renewals, settings, log, self.unopened)
         self.administration = Administration(self._repository, log)
 
     # Requests.
@@ -122,6 +124,10 @@ class Sessions:
         if session_token is not None or self._cache.is_miss(token, self._clock.steady()):
             return session_token
         return await self._look_up(token, cookie, settings, self._cache.tokens.get(token))
+
+    def is_known(self, token: str) -> bool:
+        """Whether a token leads to a session, as far as this process knows without asking."""
+        return token in self._cache.tokens
 
     def current(self, session_token: SessionToken) -> str:
         """The access token that goes upstream; empty where `fresh` is to be asked."""

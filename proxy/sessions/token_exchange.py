@@ -23,6 +23,7 @@ from proxy.sessions.record import HandleKind, Record
 from proxy.sessions.renewals import Renewals
 from proxy.sessions.repository import SessionRepository
 from proxy.sessions.rules import Standing
+from proxy.sessions.unopened import Unopened, UnopenedLog
 from proxy.tokens import jwt
 from proxy.tokens.bodies import Pair
 
@@ -53,11 +54,13 @@ class TokenExchange:
         renewals: Renewals,
         settings: Callable[[], SessionSettings],
         log: FilteringBoundLogger,
+        unopened: UnopenedLog,
     ) -> None:
         self._repository = repository
         self._renewals = renewals
         self._settings = settings
         self._log = log
+        self._unopened = unopened
 
     async def capture(self, pair: Pair | None, presented: str | None = None) -> str | None:
         """Open a session with the tokens that the server gives a client.
@@ -73,6 +76,9 @@ class TokenExchange:
         claims = None if pair is None else jwt.read(pair.access)
         if pair is None or issued is None or claims is None or pair.refresh is None:
             self._repository.counts.captures["unreadable"] += 1
+            if pair is not None:
+                lacks = pair.refresh is None
+                self._unopened.tell(Unopened.NO_REFRESH if lacks else Unopened.NO_JWT)
             return None
         settings = self._settings()
         cookie = secrets.token_urlsafe(32) if settings.binding == "cookie" else None
@@ -91,6 +97,7 @@ class TokenExchange:
             await self._repository.update(cached, replace)  # As it is: that is news to the store.
         except StoreFull:
             self._repository.counts.captures["refused"] += 1
+            self._unopened.tell(Unopened.FULL)
             return None
         except StoreAway:
             if len(self._repository.cache.unsaved) >= MAX_TOKENS:

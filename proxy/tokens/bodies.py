@@ -53,6 +53,11 @@ class OwnRequest:
     fields: RawFields = field(default=(), repr=False)
 
 
+_DEEPEST: Final = 4
+_MOST_TOLD: Final = 12
+"""Of the fields of an answer that are told: the keys that lead to one, and how many."""
+
+
 class _Error(msgspec.Struct):
     code: str
 
@@ -84,6 +89,22 @@ def read_pair(body: bytes, places: TokenPlaces, fields: RawFields = ()) -> Pair 
     if not isinstance(access, str) or not isinstance(refresh, str | None):
         return None
     return Pair(access, refresh)
+
+
+def text_fields(body: bytes) -> list[str]:
+    """The fields of a JSON object that hold text, the first few of them: tokens are among these."""
+    found: list[str] = []
+    with suppress(ValueError, RecursionError):
+        _walk(msgspec.json.decode(body), (), found)
+    return found
+
+
+def _walk(value: Any, path: FieldPath, found: list[str]) -> None:
+    if isinstance(value, dict) and len(path) < _DEEPEST:
+        for key, inner in value.items():
+            _walk(inner, (*path, key), found)
+    elif isinstance(value, str) and path and len(found) < _MOST_TOLD:
+        found.append(".".join(key.replace(".", "\\.") for key in path))
 
 
 def write_pair(access: str, refresh: str, places: TokenPlaces) -> bytes:

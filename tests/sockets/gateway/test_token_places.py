@@ -6,6 +6,7 @@ Each test: a login, the end of the access token, and a client that goes on with 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 from aiohttp import web
 
 from tests.support.issuer import LOGIN, LOGOUT, REFRESH, Issuer, Seen, browser, in_front, issuing
+from tests.support.rig import Segue
 from tests.support.sockets import gone
 
 SHORT = 0.5
@@ -431,3 +433,102 @@ async def test_more_tokens_than_anybody_has_use_for_are_refused(tmp_path: Path) 
             async with client.post(REFRESH, json=body, headers={"Cookie": "rt=a"}) as answer:
                 assert answer.status == (401 if body["refresh"] == "a" else 400)
         assert len(issuer.seen) == 1
+
+
+def unopened(proxy: Segue) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in proxy.log.getvalue().splitlines()]
+    told = [line for line in lines if line["event"] == "logins open no sessions"]
+    shown = ("event", "level", "timestamp")
+    return [{key: line[key] for key in line if key not in shown} for line in told]
+
+
+class Opaque(Issuer):
+    """Issues tokens that say nothing."""
+
+    def answer(self, pair: Mapping[str, str]) -> web.Response:
+        return web.json_response({kind: f"{kind}-{len(pair)}" for kind in pair})
+
+
+class Alone(Issuer):
+    """Issues access tokens alone, as far as its body says."""
+
+    def answer(self, pair: Mapping[str, str]) -> web.Response:
+        answer = web.json_response({"access": pair["access"], "user": {"name": "somebody"}})
+        answer.set_cookie("rt", pair["refresh"])
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("issuer", "told"),
+    [
+        (
+            Enveloped(),
+            {
+                "reason": "no tokens found in the answer",
+                "set": "sessions.tokens.access and .refresh, or .cookies",
+                "texts": ["data.tokens.access", "data.tokens.refresh"],
+                "cookies": [],
+            },
+        ),
+        (
+            Baking(),
+            {
+                "reason": "no tokens found in the answer",
+                "set": "sessions.tokens.access and .refresh, or .cookies",
+                "texts": [],
+                "cookies": ["at", "rt"],
+            },
+        ),
+        (
+            Alone(),
+            {
+                "reason": "no refresh token found in the answer",
+                "set": "sessions.tokens.refresh, or .cookies.refresh",
+            },
+        ),
+        (
+            Opaque(),
+            {
+                "reason": "the tokens are no JWTs with an end",
+                "set": "sessions.tokens.access and .refresh, if others in the answer are meant",
+            },
+        ),
+    ],
+    ids=["elsewhere", "in cookies", "no refresh token", "no JWTs"],
+)
+async def test_why_logins_open_no_sessions_is_told_once(
+    tmp_path: Path, issuer: Issuer, told: dict[str, Any]
+) -> None:
+    async with issuing(issuer), in_front(issuer, tmp_path) as proxy, browser(proxy) as client:
+        for _ in range(3):
+            await logged_in(client)
+        assert unopened(proxy) == [told]
+
+
+async def test_a_full_store_is_told_of(tmp_path: Path) -> None:
+    issuer = Issuer()
+    async with (
+        issuing(issuer),
+        in_front(issuer, tmp_path, STORE__SESSIONS="1") as proxy,
+        browser(proxy) as client,
+    ):
+        for _ in range(3):
+            await logged_in(client)
+        assert unopened(proxy) == [{"reason": "the store is full", "set": "store.sessions"}]
+
+
+async def test_a_scheme_that_is_not_looked_at_is_told_of(tmp_path: Path) -> None:
+    """Case 18: nothing warned."""
+    issuer = Issuer(scheme="JWT")
+    async with issuing(issuer), in_front(issuer, tmp_path) as proxy, browser(proxy) as client:
+        first = (await logged_in(client))["access"]
+        for token in ("nobody's", f"{first} x", first, first):
+            async with client.get("/api/jobs/", headers=bearer(token, "JWT")) as answer:
+                assert answer.status == (200 if token == first else 401)
+        assert unopened(proxy) == [
+            {
+                "reason": "the token comes with another scheme",
+                "set": "sessions.tokens.schemes",
+                "schemes": ["JWT"],
+            }
+        ]

@@ -92,3 +92,8 @@ def test_a_cookie_that_an_answer_sets_is_read(values: list[bytes], found: str | 
 def test_a_cookie_that_is_to_end_lasts_as_long_as_it_is_told(before: bytes, after: bytes) -> None:
     fields = [(b"Max-Age", b"1"), (b"Set-Cookie", before)]
     assert cookies.lasting(fields, b"at", 60.5) == [fields[0], (b"Set-Cookie", after)]
+
+
+def test_the_names_of_cookies_that_are_set_are_told() -> None:
+    fields = [(b"Set-Cookie", b"at=1; Path=/"), (b"set-cookie", b" x = 2"), (b"Cookie", b"b=1")]
+    assert cookies.names_set(fields) == ["at", "x"]

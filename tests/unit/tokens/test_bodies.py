@@ -52,6 +52,14 @@ def test_what_is_not_in_the_body_is_read_from_cookies() -> None:
     assert bodies.own_refresh("r", places).fields == ((b"Cookie", b"rt=r"),)
 
 
+def test_the_fields_that_hold_text_are_told_and_not_what_they_hold() -> None:
+    body = b'{"a": {"b.c": "x", "n": 1, "l": ["y"]}, "t": "z", "1": {"2": {"3": {"4": {"5": ""}}}}}'
+    assert bodies.text_fields(body) == ["a.b\\.c", "t"]
+    assert len(bodies.text_fields(json.dumps({str(each): "" for each in range(50)}).encode())) == 12
+    for other in (b"", b"[]", b'"x"', NESTED):
+        assert bodies.text_fields(other) == []
+
+
 def test_a_pair_is_written_as_the_server_would_write_it() -> None:
     assert json.loads(bodies.write_pair("a", "r", PLACES)) == {"access": "a", "refresh": "r"}
     assert json.loads(bodies.write_pair("a", "r", ENVELOPE)) == {
