@@ -27,7 +27,7 @@ from proxy.gateway.sessions import SessionFilter
 from proxy.gateway.token_endpoints import TokenEndpoints
 from proxy.gateway.upgrade import Upgrades
 from proxy.http import cors, traceparent
-from proxy.http.responses import Reply, problem, reply
+from proxy.http.responses import Reply, problem, relayed, reply
 from proxy.observability.access_log import AccessLog
 from proxy.relay.exchange import Exchange
 from proxy.snapshot import Live
@@ -184,16 +184,15 @@ class Gateway:
         """Record how an exchange went; an incomplete response breaks the connection off."""
         client, info = context.client, context.info
         if isinstance(outcome, Reply):
-            fields = [*outcome.fields, *self._cors_fields(context)]
-            client.write(
-                reply(
-                    outcome.status,
-                    fields,
-                    outcome.body,
-                    info.request_id,
-                    persistent=client.persistent,
+            status, body, persistent = outcome.status, outcome.body, client.persistent
+            if outcome.reason is None:
+                fields = [*outcome.fields, *self._cors_fields(context)]
+                response = reply(status, fields, body, info.request_id, persistent=persistent)
+            else:
+                response = relayed(
+                    status, outcome.reason, outcome.fields, body, persistent=persistent
                 )
-            )
+            client.write(response)
             info.status, info.response_size = outcome.status, len(outcome.body)
             return
         info.request_size = outcome.request_size

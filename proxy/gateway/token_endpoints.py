@@ -3,7 +3,7 @@
 | route | what goes to the server | what is done |
 |---|---|---|
 | login, register, token | all, as it came | a successful answer opens a session |
-| refresh | what leads to no session | the client is given the session's current pair |
+| refresh | all, with the tokens that are really current | its answer reaches the client as it is |
 | logout | with the tokens that are really current | a successful answer ends the session |
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection
 from enum import Enum, auto
 from functools import partial
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from proxy.configuration.sessions import SessionPaths, SessionSettings
@@ -21,14 +22,15 @@ from proxy.gateway.forwarding import check_credentials
 from proxy.gateway.sending import Sender
 from proxy.gateway.sessions import TokenRenewal, cookie_from, has_body
 from proxy.http.cookies import lasting, names_set
-from proxy.http.headers import Fields
+from proxy.http.headers import Fields, end_to_end
 from proxy.http.responses import Reply
 from proxy.http.spellings import SpelledPaths
 from proxy.relay.bodies import HoldLimits, take_body
 from proxy.relay.exchange import Exchange
-from proxy.sessions.cache import CachedSession
+from proxy.sessions.cache import CachedSession, Refusal
+from proxy.sessions.client_refresh import ClientRefresh
 from proxy.sessions.unopened import Unopened
-from proxy.tokens.bodies import MAX_BODY, Pair, read_pair, text_fields, write_pair
+from proxy.tokens.bodies import MAX_BODY, Pair, read_pair, text_fields
 from proxy.tokens.places import TokenPlaces
 from proxy.tokens.request_bodies import is_in_query, read_token, with_current
 from proxy.types import FieldPath
@@ -118,12 +120,12 @@ class TokenEndpoints:
             return await self._logout(context, cookie)
         if route is TokenRoute.CARRY:
             return await self._carry(context, cookie)
-        token = await self._read(context, places.refresh_request)
+        token = in_body = await self._read(context, places.refresh_request)
         if route is TokenRoute.REFRESH:
-            token = _same(token, places.refresh_cookies(request.fields))
+            token = _same(in_body, places.refresh_cookies(request.fields))
         elif token is None:
             return await self._issue(context)
-        return await self._refresh(context, token, cookie)
+        return await self._refresh(context, token, in_body, cookie)
 
     async def _read(self, context: RequestContext, path: FieldPath) -> str | None:
         """Take the whole body of a request; return the token in it, None where there is none.
@@ -158,7 +160,7 @@ class TokenEndpoints:
             self._prolong(context, hold.head, pair, cookie or "")
             if cookie is not None:
                 settings = context.snapshot.config.sessions
-                hold.head.fields.append(_cookie(settings, cookie, settings.lifetime))
+                hold.head.fields.append(_cookie(settings, cookie, _COOKIE_AGE))
             hold.let_go()
         return exchange
 
@@ -174,24 +176,28 @@ class TokenEndpoints:
             head.fields[:] = lasting(head.fields, name, settings.lifetime)
 
     async def _refresh(
-        self, context: RequestContext, token: str | None, cookie: str
+        self, context: RequestContext, token: str | None, in_body: str | None, cookie: str
     ) -> Exchange | Reply:
         if token is None:
             # Whatever the server makes of it, nothing is kept: it could be an ended session's.
             return await self._sender.sending(context)(context.fields)
-        given = await self._exchange.exchange(token, cookie, context.fields)
+        settings = context.snapshot.config.sessions
+        body, places = context.request.body or b"", settings.tokens.places
+        asked = ClientRefresh(
+            context.target, context.fields, body, token, places, in_body=in_body is not None
+        )
+        given = await self._exchange.exchange(asked, cookie)
         if given is None:
             return await self._issue(context, token)
-        if isinstance(given, Pair):
-            assert given.refresh is not None
-            kind = (b"Content-Type", b"application/json")
-            return Reply(
-                200,
-                (kind, (b"Cache-Control", b"no-store")),
-                write_pair(given.access, given.refresh, _places(context)),
-            )
-        fitting = [item for item in given.fields if item[0].lower() in _OF_A_REFUSAL]
-        return Reply(given.status, fitting, given.body)
+        if isinstance(given, Refusal):
+            fitting = [item for item in given.fields if item[0].lower() in _OF_A_REFUSAL]
+            return Reply(given.status, fitting, given.body)
+        fields = end_to_end(given.fields)
+        if places.access_cookie is not None:
+            fields = lasting(fields, places.access_cookie, settings.lifetime)
+        if cookie and given.status in _SUCCESSES:
+            fields.append(_cookie(settings, cookie, _COOKIE_AGE))
+        return Reply(given.status, fields, given.body, given.reason)
 
     async def _carry(self, context: RequestContext, cookie: str) -> Exchange:
         """Put the current access token into a body in place of an older one."""
@@ -261,6 +267,8 @@ def _places(context: RequestContext) -> TokenPlaces:
 
 
 _SUCCESSES = range(200, 300)
+_COOKIE_AGE: Final = 400 * 86400.0
+"""Seconds, as many as browsers take: the session ends, and not its cookie."""
 _OF_A_REFUSAL = frozenset({b"content-type", b"www-authenticate"})
 
 

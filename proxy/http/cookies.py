@@ -1,6 +1,8 @@
-"""Cookies (RFC 6265): of requests read, put there and taken out, of answers read."""
+"""Cookies (RFC 6265): of requests read, put there and taken out, of answers read and shared."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 from proxy.http.headers import RawFields, values_of
 
@@ -118,6 +120,30 @@ def _value_of(part: bytes, name: bytes) -> bytes:
     key, _, value = part.partition(b"=")
     if key.strip(b" \t") != name:
         return b""
+    return _unquoted(value)
+
+
+def shared_cookies(fields: RawFields, values: Collection[bytes]) -> list[tuple[bytes, bytes]]:
+    """The fields of an answer for others than the one who asked for it.
+
+    Args:
+        fields: of the answer.
+        values: of the cookies that they may have; all others are not set.
+    """
+    return [
+        item for item in fields if item[0].lower() not in _SETTING or _value_set(item[1]) in values
+    ]
+
+
+_SETTING = frozenset({b"set-cookie", b"set-cookie2"})
+
+
+def _value_set(field: bytes) -> bytes:
+    """The value of the cookie that a `Set-Cookie` sets (RFC 6265 section 5.2)."""
+    return _unquoted(field.partition(b";")[0].partition(b"=")[2])
+
+
+def _unquoted(value: bytes) -> bytes:
     value = value.strip(b" \t")
     quoted = len(value) >= 2 and value[:1] == value[-1:] == b'"'
     return value[1:-1] if quoted else value

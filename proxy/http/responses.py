@@ -7,7 +7,14 @@ from typing import Final
 
 import msgspec
 
-from proxy.errors import TOKEN_ERROR, MethodNotAllowed, SegueError, SessionEnded, Unavailable
+from proxy.errors import (
+    TOKEN_ERROR,
+    MethodNotAllowed,
+    SegueError,
+    SessionEnded,
+    Unavailable,
+    UpstreamError,
+)
 from proxy.http.headers import RawFields, reason_of, serialize
 
 ALLOWED: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
@@ -76,10 +83,43 @@ PASSING: Final = frozenset({408, 425, 429})
 """The 4xx that speak of this moment only: the same request may be answered well a little later."""
 
 
+def relayed(
+    status: int, reason: bytes, fields: RawFields, body: bytes, *, persistent: bool
+) -> bytes:
+    """Return the bytes of a response of the server's that was held until it was whole.
+
+    Args:
+        status, reason: as received.
+        fields: those that go end to end.
+        body: as received.
+        persistent: whether the connection stays open.
+
+    Raises:
+        UpstreamError: a field carries a line break.
+    """
+    framed = [field for field in fields if field[0].lower() != b"content-length"]
+    if status not in _BODILESS:
+        framed.append((b"Content-Length", b"%d" % len(body)))
+    framed.append((b"Connection", b"keep-alive" if persistent else b"close"))
+    try:
+        head = serialize(b"HTTP/1.1 %d %b" % (status, reason), framed)
+    except ValueError:
+        raise UpstreamError("a field of the server's response carries a line break") from None
+    return head if status in _BODILESS else head + body
+
+
+_BODILESS: Final = frozenset({204, 304})
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer that Segue gives in the server's place."""
+    """An answer that Segue gives in the server's place, or passes on whole.
+
+    Attributes:
+        reason: the words behind the status of the server's own answer; None for one of Segue's.
+    """
 
     status: int
     fields: RawFields
     body: bytes = field(repr=False)
+    reason: bytes | None = None

@@ -8,12 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Final, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from proxy.configuration.sessions import SessionSettings
 from proxy.http.headers import RawFields
 from proxy.sessions import rules as session_rules
+from proxy.sessions.client_refresh import ClientRefresh, KeptAnswers
 from proxy.sessions.record import HandleKind, Record
 from proxy.sessions.rules import SessionRules
 from proxy.versions.version import Version
@@ -44,6 +45,18 @@ class Refusal:
     status: int
     fields: RawFields
     body: bytes = field(repr=False)
+
+
+class RefreshCall(NamedTuple):
+    """A refresh that is under way.
+
+    Attributes:
+        task: makes it.
+        asked: the request of the client that asks for it by itself; None for Segue's own.
+    """
+
+    task: asyncio.Task[RenewalOutcome]
+    asked: ClientRefresh | None
 
 
 class SessionSocket(Protocol):
@@ -123,7 +136,7 @@ class CachedSession:
     )
 
     def __init__(self, record: Record, access: str, rules: SessionRules, now: float) -> None:
-        self.call: asyncio.Task[RenewalOutcome] | None = None
+        self.call: RefreshCall | None = None
         self.context: RawFields = ()
         self.sockets: set[SessionSocket] = set()
         self.condemned = b""
@@ -177,9 +190,11 @@ class SessionCache:
         tokens: those of sessions, as clients sent them, and where they lead to.
         unsaved: sessions that are newer than what the store knows, by their names.
         with_sockets: those with open WebSockets, by their names.
+        answers: the server's answers to clients' own refreshes.
     """
 
     def __init__(self) -> None:
+        self.answers = KeptAnswers()
         self.tokens: dict[str, SessionToken] = {}
         self._characters = 0
         self.unsaved: dict[str, CachedSession] = {}

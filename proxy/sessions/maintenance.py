@@ -80,6 +80,7 @@ class Maintenance:
             await self._try_to_write()
             await self._put_back(list(self._repository.cache.unsaved.values()))
             await self._keep_sockets()
+            self._repository.cache.answers.remove(self._repository.clock.steady())
             await self._remove()
         except StoreAway:
             pass  # `_ask` says so.

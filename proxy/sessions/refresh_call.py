@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from typing import Final
 
 from proxy.errors import UpstreamError
-from proxy.http.content_coding import plain
-from proxy.http.headers import SERVERS_OWN, RawFields, serialize
-from proxy.tokens.bodies import MAX_BODY, OwnRequest
+from proxy.http.headers import SERVERS_OWN, serialize
+from proxy.sessions.client_refresh import RefreshAnswer, RefreshRequest
 from proxy.upstream.connection import Connection
 from proxy.upstream.response import Head
 
@@ -21,31 +20,16 @@ Connect = Callable[[], Awaitable[Connection]]
 """Opens a connection to the server; raises UpstreamError or OutOfResources."""
 
 
-@dataclass(frozen=True, slots=True)
-class RefreshAnswer:
-    """What the server said.
-
-    Attributes:
-        status: 0 where there was no answer, or no whole one.
-        fields: as received.
-        body: without its content coding; empty where it was larger than what is read for tokens.
-    """
-
-    status: int
-    fields: RawFields
-    body: bytes = field(repr=False)
+MAX_ANSWER: Final = 1024 * 1024
+"""Bytes of the largest answer that is taken; tokens are looked for in one of `MAX_BODY` only."""
 
 
-async def present(
-    connect: Connect, path: str, request: OwnRequest, context: RawFields, timeout: float
-) -> RefreshAnswer:
+async def present(connect: Connect, request: RefreshRequest, timeout: float) -> RefreshAnswer:
     """Send a refresh token, and return what comes back.
 
     Args:
         connect: opens the connection.
-        path: where refreshes go.
         request: what is sent, the refresh token in it.
-        context: `Host`, and on whose behalf it is sent.
         timeout: seconds from here to the end of the answer.
 
     Raises:
@@ -56,15 +40,16 @@ async def present(
     connection = await connect()
     own = connection.target.authority
     fields = [
-        *((name, own if value == SERVERS_OWN else value) for name, value in context),
-        (b"Accept", b"application/json"),
+        *(
+            (name, own if value == SERVERS_OWN else value)
+            for name, value in request.fields
+            if name.lower() not in _SET_HERE
+        ),
         (b"Accept-Encoding", b"identity"),
-        *request.fields,
-        (b"Content-Type", request.kind),
         (b"Content-Length", b"%d" % len(body)),
     ]
     try:
-        head = serialize(b"POST %b HTTP/1.1" % path.encode(), fields)
+        head = serialize(b"POST %b HTTP/1.1" % request.target, fields)
     except ValueError:
         connection.abort()
         raise UpstreamError("a field of the request carries a line break") from None
@@ -85,6 +70,9 @@ async def present(
     return collector.answer()
 
 
+_SET_HERE: Final = frozenset({b"accept-encoding", b"content-length"})
+
+
 class _Collector:
     """Takes the whole answer, within bounds; a `Sink`."""
 
@@ -97,10 +85,10 @@ class _Collector:
     def answer(self) -> RefreshAnswer:
         head = self._head
         if head is None or not self.complete:
-            return RefreshAnswer(0, (), b"")
-        body = bytes(self._body) if len(self._body) <= MAX_BODY else b""
-        # Some servers compress though they were asked not to.
-        return RefreshAnswer(head.status, head.fields, plain(body, head.fields, MAX_BODY))
+            return RefreshAnswer(0, is_whole=False)
+        if len(self._body) > MAX_ANSWER:
+            return RefreshAnswer(head.status, head.reason, head.fields, is_whole=False)
+        return RefreshAnswer(head.status, head.reason, head.fields, bytes(self._body))
 
     def on_informational(self, head: Head) -> None:
         """Nothing follows from a 1xx."""
@@ -111,7 +99,7 @@ class _Collector:
         self._head = head
 
     def on_body(self, data: bytes) -> None:
-        if len(self._body) <= MAX_BODY:
+        if len(self._body) <= MAX_ANSWER:
             self._body += data
 
     def on_end(self) -> None:

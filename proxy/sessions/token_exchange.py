@@ -16,6 +16,8 @@ from proxy.errors import SessionEnded, SessionUnavailable, StoreAway, StoreFull
 from proxy.http.headers import RawFields
 from proxy.sessions import rules as session_rules
 from proxy.sessions.cache import MAX_TOKENS, CachedSession, Refusal, RenewalOutcome, SessionToken
+from proxy.sessions.client_refresh import ClientRefresh, RefreshAnswer
+from proxy.sessions.issued import sealed
 from proxy.sessions.lease import held
 from proxy.sessions.metrics import Trigger
 from proxy.sessions.possession import presented, proven
@@ -72,7 +74,7 @@ class TokenExchange:
         Returns the value of the cookie to set, where one is wanted.
         """
         now = self._repository.clock.now()
-        issued = None if pair is None else self._renewals.seal(pair, now, presented)
+        issued = None if pair is None else sealed(self._repository.sealer, pair, now, presented)
         claims = None if pair is None else jwt.read(pair.access)
         if pair is None or issued is None or claims is None or pair.refresh is None:
             self._repository.counts.captures["unreadable"] += 1
@@ -111,14 +113,20 @@ class TokenExchange:
         self._repository.cache.remember(session_token)
         return cookie
 
-    async def exchange(self, token: str, cookie: str, fields: RawFields) -> Pair | Refusal | None:
-        """What a client gets that presents its refresh token; None where the server is to judge.
+    async def exchange(self, asked: ClientRefresh, cookie: str) -> RefreshAnswer | Refusal | None:
+        """The server's answer to a refresh that a client asks for by itself.
+
+        None where its token leads to no session: then all of it is the server's business.
+
+        Args:
+            asked: what it asks for.
+            cookie: the cookie of its session; empty where none came along or none is asked for.
 
         Raises:
             SessionEnded: the token leads to a session that has ended, or is long superseded.
-            SessionUnavailable: it cannot be renewed at the moment.
+            SessionUnavailable: the server has not answered, or could not be asked.
         """
-        presented_token = self._repository.presented(token)
+        presented_token = self._repository.presented(asked.token)
         if presented_token is None:
             return None
         found = await self._repository.find_by(presented_token, HandleKind.REFRESH)
@@ -139,16 +147,22 @@ class TokenExchange:
             await self._came_back(cached)
             raise SessionEnded("the refresh token was superseded by one that was used since")
         await presented(self._repository, cached, handle.order)
-        if is_current or now >= min(cached.due, cached.over):
-            generation = cached.record.generation
-            outcome = await self._renewals.renew(cached, generation, Trigger.CLIENT, fields)
-            if outcome is RenewalOutcome.ENDED:
-                if cached.refusal is not None:
-                    return cached.refusal
-                raise SessionEnded("the session has ended")
-            if outcome is RenewalOutcome.UNAVAILABLE and (is_current or now >= cached.expires):
-                raise SessionUnavailable("the session cannot be renewed at the moment")
-        return await self._delivered(cached)
+        if not is_current:
+            # Perhaps it has lost a race that another request of its client has won.
+            steady, record = self._repository.clock.steady(), cached.record
+            kept = self._repository.cache.answers.find(
+                record.session, record.generation, asked.origin, steady
+            )
+            if kept is not None:
+                return kept
+        outcome = await self._renewals.ask(cached, asked)
+        if asked.answered is not None:
+            return asked.answered.answer
+        if outcome is not RenewalOutcome.ENDED:
+            raise SessionUnavailable("the session cannot be renewed at the moment")
+        if cached.refusal is None:
+            raise SessionEnded("the session has ended")
+        return cached.refusal
 
     async def session_of(self, refresh: str, cookie: str) -> CachedSession | None:
         """The session of a refresh token that is good, for a logout."""
@@ -209,32 +223,6 @@ class TokenExchange:
             "refresh token reused", session=cached.record.session, user=cached.record.user
         )
         await asyncio.shield(self._renewals.soon(self._end(cached)))
-
-    async def _delivered(self, cached: CachedSession) -> Pair:
-        """Give the client the current pair, and know it by that from now on."""
-        sealer, unsealed = self._repository.sealer, self._repository.unsealed
-        now, rules = self._repository.clock.now(), self._repository.rules()
-        pair = Pair("", "")
-
-        def change(current: Record) -> Record | None:
-            nonlocal pair
-            if current.ended is not None:
-                return None
-            pair = Pair(unsealed(current.access), unsealed(current.refresh))
-            assert pair.refresh is not None
-            handles = sealer.digest(pair.access), sealer.digest(pair.refresh)
-            return session_rules.delivered(current, *handles, now, rules)
-
-        try:
-            written = await self._repository.update(cached, change)
-        except StoreAway:
-            wanted = change(cached.record)
-            if written := wanted is not None:
-                assert wanted is not None
-                self._repository.keep(cached, wanted)
-        if not written:
-            raise SessionEnded("the session has ended")
-        return pair
 
     async def _end(self, cached: CachedSession) -> None:
         """End a session with all that it has: its tokens are known to their own end."""

@@ -107,17 +107,6 @@ def _walk(value: Any, path: FieldPath, found: list[str]) -> None:
         found.append(".".join(key.replace(".", "\\.") for key in path))
 
 
-def write_pair(access: str, refresh: str, places: TokenPlaces) -> bytes:
-    """The body that a client gets where its refresh was answered without the server."""
-    values: dict[str, Any] = {}
-    for path, token in ((places.access, access), (places.refresh, refresh)):
-        inner = values
-        for key in path[:-1]:
-            inner = inner.setdefault(key, {})
-        inner[path[-1]] = token
-    return msgspec.json.encode(values)
-
-
 def error_codes(body: bytes) -> list[str]:
     """The codes of the error that a server's answer names, of any content.
 

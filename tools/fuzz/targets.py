@@ -225,11 +225,7 @@ def secrets(data: bytes) -> None:
     assert _SECRET_PATHS.redact(text).count("/") == text.count("/")
     spelled = jwt.canonical(text)
     assert jwt.canonical(spelled) == spelled
-    pair = bodies.read_pair(data, _PLACES)
-    if pair is not None and pair.refresh is not None:
-        again = bodies.read_pair(bodies.write_pair(pair.access, pair.refresh, _PLACES), _PLACES)
-        assert again is not None
-        assert (again.access, again.refresh) == (pair.access, pair.refresh)
+    bodies.read_pair(data, _PLACES)
     bodies.is_token_error(data)
     kind, _, body = data.partition(b"\n")
     for place in (("refresh",), ("data", "refresh")):

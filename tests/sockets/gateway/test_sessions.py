@@ -13,7 +13,7 @@ import pytest
 
 from proxy.relay.exchange import Exchange
 from proxy.relay.hold import Hold
-from proxy.sessions import renewals
+from proxy.sessions import presenting
 from tests.support.authority import (
     TOKEN_ERROR,
     Authority,
@@ -369,7 +369,7 @@ async def test_a_refused_handshake_with_a_good_token_is_meant(tmp_path: Path) ->
 async def test_a_refused_handshake_near_the_tokens_end_is_tried_once_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(renewals, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(presenting, "_FIRST_PAUSE", 0.0)
     clock = LaterClock(monkeypatch)
 
     async def fail_once(server: Authority, _: RawPeer, __: Received) -> bytes | None:

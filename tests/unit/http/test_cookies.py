@@ -1,11 +1,11 @@
-"""Cookies of a request: read, and taken out."""
+"""Cookies: of requests, read and taken out; of answers, shared or not."""
 
 from __future__ import annotations
 
 import pytest
 
 from proxy.http import cookies
-from proxy.http.cookies import cookie_of, without_cookie
+from proxy.http.cookies import cookie_of, shared_cookies, without_cookie
 
 
 def test_a_cookie_is_read_where_there_is_exactly_one() -> None:
@@ -97,3 +97,26 @@ def test_a_cookie_that_is_to_end_lasts_as_long_as_it_is_told(before: bytes, afte
 def test_the_names_of_cookies_that_are_set_are_told() -> None:
     fields = [(b"Set-Cookie", b"at=1; Path=/"), (b"set-cookie", b" x = 2"), (b"Cookie", b"b=1")]
     assert cookies.names_set(fields) == ["at", "x"]
+
+
+@pytest.mark.parametrize(
+    ("field", "shared"),
+    [
+        (b"app-auth=x.y.z; Path=/; HttpOnly", True),
+        (b'app-auth="x.y.z"', True),
+        (b"app-auth = x.y.z ;Secure", True),
+        (b"sessionid=1; Path=/", False),
+        (b"sessionid=1; Path=x.y.z", False),
+        (b"x.y.z", False),
+        (b"a=b=x.y.z", False),
+        (b'app-auth="', False),
+        (b"", False),
+    ],
+)
+def test_of_the_cookies_that_an_answer_sets_others_have_those_that_they_are_given_anyway(
+    field: bytes, shared: bool
+) -> None:
+    fields = [(b"X", b"sessionid=1"), (b"set-cookie", field), (b"Content-Type", b"a/b")]
+    kept = shared_cookies(fields, {b"x.y.z"})
+    assert kept == (fields if shared else [fields[0], fields[2]])
+    assert shared_cookies([(b"Set-Cookie2", b"a=1")], {b"x.y.z"}) == []

@@ -15,10 +15,11 @@ from proxy.errors import (
     SegueError,
     SessionEnded,
     Unavailable,
+    UpstreamError,
     UpstreamTimeout,
 )
 from proxy.http.headers import RawFields
-from proxy.http.responses import problem, reply
+from proxy.http.responses import problem, relayed, reply
 
 
 def parsed(
@@ -111,3 +112,30 @@ def test_a_reply_cannot_be_made_to_have_another_field() -> None:
 
 def test_a_status_without_a_phrase_is_still_a_status_line() -> None:
     assert parsed(ClientGone())[0] == b"HTTP/1.1 499 \r\n"
+
+
+@pytest.mark.parametrize(("persistent", "value"), [(True, "keep-alive"), (False, "close")])
+def test_a_response_that_was_held_is_framed_anew_and_otherwise_as_it_was(
+    persistent: bool, value: str
+) -> None:
+    fields = [(b"X-A", b"1"), (b"Content-length", b"99"), (b"X-A", b"2")]
+    stream = BytesIO(relayed(201, b"Made so", fields, b"body", persistent=persistent))
+    assert stream.readline() == b"HTTP/1.1 201 Made so\r\n"
+    told = parse_headers(stream)
+    assert told.items() == [
+        *(("X-A", "1"), ("X-A", "2"), ("Content-Length", "4"), ("Connection", value))
+    ]
+    assert stream.read() == b"body"
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_a_response_that_has_no_body_is_held_without_one(status: int) -> None:
+    stream = BytesIO(relayed(status, b"", [(b"Content-Length", b"4")], b"", persistent=True))
+    assert stream.readline() == b"HTTP/1.1 %d \r\n" % status
+    assert parse_headers(stream).items() == [("Connection", "keep-alive")]
+    assert stream.read() == b""
+
+
+def test_a_response_of_the_servers_cannot_be_made_to_have_another_field() -> None:
+    with pytest.raises(UpstreamError):
+        relayed(200, b"OK", [(b"X-A", b"1\r\nX-B: 2")], b"", persistent=True)

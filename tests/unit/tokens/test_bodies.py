@@ -36,11 +36,6 @@ def test_a_pair_is_read_from_where_the_configuration_says_that_it_stands() -> No
     assert bodies.read_pair(b'{"data": "a"}', ENVELOPE) is None
 
 
-@pytest.mark.parametrize("places", [PLACES, ENVELOPE, TokenPlaces(access=("a", "b"))])
-def test_a_pair_that_is_written_is_read_again(places: TokenPlaces) -> None:
-    assert bodies.read_pair(bodies.write_pair("a", "r", places), places) == Pair("a", "r")
-
-
 def test_what_is_not_in_the_body_is_read_from_cookies() -> None:
     places = TokenPlaces(access_cookie=b"at", refresh_cookie=b"rt")
     fields = [(b"Set-Cookie", b"at=c; Path=/"), (b"set-cookie", b"rt=s; HttpOnly")]
@@ -58,13 +53,6 @@ def test_the_fields_that_hold_text_are_told_and_not_what_they_hold() -> None:
     assert len(bodies.text_fields(json.dumps({str(each): "" for each in range(50)}).encode())) == 12
     for other in (b"", b"[]", b'"x"', NESTED):
         assert bodies.text_fields(other) == []
-
-
-def test_a_pair_is_written_as_the_server_would_write_it() -> None:
-    assert json.loads(bodies.write_pair("a", "r", PLACES)) == {"access": "a", "refresh": "r"}
-    assert json.loads(bodies.write_pair("a", "r", ENVELOPE)) == {
-        "data": {"tokens": {"access": "a", "refresh_token": "r"}}
-    }
 
 
 @pytest.mark.parametrize(
