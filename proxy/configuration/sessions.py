@@ -43,7 +43,8 @@ class StoreSettings(Section):
             where null.
         keys: 32 random bytes in base64 each. The first is in use, the others were before: they
             only open. Without any, one is made in the state directory.
-        sessions: how many it may hold; ended ones count until their tokens have ended too.
+        sessions: how many open ones it may hold. It holds as many ended ones, until their tokens
+            have ended too; beyond that, those that the server knows of give way to new sessions.
         connections: how many to Redis at the same time.
         timeout: for the store's answer.
         purge: the time between two removals of sessions that are over.
@@ -111,6 +112,9 @@ class SessionSettings(Section):
         cookie: the name of that cookie.
         lifetime: for how long from its login a session is renewed without its client's asking.
         idle: for how long it is without a request or an open WebSocket.
+        per_user: how many one user may have at the same time, by the user that the token names.
+            The login of one more ends the one that was not used for the longest time. Null: any
+            number.
         replay_window: how long a refresh token is still answered after the client has presented
             something newer.
         reuse_detection: whether a refresh token that comes back after that ends the session: its
@@ -131,6 +135,7 @@ class SessionSettings(Section):
     cookie: Token = "segue_session"
     lifetime: Annotated[Seconds, Field(gt=0, le=366 * 86400)] = 7 * 86400.0
     idle: Annotated[Seconds, Field(gt=0, le=366 * 86400)] = 86400.0
+    per_user: Annotated[Count, Field(ge=1, le=100_000)] | None = 100
     replay_window: Annotated[Seconds, Field(ge=0, le=3600)] = 30.0
     reuse_detection: bool = True
     wait: Annotated[Seconds, Field(gt=0, le=600)] = 15.0

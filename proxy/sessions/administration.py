@@ -7,9 +7,9 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
-from proxy.errors import Unavailable
+from proxy.sessions import endings
 from proxy.sessions import rules as session_rules
-from proxy.sessions.record import Record
+from proxy.sessions.record import Eviction, Record
 from proxy.sessions.repository import SessionRepository
 
 AT_ONCE: Final = 100
@@ -103,20 +103,10 @@ class Administration:
             StoreAway: the store does not answer; it may have ended all the same.
             Unavailable: too many others were writing it.
         """
-        repository, now = self._repository, self._repository.clock.now()
-        cached = await repository.load(session)
-        if cached is None:
-            return None
-        if cached.record.ended is not None:
-            return False
-        # Tokens that led nowhere a moment ago may be superseded ones of this session.
-        repository.cache.forget_misses()
-        if not await repository.update(
-            cached,
-            lambda current: session_rules.logged_out(current, now, repository.held(current)),
-        ):
-            raise Unavailable("the session is being written by too many others; try again")
-        repository.counts.ages["ended"].observe(now - cached.record.created)
+        # The server still takes its tokens: they are kept out to their own end.
+        ended = await endings.end(self._repository, session, Eviction.NEVER)
+        if not ended:
+            return ended
         self._log.info("session ended", session=session, reason="operator", author=author)
         return True
 

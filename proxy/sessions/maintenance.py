@@ -24,6 +24,10 @@ _TRY: Final = 5.0
 _TRIES: Final = 2
 """Of them in a row have to succeed: a disk on which there is room for a moment is a full one."""
 
+_FILLING: Final = 0.9
+_ROOMY: Final = 0.85
+"""Parts of what the store may hold from which on it is told to fill up, and to have room again."""
+
 _USED: Final = 60.0
 """Seconds between two notes that a session with an open WebSocket is in use."""
 
@@ -49,6 +53,7 @@ class Maintenance:
         self._ask_at = 0.0
         self._purge_at = 0.0
         self._was_up = True
+        self._was_filling = False
         self._was_read_only = False
         self._try_at = 0.0
         self._succeeded = 0
@@ -95,6 +100,7 @@ class Maintenance:
             self._ask_at = now + _ASK
             with suppress(StoreAway):
                 repository.counts.open = await repository.asked(repository.store.count)
+                self._tell_how_full()
         up = repository.counts.up
         if up is not self._was_up:
             self._was_up = up
@@ -104,6 +110,20 @@ class Maintenance:
                 await self._put_back(repository.cache.all())
             else:
                 self._log.warning("the session store is away", reason=repository.away)
+
+    def _tell_how_full(self) -> None:
+        """Warn before there is no room for one more session."""
+        counts = self._repository.counts
+        if not self._was_filling and counts.open >= counts.capacity * _FILLING:
+            self._was_filling = True
+            self._log.warning(
+                "the session store is filling up", open=counts.open, capacity=counts.capacity
+            )
+        elif self._was_filling and counts.open < counts.capacity * _ROOMY:
+            self._was_filling = False
+            self._log.info(
+                "the session store has room again", open=counts.open, capacity=counts.capacity
+            )
 
     async def _try_to_write(self) -> None:
         """Notice that the store cannot be written, and that it can be again."""

@@ -42,7 +42,9 @@ class Counts:
         reused: sessions that ended because a superseded refresh token came back.
         lease_waits: refreshes that had to wait for another process.
         ages: how old sessions were when they were renewed, and when they ended.
+        evicted: sessions that ended because their user had too many.
         open: sessions in the store, of all processes, when it was asked last.
+        capacity: how many it may hold.
         unsaved: sessions whose newest tokens are in memory only.
         up: whether the store answered when it was asked last.
         read_only: whether it answers, and cannot be written.
@@ -50,7 +52,7 @@ class Counts:
         unreadable: answers of the store with a record that is damaged, or of a later version.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, capacity: int = 0) -> None:
         # From the start, so that the first of each kind is an increase.
         self.refreshes = Counter(dict.fromkeys(product(map(str, Trigger), _RESULTS), 0))
         self.waiters = 0
@@ -59,7 +61,9 @@ class Counts:
         self.reused = 0
         self.lease_waits = 0
         self.ages = {event: Histogram(_AGES) for event in ("renewed", "ended")}
+        self.evicted = 0
         self.open = 0
+        self.capacity = capacity
         self.unsaved = 0
         self.up = True
         self.read_only = False
@@ -114,6 +118,21 @@ class Counts:
                 (),
                 lambda: [((), self.open)],
                 over_processes=Combined.MAX,
+            ),
+            gauge(
+                "segue_sessions_capacity",
+                "Open sessions that the store may hold (`store.sessions`): beyond them no login"
+                " opens one. It holds as many ended ones beside them.",
+                (),
+                lambda: [((), self.capacity)],
+                over_processes=Combined.MAX,
+            ),
+            counter(
+                "segue_session_evictions",
+                "Sessions that have ended because their user had more than `sessions.per_user`:"
+                " those that were not used for the longest time.",
+                (),
+                lambda: [((), self.evicted)],
             ),
             counter(
                 "segue_session_captures",

@@ -35,4 +35,6 @@ def open_sessions(
     """
     opened = open_store(store, state_dir)
     sealer = open_sealer(store, state_dir, log)
-    return Sessions(opened, sealer, connect, settings, SYSTEM_CLOCK, log, store.purge)
+    return Sessions(
+        opened, sealer, connect, settings, SYSTEM_CLOCK, log, store.purge, store.sessions
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Final
 
 import msgspec
@@ -17,6 +17,19 @@ class HandleKind(StrEnum):
     ACCESS = "access"
     REFRESH = "refresh"
     COOKIE = "cookie"
+
+
+class Eviction(IntEnum):
+    """Whether a tombstone may be removed before its time, where a new session needs its place.
+
+    Its tokens are then the server's to judge. `NEVER`: an operator means to keep them out. `LAST`:
+    the server may still take them, and nobody has asked for more than the store had room for.
+    `FIRST`: the server has ended it, too.
+    """
+
+    NEVER = 0
+    LAST = 1
+    FIRST = 2
 
 
 MAX_HANDLES: Final = 64
@@ -92,6 +105,7 @@ class Record:
             `MAX_SPENT`.
         ended: when it ended, which makes the record a tombstone; None while it is open.
         purge_after: when the record may be removed.
+        eviction: whether it may be removed before, as a tombstone.
     """
 
     session: str
@@ -114,6 +128,7 @@ class Record:
     spent: tuple[bytes, ...]
     ended: float | None
     purge_after: float
+    eviction: Eviction = Eviction.NEVER
 
 
 def encode(record: Record) -> bytes:

@@ -33,7 +33,7 @@ from typing import Final
 
 from proxy.configuration.sessions import RefusalSettings
 from proxy.http.responses import PASSING
-from proxy.sessions.record import MAX_SPENT, MAX_TEXT, Attempt, Handle, HandleKind, Record
+from proxy.sessions.record import MAX_SPENT, MAX_TEXT, Attempt, Eviction, Handle, HandleKind, Record
 from proxy.tokens.jwt import Validity
 
 MAX_KEPT: Final = 32
@@ -371,14 +371,19 @@ def unpresented(record: Record) -> Record:
     return replace(record, attempt=None)
 
 
-def logged_out(record: Record, now: float, held: Held = ()) -> Record:
-    """The tombstone of a session whose user has logged out: it is known to the tokens' own end.
+def logged_out(
+    record: Record, now: float, held: Held = (), *, eviction: Eviction = Eviction.NEVER
+) -> Record:
+    """The tombstone of a session that somebody has ended: it is known to the tokens' own end.
 
     Args:
+        record: the session.
+        now: when.
         held: its current tokens. The client may not have been given them; they are useless to
             whoever comes by them all the same.
+        eviction: whether it may be removed before.
     """
-    return _tombstone(record, now, _with_held(record.handles, held))
+    return _tombstone(record, now, _with_held(record.handles, held), eviction)
 
 
 def issued_too_late(record: Record, tokens: Tokens, held: Held, now: float) -> Record:
@@ -416,10 +421,12 @@ def refused(record: Record, now: float) -> Record:
     tokens stay known, so that none that was spent is ever presented again.
     """
     kept = tuple(handle for handle in record.handles if handle.kind is HandleKind.REFRESH)
-    return _tombstone(record, now, kept)
+    return _tombstone(record, now, kept, Eviction.FIRST)
 
 
-def _tombstone(record: Record, now: float, handles: tuple[Handle, ...]) -> Record:
+def _tombstone(
+    record: Record, now: float, handles: tuple[Handle, ...], eviction: Eviction
+) -> Record:
     end = max(now, record.access_expires, record.refresh_expires)
     return replace(
         record,
@@ -429,6 +436,7 @@ def _tombstone(record: Record, now: float, handles: tuple[Handle, ...]) -> Recor
         handles=tuple(replace(handle, expires=end) for handle in handles),
         ended=now if record.ended is None else record.ended,
         purge_after=end,
+        eviction=eviction if record.ended is None else min(eviction, record.eviction),
     )
 
 
@@ -461,6 +469,7 @@ def merged(ours: Record, stored: Record) -> Record:
         used=max(newer.used, older.used),
         handles=_bounded(handles),
         spent=tuple(dict.fromkeys((*older.spent, *newer.spent)))[-MAX_SPENT:],
+        eviction=(newer.eviction if older.ended is None else min(newer.eviction, older.eviction)),
     )
 
 

@@ -18,6 +18,7 @@ from proxy.sessions import rules
 from proxy.sessions.administration import Administration
 from proxy.sessions.cache import CachedSession, RenewalOutcome, SessionSocket, SessionToken
 from proxy.sessions.clock import Clock
+from proxy.sessions.endings import UserLimit
 from proxy.sessions.maintenance import Maintenance
 from proxy.sessions.metrics import Counts, Trigger
 from proxy.sessions.possession import presented, proven
@@ -62,6 +63,7 @@ class Sessions:
         clock: Clock,
         log: FilteringBoundLogger,
         purge: float,
+        capacity: int,
     ) -> None:
         """Construct; nothing is asked of the store yet.
 
@@ -73,8 +75,9 @@ class Sessions:
             clock: the time.
             log: for what happens to sessions, without tokens.
             purge: seconds between two removals of what is over.
+            capacity: open sessions that the store may hold.
         """
-        self.counts = Counts()
+        self.counts = Counts(capacity)
         self._settings = settings
         self._clock = clock
         self._repository = SessionRepository(store, sealer, self.counts, clock, self._rules)
@@ -83,7 +86,10 @@ class Sessions:
         self._maintenance = Maintenance(self._repository, self._renewals, log, purge)
         self._closed = False
         self.unopened = UnopenedLog(log, clock.steady)
-        self.routes = TokenExchange(self._repository, self._renewals, settings, log, self.unopened)
+        limit = UserLimit(self._repository, settings, log)
+        self.routes = TokenExchange(
+            self._repository, self._renewals, settings, limit, log, self.unopened
+        )
         self.administration = Administration(self._repository, log)
 
     # Requests.

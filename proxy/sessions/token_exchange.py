@@ -17,11 +17,12 @@ from proxy.http.headers import RawFields
 from proxy.sessions import rules as session_rules
 from proxy.sessions.cache import MAX_TOKENS, CachedSession, Refusal, RenewalOutcome, SessionToken
 from proxy.sessions.client_refresh import ClientRefresh, RefreshAnswer
+from proxy.sessions.endings import UserLimit
 from proxy.sessions.issued import sealed
 from proxy.sessions.lease import held
 from proxy.sessions.metrics import Trigger
 from proxy.sessions.possession import presented, proven
-from proxy.sessions.record import HandleKind, Record
+from proxy.sessions.record import Eviction, HandleKind, Record
 from proxy.sessions.renewals import Renewals
 from proxy.sessions.repository import SessionRepository
 from proxy.sessions.rules import Standing
@@ -55,10 +56,12 @@ class TokenExchange:
         repository: SessionRepository,
         renewals: Renewals,
         settings: Callable[[], SessionSettings],
+        limit: UserLimit,
         log: FilteringBoundLogger,
         unopened: UnopenedLog,
     ) -> None:
         self._repository = repository
+        self._limit = limit
         self._renewals = renewals
         self._settings = settings
         self._log = log
@@ -109,6 +112,7 @@ class TokenExchange:
             self._repository.counts.captures["unsaved"] += 1
         else:
             self._repository.counts.captures["opened"] += 1
+            self._renewals.soon(self._limit.enforce(record))
         session_token = SessionToken(cached, pair.access, cached.oldest, cookie or "", settings)
         self._repository.cache.remember(session_token)
         return cookie
@@ -207,7 +211,8 @@ class TokenExchange:
                 yield leaving
                 if leaving.done:
                     # The client may go now; that it has logged out is not to be lost with it.
-                    await asyncio.shield(self._renewals.soon(self._end(cached)))
+                    ending = self._end(cached, Eviction.FIRST)
+                    await asyncio.shield(self._renewals.soon(ending))
                 return
         raise SessionUnavailable("the session cannot be held at the moment")
 
@@ -222,16 +227,18 @@ class TokenExchange:
         self._log.warning(
             "refresh token reused", session=cached.record.session, user=cached.record.user
         )
-        await asyncio.shield(self._renewals.soon(self._end(cached)))
+        # The server takes these tokens, from whoever has them.
+        await asyncio.shield(self._renewals.soon(self._end(cached, Eviction.LAST)))
 
-    async def _end(self, cached: CachedSession) -> None:
+    async def _end(self, cached: CachedSession, eviction: Eviction) -> None:
         """End a session with all that it has: its tokens are known to their own end."""
         repository = self._repository
         now = repository.clock.now()
         repository.cache.forget_misses()
 
         def change(current: Record) -> Record:
-            return session_rules.logged_out(current, now, repository.held(current))
+            held = repository.held(current)
+            return session_rules.logged_out(current, now, held, eviction=eviction)
 
         try:
             # Without the lease: it is decided, whoever renews the session meanwhile.

@@ -45,6 +45,29 @@ INSERT INTO total VALUES (0);
 CREATE TRIGGER kept_one_more AFTER INSERT ON sessions BEGIN UPDATE total SET kept = kept + 1; END;
 CREATE TRIGGER kept_one_less AFTER DELETE ON sessions BEGIN UPDATE total SET kept = kept - 1; END;
 """
+_BOUNDS: Final = """
+CREATE TABLE IF NOT EXISTS open_total (open INTEGER NOT NULL);
+INSERT INTO open_total
+    SELECT (SELECT count(*) FROM sessions WHERE ended IS NULL)
+    WHERE NOT EXISTS (SELECT * FROM open_total);
+CREATE TRIGGER IF NOT EXISTS open_one_more AFTER INSERT ON sessions WHEN NEW.ended IS NULL
+    BEGIN UPDATE open_total SET open = open + 1; END;
+CREATE TRIGGER IF NOT EXISTS open_ended AFTER UPDATE OF ended ON sessions
+    WHEN OLD.ended IS NULL AND NEW.ended IS NOT NULL
+    BEGIN UPDATE open_total SET open = open - 1; END;
+CREATE TRIGGER IF NOT EXISTS open_one_less AFTER DELETE ON sessions WHEN OLD.ended IS NULL
+    BEGIN UPDATE open_total SET open = open - 1; END;
+CREATE TABLE IF NOT EXISTS evictable (
+    session TEXT PRIMARY KEY NOT NULL,
+    user TEXT NOT NULL,
+    keep INTEGER NOT NULL,
+    ended REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS evictable_in_order ON evictable (keep, ended, session);
+CREATE INDEX IF NOT EXISTS evictable_of_user ON evictable (user, keep, ended, session);
+CREATE TRIGGER IF NOT EXISTS evictable_one_less AFTER DELETE ON sessions
+    BEGIN DELETE FROM evictable WHERE session = OLD.session; END;
+"""
 _SWITCHES: Final = """
 CREATE TABLE IF NOT EXISTS switch_revisions (
     number INTEGER PRIMARY KEY NOT NULL,
@@ -59,8 +82,8 @@ CREATE TABLE IF NOT EXISTS switch_replicas (
     until REAL NOT NULL
 );
 """
-"""Beside the sessions, also in a file that was made before there were switches. Who knows nothing
-of them reads and writes the file as before: they are no change of its version."""
+"""Beside the sessions, as the bounds are, also in a file that was made before there were any. Who
+knows nothing of them reads and writes the file as before: they are no change of its version."""
 
 _CHECKPOINT: Final = 200
 """Pages of the write-ahead log, 800 KiB, with which it is brought into the file."""
@@ -257,7 +280,7 @@ def _check_version(connection: sqlite3.Connection) -> None:
             connection.execute(f"PRAGMA user_version = {VERSION}")
         else:
             _check_kind(application, version)
-        for statement in _statements(_SWITCHES):
+        for statement in _statements(_BOUNDS + _SWITCHES):
             connection.execute(statement)
 
 

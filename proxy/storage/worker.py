@@ -66,7 +66,7 @@ class Worker:
             async with asyncio.timeout(timeout):
                 return await future
         except TimeoutError:
-            # What has not begun is cancelled. Where others were done meanwhile, nothing hangs.
+            # What has not begun is cancelled. Where others succeeded meanwhile, nothing hangs.
             if submitted.cancel() and self._finished != finished:
                 raise StoreBusy(f"too many calls wait for the {self._of}") from None
             raise StoreAway(f"the {self._of} did not answer in time") from None
@@ -84,6 +84,7 @@ class Worker:
                 future.set_result(work())
             except BaseException as error:  # noqa: BLE001 (the caller's to deal with)
                 future.set_exception(error)
-            self._finished += 1
+            else:
+                self._finished += 1
             # Nothing of a call outlives it here while the thread waits for the next.
             del call, future, work

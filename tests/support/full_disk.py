@@ -92,7 +92,7 @@ def limited(directory: Path) -> Iterator[Limited]:
 
 
 def _mount(directory: Path) -> bool:
-    command = ["mount", "-t", "tmpfs", "-o", f"size={ROOM}", "segue-test", str(directory)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={ROOM},mode=0700", "segue-test", str(directory)]
     return _ran(command)
 
 

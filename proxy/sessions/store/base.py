@@ -22,10 +22,14 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple, Protocol
 
 from proxy.errors import RecordUnreadable
-from proxy.sessions.record import Record
+from proxy.sessions.record import Eviction, Record
 
 MAX_BATCH: Final = 500
 """Records that one step of `Store.purge` removes, and the most that `Store.sessions` returns."""
+
+
+MAX_SEEN: Final = 500
+"""Open sessions of one user that `Store.least_used` looks at, beside those that may stay."""
 
 
 class RecordPage(NamedTuple):
@@ -71,8 +75,13 @@ class Store(Protocol):
         none, or where a lease newer than `fence` was given out. Without a fence the lease is not
         asked for. A handle that led to another session leads to this one from then on.
 
+        A store holds a number of open sessions, and as many ended ones. Where a new session would
+        find more of the latter, one of the same user is removed that its `eviction` lets go, or
+        one of everybody's: of those that are to go first the oldest, then of the others.
+
         Raises:
-            StoreFull: it would be one session more than the store may hold.
+            StoreFull: it would be one open session more than the store may hold, or one ended
+                session more, and none may go.
             ValueError: the record is larger than what a record may be.
         """
 
@@ -106,6 +115,17 @@ class Store(Protocol):
             user: only this one's, where it is not None.
             after: the name of the last session of the page before; empty for the first page.
             limit: how many at most; no more than `MAX_BATCH`.
+        """
+
+    async def least_used(self, user: str, keep: int) -> list[str]:
+        """The open sessions of a user beyond the `keep` that were used last.
+
+        The least recently used is the first. Of users with very many, only the first
+        `keep + MAX_SEEN` by name are looked at.
+
+        Args:
+            user: not empty: that is everybody whose token does not say.
+            keep: how many may stay.
         """
 
     async def count(self) -> int:
@@ -144,3 +164,14 @@ def page_of(found: Iterable[tuple[str, Callable[[], Record]]], limit: int) -> Re
         except RecordUnreadable:
             page.unreadable.append(name)
     return page._replace(after=name) if count == limit else page
+
+
+def beyond(used: Iterable[tuple[float, str]], keep: int) -> list[str]:
+    """The sessions beyond the `keep` that were used last, each with when; the oldest first."""
+    ordered = sorted(used)
+    return [session for _, session in ordered[: max(len(ordered) - keep, 0)]]
+
+
+def keeping(eviction: Eviction) -> int:
+    """How long a tombstone is kept beside others that may go: 0 for those that go first."""
+    return Eviction.FIRST - eviction

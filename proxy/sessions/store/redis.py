@@ -15,7 +15,14 @@ from typing import Any, Final
 from proxy.errors import StoreFull
 from proxy.sessions.record import Record, check_texts, decode, encode
 from proxy.sessions.store import scripts
-from proxy.sessions.store.base import MAX_BATCH, RecordPage, page_of
+from proxy.sessions.store.base import (
+    MAX_BATCH,
+    MAX_SEEN,
+    RecordPage,
+    beyond,
+    keeping,
+    page_of,
+)
 from proxy.storage.redis_client import RedisClient
 
 _SCRIPTS: Final = (
@@ -23,6 +30,7 @@ _SCRIPTS: Final = (
     scripts.COUNT,
     scripts.EXTEND,
     scripts.FIND,
+    scripts.LEAST_USED,
     scripts.LOAD,
     scripts.PURGE,
     scripts.RELEASE,
@@ -84,6 +92,7 @@ class RedisStore:
             repr(record.purge_after),
             encode(record),
             b"".join(handle.digest for handle in record.handles),
+            keeping(record.eviction) if record.eviction else "",
         )
         if answer[0] < 0:
             raise StoreFull("the session store is full")
@@ -108,6 +117,10 @@ class RedisStore:
         most = min(limit, MAX_BATCH)
         found = await self._run(scripts.SESSIONS, after, most, *whose)
         return page_of(((name.decode(), partial(_read, fields)) for name, fields in found), most)
+
+    async def least_used(self, user: str, keep: int) -> list[str]:
+        found = await self._run(scripts.LEAST_USED, user, keep + MAX_SEEN)
+        return beyond(((float(used), session.decode()) for used, session in found), keep)
 
     async def count(self) -> int:
         return int(await self._run(scripts.COUNT))

@@ -1,11 +1,12 @@
 """What Redis does in one step, as scripts. Redis runs one at a time, and each whole or not at all.
 
-A session is the hash `segue:session:<session>`. Beside it are four indexes: the hash of all handles
+A session is the hash `segue:session:<session>`. Beside it are indexes: the hash of all handles
 (`segue:handles`: digest to session), and sorted sets of the sessions that are open
-(`segue:open`, and `segue:user:<user>` for each user; ordered by name) and of all that are kept
-(`segue:kept`; ordered by `purge_after`). None of the keys ends by itself: what is over is purged
-whole. All names are made inside the scripts, so these are for one server (with its replicas), not
-for a cluster.
+(`segue:open`, and `segue:user:<user>` for each user; ordered by name), of all that are kept
+(`segue:kept`; ordered by `purge_after`), and of ended ones that may give way (`segue:evictable`,
+and `segue:evictable:<user>`; ordered by which go first, then by when they ended). None of the keys
+ends by itself: what is over is purged whole. All names are made inside the scripts, so these are
+for one server (with its replicas), not for a cluster.
 
 Numbers go in and out as text, so that none is rounded on the way.
 """
@@ -17,7 +18,9 @@ from typing import Final
 _NAMES: Final = """
 local function session_key(session) return 'segue:session:' .. session end
 local function user_key(user) return 'segue:user:' .. user end
+local function evictable_key(user) return 'segue:evictable:' .. user end
 local HANDLES, OPEN, KEPT = 'segue:handles', 'segue:open', 'segue:kept'
+local EVICTABLE = 'segue:evictable'
 
 local function read(session)
     return redis.call('HMGET', session_key(session),
@@ -37,6 +40,20 @@ local function forget_handles(session, digests, still)
             redis.call('HDEL', HANDLES, digest)
         end
     end
+end
+
+local function remove(session)
+    local key = session_key(session)
+    local old = redis.call('HMGET', key, 'digests', 'user')
+    if old[1] then
+        forget_handles(session, old[1], {})
+        redis.call('ZREM', user_key(old[2]), session)
+        redis.call('ZREM', evictable_key(old[2]), session)
+    end
+    redis.call('ZREM', EVICTABLE, session)
+    redis.call('ZREM', OPEN, session)
+    redis.call('ZREM', KEPT, session)
+    redis.call('DEL', key)
 end
 """
 
@@ -58,6 +75,7 @@ SAVE: Final = (
 local session, revision, fence, limit = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local user, version, cohort, used = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local ended, purge_after, body, digests = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
+local keep = ARGV[13]
 local key = session_key(session)
 local old = redis.call('HMGET', key,
     'revision', 'ended', 'used', 'version', 'cohort', 'fence', 'digests', 'user')
@@ -69,7 +87,16 @@ if old[1] then
     if tonumber(old[3]) > tonumber(used) then used, version, cohort = old[3], old[4], old[5] end
 else
     if revision ~= '0' then return {0} end
-    if redis.call('ZCARD', KEPT) >= tonumber(limit) then return {-1} end
+    limit = tonumber(limit)
+    local open, kept = redis.call('ZCARD', OPEN), redis.call('ZCARD', KEPT)
+    if ended == '' and open >= limit then return {-1} end
+    if kept - open >= limit then
+        if ended ~= '' and keep ~= '' then return {-1} end
+        local oldest = nil
+        if user ~= '' then oldest = redis.call('ZRANGE', evictable_key(user), 0, 0)[1] end
+        oldest = oldest or redis.call('ZRANGE', EVICTABLE, 0, 0)[1]
+        if oldest then remove(oldest) elseif kept >= 2 * limit then return {-1} end
+    end
     redis.call('HSET', key, 'fence', '0', 'owner', '', 'held_from', '0', 'held_until', '0')
 end
 revision = string.format('%.0f', tonumber(revision) + 1)
@@ -78,6 +105,14 @@ redis.call('HSET', key, 'revision', revision, 'user', user, 'version', version,
 redis.call('ZADD', KEPT, purge_after, session)
 if old[1] and (old[8] ~= user or ended ~= '') then
     redis.call('ZREM', user_key(old[8]), session)
+    redis.call('ZREM', evictable_key(old[8]), session)
+    redis.call('ZREM', EVICTABLE, session)
+end
+if ended ~= '' and keep ~= '' then
+    -- Those that are kept longer come behind all others, whenever they ended.
+    local score = string.format('%.4f', tonumber(ended) + tonumber(keep) * 100000000000)
+    redis.call('ZADD', EVICTABLE, score, session)
+    redis.call('ZADD', evictable_key(user), score, session)
 end
 if ended == '' then
     redis.call('ZADD', OPEN, 0, session)
@@ -169,6 +204,18 @@ return found
 """
 )
 
+LEAST_USED: Final = (
+    _NAMES
+    + """
+local found = {}
+for _, session in ipairs(redis.call('ZRANGE', user_key(ARGV[1]), 0, ARGV[2] - 1)) do
+    found[#found + 1] = {redis.call('HGET', session_key(session), 'used'), session}
+end
+return found
+"""
+)
+"""When each of the first sessions of a user was used, and its name."""
+
 COUNT: Final = _NAMES + "return redis.call('ZCARD', OPEN)"
 
 LOAD: Final = _NAMES + "return read(ARGV[1])"
@@ -177,17 +224,7 @@ PURGE: Final = (
     _NAMES
     + """
 local over = redis.call('ZRANGEBYSCORE', KEPT, '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])
-for _, session in ipairs(over) do
-    local key = session_key(session)
-    local old = redis.call('HMGET', key, 'digests', 'user')
-    if old[1] then
-        forget_handles(session, old[1], {})
-        redis.call('ZREM', user_key(old[2]), session)
-    end
-    redis.call('ZREM', OPEN, session)
-    redis.call('ZREM', KEPT, session)
-    redis.call('DEL', key)
-end
+for _, session in ipairs(over) do remove(session) end
 return #over
 """
 )

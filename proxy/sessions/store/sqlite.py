@@ -20,7 +20,14 @@ from typing import Final
 
 from proxy.errors import ConfigError, Diagnostic, StoreAway, StoreFull
 from proxy.sessions.record import Record, check_texts, decode, encode, next_fence, succeeding
-from proxy.sessions.store.base import MAX_BATCH, RecordPage, page_of
+from proxy.sessions.store.base import (
+    MAX_BATCH,
+    MAX_SEEN,
+    RecordPage,
+    beyond,
+    keeping,
+    page_of,
+)
 from proxy.storage.sqlite_database import SqliteDatabase
 from proxy.storage.sqlite_file import check, reason_of, transaction
 from proxy.storage.state_directory import check_directory
@@ -101,9 +108,7 @@ class SqliteStore:
                 if following is None or (row is not None and fence is not None and row[4] > fence):
                     return None
                 if stored is None:
-                    (kept,) = connection.execute("SELECT kept FROM total").fetchone()
-                    if kept >= self._limit:
-                        raise StoreFull("the session store is full")
+                    _make_place(connection, following, self._limit)
                 _write(connection, following, stored)
                 return following
 
@@ -181,10 +186,20 @@ class SqliteStore:
 
         return await self._database.call(work)
 
+    async def least_used(self, user: str, keep: int) -> list[str]:
+        query = (
+            "SELECT used, session FROM sessions WHERE ended IS NULL AND user = ?"
+            " ORDER BY session LIMIT ?"
+        )
+
+        def work(connection: sqlite3.Connection) -> list[str]:
+            return beyond(connection.execute(query, (user, keep + MAX_SEEN)), keep)
+
+        return await self._database.call(work)
+
     async def count(self) -> int:
         def work(connection: sqlite3.Connection) -> int:
-            query = "SELECT count(*) FROM sessions WHERE ended IS NULL"
-            return int(connection.execute(query).fetchone()[0])
+            return int(connection.execute("SELECT open FROM open_total").fetchone()[0])
 
         return await self._database.call(work)
 
@@ -194,8 +209,7 @@ class SqliteStore:
         def work(connection: sqlite3.Connection) -> int:
             with transaction(connection, durable=False):
                 over = connection.execute(chosen, (now, MAX_BATCH)).fetchall()
-                connection.executemany("DELETE FROM handles WHERE session = ?", over)
-                connection.executemany("DELETE FROM sessions WHERE session = ?", over)
+                _remove(connection, over)
                 return len(over)
 
         # In steps, so that other calls find their turn in between.
@@ -231,6 +245,36 @@ def _record(row: _Row) -> Record:
     return replace(decode(body), used=used, version=version, cohort=cohort)
 
 
+def _remove(connection: sqlite3.Connection, sessions: list[tuple[str]]) -> None:
+    connection.executemany("DELETE FROM handles WHERE session = ?", sessions)
+    connection.executemany("DELETE FROM sessions WHERE session = ?", sessions)
+
+
+def _make_place(connection: sqlite3.Connection, record: Record, limit: int) -> None:
+    """See that one record more may be kept; a tombstone goes for it if need be.
+
+    Raises:
+        StoreFull: it may not.
+    """
+    query = "SELECT open, kept FROM open_total, total"
+    open_, kept = connection.execute(query).fetchone()
+    if record.ended is None and open_ >= limit:
+        raise StoreFull("the session store is full")
+    if kept - open_ < limit:
+        return
+    if record.ended is not None and record.eviction:
+        raise StoreFull("the session store is full of ended sessions")
+    theirs = "SELECT session FROM evictable WHERE user = ? ORDER BY keep, ended, session LIMIT 1"
+    everybody = "SELECT session FROM evictable ORDER BY keep, ended, session LIMIT 1"
+    oldest = connection.execute(theirs, (record.user,)).fetchone() if record.user else None
+    if oldest is None:
+        oldest = connection.execute(everybody).fetchone()
+    if oldest is not None:
+        _remove(connection, [oldest])
+    elif kept >= 2 * limit:
+        raise StoreFull("the session store is full of ended sessions")
+
+
 def _write(connection: sqlite3.Connection, record: Record, stored: Record | None) -> None:
     values = (
         record.user,
@@ -250,6 +294,13 @@ def _write(connection: sqlite3.Connection, record: Record, stored: Record | None
         " purge_after = ?, body = ? WHERE session = ?",
         values,
     )
+    if record.ended is not None:
+        connection.execute("DELETE FROM evictable WHERE session = ?", (record.session,))
+        if record.eviction:
+            connection.execute(
+                "INSERT INTO evictable (session, user, keep, ended) VALUES (?, ?, ?, ?)",
+                (record.session, record.user, keeping(record.eviction), record.ended),
+            )
     before = set() if stored is None else {handle.digest for handle in stored.handles}
     now = {handle.digest for handle in record.handles}
     connection.executemany(

@@ -18,6 +18,7 @@ import pytest
 import trustme
 
 from tests.conftest import require_component
+from tests.support.authority import authority
 from tests.support.load import origin
 from tests.support.process import running
 from tests.support.prometheus import Query, hurried, prometheus, queries, until
@@ -206,6 +207,24 @@ async def test_reload_failed(tmp_path: Path) -> None:
         assert "m.yaml:8:" in await watched.look("SegueReloadFailed")
         watched.write("mappings/m.yaml", SOUND)
         await watched.do("SegueReloadFailed")
+
+
+async def test_store_filling(tmp_path: Path) -> None:
+    more = "sessions: {enabled: true}\nstore: {sessions: 2}\n"
+    async with (
+        authority() as server,
+        scene(tmp_path, server.url, more=more, USER_ID="7") as watched,
+        aiohttp.ClientSession() as client,
+    ):
+        for _ in range(2):
+            login = f"http://{watched.address}/api/auth/login/"
+            async with client.post(login, json={}) as response:
+                assert response.status == 200
+        await watched.fires("SegueStoreFilling")
+        told = await watched.look("SegueStoreFilling")
+        assert "the session store is filling up" in told
+        assert '2 "user":' in told
+        await watched.do("SegueStoreFilling")
 
 
 async def test_store_away(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.errors import StoreAway, StoreFull
-from proxy.sessions.record import MAX_RECORD, Attempt, HandleKind, Record
+from proxy.sessions.record import MAX_RECORD, Attempt, Eviction, HandleKind, Record
 from proxy.sessions.store.base import MAX_BATCH, Store
 from proxy.tokens.sealing import Sealer, new_key
 from tests.support.checkout import ROOT
@@ -305,13 +305,110 @@ async def test_a_purge_leaves_a_handle_to_whom_it_leads_now(store: Store) -> Non
 async def test_the_bound_holds_for_new_sessions_only(storage: Storage) -> None:
     async with storage.opened(limit=2) as store:
         first = await saved(store, record(1))
-        await saved(store, replace(await saved(store, record(2, purge_after=NOW)), ended=NOW))
+        second = await saved(store, record(2))
         with pytest.raises(StoreFull):
             await store.save(record(3))
         assert await store.find(*(each.digest for each in record(3).handles)) is None
         await saved(store, replace(first, user="eve"))
-        assert await store.purge(NOW) == 1
+        await saved(store, replace(second, ended=NOW))
         await saved(store, record(3))
+        assert await store.count() == 2
+
+
+async def test_logins_and_logouts_of_one_user_keep_no_other_from_a_session(
+    storage: Storage,
+) -> None:
+    async with storage.opened(limit=5) as store:
+        kept = await saved(store, record(1, user="bob"))
+        kept = await saved(store, replace(kept, ended=NOW - 9, eviction=Eviction.FIRST))
+        for number in range(2, 52):
+            each = await saved(store, record(number, user="eve"))
+            await saved(store, replace(each, ended=NOW + number, eviction=Eviction.FIRST))
+        assert await store.load(kept.session) == kept, "a user's own tombstones go first"
+        assert await store.find(digest_of("2/access")) is None
+        assert await store.find(digest_of("51/access")) is not None
+        for number in range(60, 65):
+            await saved(store, record(number, user=f"user {number}"))
+        assert await store.count() == 5
+        assert await store.load(kept.session) is None, "of others the oldest"
+
+
+async def test_an_end_that_the_server_does_not_know_of_never_gives_way(storage: Storage) -> None:
+    async with storage.opened(limit=2) as store:
+        for number in (1, 2, 3):
+            each = await saved(store, record(number, user=""))
+            await saved(
+                store,
+                replace(
+                    each,
+                    ended=NOW + number,
+                    eviction=Eviction.FIRST if number == 2 else Eviction.NEVER,
+                ),
+            )
+        assert await store.load(session_of(2)) is None
+        fourth, fifth = await saved(store, record(4)), await saved(store, record(5))
+        for each in (fourth, fifth):
+            await saved(store, replace(each, ended=NOW))
+        assert await store.count() == 0
+        with pytest.raises(StoreFull):
+            await store.save(record(6))
+        for number in (1, 3, 4, 5):
+            assert await store.load(session_of(number)) is not None, "beyond their own bound"
+        assert await store.purge(NOW + 86400) == 4
+        await saved(store, record(6))
+
+
+async def test_of_those_that_may_go_the_server_knows_of_the_first(storage: Storage) -> None:
+    async with storage.opened(limit=3) as store:
+        ends = [(1, Eviction.LAST), (2, Eviction.FIRST), (3, Eviction.FIRST)]
+        for number, eviction in ends:
+            each = await saved(store, record(number, user=""))
+            await saved(store, replace(each, ended=NOW + number, eviction=eviction))
+        gone = []
+        for number in (4, 5, 6):
+            await saved(store, record(number, user=f"{number}"))
+            gone += [each for each, _ in ends if await store.load(session_of(each)) is None]
+            each = await saved(store, replace(await loaded(store, number), ended=NOW))
+        assert gone == [2, 2, 3, 1, 2, 3]
+
+
+async def loaded(store: Store, number: int) -> Record:
+    found = await store.load(session_of(number))
+    assert found is not None
+    return found
+
+
+async def test_a_tombstone_takes_no_place_of_another(storage: Storage) -> None:
+    # Of a process that remembers what gave way, or of a store that came back without it.
+    async with storage.opened(limit=1) as store:
+        first = await saved(store, record(1))
+        await saved(store, replace(first, ended=NOW, eviction=Eviction.FIRST))
+        with pytest.raises(StoreFull):
+            await store.save(record(2, ended=NOW + 1, eviction=Eviction.FIRST))
+        await saved(store, record(3, ended=NOW + 1))
+        assert await store.load(first.session) is None
+
+
+async def test_what_does_not_give_way_any_more_stays(storage: Storage) -> None:
+    async with storage.opened(limit=1) as store:
+        first = await saved(store, record(1))
+        first = await saved(store, replace(first, ended=NOW, eviction=Eviction.FIRST))
+        first = await saved(store, replace(first, user="eve", eviction=Eviction.NEVER))
+        await saved(store, record(2, user="eve"))
+        assert await store.load(first.session) == first
+
+
+async def test_the_least_recently_used_of_a_user_are_told(store: Store, other: Store) -> None:
+    for number, used in ((1, 30), (2, 10), (3, 40), (4, 20)):
+        await saved(store, record(number, used=NOW + used))
+    await saved(store, record(5, user="eve"))
+    ended = await saved(store, record(6, used=NOW + 1))
+    await saved(store, replace(ended, ended=NOW))
+    assert await other.least_used("ada", 1) == [session_of(number) for number in (2, 4, 1)]
+    await other.touch(session_of(2), NOW + 99, "", "")
+    assert await store.least_used("ada", 2) == [session_of(4), session_of(1)]
+    assert await store.least_used("ada", 4) == []
+    assert await store.least_used("nobody", 1) == []
 
 
 async def test_what_is_no_record_is_refused(store: Store) -> None:

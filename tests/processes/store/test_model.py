@@ -21,13 +21,13 @@ from hypothesis.stateful import (
 )
 
 from proxy.errors import StoreFull
-from proxy.sessions.record import Record
+from proxy.sessions.record import Eviction, Record
 from tests.support.records import NOW, digest_of, handle, record, session_of
 from tests.support.storages import RedisServer, SqliteStorage, Storage, store_at
 
 T = TypeVar("T")
 
-LIMIT = 3
+LIMIT = 2
 NUMBERS = st.integers(0, 4)
 WHICH = st.integers(0, 1)
 OWNERS = st.sampled_from(["a", "b"])
@@ -64,6 +64,7 @@ class Stores(RuleBasedStateMachine):
         user=USERS,
         used=TIMES,
         ends=st.booleans(),
+        eviction=st.sampled_from(Eviction),
         names=st.sets(NAMES, max_size=3),
         late_by=st.sampled_from([None, None, 0, 1]),
         purge_after=TIMES,
@@ -76,6 +77,7 @@ class Stores(RuleBasedStateMachine):
         user: str,
         used: float,
         ends: bool,
+        eviction: Eviction,
         names: set[str],
         late_by: int | None,
         purge_after: float,
@@ -92,9 +94,10 @@ class Stores(RuleBasedStateMachine):
             ended=used if ends else None,
             handles=tuple(handle(name) for name in sorted(names)),
             purge_after=purge_after,
+            eviction=eviction,
         )
         expected = self.expected(new, old, fence)
-        if expected is not None and old is None and len(self.records) == LIMIT:
+        if expected is not None and old is None and not self.make_place(expected):
             with pytest.raises(StoreFull):
                 self.run(self.stores[which].save(new, fence=fence))
             return
@@ -109,6 +112,31 @@ class Stores(RuleBasedStateMachine):
                 if held != session or digest in {each.digest for each in new.handles}
             }
             self.handles |= {each.digest: session for each in new.handles}
+
+    def make_place(self, new: Record) -> bool:
+        """Whether one record more may be kept; a tombstone goes for it if need be."""
+        ended = [each for each in self.records.values() if each.ended is not None]
+        if new.ended is None and len(self.records) - len(ended) >= LIMIT:
+            return False
+        if len(ended) < LIMIT:
+            return True
+        if new.ended is not None and new.eviction:
+            return False
+        evictable = [each for each in ended if each.eviction]
+        theirs = [each for each in evictable if each.user == new.user != ""]
+        chosen = theirs or evictable
+        if not chosen:
+            return len(self.records) < 2 * LIMIT
+        order = sorted((-each.eviction, each.ended or 0.0, each.session) for each in chosen)
+        self.remove({order[0][-1]})
+        return True
+
+    def remove(self, sessions: set[str]) -> None:
+        for session in sessions:
+            del self.records[session], self.fences[session], self.owners[session]
+        self.handles = {
+            digest: session for digest, session in self.handles.items() if session not in sessions
+        }
 
     def expected(self, new: Record, old: Record | None, fence: int | None) -> Record | None:
         if new.revision != (0 if old is None else old.revision):
@@ -162,11 +190,7 @@ class Stores(RuleBasedStateMachine):
     def purge(self, which: int, now: float) -> None:
         over = {name for name, each in self.records.items() if each.purge_after <= now}
         assert self.run(self.stores[which].purge(now)) == len(over)
-        for session in over:
-            del self.records[session], self.fences[session], self.owners[session]
-        self.handles = {
-            digest: session for digest, session in self.handles.items() if session not in over
-        }
+        self.remove(over)
 
     @rule(which=WHICH)
     def reopen(self, which: int) -> None:
@@ -184,21 +208,24 @@ class Stores(RuleBasedStateMachine):
         names = [session_of(number) for number in range(5)]
         digests = [digest_of(f"h{number}") for number in range(4)]
         users = ["", "ada", "eve"]
-        loaded, found, count, listed, of_users = await asyncio.gather(
+        loaded, found, count, listed, of_users, least_used = await asyncio.gather(
             asyncio.gather(*(store.load(name) for name in names)),
             asyncio.gather(*(store.find(digest) for digest in digests)),
             store.count(),
             store.sessions(user=None, after="", limit=10),
             asyncio.gather(*(store.sessions(user=u, after=names[1], limit=2) for u in users)),
+            asyncio.gather(*(store.least_used(u, 1) for u in users)),
         )
         assert loaded == [self.records.get(name) for name in names]
         assert found == [self.records.get(self.handles.get(digest, "")) for digest in digests]
         still_open = [each for _, each in sorted(self.records.items()) if each.ended is None]
         assert (count, listed.records, listed.after) == (len(still_open), still_open, "")
-        for user, page in zip(users, of_users, strict=True):
+        for user, page, beyond in zip(users, of_users, least_used, strict=True):
             theirs = [each for each in still_open if each.user == user]
             expected = [each for each in theirs if each.session > names[1]][:2]
             assert (page.records, page.unreadable) == (expected, [])
+            used = sorted((each.used, each.session) for each in theirs)
+            assert beyond == [session for _, session in used[:-1]]
             assert page.after == (expected[-1].session if len(expected) == 2 else "")
 
 

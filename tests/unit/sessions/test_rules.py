@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 
 from proxy.configuration.sessions import RefusalSettings
 from proxy.sessions import rules as session_rules
-from proxy.sessions.record import MAX_SPENT, HandleKind, Record
+from proxy.sessions.record import MAX_SPENT, Eviction, HandleKind, Record
 from proxy.sessions.rules import Presenting, SessionRules, Standing, Tokens, Verdict
 from proxy.tokens.jwt import Validity
 
@@ -299,6 +299,23 @@ def test_what_somebody_ended_is_told_from_what_the_server_refuses() -> None:
     assert session_rules.is_logged_out(session_rules.logged_out(record, NOW))
     assert not session_rules.is_logged_out(session_rules.refused(record, NOW))
     assert not session_rules.is_logged_out(record)
+
+
+def test_what_somebody_means_to_keep_out_never_gives_way() -> None:
+    record = session()
+    kept = session_rules.logged_out(record, NOW)
+    last = session_rules.logged_out(record, NOW, eviction=Eviction.LAST)
+    assert kept.eviction is Eviction.NEVER
+    assert session_rules.refused(record, NOW).eviction is Eviction.FIRST
+    assert session_rules.refused(kept, NOW).eviction is Eviction.NEVER
+    assert session_rules.logged_out(last, NOW, eviction=Eviction.FIRST).eviction is Eviction.LAST
+    for one, other, wanted in (
+        (last, record, Eviction.LAST),
+        (last, kept, Eviction.NEVER),
+        (kept, last, Eviction.NEVER),
+        (record, last, Eviction.LAST),
+    ):
+        assert session_rules.merged(one, other).eviction is wanted
 
 
 def test_the_end_is_newer_than_any_tokens_and_a_higher_generation_than_a_lower() -> None:
