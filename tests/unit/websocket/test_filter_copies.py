@@ -93,6 +93,14 @@ def test_the_bytes_are_the_same_and_leave_with_the_same_chunk(
     assert looker.room.left == 1 << 20
 
 
+def test_whole_messages_are_seen_whether_or_not_they_come_alone() -> None:
+    for masked, key in ((False, None), (True, KEY)):
+        frames = [wire(TEXT, b"a", key=key), wire(TEXT, LONG, key=key), wire(TEXT, b"", key=key)]
+        seen = [b"a", LONG, b""]
+        assert looked_at(*frames, masked=masked).seen == seen
+        assert looked_at(b"".join(frames), masked=masked).seen == seen
+
+
 def test_a_frame_in_pieces_goes_on_in_pieces_and_is_seen_whole() -> None:
     frame = wire(TEXT, LONG, key=KEY)
     looker = looked_at(frame[:8], frame[8:9], frame[9:14], frame[14:203], frame[203:], masked=True)
@@ -211,3 +219,13 @@ def test_another_filter_goes_on_without_the_copy() -> None:
     other.resume(one.state())
     assert other.feed(wire(CONTINUATION, b"b")) == [wire(CONTINUATION, b"b")]
     assert (looker.seen, other.handling.counts.passed) == ([], 1)
+
+
+def test_a_copy_that_is_given_up_keeps_nothing_of_what_comes_later() -> None:
+    looker = Looker()
+    copy = looker.begin()
+    for part in (b"a" * MOST, b"b", b"c"):
+        copy.add(part)
+    assert (copy.size, copy.is_kept, looker.room.left) == (0, False, 1 << 20)
+    copy.end()
+    assert (looker.seen, looker.missed) == ([], [True])
