@@ -48,6 +48,7 @@ class Issuer:
         access: seconds that access tokens live.
         scheme: of `Authorization`.
         spent: refresh tokens that are not good any more.
+        login, refresh, logout: its paths for tokens.
     """
 
     url: str = ""
@@ -55,6 +56,9 @@ class Issuer:
     scheme: str = "Bearer"
     seen: list[Seen] = field(default_factory=list)
     spent: set[str] = field(default_factory=set)
+    login: str = LOGIN
+    refresh: str = REFRESH
+    logout: str = LOGOUT
     issued: int = 0
 
     # What a kind of server overrides.
@@ -75,6 +79,16 @@ class Issuer:
     def logged_out(self) -> web.Response:
         """The answer to a logout."""
         return web.Response(status=205)
+
+    # What its clients do.
+
+    def credentials(self, answer: Any) -> dict[str, Any]:
+        """What a request goes with, for aiohttp, given what the login has answered."""
+        return {"headers": {"Authorization": f"{self.scheme} {answer['access']}"}}
+
+    def leaving(self, answer: Any) -> dict[str, Any]:
+        """The same of a logout."""
+        return {**self.credentials(answer), "json": {"refresh": answer["refresh"]}}
 
     # The rest.
 
@@ -112,9 +126,9 @@ class Issuer:
             await request.read(),
         )
         self.seen.append(seen)
-        if seen.path == LOGIN:
+        if seen.path == self.login:
             return self.answer(self.pair())
-        if seen.path == REFRESH:
+        if seen.path == self.refresh:
             try:
                 presented = self.refresh_of(seen)
             except (KeyError, ValueError):
@@ -130,7 +144,7 @@ class Issuer:
         del request
         if not self.is_good(self.access_of(seen), "a"):
             return web.json_response(TOKEN_ERROR, status=401)
-        if seen.path == LOGOUT:
+        if seen.path == self.logout:
             try:
                 presented = self.refresh_of(seen)
             except (KeyError, ValueError):
@@ -159,22 +173,23 @@ async def issuing(issuer: Issuer) -> AsyncIterator[Issuer]:
 
 @asynccontextmanager
 async def in_front(
-    issuer: Issuer, state_dir: Path, tokens: str = "{}", **env: str
+    issuer: Issuer, state_dir: Path, tokens: str | None = None, **env: str
 ) -> AsyncIterator[Segue]:
     """Segue with sessions in front of it.
 
     Args:
         issuer: the server, which runs.
         state_dir: a directory of its own.
-        tokens: the section `sessions.tokens`, YAML.
+        tokens: the section `sessions.tokens`, YAML; the defaults where None.
         env: further settings without their `SEGUE_`.
     """
     settings = {
         "SEGUE_SESSIONS__ENABLED": "true",
-        "SEGUE_SESSIONS__TOKENS": tokens,
         "SEGUE_STATE_DIR": str(state_dir),
         **{f"SEGUE_{name}": value for name, value in env.items()},
     }
+    if tokens is not None:
+        settings["SEGUE_SESSIONS__TOKENS"] = tokens
     async with segue(issuer.url, settings) as proxy:
         yield proxy
 

@@ -10,59 +10,29 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
 
 import aiohttp
 import pytest
 from aiohttp import web
 
-from tests.support.issuer import LOGIN, LOGOUT, REFRESH, Issuer, Seen, browser, in_front, issuing
+from tests.support.issuer import LOGIN, LOGOUT, REFRESH, Issuer, browser, in_front, issuing
+from tests.support.issuers import (
+    VERIFY,
+    Baking,
+    Enveloped,
+    Granting,
+    LoggingOutByName,
+    Named,
+    Offered,
+    OnePath,
+    Opening,
+    Verifying,
+)
 from tests.support.rig import Segue
 from tests.support.sockets import gone
 
 SHORT = 0.5
 """Seconds that an access token lives where it is to end."""
-
-
-class Named(Issuer):
-    """Calls its tokens otherwise, in answers and in requests."""
-
-    def answer(self, pair: Mapping[str, str]) -> web.Response:
-        return web.json_response(
-            {"access_token": pair["access"], "refresh_token": pair["refresh"], "n": 1}
-        )
-
-    def refresh_of(self, seen: Seen) -> str:
-        return str(seen.json["refresh_token"])
-
-
-class Enveloped(Issuer):
-    """Puts its tokens into objects."""
-
-    def answer(self, pair: Mapping[str, str]) -> web.Response:
-        return web.json_response({"data": {"tokens": dict(pair)}})
-
-    def refresh_of(self, seen: Seen) -> str:
-        return str(seen.json["data"]["refresh"])
-
-
-class Granting(Named):
-    """Reads forms, as OAuth 2.0 has them (RFC 6749 section 6)."""
-
-    def refresh_of(self, seen: Seen) -> str:
-        if seen.headers["Content-Type"] != "application/x-www-form-urlencoded":
-            raise ValueError("this is no form")
-        sent = {name: values[0] for name, values in parse_qs(seen.body.decode()).items()}
-        if (sent["grant_type"], sent["client_id"]) != ("refresh_token", "web"):
-            raise ValueError("this is nobody's grant")
-        return sent["refresh_token"]
-
-
-class LoggingOutByName(Issuer):
-    """Case 21: its refresh reads `refresh`, its logout `refresh_token`."""
-
-    def refresh_of(self, seen: Seen) -> str:
-        return str(seen.json["refresh_token" if seen.path == LOGOUT else "refresh"])
 
 
 IN_OBJECTS = (
@@ -192,21 +162,6 @@ async def test_a_logout_is_given_the_current_token_under_its_own_name(tmp_path: 
             assert answer.status == 401
 
 
-class Opening(Issuer):
-    """Opens WebSockets for whoever has a good token in the query, as `jwt`."""
-
-    async def served(self, request: web.BaseRequest, seen: Seen) -> web.StreamResponse:
-        if seen.path != "/ws/":
-            return await super().served(request, seen)
-        if not self.is_good(seen.query.get("jwt", ""), "a"):
-            return web.Response(status=403)
-        socket = web.WebSocketResponse()
-        await socket.prepare(request)
-        await socket.send_str("welcome")
-        await socket.close()
-        return socket
-
-
 async def test_a_token_in_a_query_of_another_name_is_renewed(tmp_path: Path) -> None:
     issuer = Opening(access=SHORT)
     async with (
@@ -221,33 +176,6 @@ async def test_a_token_in_a_query_of_another_name_is_renewed(tmp_path: Path) -> 
             assert await socket.receive_str() == "welcome"
         assert issuer.seen[-1].query["x"] == "1"
         await gone(proxy)
-
-
-class Baking(Issuer):
-    """Keeps both tokens in cookies of the browser, which end when the tokens do."""
-
-    def answer(self, pair: Mapping[str, str]) -> web.Response:
-        answer = web.json_response({"user": 7})
-        answer.set_cookie("at", pair["access"], max_age=int(self.access) or 1, httponly=True)
-        answer.set_cookie("rt", pair["refresh"], max_age=86400, httponly=True)
-        return answer
-
-    def refresh_of(self, seen: Seen) -> str:
-        return seen.cookies["rt"]
-
-    def access_of(self, seen: Seen) -> str:
-        return seen.cookies.get("at", "")
-
-    def logged_out(self) -> web.Response:
-        answer = web.Response(status=204)
-        answer.del_cookie("at")
-        answer.del_cookie("rt")
-        return answer
-
-    async def served(self, request: web.BaseRequest, seen: Seen) -> web.StreamResponse:
-        if seen.path == "/":
-            return web.Response(text="for everybody")
-        return await super().served(request, seen)
 
 
 COOKIES = "{cookies: {access: at, refresh: rt}}"
@@ -276,6 +204,34 @@ async def test_tokens_in_cookies_are_kept_and_renewed(tmp_path: Path) -> None:
         assert len(issuer.at(REFRESH)) == 1
         sent = issuer.seen[-1].cookies
         assert sent["at"] != first.value
+
+
+async def test_a_client_that_refreshes_by_cookie_gets_those_that_the_server_sets(
+    tmp_path: Path,
+) -> None:
+    """Case 17."""
+    issuer = Baking(access=SHORT)
+    async with (
+        issuing(issuer),
+        in_front(issuer, tmp_path, COOKIES) as proxy,
+        browser(proxy) as client,
+    ):
+        assert await status(client, "POST", LOGIN) == 200
+        first = {each.key: each.value for each in client.cookie_jar}
+        await asyncio.sleep(SHORT)
+        issuer.access = 3600.0
+        # Segue renews, and the browser does not know of it.
+        assert await status(client, "GET", "/api/jobs/") == 200
+        async with client.post(REFRESH) as answer:
+            assert answer.status == 200
+            assert await answer.json() == {"user": 7}
+            assert {*answer.cookies} == {"at", "rt"}
+        sent = issuer.at(REFRESH)
+        assert [each.cookies["rt"] == first["rt"] for each in sent] == [True, False]
+        second = {each.key: each.value for each in client.cookie_jar}
+        assert not {*first.values()} & {*second.values()}
+        assert await status(client, "GET", "/api/jobs/") == 200
+        assert issuer.seen[-1].cookies["at"] == second["at"]
 
 
 async def test_a_logout_by_cookies_is_given_those_that_are_current(tmp_path: Path) -> None:
@@ -308,21 +264,6 @@ async def test_a_logout_by_cookies_is_given_those_that_are_current(tmp_path: Pat
             assert answer.status == 401
 
 
-class OnePath(Named):
-    """Has one endpoint for tokens (RFC 6749 section 3.2)."""
-
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        if request.path != "/oauth/token":
-            return await super().handle(request)
-        form = {name: str(value) for name, value in (await request.post()).items()}
-        if form["grant_type"] == "password":
-            return self.answer(self.pair())
-        if form["grant_type"] != "refresh_token" or not self.is_good(form["refresh_token"], "r"):
-            return web.json_response({"error": "invalid_grant"}, status=401)
-        self.spent.add(form["refresh_token"])
-        return self.answer(self.pair())
-
-
 async def test_one_path_may_be_for_logins_and_refreshes_both(tmp_path: Path) -> None:
     issuer = OnePath(access=SHORT)
     paths = "{login: [/oauth/token], refresh: /oauth/token, logout: /oauth/revoke}"
@@ -347,21 +288,6 @@ async def test_one_path_may_be_for_logins_and_refreshes_both(tmp_path: Path) -> 
             assert answer.status == 200
 
 
-class Offered(Issuer):
-    """Reads the token of a WebSocket from the subprotocols, and answers with one of them."""
-
-    chosen: int = 0
-
-    async def served(self, request: web.BaseRequest, seen: Seen) -> web.StreamResponse:
-        offered = [each.strip() for each in seen.headers["Sec-WebSocket-Protocol"].split(",")]
-        if offered[0] != "bearer" or not self.is_good(offered[1], "a"):
-            return web.Response(status=403)
-        socket = web.WebSocketResponse(protocols=[offered[self.chosen]])
-        await socket.prepare(request)
-        await socket.close()
-        return socket
-
-
 @pytest.mark.parametrize("chosen", [0, 1, 2])
 async def test_a_token_that_is_offered_as_a_subprotocol_is_renewed(
     tmp_path: Path, chosen: int
@@ -381,18 +307,6 @@ async def test_a_token_that_is_offered_as_a_subprotocol_is_renewed(
             assert socket.protocol == offer[chosen]
         assert first not in issuer.seen[-1].headers["Sec-WebSocket-Protocol"]
         await gone(proxy)
-
-
-VERIFY = "/api/auth/token/verify/"
-
-
-class Verifying(Issuer):
-    """Says of a token in a body whether it is good."""
-
-    async def served(self, request: web.BaseRequest, seen: Seen) -> web.StreamResponse:
-        if seen.path != VERIFY:
-            return await super().served(request, seen)
-        return web.json_response({}, status=200 if self.is_good(seen.json["token"], "a") else 401)
 
 
 async def test_a_token_in_the_body_of_a_named_route_is_renewed(tmp_path: Path) -> None:
