@@ -5,7 +5,7 @@ As in `sections`, which puts all of them together: durations are seconds, sizes 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -28,7 +28,7 @@ from proxy.configuration.fields import (
 )
 from proxy.configuration.tokens import TokenSettings
 from proxy.errors import TOKEN_ERROR
-from proxy.http.headers import REWRITING, folded
+from proxy.http.headers import HOP_BY_HOP, REWRITING, folded, is_forwarding
 
 
 class StoreSettings(Section):
@@ -98,6 +98,34 @@ def _rewriting_field(value: str) -> str:
     return name.decode()
 
 
+def _carried_field(value: str) -> str:
+    name = value.lower().encode()
+    if name in (b"authorization", b"cookie"):
+        raise ValueError(
+            "Segue's own refresh has the refresh token and no other credential; say in"
+            " sessions.tokens where that stands, a cookie included"
+        )
+    if name in HOP_BY_HOP or name in _OF_A_REFRESH or is_forwarding(name):
+        raise ValueError("this field belongs to one request or connection; Segue sets it itself")
+    if folded(name) in REWRITING:
+        raise ValueError("servers take another path by this field")
+    return value
+
+
+_OF_A_REFRESH: Final = frozenset(
+    {
+        *(b"accept", b"accept-encoding", b"expect", b"host", b"max-forwards", b"via"),
+        *(b"content-encoding", b"content-length", b"content-type", b"user-agent"),
+    }
+)
+
+
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len({name.lower() for name in names}) < len(names):
+        raise ValueError("a field is listed twice")
+    return names
+
+
 class SessionSettings(Section):
     """Keeping users logged in: tokens are renewed for clients that do not do it themselves.
 
@@ -121,6 +149,8 @@ class SessionSettings(Section):
             client does not need it any more, so somebody else has a copy.
         wait: how long a request waits for a refresh before it does without.
         timeout: for the server's whole answer to a refresh.
+        carry: fields of a client's requests that Segue's own refreshes go with, such as
+            `X-Tenant-Id`, as the login or the last request of the session had them.
         refused: which answers to a refresh end a session.
         retry_body: the largest request body that is kept for a second try after a 401.
         keep_fields: fields that reach the server from everybody though some servers take another
@@ -140,6 +170,11 @@ class SessionSettings(Section):
     reuse_detection: bool = True
     wait: Annotated[Seconds, Field(gt=0, le=600)] = 15.0
     timeout: Annotated[Seconds, Field(gt=0, le=600)] = 10.0
+    carry: Annotated[
+        tuple[Annotated[Token, AfterValidator(_carried_field)], ...],
+        Field(max_length=16),
+        AfterValidator(_each_once),
+    ] = ()
     refused: RefusalSettings = RefusalSettings()
     retry_body: Annotated[Size, Field(ge=0, le=16 * MIB)] = 64 * KIB
     keep_fields: tuple[Annotated[Token, AfterValidator(_rewriting_field)], ...] = ()

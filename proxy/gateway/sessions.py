@@ -176,6 +176,7 @@ class TokenRenewal(SessionFilter):
         self, context: RequestContext, session: SessionToken, send: Send
     ) -> Exchange:
         request, fields, sessions = context.request, context.fields, self.sessions
+        sessions.remember(session, fields)
         token = sessions.current(session) or await sessions.fresh(session, fields)
         if token is None:
             return await send(fields)
@@ -219,6 +220,7 @@ class TokenRenewal(SessionFilter):
         second try only where the token that was sent should have been renewed before.
         """
         sessions, fields = self.sessions, context.fields
+        sessions.remember(session, fields)
         token = await sessions.fresh(session, fields, Trigger.HANDSHAKE)
         if token is None:
             return await shake(context.target, fields, ())

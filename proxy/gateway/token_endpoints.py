@@ -156,7 +156,7 @@ class TokenEndpoints:
                 said, set_ = text_fields(hold.plain_body), names_set(hold.head.fields)
                 unopened = self._filter.sessions.unopened
                 unopened.tell(Unopened.NOT_FOUND, texts=said, cookies=set_)
-            cookie = await self._exchange.capture(pair, presented)
+            cookie = await self._exchange.capture(pair, presented, context.fields)
             self._prolong(context, hold.head, pair, cookie or "")
             if cookie is not None:
                 settings = context.snapshot.config.sessions

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 from proxy.configuration.sessions import SessionSettings
 from proxy.http.headers import RawFields
 from proxy.sessions import rules as session_rules
+from proxy.sessions.carried_fields import Carried
 from proxy.sessions.client_refresh import ClientRefresh, KeptAnswers
 from proxy.sessions.record import HandleKind, Record
 from proxy.sessions.rules import SessionRules
@@ -97,6 +98,25 @@ class Pace:
         self.throttle_passes = False
 
 
+class CarriedCache:
+    """The fields that refreshes of a session go with, in plain.
+
+    Attributes:
+        fields: as they are known here.
+        sealed: what they were read from, or written as.
+        unsaved: whether they are newer than that.
+        write_at: not before then are they written again; of the steady clock.
+    """
+
+    __slots__ = ("fields", "sealed", "unsaved", "write_at")
+
+    def __init__(self) -> None:
+        self.fields: Carried = ()
+        self.sealed = b""
+        self.unsaved = False
+        self.write_at = 0.0
+
+
 class CachedSession:
     """One session, as this process knows it.
 
@@ -110,6 +130,7 @@ class CachedSession:
         oldest: the lowest delivery that is not superseded.
         version: that the client told last.
         call: the refresh that is under way.
+        carried: the fields of its client that go with one.
         context: the fields that a refresh without a request goes with.
         sockets: the WebSockets of it that are open.
         pace: when what is due without a request, or may be tried again.
@@ -122,6 +143,7 @@ class CachedSession:
         "__weakref__",
         "access",
         "call",
+        "carried",
         "condemned",
         "context",
         "due",
@@ -137,6 +159,7 @@ class CachedSession:
 
     def __init__(self, record: Record, access: str, rules: SessionRules, now: float) -> None:
         self.call: RefreshCall | None = None
+        self.carried = CarriedCache()
         self.context: RawFields = ()
         self.sockets: set[SessionSocket] = set()
         self.condemned = b""

@@ -20,6 +20,7 @@ from proxy.http.headers import RawFields
 from proxy.http.responses import PASSING
 from proxy.sessions import rules
 from proxy.sessions.cache import CachedSession, Refusal, RenewalOutcome
+from proxy.sessions.carried_fields import picked
 from proxy.sessions.client_refresh import ClientRefresh, RefreshAnswer, RefreshRequest
 from proxy.sessions.issued import sealed
 from proxy.sessions.metrics import Trigger
@@ -149,7 +150,11 @@ class Presenter:
             own = own_refresh(token, settings.tokens.places)
             kinds = (b"Accept", JSON), (b"Content-Type", own.kind)
             target = settings.paths.refresh.encode()
-            return RefreshRequest(target, (*wish.context, *own.fields, *kinds), own.body)
+            remembered = picked(self._repository.carried(cached), settings.carry)
+            names = {name.lower() for name, _ in remembered}
+            context = [item for item in wish.context if item[0].lower() not in names]
+            fields = (*context, *remembered, *own.fields, *kinds)
+            return RefreshRequest(target, fields, own.body)
         older = [each for each in asked.access_tokens if self._leads_to(cached, each)]
         return asked.request(token, older, cached.access)
 

@@ -106,6 +106,7 @@ class Record:
         ended: when it ended, which makes the record a tombstone; None while it is open.
         purge_after: when the record may be removed.
         eviction: whether it may be removed before, as a tombstone.
+        carried: the fields that a refresh goes with, sealed; empty where there are none.
     """
 
     session: str
@@ -129,6 +130,7 @@ class Record:
     ended: float | None
     purge_after: float
     eviction: Eviction = Eviction.NEVER
+    carried: bytes = field(default=b"", repr=False)
 
 
 def encode(record: Record) -> bytes:

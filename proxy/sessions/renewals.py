@@ -13,21 +13,28 @@ import asyncio
 import itertools
 import secrets
 from collections.abc import Callable, Coroutine
-from typing import Any
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, Final
 
 from structlog.typing import FilteringBoundLogger
 
 from proxy.configuration.sessions import SessionSettings
 from proxy.errors import SessionUnavailable, StoreAway
 from proxy.http.headers import RawFields
+from proxy.sessions import carried_fields
 from proxy.sessions.cache import CachedSession, RefreshCall, RenewalOutcome
 from proxy.sessions.client_refresh import ClientRefresh
 from proxy.sessions.lease import held
 from proxy.sessions.metrics import Trigger
 from proxy.sessions.presenting import Presenter, Wish
+from proxy.sessions.record import Record
 from proxy.sessions.refresh_call import Connect
 from proxy.sessions.repository import SessionRepository
 from proxy.tokens.credentials import carried
+
+_REMEMBERED: Final = 60.0
+"""Seconds between two writes of what a session's client has sent."""
 
 
 class Renewals:
@@ -131,6 +138,31 @@ class Renewals:
         if outcome is RenewalOutcome.ENDED:
             return None
         raise SessionUnavailable("the session cannot be renewed at the moment")
+
+    def remember(self, cached: CachedSession, fields: RawFields) -> None:
+        """Remember those of a client's fields that refreshes of its session go with.
+
+        They are written at once, but no more often than once a minute.
+        """
+        repository, known = self._repository, cached.carried
+        before = repository.carried(cached)
+        after = carried_fields.remembered(before, fields, self._settings().carry)
+        if after is not before:
+            known.fields, known.unsaved = after, True
+        if known.unsaved and repository.clock.steady() >= known.write_at:
+            known.write_at = repository.clock.steady() + _REMEMBERED
+            self.soon(self._write_carried(cached))
+
+    async def _write_carried(self, cached: CachedSession) -> None:
+        repository, fields = self._repository, cached.carried.fields
+        sealed = repository.sealer.seal(carried_fields.written(fields))
+
+        def change(current: Record) -> Record | None:
+            return None if current.ended is not None else replace(current, carried=sealed)
+
+        with suppress(StoreAway):
+            if await repository.update(cached, change) and cached.carried.fields is fields:
+                cached.carried.sealed, cached.carried.unsaved = sealed, False
 
     def soon(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do something that no request's end cancels, and that the drain waits for."""

@@ -19,8 +19,10 @@ from proxy.errors import (
     StoreFull,
     StoreReadOnly,
 )
+from proxy.sessions import carried_fields
 from proxy.sessions import rules as session_rules
 from proxy.sessions.cache import CachedSession, SessionCache
+from proxy.sessions.carried_fields import Carried
 from proxy.sessions.clock import Clock
 from proxy.sessions.look_ups import LookUps
 from proxy.sessions.metrics import Counts
@@ -247,6 +249,15 @@ class SessionRepository:
             raise SessionUnavailable(
                 "the session is sealed with a key that is not configured"
             ) from None
+
+    def carried(self, cached: CachedSession) -> Carried:
+        """The fields that a refresh of a session goes with; none where they cannot be opened."""
+        known, sealed = cached.carried, cached.record.carried
+        if not known.unsaved and sealed != known.sealed:
+            known.sealed, known.fields = sealed, ()
+            with suppress(Unsealable):
+                known.fields = carried_fields.read(self.sealer.unseal(sealed)) if sealed else ()
+        return known.fields
 
     def held(self, record: Record) -> session_rules.Held:
         """The current tokens of a session, by their keyed hashes; those that can be opened."""

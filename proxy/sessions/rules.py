@@ -432,6 +432,7 @@ def _tombstone(
         record,
         access=b"",
         refresh=b"",
+        carried=b"",
         attempt=None,
         handles=tuple(replace(handle, expires=end) for handle in handles),
         ended=now if record.ended is None else record.ended,

@@ -208,6 +208,11 @@ class Sessions:
         elif self._clock.steady() >= cached.pace.note_at:
             self._touch(cached, cached.record.version, cached.record.cohort)
 
+    def remember(self, session_token: SessionToken, fields: RawFields) -> None:
+        """Remember what `sessions.carry` names of a request's fields, as they are forwarded."""
+        if session_token.settings.carry:
+            self._renewals.remember(session_token.cached, fields)
+
     # WebSockets.
 
     def socket_opened(

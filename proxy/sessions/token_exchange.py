@@ -16,6 +16,7 @@ from proxy.errors import SessionEnded, SessionUnavailable, StoreAway, StoreFull
 from proxy.http.headers import RawFields
 from proxy.sessions import rules as session_rules
 from proxy.sessions.cache import MAX_TOKENS, CachedSession, Refusal, RenewalOutcome, SessionToken
+from proxy.sessions.carried_fields import remembered, written
 from proxy.sessions.client_refresh import ClientRefresh, RefreshAnswer
 from proxy.sessions.endings import UserLimit
 from proxy.sessions.issued import sealed
@@ -67,12 +68,15 @@ class TokenExchange:
         self._log = log
         self._unopened = unopened
 
-    async def capture(self, pair: Pair | None, presented: str | None = None) -> str | None:
+    async def capture(
+        self, pair: Pair | None, presented: str | None = None, fields: RawFields = ()
+    ) -> str | None:
         """Open a session with the tokens that the server gives a client.
 
         Args:
             pair: None where its answer has none that can be read.
             presented: the refresh token that they were issued for; None where it was a login.
+            fields: of the request, as they are forwarded.
 
         Returns the value of the cookie to set, where one is wanted.
         """
@@ -97,6 +101,10 @@ class TokenExchange:
             now,
             self._repository.rules(),
         )
+        carried = remembered((), fields, settings.carry)
+        if carried:
+            sealer = self._repository.sealer
+            record = replace(record, carried=sealer.seal(written(carried)))
         cached = self._repository.know(record)
         try:
             await self._repository.update(cached, replace)  # As it is: that is news to the store.
@@ -151,6 +159,7 @@ class TokenExchange:
             await self._came_back(cached)
             raise SessionEnded("the refresh token was superseded by one that was used since")
         await presented(self._repository, cached, handle.order)
+        self._renewals.remember(cached, asked.fields)
         if not is_current:
             # Perhaps it has lost a race that another request of its client has won.
             steady, record = self._repository.clock.steady(), cached.record

@@ -68,3 +68,36 @@ def test_fields_to_keep_are_some_that_would_be_dropped() -> None:
     assert kept.sessions.keep_fields == ("x-script-name", "path-info")
     (found,) = problems(MINIMAL + "sessions: {keep_fields: [X-Tenant]}\n")
     assert "x-original-url" in found.message
+
+
+def test_fields_that_refreshes_go_with_are_named() -> None:
+    assert read().sessions.carry == ()
+    carry = read(MINIMAL + "sessions: {carry: [X-Tenant-Id, Accept-Language]}\n").sessions.carry
+    assert carry == ("X-Tenant-Id", "Accept-Language")
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        *((name, "no other credential") for name in ("Authorization", "cookie")),
+        *(
+            (name, "Segue sets it itself")
+            for name in (
+                *("Host", "content-length", "Content-Type", "Accept-Encoding", "Expect", "Via"),
+                *("Connection", "Transfer-Encoding", "TE", "Upgrade", "Proxy-Authorization"),
+                *("X-Forwarded-For", "X_Forwarded_Host", "X-Real-IP", "X-Request-Id"),
+            )
+        ),
+        *((name, "another path") for name in ("X-Original-URL", "SCRIPT_NAME")),
+        ("X Tenant", "without spaces"),
+    ],
+)
+def test_what_belongs_to_one_request_is_not_carried(name: str, why: str) -> None:
+    (found,) = problems(f"{MINIMAL}sessions: {{carry: [X-A, '{name}']}}\n")
+    assert found.path == "sessions.carry[1]"
+    assert why in found.message
+
+
+def test_a_field_is_carried_once() -> None:
+    (found,) = problems(MINIMAL + "sessions: {carry: [X-A, x-a]}\n")
+    assert (found.path, "twice" in found.message) == ("sessions.carry", True)

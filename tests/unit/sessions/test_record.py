@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,6 +40,7 @@ RECORDS = st.builds(
     cohort=TEXTS,
     access=st.binary(max_size=200),
     refresh=st.binary(max_size=200),
+    carried=st.binary(max_size=200),
     ended=st.none() | TIMES,
     purge_after=TIMES,
     attempt=st.none() | st.builds(Attempt, digest=DIGESTS, begun=TIMES, tries=COUNTS),
@@ -62,6 +64,12 @@ def test_other_bytes_are_no_record(data: bytes) -> None:
     for each in (data, b"\x01" + data):
         with pytest.raises(RecordUnreadable, match=r"unknown format|damaged"):
             decode(each)
+
+
+def test_a_record_of_before_fields_were_carried_is_read() -> None:
+    members = msgspec.msgpack.decode(encode(record())[1:])
+    del members["carried"]
+    assert decode(b"\x01" + msgspec.msgpack.encode(members)) == record()
 
 
 def test_a_record_too_large_to_be_one_is_not_read() -> None:
@@ -89,6 +97,7 @@ def test_a_full_record_fits() -> None:
         spent=tuple(digest_of(str(number)) for number in range(MAX_SPENT)),
         access=bytes(11_000),
         refresh=bytes(11_000),
+        carried=bytes(6_000),
     )
     assert decode(encode(full)) == full
 

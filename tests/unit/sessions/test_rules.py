@@ -245,8 +245,9 @@ def test_what_a_refusal_is_can_be_set() -> None:
 
 def test_a_logout_is_known_to_the_tokens_own_end_and_holds_no_token() -> None:
     record = delivered(renewed(session(), "2", NOW + 10), "2", NOW + 10)
+    record = replace(record, carried=b"x")
     gone = session_rules.logged_out(session_rules.presented(record, 2, NOW + 20), NOW + 30)
-    assert (gone.access, gone.refresh, gone.ended) == (b"", b"", NOW + 30)
+    assert (gone.access, gone.refresh, gone.carried, gone.ended) == (b"", b"", b"", NOW + 30)
     assert gone.purge_after == NOW + 10 + DAY
     assert {handle.digest for handle in gone.handles} == {
         digest_of(token) for token in ("a1", "r1", "a2", "r2")
