@@ -409,15 +409,20 @@ async def test_a_refused_handshake_stands_where_there_is_no_fresh_token(
         assert len(server.at("/ws/1/")) == 1
 
 
-async def test_a_session_is_renewed_while_only_a_websocket_uses_it(tmp_path: Path) -> None:
+async def test_a_session_is_renewed_while_only_a_websocket_uses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = LaterClock(monkeypatch)
     async with (
-        authority(access=3600, refresh=3) as server,
+        authority(access=7200, refresh=3600) as server,
         proxied(server, tmp_path) as proxy,
         proxy.client() as peer,
     ):
         client = await logged_in(proxy)
         await peer.send(handshake(f"/ws/1/?token={client.access}".encode()))
         assert status_of(await peer.read_head()) == 101
+        assert await refreshes(proxy) == {}
+        clock.ahead = 3000  # The last fifth of the refresh token's life; the access token is good.
         async with asyncio.timeout(PATIENCE):
             # Counted when the answer has been read, a moment after the server has been asked.
             while not await refreshes(proxy):  # noqa: ASYNC110 (nobody tells)

@@ -12,6 +12,8 @@ from tests.support.rig import Segue
 
 FORGED = 3000
 HOUR = 3600.0
+PATIENT = {"STORE__TIMEOUT": "60s"}
+"""The machine may be slow; what is told is told of a store that is not."""
 
 
 def sessions_of(proxy: Segue) -> Sessions:
@@ -32,7 +34,7 @@ def flood(proxy: Segue, ends: float) -> list[asyncio.Task[object]]:
 
 
 async def test_forged_tokens_do_not_make_the_store_count_as_away(tmp_path: Path) -> None:
-    async with authority() as server, proxied(server, tmp_path) as proxy:
+    async with authority() as server, proxied(server, tmp_path, **PATIENT) as proxy:
         client = Client(proxy)
         await client.log_in()
         looked_up = flood(proxy, HOUR)
@@ -49,7 +51,7 @@ async def test_forged_tokens_do_not_make_the_store_count_as_away(tmp_path: Path)
 
 
 async def test_forged_tokens_that_have_ended_are_told_to_come_back(tmp_path: Path) -> None:
-    async with authority() as server, proxied(server, tmp_path) as proxy:
+    async with authority() as server, proxied(server, tmp_path, **PATIENT) as proxy:
         outcomes = await asyncio.gather(*flood(proxy, -HOUR), return_exceptions=True)
         labels = {getattr(each, "label", "looked up") for each in outcomes}
         assert labels == {"looked up", "store_busy"}
@@ -57,7 +59,7 @@ async def test_forged_tokens_that_have_ended_are_told_to_come_back(tmp_path: Pat
 
 
 async def test_a_save_does_not_wait_behind_look_ups(tmp_path: Path) -> None:
-    async with authority() as server, proxied(server, tmp_path) as proxy:
+    async with authority() as server, proxied(server, tmp_path, **PATIENT) as proxy:
         client = Client(proxy)
         await client.log_in()
         repository = sessions_of(proxy)._repository
