@@ -227,7 +227,7 @@ async def test_a_replica_with_another_file_that_is_the_authority_says_what_is_no
             found = await listed(second, lambda found: any(each["unapplied"] for each in found))
             (behind,) = [each for each in found if each["unapplied"]]
             assert behind["pid"] == first.child.pid
-            assert (behind["unapplied"], behind["revision"], behind["stored"]) == ([ONE], 1, 3)
+            assert (behind["unapplied"], behind["revision"], behind["stored"]) == ([ONE], 3, 3)
             assert await first.total("segue_switch_unapplied") == 1
             assert f"(it turns {ONE})" in (await ready(first))[1]
             assert (await asked(first, f"/switches/{ONE}"))[1]["state"] == "on"
