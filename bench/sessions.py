@@ -123,7 +123,7 @@ async def measure() -> None:
         sessions = open_sessions(config.store, Path(state), never, lambda: config.sessions, log)
         try:
             issued = pair(time.time())
-            await sessions.routes.capture(issued)
+            await sessions.routes.capture(issued, b"app.example.com")
             answered = object.__new__(Exchange)
             answered.held = None
             session_filter = TokenRenewal(sessions)

@@ -96,6 +96,14 @@ class SessionEnded(ClientError):
     title = "Session ended"
 
 
+class MisdirectedRequest(ClientError):
+    """The session began at another host than the request names (RFC 9110 section 15.5.20)."""
+
+    status = 421
+    label = "misdirected"
+    title = "Misdirected request"
+
+
 class OriginRefused(ClientError):
     """A page of an origin that may not shakes hands for a WebSocket (RFC 6455 section 10.2)."""
 

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
+from proxy.configuration.document import WrittenText
 from proxy.configuration.fields import (
     KIB,
     MIB,
@@ -28,7 +29,8 @@ from proxy.configuration.fields import (
 )
 from proxy.configuration.tokens import TokenSettings
 from proxy.errors import TOKEN_ERROR
-from proxy.http.headers import HOP_BY_HOP, REWRITING, folded, is_forwarding
+from proxy.http.headers import HOP_BY_HOP, REWRITING, folded, is_authority, is_forwarding
+from proxy.http.hosts import host_name
 
 
 class StoreSettings(Section):
@@ -90,6 +92,23 @@ class RefusalSettings(Section):
     codes: Annotated[Names, Field(max_length=32)] = (TOKEN_ERROR, "invalid_grant")
 
 
+def _cookie_name(value: str) -> str:
+    lower = value.lower()
+    if lower in ("__host-", "__secure-"):
+        raise ValueError(f"expected a name behind `{value}`")
+    for prefix in ("__Host-", "__Secure-"):
+        # Not all browsers know it in another spelling.
+        if lower.startswith(prefix.lower()) and not value.startswith(prefix):
+            raise ValueError(f"spell the prefix `{prefix}`")
+    return value
+
+
+def _host(value: str) -> str:
+    if not value.isascii() or not is_authority(value.encode()):
+        raise ValueError("expected a host as in `Host`, such as app.example.com or [::1]")
+    return host_name(value.encode())
+
+
 def _rewriting_field(value: str) -> str:
     name = folded(value.encode())
     if name not in REWRITING:
@@ -137,7 +156,10 @@ class SessionSettings(Section):
             of its own lifetime.
         binding: what binds a session to its client, beside the access token: `none`, or a
             `cookie` that it was given at login.
-        cookie: the name of that cookie.
+        cookie: the name of that cookie. Browsers keep sibling hosts from setting one of that name
+            only where it begins with `__Host-`.
+        hosts: hosts that count as one, whatever their ports: a session that began at one of them is
+            renewed at the others too. Otherwise only at the host of its login.
         lifetime: for how long from its login a session is renewed without its client's asking.
         idle: for how long it is without a request or an open WebSocket.
         per_user: how many one user may have at the same time, by the user that the token names.
@@ -162,7 +184,10 @@ class SessionSettings(Section):
     tokens: TokenSettings = TokenSettings()
     refresh_before: Duration = 300.0
     binding: Literal["none", "cookie"] = "none"
-    cookie: Token = "segue_session"
+    cookie: Annotated[Token, AfterValidator(_cookie_name)] = "__Host-segue_session"
+    hosts: Annotated[
+        tuple[Annotated[WrittenText, AfterValidator(_host)], ...], Field(max_length=64)
+    ] = ()
     lifetime: Annotated[Seconds, Field(gt=0, le=366 * 86400)] = 7 * 86400.0
     idle: Annotated[Seconds, Field(gt=0, le=366 * 86400)] = 86400.0
     per_user: Annotated[Count, Field(ge=1, le=100_000)] | None = 100

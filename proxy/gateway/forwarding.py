@@ -41,6 +41,12 @@ def checked_head(context: RequestContext) -> ReceivedHead:
     return read_head(request, config.sessions.tokens.places)
 
 
+def named_host(context: RequestContext) -> bytes:
+    """Whom a request names as its host; empty where nobody."""
+    request = context.request
+    return context.head.authority or b"".join(request.shape.values(request.fields, b"host"))
+
+
 def check_credentials(context: RequestContext) -> None:
     """Refuse what could show a session's token, or another one than was looked at.
 
@@ -82,7 +88,7 @@ def forwarded_fields(context: RequestContext) -> Fields:
         fields = without_cookie(fields, sessions.cookie.encode())  # It is Segue's own.
     if context.ended_cookies and (name := sessions.tokens.places.access_cookie) is not None:
         fields = without_cookie(fields, name)
-    named = head.authority or b"".join(shape.values(received, b"host"))
+    named = named_host(context)
     kept = named if config.upstream.preserve_host else b""
     if head.authority is not None or not kept:
         fields = [field for field in fields if field[0].lower() != b"host"]

@@ -10,18 +10,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection
 from typing import Final, Protocol
 
-from proxy.configuration.sessions import SessionSettings
 from proxy.downstream.request import Request
 from proxy.errors import ClientError, OriginRefused, SessionEnded, SessionUnavailable
 from proxy.gateway.context import RequestContext
-from proxy.http.cookies import cookie_of
-from proxy.http.headers import Fields, RawFields, values_of
+from proxy.gateway.forwarding import named_host
+from proxy.http.cookies import cookies_of
+from proxy.http.headers import Fields, values_of
 from proxy.http.representation import has_length
 from proxy.relay.bodies import HoldLimits, read_body
 from proxy.relay.dispatch import HandshakeResult
 from proxy.relay.exchange import Exchange
 from proxy.sessions.cache import SessionSocket, SessionToken
 from proxy.sessions.metrics import Trigger
+from proxy.sessions.possession import Possession
 from proxy.sessions.service import Sessions
 from proxy.sessions.unopened import Unopened
 from proxy.tokens.bodies import is_token_error
@@ -101,18 +102,18 @@ class TokenRenewal(SessionFilter):
 
     async def enter(self, context: RequestContext) -> SessionToken | None:
         token, settings = context.head.bearer, context.snapshot.config.sessions
-        cookie = cookie_from(context.request.fields, settings)
+        what = possession(context)
         if context.head.upgrade:
-            return await self._shaking(context, cookie)
+            return await self._shaking(context, what)
         if _places(context).access_cookie is not None:
-            return await self._any(context, cookie)
+            return await self._any(context, what)
         if not token:
             if b"authorization" in context.request.shape:
                 self._note_scheme(context.request)
             return None
-        session = self.sessions.at_hand(token, cookie, settings)
+        session = self.sessions.at_hand(token, what, settings)
         if session is None:
-            session = await self.sessions.look_up(token, cookie, settings)
+            session = await self.sessions.look_up(token, what, settings)
         return session
 
     def _note_scheme(self, request: Request) -> None:
@@ -122,7 +123,7 @@ class TokenRenewal(SessionFilter):
             scheme = parts[0].decode("latin-1")
             self.sessions.unopened.tell(Unopened.SCHEME, schemes=[scheme])
 
-    async def _any(self, context: RequestContext, cookie: str) -> SessionToken | None:
+    async def _any(self, context: RequestContext, what: Possession) -> SessionToken | None:
         """The first token of a session among all that a request carries.
 
         Which one the server looks at is its own choice: one of an ended session is not let through
@@ -138,21 +139,21 @@ class TokenRenewal(SessionFilter):
         elsewhere = dict.fromkeys(others[: len(others) - len(in_cookies)])
         found: SessionToken | None = None
         for each in dict.fromkeys([head.bearer, *elsewhere] if head.bearer else elsewhere):
-            session = await self.sessions.look_up(each, cookie, settings)
+            session = await self.sessions.look_up(each, what, settings)
             found = found or session
         for each in dict.fromkeys(in_cookies):
             try:
-                session = await self.sessions.look_up(each, cookie, settings)
+                session = await self.sessions.look_up(each, what, settings)
             except SessionEnded:
                 context.ended_cookies = True
             else:
                 found = found or session
         return found
 
-    async def _shaking(self, context: RequestContext, cookie: str) -> SessionToken | None:
+    async def _shaking(self, context: RequestContext, what: Possession) -> SessionToken | None:
         """Look who shakes hands. Browsers put the token into the query, others where it belongs."""
         config = context.snapshot.config
-        found = await self._any(context, cookie)
+        found = await self._any(context, what)
         if (
             found is not None
             and found.cookie
@@ -265,11 +266,11 @@ class TokenRenewal(SessionFilter):
             self.sessions.socket_closed(session, socket)
 
 
-def cookie_from(fields: RawFields, settings: SessionSettings) -> str:
-    """The session's cookie; empty where none came along, or none is asked for."""
-    if settings.binding != "cookie":
-        return ""
-    return cookie_of(fields, settings.cookie.encode()) or ""
+def possession(context: RequestContext) -> Possession:
+    """What came with the token of a request."""
+    fields, settings = context.request.fields, context.snapshot.config.sessions
+    cookies = cookies_of(fields, settings.cookie.encode()) if settings.binding == "cookie" else ()
+    return Possession(cookies, named_host(context))
 
 
 def _places(context: RequestContext) -> TokenPlaces:

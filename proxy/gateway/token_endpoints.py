@@ -18,9 +18,9 @@ from urllib.parse import unquote_to_bytes
 from proxy.configuration.sessions import SessionPaths, SessionSettings
 from proxy.errors import ClientError
 from proxy.gateway.context import RequestContext
-from proxy.gateway.forwarding import check_credentials
+from proxy.gateway.forwarding import check_credentials, named_host
 from proxy.gateway.sending import Sender
-from proxy.gateway.sessions import TokenRenewal, cookie_from, has_body
+from proxy.gateway.sessions import TokenRenewal, has_body, possession
 from proxy.http.cookies import lasting, names_set
 from proxy.http.headers import Fields, end_to_end
 from proxy.http.responses import Reply
@@ -29,6 +29,7 @@ from proxy.relay.bodies import HoldLimits, take_body
 from proxy.relay.exchange import Exchange
 from proxy.sessions.cache import CachedSession, Refusal
 from proxy.sessions.client_refresh import ClientRefresh
+from proxy.sessions.possession import Possession
 from proxy.sessions.unopened import Unopened
 from proxy.tokens.bodies import MAX_BODY, Pair, read_pair, text_fields
 from proxy.tokens.places import TokenPlaces
@@ -109,23 +110,24 @@ class TokenEndpoints:
 
         Raises:
             SessionEnded: the session that its token leads to has ended.
+            MisdirectedRequest: that session began at another host.
             SessionUnavailable: the session can be neither renewed nor ended at the moment.
             ClientError: the body is too large, too slow, broken, or in a form that cannot be read.
         """
         if route is TokenRoute.ISSUE:
             return await self._issue(context)
         request, places = context.request, _places(context)
-        cookie = cookie_from(request.fields, context.snapshot.config.sessions)
+        what = possession(context)
         if route is TokenRoute.LOGOUT:
-            return await self._logout(context, cookie)
+            return await self._logout(context, what)
         if route is TokenRoute.CARRY:
-            return await self._carry(context, cookie)
+            return await self._carry(context, what)
         token = in_body = await self._read(context, places.refresh_request)
         if route is TokenRoute.REFRESH:
             token = _same(in_body, places.refresh_cookies(request.fields))
         elif token is None:
             return await self._issue(context)
-        return await self._refresh(context, token, in_body, cookie)
+        return await self._refresh(context, token, in_body, what)
 
     async def _read(self, context: RequestContext, path: FieldPath) -> str | None:
         """Take the whole body of a request; return the token in it, None where there is none.
@@ -156,7 +158,9 @@ class TokenEndpoints:
                 said, set_ = text_fields(hold.plain_body), names_set(hold.head.fields)
                 unopened = self._filter.sessions.unopened
                 unopened.tell(Unopened.NOT_FOUND, texts=said, cookies=set_)
-            cookie = await self._exchange.capture(pair, presented, context.fields)
+            cookie = await self._exchange.capture(
+                pair, named_host(context), presented, context.fields
+            )
             self._prolong(context, hold.head, pair, cookie or "")
             if cookie is not None:
                 settings = context.snapshot.config.sessions
@@ -172,11 +176,12 @@ class TokenEndpoints:
         settings, name = context.snapshot.config.sessions, _places(context).access_cookie
         if name is None or pair is None:
             return
-        if self._filter.sessions.at_hand(pair.access, cookie, settings) is not None:
+        what = Possession((cookie,) if cookie else (), named_host(context))
+        if self._filter.sessions.at_hand(pair.access, what, settings) is not None:
             head.fields[:] = lasting(head.fields, name, settings.lifetime)
 
     async def _refresh(
-        self, context: RequestContext, token: str | None, in_body: str | None, cookie: str
+        self, context: RequestContext, token: str | None, in_body: str | None, what: Possession
     ) -> Exchange | Reply:
         if token is None:
             # Whatever the server makes of it, nothing is kept: it could be an ended session's.
@@ -186,7 +191,7 @@ class TokenEndpoints:
         asked = ClientRefresh(
             context.target, context.fields, body, token, places, in_body=in_body is not None
         )
-        given = await self._exchange.exchange(asked, cookie)
+        given = await self._exchange.exchange(asked, what)
         if given is None:
             return await self._issue(context, token)
         if isinstance(given, Refusal):
@@ -195,11 +200,11 @@ class TokenEndpoints:
         fields = end_to_end(given.fields)
         if places.access_cookie is not None:
             fields = lasting(fields, places.access_cookie, settings.lifetime)
-        if cookie and given.status in _SUCCESSES:
-            fields.append(_cookie(settings, cookie, _COOKIE_AGE))
+        if asked.proof and given.status in _SUCCESSES:
+            fields.append(_cookie(settings, asked.proof, _COOKIE_AGE))
         return Reply(given.status, fields, given.body, given.reason)
 
-    async def _carry(self, context: RequestContext, cookie: str) -> Exchange:
+    async def _carry(self, context: RequestContext, what: Possession) -> Exchange:
         """Put the current access token into a body in place of an older one."""
         sessions = self._filter.sessions
         path = _places(context).bodies[unquote_to_bytes(context.path)]
@@ -207,13 +212,13 @@ class TokenEndpoints:
         context.session = await self._filter.enter(context)
         if token is not None:
             settings = context.snapshot.config.sessions
-            session = await sessions.look_up(token, cookie, settings)
+            session = await sessions.look_up(token, what, settings)
             current = None if session is None else await sessions.fresh(session, context.fields)
             if current is not None and current != token:
                 _put(context, path, current)
         return await self._sender.carry(context)
 
-    async def _logout(self, context: RequestContext, cookie: str) -> Exchange:
+    async def _logout(self, context: RequestContext, what: Possession) -> Exchange:
         request, places = context.request, _places(context)
         in_body = await self._read(context, places.logout_request)
         refresh = _same(in_body, places.refresh_cookies(request.fields))
@@ -221,7 +226,7 @@ class TokenEndpoints:
         cached = None
         if refresh is not None:
             # The token that is to be made useless says whose logout it is, not who asks for it.
-            cached = await self._exchange.session_of(refresh, cookie)
+            cached = await self._exchange.session_of(refresh, what)
         if cached is None and session is not None:
             cached = session.cached
         if cached is None:

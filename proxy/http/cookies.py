@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import islice
+from typing import Final
 
 from proxy.http.headers import RawFields, values_of
 
+_MOST: Final = 32
+"""Cookies of one name that are read; nobody has use for as many."""
 
-def cookie_of(fields: RawFields, name: bytes) -> str | None:
-    """The value of a cookie (RFC 6265 section 4.2.1); None if there is not exactly one."""
-    found = [
-        value
-        for whole in values_of(fields, b"cookie")
-        for key, _, value in (part.strip(b" \t").partition(b"=") for part in whole.split(b";"))
-        if key == name
-    ]
-    return found[0].decode("latin-1") if len(found) == 1 else None
+
+def cookies_of(fields: RawFields, name: bytes) -> tuple[str, ...]:
+    """The values of the cookies of that name (RFC 6265 section 4.2.1), each once; 32 at most.
+
+    There is more than one where a sibling host (`blog.example.com`) has set one for the domain.
+    """
+    return tuple(islice(dict.fromkeys(cookie_values(fields, name)), _MOST))
 
 
 def without_cookie(fields: RawFields, name: bytes) -> list[tuple[bytes, bytes]]:

@@ -112,6 +112,7 @@ class ClientRefresh:
         token: the refresh token that comes along.
         places: where tokens stand.
         in_body: whether that stands in the body; else it is in a cookie.
+        proof: the cookie that has proved whose its session is; empty where none is asked for.
         answered: the server's answer, once there is one.
         given_up: whether the client waits no more.
     """
@@ -122,6 +123,7 @@ class ClientRefresh:
     token: str = field(repr=False)
     places: TokenPlaces
     in_body: bool = True
+    proof: str = field(default="", repr=False)
     answered: SharedAnswer | None = None
     given_up: bool = False
 

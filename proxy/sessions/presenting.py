@@ -29,6 +29,7 @@ from proxy.sessions.refresh_call import Connect, present
 from proxy.sessions.repository import SessionRepository, handle_in
 from proxy.sessions.rules import Presenting, Tokens, Verdict
 from proxy.tokens.bodies import JSON, error_codes, own_refresh, read_pair
+from proxy.tokens.credentials import for_host
 from proxy.tokens.sealing import Unsealable
 
 _FIRST_PAUSE: Final = 1.0
@@ -152,7 +153,8 @@ class Presenter:
             target = settings.paths.refresh.encode()
             remembered = picked(self._repository.carried(cached), settings.carry)
             names = {name.lower() for name, _ in remembered}
-            context = [item for item in wish.context if item[0].lower() not in names]
+            context = for_host(wish.context, cached.record.host.encode())
+            context = [item for item in context if item[0].lower() not in names]
             fields = (*context, *remembered, *own.fields, *kinds)
             return RefreshRequest(target, fields, own.body)
         older = [each for each in asked.access_tokens if self._leads_to(cached, each)]

@@ -107,6 +107,8 @@ class Record:
         purge_after: when the record may be removed.
         eviction: whether it may be removed before, as a tombstone.
         carried: the fields that a refresh goes with, sealed; empty where there are none.
+        host: whom the login named as its host, as it was spelled; empty where it is not known,
+            because it named nobody or was before this was noted.
     """
 
     session: str
@@ -131,6 +133,7 @@ class Record:
     purge_after: float
     eviction: Eviction = Eviction.NEVER
     carried: bytes = field(default=b"", repr=False)
+    host: str = ""
 
 
 def encode(record: Record) -> bytes:

@@ -249,6 +249,7 @@ def opened(
     cookie: bytes | None,
     now: float,
     rules: SessionRules,
+    host: str = "",
 ) -> Record:
     """The record of a session that begins with these tokens.
 
@@ -257,6 +258,7 @@ def opened(
         user: whose the access token claims to be.
         handles: the keyed hashes of access and refresh token, as delivered.
         cookie: that of the cookie that must come along, where one was set.
+        host: whom the login named as its host.
     """
     record = Record(
         session=session,
@@ -279,6 +281,7 @@ def opened(
         spent=(),
         ended=None,
         purge_after=_purge_after(tokens, now),
+        host=host,
     )
     record = delivered(record, *handles, now, rules)
     if cookie is None:

@@ -21,7 +21,7 @@ from proxy.sessions.clock import Clock
 from proxy.sessions.endings import UserLimit
 from proxy.sessions.maintenance import Maintenance
 from proxy.sessions.metrics import Counts, Trigger
-from proxy.sessions.possession import presented, proven
+from proxy.sessions.possession import Possession, is_at_home, presented, proving
 from proxy.sessions.record import MAX_TEXT, HandleKind
 from proxy.sessions.refresh_call import Connect
 from proxy.sessions.renewals import Renewals
@@ -43,6 +43,9 @@ _MISS_LIFETIME: Final = 10.0
 """Seconds for which a token that leads nowhere is not looked for again."""
 
 _TOUCH: Final = 60.0
+
+_MOST_TOLD: Final = 16
+"""Pairs of hosts of which the log is told: clients write them."""
 
 
 class Sessions:
@@ -84,6 +87,8 @@ class Sessions:
         self._cache = self._repository.cache
         self._renewals = Renewals(self._repository, connect, settings, log)
         self._maintenance = Maintenance(self._repository, self._renewals, log, purge)
+        self._log = log
+        self._told_hosts: set[tuple[str, str]] = set()
         self._closed = False
         self.unopened = UnopenedLog(log, clock.steady)
         limit = UserLimit(self._repository, settings, log)
@@ -94,7 +99,9 @@ class Sessions:
 
     # Requests.
 
-    def at_hand(self, token: str, cookie: str, settings: SessionSettings) -> SessionToken | None:
+    def at_hand(
+        self, token: str, what: Possession, settings: SessionSettings
+    ) -> SessionToken | None:
         """What `look_up` says of a token that was good a moment ago; None for others."""
         session_token = self._cache.tokens.get(token)
         if session_token is None:
@@ -105,31 +112,31 @@ class Sessions:
             and session_token.settings is settings
             and self._clock.steady() < cached.pace.checked + TRUST
             and self._clock.now() < cached.over
-            and (not cookie or hmac.compare_digest(cookie.encode(), session_token.cookie.encode()))
-            and (cookie or not session_token.cookie)
+            and _came_along(session_token.cookie, what.cookies)
+            and is_at_home(settings, cached.record, what)
             and cached.record.ended is None
         ):
             return session_token
         return None
 
     async def look_up(
-        self, token: str, cookie: str, settings: SessionSettings
+        self, token: str, what: Possession, settings: SessionSettings
     ) -> SessionToken | None:
         """Where a token leads to; None for one that no login through this proxy produced.
 
         Args:
             token: the access token that a client presents.
-            cookie: the cookie of its session; empty where none came along or none is asked for.
+            what: what came with it.
             settings: those that serve.
 
         Raises:
             SessionEnded: its user has logged out.
             StoreAway: it has ended, and nobody can say whether it may be renewed.
         """
-        session_token = self.at_hand(token, cookie, settings)
+        session_token = self.at_hand(token, what, settings)
         if session_token is not None or self._cache.is_miss(token, self._clock.steady()):
             return session_token
-        return await self._look_up(token, cookie, settings, self._cache.tokens.get(token))
+        return await self._look_up(token, what, settings, self._cache.tokens.get(token))
 
     def is_known(self, token: str) -> bool:
         """Whether a token leads to a session, as far as this process knows without asking."""
@@ -279,7 +286,11 @@ class Sessions:
         )
 
     async def _look_up(
-        self, token: str, cookie: str, settings: SessionSettings, session_token: SessionToken | None
+        self,
+        token: str,
+        what: Possession,
+        settings: SessionSettings,
+        session_token: SessionToken | None,
     ) -> SessionToken | None:
         presented_token = self._repository.presented(token)
         if presented_token is None:
@@ -308,7 +319,11 @@ class Sessions:
         if rules.standing(handle, now, self._rules()) is not Standing.GOOD or now >= cached.over:
             self._miss(token)
             return None
-        if not proven(self._repository, settings, cached.record, cookie):
+        if not is_at_home(settings, cached.record, what):
+            self._tell_of_host(cached, what.host)
+            return None
+        cookie = proving(self._repository, settings, cached.record, what)
+        if cookie is None:
             return None
         await presented(self._repository, cached, handle.order)
         session_token = SessionToken(cached, token, handle.order, cookie, settings)
@@ -318,6 +333,13 @@ class Sessions:
 
     def _miss(self, token: str) -> None:
         self._cache.miss(token, self._clock.steady() + _MISS_LIFETIME)
+
+    def _tell_of_host(self, cached: CachedSession, host: bytes) -> None:
+        """Say once of each pair of hosts, and of a few, that a session is one at the first only."""
+        pair = cached.record.host, host.decode("latin-1")
+        if pair not in self._told_hosts and len(self._told_hosts) < _MOST_TOLD:
+            self._told_hosts.add(pair)
+            self._log.info("session of another host", began_at=pair[0], host=pair[1])
 
     def _calm(self, cached: CachedSession, *, passing: bool) -> None:
         cached.pace.throttled_until = self._clock.steady() + rules.THROTTLE
@@ -336,3 +358,10 @@ class Sessions:
             await self._repository.told(
                 self._repository.store.touch, session, used, version, cohort
             )
+
+
+def _came_along(cookie: str, cookies: tuple[str, ...]) -> bool:
+    """Whether the cookie that belongs to a session is among those that came."""
+    if not cookie:
+        return not cookies
+    return any(hmac.compare_digest(each.encode(), cookie.encode()) for each in cookies)

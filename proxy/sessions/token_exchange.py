@@ -12,7 +12,7 @@ from typing import Final
 from structlog.typing import FilteringBoundLogger
 
 from proxy.configuration.sessions import SessionSettings
-from proxy.errors import SessionEnded, SessionUnavailable, StoreAway, StoreFull
+from proxy.errors import MisdirectedRequest, SessionEnded, SessionUnavailable, StoreAway, StoreFull
 from proxy.http.headers import RawFields
 from proxy.sessions import rules as session_rules
 from proxy.sessions.cache import MAX_TOKENS, CachedSession, Refusal, RenewalOutcome, SessionToken
@@ -22,7 +22,7 @@ from proxy.sessions.endings import UserLimit
 from proxy.sessions.issued import sealed
 from proxy.sessions.lease import held
 from proxy.sessions.metrics import Trigger
-from proxy.sessions.possession import presented, proven
+from proxy.sessions.possession import Possession, is_at_home, presented, proving
 from proxy.sessions.record import Eviction, HandleKind, Record
 from proxy.sessions.renewals import Renewals
 from proxy.sessions.repository import SessionRepository
@@ -69,12 +69,17 @@ class TokenExchange:
         self._unopened = unopened
 
     async def capture(
-        self, pair: Pair | None, presented: str | None = None, fields: RawFields = ()
+        self,
+        pair: Pair | None,
+        host: bytes,
+        presented: str | None = None,
+        fields: RawFields = (),
     ) -> str | None:
         """Open a session with the tokens that the server gives a client.
 
         Args:
             pair: None where its answer has none that can be read.
+            host: whom the request for them named as its host.
             presented: the refresh token that they were issued for; None where it was a login.
             fields: of the request, as they are forwarded.
 
@@ -100,6 +105,7 @@ class TokenExchange:
             None if cookie is None else digest(cookie),
             now,
             self._repository.rules(),
+            host.decode("latin-1"),
         )
         carried = remembered((), fields, settings.carry)
         if carried:
@@ -125,18 +131,21 @@ class TokenExchange:
         self._repository.cache.remember(session_token)
         return cookie
 
-    async def exchange(self, asked: ClientRefresh, cookie: str) -> RefreshAnswer | Refusal | None:
+    async def exchange(
+        self, asked: ClientRefresh, what: Possession
+    ) -> RefreshAnswer | Refusal | None:
         """The server's answer to a refresh that a client asks for by itself.
 
         None where its token leads to no session: then all of it is the server's business.
 
         Args:
             asked: what it asks for.
-            cookie: the cookie of its session; empty where none came along or none is asked for.
+            what: what came with its token.
 
         Raises:
             SessionEnded: the token leads to a session that has ended, or is long superseded.
             SessionUnavailable: the server has not answered, or could not be asked.
+            MisdirectedRequest: the session began at another host.
         """
         presented_token = self._repository.presented(asked.token)
         if presented_token is None:
@@ -153,8 +162,10 @@ class TokenExchange:
         # Whether the current one has ended by now is for the server to judge.
         if standing is Standing.DEAD and not is_current:
             raise SessionEnded("the refresh token is not good any more")
-        if not proven(self._repository, self._settings(), cached.record, cookie):
+        proof = self._proof(cached, what)
+        if proof is None:
             raise SessionEnded("the cookie of the session did not come along")
+        asked.proof = proof
         if standing is Standing.SUPERSEDED:
             await self._came_back(cached)
             raise SessionEnded("the refresh token was superseded by one that was used since")
@@ -177,8 +188,13 @@ class TokenExchange:
             raise SessionEnded("the session has ended")
         return cached.refusal
 
-    async def session_of(self, refresh: str, cookie: str) -> CachedSession | None:
-        """The session of a refresh token that is good, for a logout."""
+    async def session_of(self, refresh: str, what: Possession) -> CachedSession | None:
+        """The session of a refresh token that is good, for a logout.
+
+        Raises:
+            SessionEnded: it has ended already.
+            MisdirectedRequest: it began at another host.
+        """
         token = self._repository.presented(refresh)
         found = None
         if token is not None:
@@ -193,7 +209,7 @@ class TokenExchange:
         )
         if standing is not Standing.GOOD:
             return None
-        return cached if proven(self._repository, self._settings(), cached.record, cookie) else None
+        return None if self._proof(cached, what) is None else cached
 
     @asynccontextmanager
     async def logging_out(
@@ -224,6 +240,12 @@ class TokenExchange:
                     await asyncio.shield(self._renewals.soon(ending))
                 return
         raise SessionUnavailable("the session cannot be held at the moment")
+
+    def _proof(self, cached: CachedSession, what: Possession) -> str | None:
+        """The cookie that proves whose a token is, empty where none is asked for; else None."""
+        if not is_at_home(self._settings(), cached.record, what):
+            raise MisdirectedRequest("the session began at another host: see `sessions.hosts`")
+        return proving(self._repository, self._settings(), cached.record, what)
 
     async def _came_back(self, cached: CachedSession) -> None:
         """A superseded refresh token is there again: two have had it, and nobody knows who is who.

@@ -19,6 +19,7 @@ import pytest
 
 from proxy.control.loading import load
 from proxy.errors import ConfigError
+from tests.support.authority import Client, authority, proxied
 from tests.support.rfc6455 import BINARY, CLOSE, CONTINUATION, PING, TEXT, wire
 from tests.support.rig import RawPeer, Segue, raw_server, segue
 from tests.support.sockets import (
@@ -208,6 +209,28 @@ async def test_invariant_1_a_body_that_sessions_refuse_to_read_passes_without_th
     assert status_of(answer) == (status if sessions else 204)
     assert len(got) == (not sessions)
     assert all(each.startswith(sent) and each.endswith(body) for each in got)
+
+
+@pytest.mark.parametrize("sessions", [False, True], ids=["without sessions", "with sessions"])
+async def test_invariant_1_what_is_refused_of_sessions_goes_to_the_server_without_them(
+    tmp_path: Path, sessions: bool
+) -> None:
+    settings = {"SESSIONS__ENABLED": str(sessions), "SESSIONS__REPLAY_WINDOW": "0"}
+    async with authority(rotate=False) as server, proxied(server, tmp_path, **settings) as proxy:
+        client = Client(proxy)
+        await client.log_in()
+        refresh = json.dumps({"refresh": client.refresh}).encode()
+        moved = b"POST /api/auth/token/refresh/ HTTP/1.1\r\nHost: other.example.com\r\n"
+        moved += b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(refresh)
+        # Under another host than the login's.
+        assert status_of(await proxy.ask(moved + refresh)) == (421 if sessions else 200)
+        # Of a session that somebody has ended, whatever the server thinks of its tokens.
+        assert (await client.send("POST", "/api/auth/logout/", refresh))[0] == 205
+        server.spent.clear()
+        asked = len(server.received)
+        assert await client.get() == (401 if sessions else 200)
+        assert (await client.exchange())[0] == (401 if sessions else 200)
+        assert len(server.received) - asked == (0 if sessions else 2)
 
 
 # Invariant 2: nothing is lost silently.

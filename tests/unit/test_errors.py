@@ -47,6 +47,7 @@ KINDS: list[type[SegueError]] = [
         ("StoreReadOnly", 503, "store_read_only", errors.StoreAway),
         ("SessionUnavailable", 503, "session_unavailable", Unavailable),
         ("SessionEnded", 401, "session_ended", ClientError),
+        ("MisdirectedRequest", 421, "misdirected", ClientError),
         ("OriginRefused", 403, "origin_refused", ClientError),
         ("StoreFull", 503, "store_full", Unavailable),
         ("MappingFailure", 502, "mapping_failed", SegueError),

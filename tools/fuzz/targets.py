@@ -24,6 +24,7 @@ from proxy.errors import (
     UpstreamError,
 )
 from proxy.http import content_coding, cookies, cors, headers, traceparent
+from proxy.http.spellings import SpelledPaths
 from proxy.mapping import catalog
 from proxy.mapping.compiler.compiler import compile_mapping
 from proxy.mapping.engine.program import Program
@@ -50,6 +51,7 @@ _ROOT: Final = HERE.parents[1]
 _READ: Final = 1024
 _SECRET_PATHS: Final = SecretPaths(["reset/{}", "/invite/{}/**"])
 _PLACES: Final = TokenPlaces()
+_SPELLED: Final = SpelledPaths((b"/api/auth/login/",))
 _LIMITS: Final = FilterLimits(frame=70_000, message=70_000, fragments=8, control_frames=50)
 
 
@@ -137,7 +139,8 @@ def heads(data: bytes) -> None:
     cors.allow_header(request, response, b"X-Client-Version")
     cors.error_fields(request, ("https://app.example.com",))
     cors.error_fields(request, ("*",))
-    cookies.cookie_of(request, b"name")
+    cookies.cookies_of(request, b"name")
+    _SPELLED.may_be(path)
     cookies.without_cookie(request, b"name")
     credentials.carried(request)
     handshake.same_origin(request, ())

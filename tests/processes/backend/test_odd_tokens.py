@@ -69,7 +69,7 @@ def attempts(token: str, job: str) -> Iterator[tuple[str, bytes]]:
     """All that can be asked with a token, as raw requests."""
     raw = token.encode("latin-1")
     bearer = b"Authorization: Bearer " + raw
-    yield "request", b"GET /api/auth/me/ HTTP/1.1\r\nHost: localhost\r\n" + bearer + b"\r\n\r\n"
+    yield "request", b"GET /api/auth/me/ HTTP/1.1\r\nHost: 127.0.0.1\r\n" + bearer + b"\r\n\r\n"
     for name in (b"token", b"access_token"):
         target = b"/ws/jobs/%b/?%b=%b" % (job.encode(), name, raw)
         yield f"handshake, {name.decode()}", _local(handshake(target))
@@ -78,14 +78,14 @@ def attempts(token: str, job: str) -> Iterator[tuple[str, bytes]]:
     for route in ("token/refresh", "logout"):
         yield (
             route,
-            b"POST /api/auth/%b/ HTTP/1.1\r\nHost: localhost\r\n%b\r\n"
+            b"POST /api/auth/%b/ HTTP/1.1\r\nHost: 127.0.0.1\r\n%b\r\n"
             b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
             % (route.encode(), bearer, len(body), body),
         )
 
 
 def _local(request: bytes) -> bytes:
-    return request.replace(b"app.example.com", b"localhost")
+    return request.replace(b"app.example.com", b"127.0.0.1")
 
 
 async def asked(address: str, request: bytes) -> int:

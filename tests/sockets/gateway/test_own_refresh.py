@@ -152,8 +152,8 @@ async def test_only_the_tokens_are_others_where_segue_has_renewed_them(
             sent = b"a=%%41&refresh=%b" % client.refresh.encode()
             async with proxy.client() as peer:
                 await peer.send(
-                    b"POST %b HTTP/1.1\r\nHost: h\r\n%b\r\nContent-Length: %d\r\n\r\n%b"
-                    % (REFRESH.encode(), kind, len(sent), sent)
+                    b"POST %b HTTP/1.1\r\nHost: app.example.com\r\n%b\r\n"
+                    b"Content-Length: %d\r\n\r\n%b" % (REFRESH.encode(), kind, len(sent), sent)
                 )
                 head, _ = await peer.read_response()
                 assert head.startswith(b"HTTP/1.1 200 ")
@@ -216,7 +216,7 @@ async def test_the_answer_of_a_client_that_has_gone_is_for_the_next(tmp_path: Pa
         body = asking(client.refresh)
         peer = await proxy.connect()
         await peer.send(
-            b"POST %b HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%b"
+            b"POST %b HTTP/1.1\r\nHost: app.example.com\r\nContent-Length: %d\r\n\r\n%b"
             % (REFRESH.encode(), len(body), body)
         )
         await gate.reached.wait()

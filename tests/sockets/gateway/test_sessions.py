@@ -82,7 +82,9 @@ async def test_tokens_that_no_login_through_segue_produced_pass_untouched(
 ) -> None:
     async with authority() as server, proxied(server, tmp_path) as proxy:
         raw = presented.encode("latin-1")
-        request = b"GET /api/jobs/ HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer " + raw
+        request = (
+            b"GET /api/jobs/ HTTP/1.1\r\nHost: app.example.com\r\nAuthorization: Bearer " + raw
+        )
         answers = [await proxy.ask(request + b"\r\nConnection: close\r\n\r\n") for _ in range(3)]
         (got,) = {each.head.split(b"Bearer ")[1].split(b"\r\n")[0] for each in server.at(JOBS)}
         assert got == raw
@@ -139,7 +141,8 @@ async def test_a_body_that_came_in_chunks_is_sent_again_whole(tmp_path: Path) ->
         server.answers[JOBS] = count
         chunked = b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
         answer = await proxy.ask(
-            b"POST /api/jobs/ HTTP/1.1\r\nHost: h\r\nConnection: close\r\nAuthorization: Bearer "
+            b"POST /api/jobs/ HTTP/1.1\r\nHost: app.example.com\r\n"
+            b"Connection: close\r\nAuthorization: Bearer "
             + client.access.encode()
             + b"\r\n"
             + chunked
@@ -155,7 +158,8 @@ async def test_a_body_that_comes_later_than_its_head_is_kept_too(tmp_path: Path)
         client = await logged_in(proxy)
         server.revoked.add(client.access)
         await peer.send(
-            b"POST /api/jobs/ HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\nAuthorization: Bearer "
+            b"POST /api/jobs/ HTTP/1.1\r\nHost: app.example.com\r\n"
+            b"Content-Length: 10\r\nAuthorization: Bearer "
             + client.access.encode()
             + b"\r\n\r\n01234"
         )
@@ -178,7 +182,8 @@ async def test_a_client_that_waits_for_100_has_its_body_sent_once(tmp_path: Path
         client = await logged_in(proxy)
         server.revoked.add(client.access)
         await peer.send(
-            b"POST /api/jobs/ HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n"
+            b"POST /api/jobs/ HTTP/1.1\r\nHost: app.example.com\r\n"
+            b"Content-Length: 5\r\nExpect: 100-continue\r\n"
             b"Authorization: Bearer " + client.access.encode() + b"\r\n\r\n"
         )
         await turn()
@@ -444,10 +449,10 @@ async def test_with_a_cookie_binding_a_token_alone_is_not_renewed(tmp_path: Path
         (cookie,) = fields_of(head, b"set-cookie")
         value, *flags = cookie.split(b"; ")
         assert {b"HttpOnly", b"Secure", b"SameSite=Lax", b"Path=/"} < set(flags)
-        assert value.startswith(b"segue_session=")
+        assert value.startswith(b"__Host-segue_session=")
         await asyncio.sleep(SHORT)
         assert await client.get() == 401
-        client.fields = (b"Cookie: segue_session=" + b"A" * 43,)
+        client.fields = (b"Cookie: __Host-segue_session=" + b"A" * 43,)
         assert await client.get() == 401
         assert (await client.exchange())[0] == 401
         assert server.presented() == []
@@ -462,6 +467,44 @@ async def test_with_a_cookie_binding_a_token_alone_is_not_renewed(tmp_path: Path
             await shake(client, f"/ws/1/?token={access}", *client.fields)
         assert value not in b"".join(each.head for each in server.received)
         assert value not in b"".join(each.head for each in server.at(REFRESH))
+
+
+async def test_a_cookie_of_the_same_name_from_a_sibling_host_locks_nobody_out(
+    tmp_path: Path,
+) -> None:
+    """Cookie tossing: `blog.example.com` sets one for all of `example.com`."""
+    settings = {"SESSIONS__BINDING": "cookie", "SESSIONS__COOKIE": "sid"}
+    async with authority() as server, proxied(server, tmp_path, **settings) as proxy:
+        client, other = Client(proxy), Client(proxy)
+        own, foreign = [
+            fields_of(await each.log_in(), b"set-cookie")[0].partition(b";")[0]
+            for each in (client, other)
+        ]
+        server.revoked.add(client.access)
+        tossed = [b"sid=%d" % number for number in range(20)]
+        for cookies in (
+            [b"sid=x", own],
+            [own, b"sid=x", b"a=b"],
+            [foreign, own],
+            [*tossed, own],
+            [b"sid=", own],
+        ):
+            client.fields = (b"Cookie: " + b"; ".join(cookies),)
+            assert await client.get() == 200
+            assert b"sid=" not in server.at(JOBS)[-1].head
+            target = f"/ws/1/?token={client.access}"
+            page = b"Origin: http://app.example.com"
+            assert await shake(client, target, *client.fields, page) == 101
+            assert (await client.exchange())[0] == 200
+        # None of them proves it; and a crowd is not gone through.
+        crowd = [b"sid=%d" % number for number in range(40)]
+        for cookies in ([foreign, b"sid=x"], [*crowd, own]):
+            client.fields = (b"Cookie: " + b"; ".join(cookies),)
+            assert await client.get() == 401
+            assert (await client.exchange())[0] == 401
+        client.fields = (b"Cookie: sid=x; " + own,)
+        assert (await client.send("POST", "/api/auth/logout/", b"{}"))[0] == 205
+        assert await other.get() == 200
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ async def test_a_logout_by_a_form_stays_one(tmp_path: Path) -> None:
         _, pair = await client.exchange()
         body = b"all=1&refresh=" + client.refresh.encode()
         answer = await proxy.ask(
-            b"POST /api/auth/logout/ HTTP/1.1\r\nHost: h\r\nConnection: close\r\n"
+            b"POST /api/auth/logout/ HTTP/1.1\r\nHost: app.example.com\r\nConnection: close\r\n"
             b"Content-Type: application/x-www-form-urlencoded\r\n"
             b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
         )
@@ -184,7 +184,8 @@ async def test_a_client_that_waits_for_100_gets_it_before_its_refresh(tmp_path: 
         body = json.dumps({"refresh": client.refresh}).encode()
         async with proxy.client() as peer:
             await peer.send(
-                b"POST /api/auth/token/refresh/ HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n"
+                b"POST /api/auth/token/refresh/ HTTP/1.1\r\nHost: app.example.com\r\n"
+                b"Expect: 100-continue\r\n"
                 b"Content-Length: %d\r\n\r\n" % len(body)
             )
             assert status_of(await peer.read_head()) == 100
@@ -193,7 +194,7 @@ async def test_a_client_that_waits_for_100_gets_it_before_its_refresh(tmp_path: 
             assert status_of(head) == 200
             assert json.loads(answer).keys() == {"access", "refresh"}
             # The connection goes on.
-            await peer.send(b"GET /api/jobs/ HTTP/1.1\r\nHost: h\r\n\r\n")
+            await peer.send(b"GET /api/jobs/ HTTP/1.1\r\nHost: app.example.com\r\n\r\n")
             assert status_of(await peer.read_head()) == 401
 
 

@@ -303,7 +303,8 @@ async def test_no_spelling_of_an_ended_sessions_refresh_token_reaches_the_server
         ):
             text = body.encode("utf-16" if "utf-16" in kind else "utf-8")
             request = (
-                f"POST {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Type: {kind}\r\n"
+                f"POST {path} HTTP/1.1\r\nHost: app.example.com\r\n"
+                f"Connection: close\r\nContent-Type: {kind}\r\n"
                 f"Content-Length: {len(text)}\r\n\r\n"
             )
             assert status_of(await proxy.ask(request.encode() + text)) == status, (path, kind)

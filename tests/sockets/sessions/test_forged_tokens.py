@@ -6,6 +6,7 @@ import asyncio
 import time
 from pathlib import Path
 
+from proxy.sessions.possession import Possession
 from proxy.sessions.service import Sessions
 from tests.support.authority import Client, authority, proxied, token
 from tests.support.rig import Segue
@@ -27,7 +28,7 @@ def flood(proxy: Segue, ends: float) -> list[asyncio.Task[object]]:
     settings = sessions._settings()
     return [
         asyncio.create_task(
-            sessions.look_up(token("forged", number, now - 1, now + ends), "", settings)
+            sessions.look_up(token("forged", number, now - 1, now + ends), Possession(), settings)
         )
         for number in range(FORGED)
     ]

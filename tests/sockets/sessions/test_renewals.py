@@ -110,7 +110,7 @@ async def test_a_client_that_goes_takes_no_refresh_with_it(tmp_path: Path) -> No
         server.access = 3600
         peer = await proxy.connect()
         await peer.send(
-            b"GET /api/jobs/ HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer "
+            b"GET /api/jobs/ HTTP/1.1\r\nHost: app.example.com\r\nAuthorization: Bearer "
             + client.access.encode()
             + b"\r\n\r\n"
         )

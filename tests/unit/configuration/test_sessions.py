@@ -101,3 +101,31 @@ def test_what_belongs_to_one_request_is_not_carried(name: str, why: str) -> None
 def test_a_field_is_carried_once() -> None:
     (found,) = problems(MINIMAL + "sessions: {carry: [X-A, x-a]}\n")
     assert (found.path, "twice" in found.message) == ("sessions.carry", True)
+
+
+@pytest.mark.parametrize("name", ["__Host-sid", "__Secure-sid", "sid", "__Host-Http-a"])
+def test_a_cookie_may_have_any_name(name: str) -> None:
+    assert read(MINIMAL + f"sessions: {{cookie: {name}}}\n").sessions.cookie == name
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("__Host-", "a name behind"),
+        ("__secure-", "a name behind"),
+        ("__host-sid", "spell the prefix `__Host-`"),
+        ("__SECURE-sid", "spell the prefix `__Secure-`"),
+    ],
+)
+def test_a_prefix_of_cookies_is_spelled_as_browsers_know_it(name: str, told: str) -> None:
+    (found,) = problems(MINIMAL + f"sessions: {{cookie: {name}}}\n")
+    assert told in found.message
+
+
+def test_hosts_that_count_as_one_are_hosts() -> None:
+    text = "sessions: {hosts: [App.Example.com, 'auth.example.com:443', '[::1]:8443']}\n"
+    hosts = read(MINIMAL + text).sessions.hosts
+    assert hosts == ("app.example.com", "auth.example.com", "[::1]")
+    for wrong in ("http://h", "h/x", "grün.example", ""):
+        (found,) = problems(MINIMAL + f"sessions: {{hosts: ['{wrong}']}}\n")
+        assert found.path == "sessions.hosts[0]"

@@ -86,7 +86,7 @@ def test_the_secret_of_a_client_is_read_from_a_file_and_shown_nowhere() -> None:
         ("schemes: [JWT, jwt]", "schemes", "listed twice"),
         ("schemes: [My Scheme]", "schemes[0]", "without spaces"),
         ("cookies: {access: a, refresh: a}", "cookies.refresh", "both tokens"),
-        ("cookies: {refresh: segue_session}", "cookies.refresh", "sessions.cookie"),
+        ("cookies: {refresh: __Host-segue_session}", "cookies.refresh", "sessions.cookie"),
         ("subprotocol: 'a, b'", "subprotocol", "without spaces"),
         ("bodies: {/api/auth/logout/: token}", 'bodies["/api/auth/logout/"]', "sessions.paths"),
         ("bodies: {verify: token}", "bodies.verify", "expected a path"),

@@ -5,14 +5,21 @@ from __future__ import annotations
 import pytest
 
 from proxy.http import cookies
-from proxy.http.cookies import cookie_of, shared_cookies, without_cookie
+from proxy.http.cookies import cookies_of, shared_cookies, without_cookie
 
 
-def test_a_cookie_is_read_where_there_is_exactly_one() -> None:
-    fields = [(b"Cookie", b"a=1; sid=x=y"), (b"cookie", b"xsid=2")]
-    assert cookie_of(fields, b"sid") == "x=y"
-    assert cookie_of(fields, b"b") is None
-    assert cookie_of([*fields, (b"Cookie", b"sid=z")], b"sid") is None
+def test_every_cookie_of_a_name_is_read_once() -> None:
+    fields = [(b"Cookie", b"a=1; sid=x=y"), (b"cookie", b"xsid=2; sid=; sidx=3")]
+    assert cookies_of(fields, b"sid") == ("x=y",)
+    assert cookies_of(fields, b"b") == ()
+    more = [*fields, (b"Cookie", b"sid=z;sid=x=y;\tsid=\xff")]
+    assert cookies_of(more, b"sid") == ("x=y", "z", "\xff")
+
+
+def test_cookies_of_a_name_are_bounded() -> None:
+    crowd = b"; ".join(b"sid=%d" % number for number in range(1000))
+    found = cookies_of([(b"Cookie", crowd)], b"sid")
+    assert found == tuple(str(number) for number in range(32))
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ RECORDS = st.builds(
     user=TEXTS,
     version=TEXTS,
     cohort=TEXTS,
+    host=TEXTS,
     access=st.binary(max_size=200),
     refresh=st.binary(max_size=200),
     carried=st.binary(max_size=200),
@@ -57,6 +58,22 @@ RECORDS = st.builds(
 @given(RECORDS)
 def test_what_is_written_is_what_is_read(each: Record) -> None:
     assert decode(encode(each)) == each
+
+
+def test_a_record_of_before_the_host_was_noted_is_read() -> None:
+    """As a version wrote it that did not know of it: the format is the same."""
+    whole = record(attempt=Attempt(digest_of("r"), NOW, 1), spent=(digest_of("s"),))
+    data = encode(whole)
+    members = msgspec.msgpack.decode(data[1:])
+    later = {name: members.pop(name) for name in ("host", "eviction", "carried")}
+    assert later["host"] == ""
+    assert len(members) == 20
+    assert decode(data[:1] + msgspec.msgpack.encode(members)) == whole
+
+
+def test_a_record_of_a_later_version_with_more_in_it_is_read() -> None:
+    members = msgspec.msgpack.decode(encode(record())[1:])
+    assert decode(b"\x01" + msgspec.msgpack.encode({**members, "more": 1})) == record()
 
 
 @given(st.binary(max_size=200))
