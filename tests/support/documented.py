@@ -8,7 +8,7 @@ from typing import Final
 from tests.support.checkout import ROOT
 
 _PAGE: Final = ROOT / "docs/sessions.md"
-_ROW: Final = re.compile(r"^\| (.+) \| `(tokens: .+)` \|$", re.MULTILINE)
+_ROW: Final = re.compile(r"^\| (.+) \| `((?:tokens|carry|refused): .+)` \|$", re.MULTILINE)
 _EXAMPLE: Final = re.compile(r"^\*\*(.+?)\*\*[^\n]*\n\n```yaml\n(.+?)```", re.MULTILINE | re.DOTALL)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from proxy.configuration.document import parse
 from tests.support import documented
@@ -96,6 +97,29 @@ class GrantingClients(Granting):
     credentials = NamedClients.credentials
 
 
+class TenantedClients(Issuer):
+    """Its clients name their tenant where they log in."""
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == self.refresh and "X-Tenant-Id" not in request.headers:
+            return web.json_response({"detail": "no tenant"}, status=400)
+        return await super().handle(request)
+
+
+class ForbiddingClients(Issuer):
+    """Has revoked all refresh tokens."""
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == self.refresh:
+            return web.json_response({"message": "Forbidden"}, status=403)
+        return await super().handle(request)
+
+
+async def told_to_log_in(client: aiohttp.ClientSession, issuer: Issuer, answer: Any) -> int:
+    status = await got(client, issuer, answer)
+    return 200 if status == 401 else status
+
+
 @dataclass
 class Kind:
     """A row.
@@ -122,6 +146,8 @@ ROWS = {
     "takes the token of a WebSocket from": Kind(Opening, opened_by_query),
     "takes it from the subprotocols": Kind(Offered, opened_by_offer, leaves=False),
     "is asked with a token in the body": Kind(Verifying, verified),
+    "refreshes for nobody who does not": Kind(TenantedClients),
+    "refuses a dead refresh token with": Kind(ForbiddingClients, told_to_log_in, leaves=False),
 }
 
 
@@ -140,7 +166,8 @@ async def walked(
         in_front(issuer, tmp_path, **env) as proxy,
         browser(proxy) as client,
     ):
-        async with client.post(issuer.login, data=LOGINS.get(type(issuer))) as response:
+        data, fields = LOGINS.get(type(issuer)), FIELDS.get(type(issuer))
+        async with client.post(issuer.login, data=data, headers=fields) as response:
             assert response.status == 200
             answer = await response.json(content_type=None)
         await asyncio.sleep(SHORT)
@@ -159,6 +186,9 @@ async def walked(
 LOGINS: dict[type[Issuer], dict[str, str]] = {
     Revoking: {"grant_type": "password", "username": "a", "password": "b"}
 }
+
+
+FIELDS: dict[type[Issuer], dict[str, str]] = {TenantedClients: {"X-Tenant-Id": "acme"}}
 
 
 @pytest.mark.parametrize("begins", ROWS)
