@@ -197,12 +197,14 @@ class TokenEndpoints:
         if isinstance(given, Refusal):
             fitting = [item for item in given.fields if item[0].lower() in _OF_A_REFUSAL]
             return Reply(given.status, fitting, given.body)
-        fields = end_to_end(given.fields)
+        fields, said = end_to_end(given.fields), given.body
+        if context.bodies is not None:
+            fields, said = context.bodies.held_response(given.status, fields, said)
         if places.access_cookie is not None:
             fields = lasting(fields, places.access_cookie, settings.lifetime)
         if asked.proof and given.status in _SUCCESSES:
             fields.append(_cookie(settings, asked.proof, _COOKIE_AGE))
-        return Reply(given.status, fields, given.body, given.reason)
+        return Reply(given.status, fields, said, given.reason)
 
     async def _carry(self, context: RequestContext, what: Possession) -> Exchange:
         """Put the current access token into a body in place of an older one."""

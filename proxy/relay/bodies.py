@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.request import Request
@@ -182,6 +183,25 @@ class BodyMapping:
         """Say that the response depends on the client's version, whether or not it was changed."""
         return vary(fields, self.vary) if self.vary else fields
 
+    def held_response(self, status: int, fields: Fields, body: bytes) -> tuple[Fields, bytes]:
+        """Rewrite a response that was held until it was whole; return its fields and its body.
+
+        Raises:
+            MappingFailure: the mapping says that a failure is answered with an error.
+        """
+        fields, handling = self.amend(status, fields), self.to_client
+        if handling is None or not body or not is_json(fields):
+            return fields, body
+        if len(body) > self.limits.size:
+            handling.refuse(MappingFailure("", NONE, _TOO_LARGE, OnError.PASS))
+            handling.counts.settle()
+            return fields, body
+        rewritten = rewrite(handling, body)
+        return (fields if rewritten is body else with_length(fields, len(rewritten))), rewritten
+
+
+_TOO_LARGE: Final = "the body is larger than `limits.body`"
+
 
 class MappedExchange(Exchange):
     """An exchange whose JSON response is rewritten.
@@ -247,7 +267,7 @@ class MappedExchange(Exchange):
         self._body += data
         reason = ""
         if len(self._body) > self._limits.size:
-            reason = "the body is larger than `limits.body`"
+            reason = _TOO_LARGE
         elif self._clock() > self._latest:
             # Where no piece comes any more, `timeouts.idle` ends it.
             reason = "the body took longer than `timeouts.message`"
