@@ -186,7 +186,9 @@ async def measure(rounds: int, nowhere: TextIO) -> None:
         ]
         (first,) = await connected(on, 1)
         await first.ask(
-            b"POST /api/auth/login/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", 1
+            b"POST /api/auth/login/ HTTP/1.1\r\nHost: app.example.test\r\n"
+            b"Content-Length: 0\r\n\r\n",
+            1,
         )
         without, within = await connected(off, _CONNECTIONS), await connected(on, _CONNECTIONS)
         cases = [
