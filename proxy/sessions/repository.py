@@ -143,8 +143,9 @@ class SessionRepository:
             await self.reread(unsaved)
             return unsaved
         try:
-            async with self._look_ups.turn():
-                record = await self.asked(self.store.find, *digests)
+            record = await self._look_ups.shared(
+                digests, lambda: self.asked(self.store.find, *digests)
+            )
         except StoreBusy:
             self.counts.shed += 1
             raise

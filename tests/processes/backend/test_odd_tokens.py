@@ -19,6 +19,7 @@ from tests.support.rig import RawPeer, status_of
 from tests.support.sockets import handshake
 
 LONG: Final = 8192
+TOKEN_ROUTES: Final = ("token/refresh", "logout")
 
 
 def part(value: Any) -> str:
@@ -75,7 +76,7 @@ def attempts(token: str, job: str) -> Iterator[tuple[str, bytes]]:
         yield f"handshake, {name.decode()}", _local(handshake(target))
     yield "handshake", _local(handshake(b"/ws/jobs/%b/" % job.encode(), bearer))
     body = json.dumps({"refresh": token}).encode()
-    for route in ("token/refresh", "logout"):
+    for route in TOKEN_ROUTES:
         yield (
             route,
             b"POST /api/auth/%b/ HTTP/1.1\r\nHost: 127.0.0.1\r\n%b\r\n"
@@ -120,6 +121,9 @@ async def test_what_nobody_issued_is_refused_as_without_segue_and_renews_nothing
                     continue  # No request line that a client could send.
                 through = await asked(process.address, request)
                 directly = await asked(server.removeprefix("http://"), request)
+                if name.endswith("other letters") and what in TOKEN_ROUTES:
+                    assert (through, directly) == (400, 401)  # It is no text that a token can be.
+                    continue
                 assert (through, name, what) == (directly, name, what)
                 assert through in (400, 401, 403)
         assert await process.total("segue_session_refreshes_total") == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -70,3 +71,52 @@ async def test_who_waits_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     line._free.release()
     async with line.turn():
         pass
+
+
+async def test_equal_look_ups_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(look_ups, "_PATIENCE", 600.0)
+    line, answer, asked = LookUps(), asyncio.Event(), list[str]()
+
+    def asking(what: str) -> Callable[[], Awaitable[str]]:
+        async def ask() -> str:
+            asked.append(what)
+            await answer.wait()
+            return what.upper()
+
+        return ask
+
+    # Far more than may wait, of two kinds.
+    tasks = [
+        asyncio.create_task(line.shared(number % 2, asking("ab"[number % 2])))
+        for number in range(2 * MAX_WAITING)
+    ]
+    await settled()
+    tasks[0].cancel()  # Who began it has gone; the others get their answer.
+    answer.set()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert asked == ["a", "b"]
+    assert isinstance(found[0], asyncio.CancelledError)
+    assert found[1:] == ["BA"[number % 2] for number in range(len(tasks) - 1)]
+    # Who comes after the answer asks anew.
+    assert await line.shared(0, asking("c")) == "C"
+
+
+async def test_a_look_up_that_fails_fails_for_all_and_is_forgotten() -> None:
+    line, begun = LookUps(), list[int]()
+
+    async def fail() -> None:
+        begun.append(1)
+        raise ZeroDivisionError
+
+    found = await asyncio.gather(
+        *(line.shared("same", fail) for _ in range(3)), return_exceptions=True
+    )
+    assert [type(each) for each in found] == [ZeroDivisionError] * 3
+    with pytest.raises(ZeroDivisionError):
+        await line.shared("same", fail)
+    assert begun == [1, 1]
+    alone = asyncio.create_task(line.shared("same", fail))
+    await asyncio.sleep(0)
+    alone.cancel()  # Nobody is left to be told, and nobody is told that nobody was.
+    await settled()
+    assert not line._under_way
