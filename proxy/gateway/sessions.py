@@ -102,15 +102,15 @@ class TokenRenewal(SessionFilter):
 
     async def enter(self, context: RequestContext) -> SessionToken | None:
         token, settings = context.head.bearer, context.snapshot.config.sessions
-        what = possession(context)
         if context.head.upgrade:
-            return await self._shaking(context, what)
-        if _places(context).access_cookie is not None:
-            return await self._any(context, what)
+            return await self._shaking(context, possession(context))
+        if settings.tokens.places.access_cookie is not None:
+            return await self._any(context, possession(context))
         if not token:
             if b"authorization" in context.request.shape:
                 self._note_scheme(context.request)
             return None
+        what = possession(context)
         session = self.sessions.at_hand(token, what, settings)
         if session is None:
             session = await self.sessions.look_up(token, what, settings)

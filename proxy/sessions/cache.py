@@ -196,6 +196,7 @@ class SessionToken:
         token: as the client sent it.
         order: with which delivery the client got it.
         cookie: the cookie that came along and belongs to the session; empty without one.
+        host: that the request named; one that counts as that of the session.
         settings: those under which it was found to be good.
     """
 
@@ -203,6 +204,7 @@ class SessionToken:
     token: str = field(repr=False)
     order: int
     cookie: str = field(repr=False)
+    host: bytes
     settings: SessionSettings
 
 

@@ -113,7 +113,7 @@ class Sessions:
             and self._clock.steady() < cached.pace.checked + TRUST
             and self._clock.now() < cached.over
             and _came_along(session_token.cookie, what.cookies)
-            and is_at_home(settings, cached.record, what)
+            and (what.host == session_token.host or is_at_home(settings, cached.record, what))
             and cached.record.ended is None
         ):
             return session_token
@@ -326,7 +326,7 @@ class Sessions:
         if cookie is None:
             return None
         await presented(self._repository, cached, handle.order)
-        session_token = SessionToken(cached, token, handle.order, cookie, settings)
+        session_token = SessionToken(cached, token, handle.order, cookie, what.host, settings)
         if token == presented_token.spelled:  # It has one such spelling, and any number of others.
             self._cache.remember(session_token)
         return session_token

@@ -127,7 +127,9 @@ class TokenExchange:
         else:
             self._repository.counts.captures["opened"] += 1
             self._renewals.soon(self._limit.enforce(record))
-        session_token = SessionToken(cached, pair.access, cached.oldest, cookie or "", settings)
+        session_token = SessionToken(
+            cached, pair.access, cached.oldest, cookie or "", host, settings
+        )
         self._repository.cache.remember(session_token)
         return cookie
 

@@ -19,7 +19,9 @@ LARGEST = 4 * 1024 * 1024
 
 def remembered(token: str) -> SessionToken:
     rules = SessionRules(refresh_before=300, lifetime=86400, idle=3600, replay_window=30)
-    return SessionToken(CachedSession(record(), "", rules, 0.0), token, 1, "", SessionSettings())
+    return SessionToken(
+        CachedSession(record(), "", rules, 0.0), token, 1, "", b"", SessionSettings()
+    )
 
 
 def test_what_is_remembered_of_tokens_that_lead_nowhere_is_as_small_of_long_ones() -> None:
