@@ -73,6 +73,8 @@ class TokenSettings(Section):
         cookies: the cookies that hold tokens.
         subprotocol: the subprotocol behind which a WebSocket's client offers its access token as if
             it were another one, as in `bearer, <token>`; null where none does.
+        first_message: the field of the access token in the first message that a WebSocket's client
+            sends, such as `payload.authToken`, where its handshake has none; null where none does.
         bodies: routes whose request bodies hold an access token, and its field there; all are POST.
     """
 
@@ -91,6 +93,7 @@ class TokenSettings(Section):
     query: Annotated[tuple[Parameter, ...], Field(max_length=_MOST)] = ("token", "access_token")
     cookies: TokenCookies = TokenCookies()
     subprotocol: Token | None = None
+    first_message: TokenField | None = None
     bodies: Annotated[dict[ExactPath, TokenField], Field(max_length=_MOST_ROUTES)] = Field(
         default_factory=dict
     )
@@ -112,6 +115,7 @@ class TokenSettings(Section):
             access_cookie=None if cookies.access is None else cookies.access.encode(),
             refresh_cookie=None if cookies.refresh is None else cookies.refresh.encode(),
             subprotocol=None if self.subprotocol is None else self.subprotocol.encode(),
+            first_message=None if self.first_message is None else read_path(self.first_message),
             bodies={unquote_to_bytes(path): read_path(to) for path, to in self.bodies.items()},
         )
 

@@ -304,6 +304,10 @@ class OpenWebSocket:
         """Begin to close it in an orderly way: its session has ended (1008)."""
         self.relay.revoke()
 
+    def try_later(self) -> None:
+        """Begin to close it in an orderly way: its session cannot be renewed now (1013)."""
+        self.relay.try_later()
+
     def abort(self) -> None:
         """Close it at once."""
         self.relay.abort()

@@ -13,13 +13,16 @@ from typing import Final, Protocol
 from proxy.downstream.request import Request
 from proxy.errors import ClientError, OriginRefused, SessionEnded, SessionUnavailable
 from proxy.gateway.context import RequestContext
+from proxy.gateway.first_message import FirstMessageToken
 from proxy.gateway.forwarding import named_host
+from proxy.gateway.open_websocket import OpenWebSocket
 from proxy.http.cookies import cookies_of
 from proxy.http.headers import Fields, values_of
 from proxy.http.representation import has_length
 from proxy.relay.bodies import HoldLimits, read_body
 from proxy.relay.dispatch import HandshakeResult
 from proxy.relay.exchange import Exchange
+from proxy.relay.first_message import Decide
 from proxy.sessions.cache import SessionSocket, SessionToken
 from proxy.sessions.metrics import Trigger
 from proxy.sessions.possession import Possession
@@ -86,6 +89,11 @@ class SessionFilter:
         """What the server has answered a handshake, as the client is to see it."""
         del context
         return fields
+
+    def first_message(self, context: RequestContext, socket: OpenWebSocket) -> Decide | None:
+        """Decides on the first message of a WebSocket; None where that is as any other."""
+        del context, socket
+        return None
 
     def opened(self, context: RequestContext, socket: SessionSocket) -> None:
         """A WebSocket is open."""
@@ -256,6 +264,20 @@ class TokenRenewal(SessionFilter):
             (name, offered if name.lower() == PROTOCOL and value == chosen else value)
             for name, value in fields
         ]
+
+    def first_message(self, context: RequestContext, socket: OpenWebSocket) -> Decide | None:
+        config, path = context.snapshot.config, _places(context).first_message
+        if path is None or context.session is not None:
+            return None
+        return FirstMessageToken(
+            self.sessions,
+            config.sessions,
+            socket,
+            path,
+            possession(context),
+            context.fields,
+            same_origin=same_origin(context.request.fields, config.cors.origins),
+        ).decide
 
     def opened(self, context: RequestContext, socket: SessionSocket) -> None:
         if context.session is not None:

@@ -18,6 +18,7 @@ from proxy.gateway.sending import Sender
 from proxy.gateway.sessions import SessionFilter
 from proxy.observability.access_log import AccessLog
 from proxy.relay.exchange import Exchange
+from proxy.relay.first_message import FirstMessageStage
 from proxy.snapshot import Live
 from proxy.versions.selection import answered_subprotocol
 from proxy.websocket import handshake
@@ -135,10 +136,14 @@ class Upgrades:
         self._count(socket, socket.open_as)
         pool.sockets += 1
         self._rewriting.taps.attach(relay, context.info.selected, context.info.request_id)
-        relay.start(
-            client.take_transport(relay.client), connection.take_transport(relay.server), response
-        )
+        decide = self._sessions.first_message(context, socket)
+        transport, tail = client.take_transport(relay.client)
+        at_once = tail if decide is None else b""
+        relay.start((transport, at_once), connection.take_transport(relay.server), response)
         self._sessions.opened(context, socket)
+        if decide is not None:
+            timeout = context.snapshot.config.timeouts.message
+            FirstMessageStage(relay.client, decide, timeout, self._loop).begin(tail)
         return None
 
     def _moved(self, socket: OpenWebSocket) -> None:

@@ -21,6 +21,7 @@ from proxy.websocket.closing import (
     GOING_AWAY,
     POLICY_VIOLATION,
     SERVICE_RESTART,
+    TRY_AGAIN_LATER,
     Act,
     Closing,
     Command,
@@ -176,6 +177,11 @@ class Relay:
         """End the connection in an orderly way: the client's session has ended (1008)."""
         if self._timer is None:
             self._leave(POLICY_VIOLATION, "session ended", "session ended")
+
+    def try_later(self) -> None:
+        """End the connection in an orderly way: its session cannot be renewed now (1013)."""
+        if self._timer is None:
+            self._leave(TRY_AGAIN_LATER, "session unavailable", "session unavailable")
 
     def abort(self) -> None:
         """End the connection at once."""

@@ -31,6 +31,8 @@ class TokenPlaces:
         query: the parameters of a handshake in which they come.
         access_cookie, refresh_cookie: the names of the cookies that hold tokens; None for none.
         subprotocol: the one behind which a handshake offers its token; None where none does.
+        first_message: the field of the access token in a WebSocket's first message; None where none
+            is looked for.
         bodies: routes whose requests hold an access token in their bodies, decoded, and where.
     """
 
@@ -46,6 +48,7 @@ class TokenPlaces:
     access_cookie: bytes | None = None
     refresh_cookie: bytes | None = None
     subprotocol: bytes | None = None
+    first_message: FieldPath | None = None
     bodies: Mapping[bytes, FieldPath] = field(default_factory=dict)
 
     def bearer(self, values: Sequence[bytes]) -> str | None:

@@ -39,6 +39,7 @@ GOING_AWAY: Final = 1001
 POLICY_VIOLATION: Final = 1008
 TOO_BIG: Final = 1009
 SERVICE_RESTART: Final = 1012
+TRY_AGAIN_LATER: Final = 1013
 
 
 class Side(Enum):

@@ -127,6 +127,23 @@ class Offered(Issuer):
         return socket
 
 
+class Greeted(Issuer):
+    """Reads the token of a WebSocket from its first message, as servers of graphql-ws do."""
+
+    async def served(self, request: web.BaseRequest, seen: Seen) -> web.StreamResponse:
+        if seen.path != "/graphql/":
+            return await super().served(request, seen)
+        socket = web.WebSocketResponse(protocols=["graphql-transport-ws"])
+        await socket.prepare(request)
+        first = await socket.receive_json()
+        if self.is_good(first["payload"]["authToken"], "a"):
+            await socket.send_json({"type": "connection_ack"})
+            await socket.close()
+        else:
+            await socket.close(code=4403, message=b"Forbidden")
+        return socket
+
+
 class Verifying(Issuer):
     """Says of a token in a body whether it is good."""
 

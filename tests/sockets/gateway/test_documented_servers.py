@@ -23,6 +23,7 @@ from tests.support.issuers import (
     Baking,
     Enveloped,
     Granting,
+    Greeted,
     LoggingOutByName,
     Named,
     Offered,
@@ -59,6 +60,19 @@ async def opened(client: aiohttp.ClientSession, target: str, *offered: str) -> i
     try:
         async with client.ws_connect(target, protocols=offered):
             return 200
+    except aiohttp.WSServerHandshakeError as error:
+        return error.status
+
+
+async def greeted(client: aiohttp.ClientSession, _: Issuer, answer: Any) -> int:
+    try:
+        async with client.ws_connect("/graphql/", protocols=["graphql-transport-ws"]) as socket:
+            payload = {"authToken": answer["access"]}
+            await socket.send_json({"type": "connection_init", "payload": payload})
+            said = await socket.receive()
+            if said.type is aiohttp.WSMsgType.TEXT:
+                return 200 if said.json() == {"type": "connection_ack"} else 0
+            return 401 if said.data == 1008 else int(said.data)
     except aiohttp.WSServerHandshakeError as error:
         return error.status
 
@@ -145,6 +159,7 @@ ROWS = {
     "reads a refresh that is a form": Kind(GrantingClients, leaves=False),
     "takes the token of a WebSocket from": Kind(Opening, opened_by_query),
     "takes it from the subprotocols": Kind(Offered, opened_by_offer, leaves=False),
+    "takes it from the first message": Kind(Greeted, greeted),
     "is asked with a token in the body": Kind(Verifying, verified),
     "refreshes for nobody who does not": Kind(TenantedClients),
     "refuses a dead refresh token with": Kind(ForbiddingClients, told_to_log_in, leaves=False),

@@ -27,6 +27,7 @@ def test_places_are_read_by_their_keys_and_once() -> None:
             " logout_request: refresh_token, request_format: form,"
             " request_fields: {grant_type: refresh_token, n: 1.10}, schemes: [JWT, Token],"
             " query: [jwt], cookies: {access: at, refresh: rt}, subprotocol: bearer,"
+            " first_message: payload.authToken,"
             " bodies: {/api/verify%2F: token.value}"
         )
     ).sessions.tokens
@@ -43,6 +44,7 @@ def test_places_are_read_by_their_keys_and_once() -> None:
         access_cookie=b"at",
         refresh_cookie=b"rt",
         subprotocol=b"bearer",
+        first_message=("payload", "authToken"),
         bodies={b"/api/verify/": ("token", "value")},
     )
     assert tokens.places is tokens.places
@@ -87,6 +89,7 @@ def test_the_secret_of_a_client_is_read_from_a_file_and_shown_nowhere() -> None:
         ("schemes: [My Scheme]", "schemes[0]", "without spaces"),
         ("cookies: {access: a, refresh: a}", "cookies.refresh", "both tokens"),
         ("cookies: {refresh: __Host-segue_session}", "cookies.refresh", "sessions.cookie"),
+        ("first_message: ''", "first_message", "at least 1"),
         ("subprotocol: 'a, b'", "subprotocol", "without spaces"),
         ("bodies: {/api/auth/logout/: token}", 'bodies["/api/auth/logout/"]', "sessions.paths"),
         ("bodies: {verify: token}", "bodies.verify", "expected a path"),

@@ -1,0 +1,76 @@
+"""Whose WebSocket is this? Told by the token in its first message, where clients put it there."""
+
+from __future__ import annotations
+
+from proxy.configuration.sessions import SessionSettings
+from proxy.errors import SessionEnded, SessionUnavailable, StoreAway
+from proxy.gateway.open_websocket import OpenWebSocket
+from proxy.http.headers import RawFields
+from proxy.sessions.metrics import Trigger
+from proxy.sessions.possession import Possession
+from proxy.sessions.service import Sessions
+from proxy.tokens.messages import read_token, with_token
+from proxy.types import FieldPath
+
+
+class FirstMessageToken:
+    """Puts the current token of a session into the first message of one WebSocket."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        settings: SessionSettings,
+        socket: OpenWebSocket,
+        path: FieldPath,
+        what: Possession,
+        fields: RawFields,
+        *,
+        same_origin: bool,
+    ) -> None:
+        """Construct.
+
+        Args:
+            sessions: of this process.
+            settings: those of the handshake.
+            socket: of nobody so far.
+            path: of the token.
+            what: came with the handshake.
+            fields: of the handshake, as they were forwarded.
+            same_origin: whether the page may use the cookie of a session.
+        """
+        self._sessions = sessions
+        self._settings = settings
+        self._socket = socket
+        self._path = path
+        self._what = what
+        self._fields = fields
+        self._same_origin = same_origin
+
+    async def decide(self, message: bytes) -> bytes | None:
+        """What goes to the server in place of a message; None for the message as it is.
+
+        Where its session has ended, or cannot be renewed in time, the WebSocket begins to close.
+        """
+        token = read_token(message, self._path)
+        if token is None:
+            return None
+        try:
+            return await self._substituted(message, token)
+        except SessionEnded:
+            self._socket.revoke()
+        except (SessionUnavailable, StoreAway):
+            self._socket.try_later()
+        return None
+
+    async def _substituted(self, message: bytes, token: str) -> bytes | None:
+        sessions, socket, fields = self._sessions, self._socket, self._fields
+        session = await sessions.look_up(token, self._what, self._settings)
+        if session is None or (session.cookie and not self._same_origin):
+            return None
+        sessions.remember(session, fields)
+        current = await sessions.fresh(session, fields, Trigger.HANDSHAKE)
+        socket.session = session
+        sessions.socket_opened(session, socket, fields)
+        if current is None or current == token:
+            return None
+        return with_token(message, self._path, token, current)

@@ -1,0 +1,423 @@
+"""The token of a session in the first message of a WebSocket, as graphql-ws has it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.support.authority import (
+    Authority,
+    Client,
+    Gate,
+    Received,
+    authority,
+    proxied,
+    token,
+)
+from tests.support.rfc6455 import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
+from tests.support.rig import RawPeer, Segue, segue, status_of
+from tests.support.sockets import MASK, Socket, accept_of, closing, fields_of, gone, switch
+from tests.support.sockets import handshake as shaking
+from tests.support.waiting import PATIENCE
+
+REFRESH, LOGOUT = "/api/auth/token/refresh/", "/api/auth/logout/"
+SHORT: Final = 0.3
+"""Seconds that an access token lives where it is to end."""
+
+TOKENS: Final = "{first_message: payload.authToken}"
+PATIENT: Final = f"{PATIENCE}s"
+
+
+def hello(access: str) -> bytes:
+    """The first message of graphql-ws, spelled as no serializer here spells it."""
+    return b'{"type":"connection_init" ,"payload":{"authToken" : "%s","n":1.10}}' % access.encode()
+
+
+@dataclass
+class Opened:
+    """Takes WebSockets without a token, and gives them to the test."""
+
+    arrived: asyncio.Queue[Socket] = field(default_factory=asyncio.Queue)
+    finished: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, server: Authority, peer: RawPeer, received: Received) -> bytes | None:
+        del server
+        (key,) = fields_of(received.head, b"sec-websocket-key")
+        await peer.send(switch(accept=accept_of(key)))
+        self.arrived.put_nowait(Socket(peer, is_client=False))
+        await self.finished.wait()
+        return None
+
+    async def next(self) -> Socket:
+        async with asyncio.timeout(PATIENCE):
+            return await self.arrived.get()
+
+
+@dataclass
+class Scene:
+    """A client that is logged in, and its WebSocket."""
+
+    server: Authority
+    proxy: Segue
+    user: Client
+    opened: Opened
+    clients: list[RawPeer] = field(default_factory=list)
+
+    async def open(self, behind: bytes = b"") -> tuple[Socket, Socket]:
+        """A WebSocket without a token in its handshake: the client's end, and the server's."""
+        peer = await self.proxy.connect()
+        self.clients.append(peer)
+        await peer.send(shaking(b"/ws/1/") + behind)
+        server = await self.opened.next()
+        assert status_of(await peer.read_head()) == 101
+        return Socket(peer, is_client=True), server
+
+    async def close(self) -> None:
+        """Close all that is open."""
+        for peer in self.clients:
+            await peer.close()
+        self.opened.finished.set()
+
+    async def expire(self) -> None:
+        """Let the access token end; the next ones last."""
+        await asyncio.sleep(SHORT)
+        self.server.access = 3600.0
+
+    async def log_out(self) -> None:
+        body = json.dumps({"refresh": self.user.refresh}).encode()
+        assert (await self.user.send("POST", LOGOUT, body))[0] == 205
+
+
+@asynccontextmanager
+async def scene(
+    tmp_path: Path, access: float = SHORT, tokens: str = TOKENS, **env: str
+) -> AsyncIterator[Scene]:
+    env = {"SESSIONS__TOKENS": tokens, "SESSIONS__WAIT": PATIENT, **env}
+    async with authority(access=access) as server, proxied(server, tmp_path, **env) as proxy:
+        opened = Opened()
+        server.answers["/ws/1/"] = opened
+        user = Client(proxy)
+        await user.log_in()
+        at = Scene(server, proxy, user, opened)
+        try:
+            yield at
+        finally:
+            await at.close()
+
+
+def told(message: bytes) -> str:
+    return str(json.loads(message)["payload"]["authToken"])
+
+
+@pytest.mark.parametrize("how", ["whole", "in bytes", "in fragments", "behind the handshake"])
+async def test_the_current_token_takes_the_place_of_one_that_has_ended(
+    tmp_path: Path, how: str
+) -> None:
+    async with scene(tmp_path) as at:
+        await at.expire()
+        text, old = hello(at.user.access), at.user.access
+        one = Socket(None, is_client=True).frame  # type: ignore[arg-type]  # Writes frames alone.
+        first, behind = one(TEXT, text), one(TEXT, b"next") + one(BINARY, b"\0" * 300)
+        client, server = await at.open(first + behind if how == "behind the handshake" else b"")
+        if how == "whole":
+            await client.peer.send(first + behind)
+        elif how == "in bytes":
+            await client.peer.send_bytewise(first + behind)
+        elif how == "in fragments":
+            await client.send(TEXT, text[:50], fin=False)
+            await client.send(PING, b"between")
+            # The rest is not needed for this one to arrive.
+            assert (await server.receive()).payload == b"between"
+            await client.peer.send(one(CONTINUATION, text[50:]) + behind)
+        frame = await server.receive()
+        assert (frame.opcode, frame.fin, frame.masked) == (TEXT, True, True)
+        new = told(frame.payload)
+        assert frame.payload == hello(new)
+        assert new != old
+        assert at.server.is_good(new)
+        assert await server.peer.read(len(behind)) == behind
+        assert len(at.server.presented()) == 1
+        await client.peer.close()
+        await gone(at.proxy)
+
+
+async def test_nothing_is_looked_at_behind_the_first_message(tmp_path: Path) -> None:
+    async with scene(tmp_path) as at:
+        await at.expire()
+        client, server = await at.open()
+        for text in (b"{}", hello(at.user.access)):
+            sent = await client.send(TEXT, text)
+            assert await server.peer.read(len(sent)) == sent
+        assert at.server.presented() == []
+
+
+OTHERS: Final[dict[str, Callable[[bytes], tuple[int, bytes]]]] = {
+    "nobody's": lambda _: (TEXT, hello(token("a", 99, 0, 4e9))),
+    "none": lambda _: (TEXT, b'{"type": "connection_init"}'),
+    "elsewhere": lambda own: (TEXT, b'{"token": "%s"}' % own),
+    "no text": lambda own: (TEXT, b'{"payload": {"authToken": ["%s"]}}' % own),
+    "twice": lambda own: (TEXT, b'{"payload": {"authToken": "%s", "authToken": "x"}}' % own),
+    "no JSON": lambda own: (TEXT, hello(own.decode()) + b"}"),
+    "no UTF-8": lambda own: (TEXT, hello(own.decode())[:-1] + b',"\xff":1}'),
+    "UTF-16": lambda own: (TEXT, hello(own.decode()).decode().encode("utf-16")),
+    "too deep": lambda own: (TEXT, hello(own.decode())[:-1] + b',"d":' + b"[" * 9000),
+    "empty": lambda _: (TEXT, b""),
+    "binary": lambda own: (BINARY, hello(own.decode())),
+    "large": lambda own: (TEXT, hello(own.decode()) + b" " * 65_000),
+    "too large": lambda own: (TEXT, hello(own.decode()) + b" " * 70_000),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+async def test_what_holds_no_token_of_a_session_goes_on_as_it_came(
+    tmp_path: Path, name: str
+) -> None:
+    async with scene(tmp_path) as at:
+        await at.expire()
+        client, server = await at.open()
+        sent = await client.send(*OTHERS[name](at.user.access.encode()))
+        sent += await client.send(TEXT, b"next")
+        if name == "large":  # It is one that is read.
+            new = told(await server.message())
+            assert at.server.is_good(new)
+            assert await server.message() == b"next"
+        else:
+            assert await server.peer.read(len(sent)) == sent
+            assert at.server.presented() == []
+
+
+async def test_a_token_that_is_current_goes_on_as_it_came(tmp_path: Path) -> None:
+    async with scene(tmp_path, access=3600.0) as at:
+        client, server = await at.open()
+        one = client.frame
+        sent = one(TEXT, hello(at.user.access)[:9], fin=False) + one(
+            CONTINUATION, hello(at.user.access)[9:]
+        )
+        await client.peer.send(sent)
+        assert await server.peer.read(len(sent)) == sent
+        # The session has it all the same.
+        await at.log_out()
+        assert await client.close_frame() == (1008, "session ended")
+
+
+async def test_the_path_is_that_which_is_configured(tmp_path: Path) -> None:
+    async with scene(tmp_path, tokens="{first_message: token}") as at:
+        await at.expire()
+        client, server = await at.open()
+        await client.send(TEXT, b'{"type":"auth","token":"%s"}' % at.user.access.encode())
+        message = json.loads(await server.message())
+        assert message["type"] == "auth"
+        assert at.server.is_good(message["token"])
+
+
+async def test_unless_it_is_configured_nothing_is_looked_for(tmp_path: Path) -> None:
+    async with scene(tmp_path, tokens="{}") as at:
+        await at.expire()
+        client, server = await at.open()
+        sent = await client.send(TEXT, hello(at.user.access))
+        assert await server.peer.read(len(sent)) == sent
+        assert at.server.presented() == []
+
+
+async def test_control_frames_do_not_wait_for_a_message(tmp_path: Path) -> None:
+    async with scene(tmp_path) as at:
+        await at.expire()
+        client, server = await at.open()
+        for opcode in (PING, PONG):
+            sent = await client.send(opcode, b"before")
+            assert await server.peer.read(len(sent)) == sent
+        await client.send(TEXT, hello(at.user.access))
+        assert at.server.is_good(told(await server.message()))
+
+
+async def test_the_token_of_a_session_that_has_ended_ends_the_socket(tmp_path: Path) -> None:
+    async with scene(tmp_path, access=3600.0) as at:
+        await at.log_out()
+        client, server = await at.open()
+        await client.send(TEXT, hello(at.user.access))
+        await client.send(TEXT, b"next")
+        # Not a byte of a message comes before.
+        assert await server.close_frame() == (1001, "session ended")
+        assert await client.close_frame() == (1008, "session ended")
+        await client.send(CLOSE, closing(1008))
+        await server.send(CLOSE, closing(1001))
+        await client.ended()
+        await gone(at.proxy)
+
+
+async def test_the_end_of_the_session_is_the_sockets(tmp_path: Path) -> None:
+    async with scene(tmp_path) as at:
+        await at.expire()
+        client, server = await at.open()
+        await client.send(TEXT, hello(at.user.access))
+        assert at.server.is_good(told(await server.message()))
+        async with at.proxy.admin() as admin, admin.get("/api/v1/sessions") as answer:
+            (shown,) = (await answer.json())["sessions"]
+        async with (
+            at.proxy.admin() as admin,
+            admin.delete(f"/api/v1/sessions/{shown['session']}") as answer,
+        ):
+            assert answer.status in (200, 204)
+        assert await client.close_frame() == (1008, "session ended")
+        assert await server.close_frame() == (1001, "session ended")
+
+
+async def test_the_server_speaks_while_the_message_waits_and_the_wait_is_bounded(
+    tmp_path: Path,
+) -> None:
+    async with scene(tmp_path, SESSIONS__WAIT="1s") as at:
+        await at.expire()
+        at.server.answers[REFRESH] = gate = Gate()
+        client, server = await at.open()
+        await client.send(TEXT, hello(at.user.access))
+        await client.send(TEXT, b"next")
+        async with asyncio.timeout(PATIENCE):
+            await gate.reached.wait()
+        await server.send(TEXT, b"welcome")
+        assert await client.message() == b"welcome"
+        assert await client.close_frame() == (1013, "session unavailable")
+        assert await server.close_frame() == (1001, "session unavailable")
+        gate.open.set()
+
+
+async def test_what_comes_meanwhile_waits_in_its_order(tmp_path: Path) -> None:
+    async with scene(tmp_path) as at:
+        await at.expire()
+        at.server.answers[REFRESH] = gate = Gate()
+        client, server = await at.open()
+        await client.send(TEXT, hello(at.user.access))
+        async with asyncio.timeout(PATIENCE):
+            await gate.reached.wait()
+        behind = b"".join(client.frame(TEXT, b"%d" % n * 1000) for n in range(300))
+        sending = asyncio.create_task(client.peer.send(behind))
+        gate.open.set()
+        assert at.server.is_good(told(await server.message()))
+        assert await server.peer.read(len(behind)) == behind
+        await sending
+
+
+async def test_a_client_that_goes_meanwhile_leaves_nothing_behind(tmp_path: Path) -> None:
+    async with scene(tmp_path) as at:
+        await at.expire()
+        at.server.answers[REFRESH] = gate = Gate()
+        client, server = await at.open()
+        await client.send(TEXT, hello(at.user.access))
+        async with asyncio.timeout(PATIENCE):
+            await gate.reached.wait()
+        client.peer.reset()
+        gate.open.set()
+        await server.peer.read_all()
+        await gone(at.proxy)
+        assert '"level":"error"' not in at.proxy.log.getvalue().replace(" ", "")
+
+
+async def test_a_message_that_does_not_become_whole_goes_on_as_it_comes(tmp_path: Path) -> None:
+    async with scene(tmp_path, TIMEOUTS__MESSAGE="500ms") as at:
+        client, server = await at.open()
+        frame = client.frame(TEXT, hello(at.user.access))
+        for part in (frame[:40], frame[40:]):
+            await client.peer.send(part)
+            assert await server.peer.read(len(part)) == part
+
+
+@pytest.mark.parametrize("part", [b"", b"\x01\x83" + MASK + b"abc"], ids=["none", "a fragment"])
+async def test_a_socket_may_close_before_its_first_message(tmp_path: Path, part: bytes) -> None:
+    async with scene(tmp_path) as at:
+        client, server = await at.open()
+        await client.peer.send(part + client.frame(CLOSE, closing(1000)))
+        assert await server.peer.read(len(part)) == part
+        assert await server.close_frame() == (1000, "")
+        await server.send(CLOSE, closing(1000))
+        assert await client.close_frame() == (1000, "")
+        await gone(at.proxy)
+
+
+async def test_a_client_may_shut_its_sending_within_its_first_message(tmp_path: Path) -> None:
+    async with scene(tmp_path) as at:
+        client, server = await at.open()
+        part = client.frame(TEXT, b"{}")[:-1]
+        await client.peer.send(part)
+        client.peer.writer.write_eof()
+        assert await server.peer.read_all() == part
+        await server.peer.close()
+        await client.peer.read_all()
+        await gone(at.proxy)
+
+
+async def test_a_server_may_close_while_the_message_comes(tmp_path: Path) -> None:
+    async with scene(tmp_path) as at:
+        client, server = await at.open()
+        await client.send(TEXT, b"{", fin=False)
+        await server.send(CLOSE, closing(4401, "who are you"))
+        assert await client.close_frame() == (4401, "who are you")
+        await client.send(CLOSE, closing(4401))
+        await server.peer.close()
+        await client.ended()
+        await gone(at.proxy)
+
+
+async def test_broken_frames_end_the_socket_as_ever(tmp_path: Path) -> None:
+    async with scene(tmp_path) as at:
+        for broken in (b"\x81\x01x", b"\xc1\x80" + MASK, b"\x80\x80" + MASK, b"\x81\xfe\0\1"):
+            client, _ = await at.open()
+            await client.peer.send(broken + b"x" * 16)
+            assert (await client.close_frame())[0] == 1002
+            await client.peer.close()
+        await gone(at.proxy)
+
+
+MAPPED: Final = """
+upstream: {url: "http://127.0.0.1:1"}
+versions: {default: "2"}
+cohorts:
+  - name: modern
+    versions: ">=2"
+    websocket: {to_server: [up]}
+"""
+UP: Final = """
+name: up
+description: Where the new clients put their token.
+channel: websocket
+direction: to_server
+rules:
+  - name: token
+    match: {field: type, equals: connection_init}
+    do:
+      - rename: {payload: data}
+    examples:
+      - {in: {type: connection_init, payload: {}}, out: {type: connection_init, data: {}}}
+"""
+
+
+async def test_the_token_is_found_as_its_client_sent_it_and_then_mapped(tmp_path: Path) -> None:
+    (tmp_path / "mappings").mkdir()
+    (tmp_path / "mappings/up.yaml").write_text(UP)
+    config = tmp_path / "config.yaml"
+    config.write_text(MAPPED)
+    env = {
+        "SEGUE_SESSIONS__ENABLED": "true",
+        "SEGUE_SESSIONS__TOKENS": TOKENS,
+        "SEGUE_STATE_DIR": str(tmp_path / "state"),
+    }
+    async with (
+        authority(access=SHORT) as server,
+        segue(server.url, env, config) as proxy,
+    ):
+        opened = Opened()
+        server.answers["/ws/1/"] = opened
+        at = Scene(server, proxy, Client(proxy), opened)
+        await at.user.log_in()
+        await at.expire()
+        client, upstream = await at.open()
+        await client.send(TEXT, hello(at.user.access))
+        message = json.loads(await upstream.message())
+        assert set(message) == {"type", "data"}
+        assert server.is_good(message["data"]["authToken"])
+        await at.close()
