@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+import trustme
 
 from tests.support.authority import (
     Authority,
@@ -146,6 +148,52 @@ async def test_the_current_token_takes_the_place_of_one_that_has_ended(
         assert len(at.server.presented()) == 1
         await client.peer.close()
         await gone(at.proxy)
+
+
+async def test_over_tls_a_message_waits_with_what_is_behind_it_too(tmp_path: Path) -> None:
+    authority_of_names = trustme.CA()
+    issued = authority_of_names.issue_cert("localhost")
+    issued.cert_chain_pems[0].write_to_path(str(tmp_path / "certificate"))
+    issued.private_key_pem.write_to_path(str(tmp_path / "key"))
+    (tmp_path / "key").chmod(0o600)
+    env = {
+        "SEGUE_SESSIONS__ENABLED": "true",
+        "SEGUE_SESSIONS__TOKENS": TOKENS,
+        "SEGUE_STATE_DIR": str(tmp_path / "state"),
+        "SEGUE_LISTEN__TLS__CERTIFICATE": str(tmp_path / "certificate"),
+        "SEGUE_LISTEN__TLS__KEY": str(tmp_path / "key"),
+    }
+    context = ssl.create_default_context()
+    authority_of_names.configure_trust(context)
+    async with authority(access=SHORT) as server, segue(server.url, env) as proxy:
+        server.answers["/ws/1/"] = opened = Opened()
+        async with proxy.client(context) as user:
+            await user.send(
+                b"POST /api/auth/login/ HTTP/1.1\r\nHost: app.example.com\r\n"
+                b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+            )
+            access = json.loads((await user.read_response())[1])["access"]
+        at = Scene(server, proxy, Client(proxy), opened)
+        await at.expire()
+        server.answers[REFRESH] = gate = Gate()
+        async with proxy.client(context) as peer:
+            await peer.send(shaking(b"/ws/1/"))
+            upstream = await opened.next()
+            assert status_of(await peer.read_head()) == 101
+            client = Socket(peer, is_client=True)
+            await client.send(TEXT, hello(access))
+            async with asyncio.timeout(PATIENCE):
+                await gate.reached.wait()
+            behind = b"".join(client.frame(TEXT, b"%d" % n * 1000) for n in range(300))
+            sending = asyncio.create_task(peer.send(behind))
+            await upstream.send(TEXT, b"welcome")
+            assert await client.message() == b"welcome"
+            gate.open.set()
+            assert server.is_good(told(await upstream.message()))
+            assert await upstream.peer.read(len(behind)) == behind
+            await sending
+        await gone(proxy)
+        await at.close()
 
 
 async def test_nothing_is_looked_at_behind_the_first_message(tmp_path: Path) -> None:
