@@ -64,7 +64,8 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     state_dir = tmp_path_factory.mktemp("two-lives")
     with (
-        running(Backend(state_dir, access_lifetime=1)) as brief,
+        # Of one second, a token that is issued where a second ends has `exp` equal to `iat`.
+        running(Backend(state_dir, access_lifetime=2)) as brief,
         running(Backend(state_dir)) as steady,
     ):
         yield Servers(brief, steady)
