@@ -113,7 +113,8 @@ class Renewals:
             if made is None:
                 continue  # One of Segue's own: in its answer is nothing for this client.
             answered = made.answered
-            if answered is None and outcome is RenewalOutcome.UNAVAILABLE:
+            if answered is None and (made is asked or outcome is RenewalOutcome.UNAVAILABLE):
+                # One that was too large had tokens, perhaps, and nothing that could be sent on.
                 return outcome
             if answered is not None and made.origin == asked.origin:
                 if made is not asked:

@@ -194,7 +194,8 @@ class TokenExchange:
         """The session of a refresh token that is good, for a logout.
 
         Raises:
-            SessionEnded: it has ended already.
+            SessionEnded: it has ended already, its token has come back after it was superseded, or
+                its cookie did not come along. At the server the token would end it all the same.
             MisdirectedRequest: it began at another host.
         """
         token = self._repository.presented(refresh)
@@ -209,9 +210,12 @@ class TokenExchange:
         standing = session_rules.standing(
             handle, self._repository.clock.now(), self._repository.rules()
         )
-        if standing is not Standing.GOOD:
-            return None
-        return None if self._proof(cached, what) is None else cached
+        if self._proof(cached, what) is None:
+            raise SessionEnded("the cookie of the session did not come along")
+        if standing is Standing.SUPERSEDED and self._settings().reuse_detection:
+            await self._came_back(cached)
+            raise SessionEnded("the refresh token was superseded by one that was used since")
+        return cached if standing is Standing.GOOD else None
 
     @asynccontextmanager
     async def logging_out(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from proxy.sessions import presenting
+from proxy.sessions.refresh_call import MAX_ANSWER
 from tests.support.authority import (
     Authority,
     Client,
@@ -20,6 +23,7 @@ from tests.support.authority import (
     refreshes,
     response,
 )
+from tests.support.issuer import LOGIN, Issuer, Seen, browser, in_front, issuing
 from tests.support.rig import RawPeer, Segue
 from tests.support.sockets import fields_of
 from tests.support.storages import store_at
@@ -63,6 +67,33 @@ async def test_a_server_that_is_away_is_sent_nothing_and_costs_no_try(tmp_path: 
         await store.close()
         assert record.attempt is None
         assert server.presented() == []
+
+
+async def test_an_answer_that_is_too_large_is_asked_for_once(tmp_path: Path) -> None:
+    """Its tokens may stand in cookies, which come before what is too large."""
+
+    class Talkative(Issuer):
+        def refresh_of(self, seen: Seen) -> str:
+            return seen.cookies["rt"]
+
+        def answer(self, pair: Mapping[str, str]) -> web.Response:
+            much = b"x" * (MAX_ANSWER + 1) if self.issued > 1 else b"{}"
+            told = web.Response(body=much, content_type="text/html")
+            told.set_cookie("at", pair["access"])
+            told.set_cookie("rt", pair["refresh"])
+            return told
+
+    issuer, places = Talkative(), "{cookies: {access: at, refresh: rt}}"
+    async with (
+        issuing(issuer),
+        in_front(issuer, tmp_path, places) as proxy,
+        browser(proxy) as client,
+    ):
+        async with client.post(LOGIN, json={}) as answer:
+            assert answer.status == 200
+        async with client.post(REFRESH) as answer:
+            assert answer.status == 503
+        assert len(issuer.at(REFRESH)) == 1
 
 
 @pytest.mark.usefixtures("soon")

@@ -9,6 +9,8 @@ from tests.support.authority import Client, authority, proxied
 from tests.support.rig import Segue, status_of
 from tests.support.sockets import Socket, fields_of, handshake
 
+LOGOUT = "/api/auth/logout/"
+
 
 async def logged_in(proxy: Segue) -> Client:
     client = Client(proxy)
@@ -47,6 +49,21 @@ async def test_a_superseded_refresh_token_that_comes_back_ends_the_session(tmp_p
         (line,) = [line for line in lines if line["event"] == "refresh token reused"]
         assert (line["level"], line["user"], len(line["session"])) == ("warning", "7", 32)
         assert old.refresh not in proxy.log.getvalue()
+
+
+async def test_a_superseded_refresh_token_that_is_to_log_out_is_one_that_comes_back(
+    tmp_path: Path,
+) -> None:
+    async with (
+        authority() as server,
+        proxied(server, tmp_path, SESSIONS__REPLAY_WINDOW="0") as proxy,
+    ):
+        old, new = await superseded(proxy)
+        body = json.dumps({"refresh": old.refresh}).encode()
+        assert (await old.send("POST", LOGOUT, body, access=""))[0] == 401
+        assert server.at(LOGOUT) == []
+        assert await new.get() == 401
+        assert await proxy.metric("segue_session_reuses_total") == 1
 
 
 async def test_a_refresh_token_that_comes_back_within_the_replay_window_ends_nothing(

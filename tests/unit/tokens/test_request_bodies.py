@@ -62,7 +62,7 @@ def test_a_token_is_read_as_servers_read_it(kind: bytes | None, body: bytes) -> 
         (FORM, b"refresh="),
         (FORM, b"refresh"),
         (FORM, b"a=1;b=2"),
-        (FORM, b'{"refresh": "r"}'),
+        (FORM, b"a={"),
     ],
 )
 def test_a_body_may_hold_none(kind: bytes | None, body: bytes) -> None:
@@ -157,6 +157,12 @@ def test_a_content_coding_is_refused(coding: bytes) -> None:
         (None, b"refresh=r"),
         (b"text/plain", b'{"a": "&refresh=r&"}'),
         (None, b'{"refresh": "x", "a": "&refresh=r&"}'),
+        (FORM, b'{"refresh": "r"}'),
+        (FORM, b' \n["refresh"]'),
+        (FORM, b'"r"'),
+        (FORM, codecs.BOM_UTF8 + b'{"refresh": "r"}'),
+        (FORM, '{"refresh": "r"}'.encode("utf-16")),
+        (FORM, '{"refresh": "r"}'.encode("utf-32-be")),
         (FORM, b"refresh=x&refresh=r"),
         (FORM, b"refresh=x;refresh=r"),
         (FORM, b"a=1;refresh=r"),
