@@ -233,19 +233,21 @@ class TokenEndpoints:
             cached = session.cached
         if cached is None:
             return await self._sender.sending(context)(context.fields)
-        puts = in_body is not None or places.refresh_cookie is None
-        return await self._log_out(context, cached, puts_in_body=puts)
+        by_cookie_alone = in_body is None and places.refresh_cookie is not None
+        return await self._log_out(context, cached, by_cookie_alone=by_cookie_alone)
 
     async def _log_out(
-        self, context: RequestContext, cached: CachedSession, *, puts_in_body: bool
+        self, context: RequestContext, cached: CachedSession, *, by_cookie_alone: bool
     ) -> Exchange:
         send, places = self._sender.sending(context), _places(context)
         async with self._exchange.logging_out(cached, context.fields) as leaving:
             if leaving is None:
                 return await send(context.fields)
-            if puts_in_body:
+            if not by_cookie_alone:
                 _put(context, places.logout_request, leaving.refresh)
-            fields = places.with_current(context.fields, leaving.access, leaving.refresh)
+            fields = places.with_current(
+                context.fields, leaving.access, leaving.refresh, adds=not by_cookie_alone
+            )
             exchange = await send(fields, _SUCCESSES)
             hold = exchange.held
             leaving.done = hold is not None and hold.head is not None

@@ -61,23 +61,18 @@ class TokenPlaces:
             return None
         return parts[1].decode("latin-1")
 
-    def with_bearer(self, fields: RawFields, token: str) -> list[tuple[bytes, bytes]]:
-        """The fields with another token in their `Authorization`, at its place; else at the end.
+    def with_bearer(self, fields: RawFields, token: str) -> Fields:
+        """The fields with another token in their `Authorization`, where that has a token.
 
-        The client's own scheme stays, as it is spelled.
+        The client's own scheme stays, as it is spelled; credentials of another one are left alone.
         """
         value = token.encode("latin-1")
-        found = False
-        changed = []
-        for item in fields:
-            if item[0].lower() == b"authorization":
-                found = True
-                scheme = (item[1].split() or [b""])[0]
-                kept = scheme if scheme.lower() in self.schemes else self.scheme
-                changed.append((item[0], kept + b" " + value))
-            else:
-                changed.append(item)
-        return changed if found else [*changed, (b"Authorization", self.scheme + b" " + value)]
+        return [
+            (name, credentials.split()[0] + b" " + value)
+            if name.lower() == b"authorization" and self.bearer([credentials]) is not None
+            else (name, credentials)
+            for name, credentials in fields
+        ]
 
     def with_access(self, fields: RawFields, old: str, new: str) -> list[tuple[bytes, bytes]]:
         """The fields with another access token wherever the old one stands."""
@@ -95,18 +90,25 @@ class TokenPlaces:
             return changed
         return with_cookie(changed, self.access_cookie, old, new)
 
-    def with_current(self, fields: RawFields, access: str, refresh: str) -> Fields:
-        """The fields of a logout with the tokens that are current, and in no place another one.
+    def with_current(self, fields: RawFields, access: str, refresh: str, *, adds: bool) -> Fields:
+        """The fields of a logout with the tokens that are current; the body is not looked at.
 
-        The body is not looked at.
+        Args:
+            fields: of the request.
+            access, refresh: the tokens.
+            adds: whether there is to be an access token where there was none. Not for who has shown
+                nothing but cookies: that a page of another site cannot send `Authorization` is what
+                keeps it from logging a user out.
         """
-        changed = list(fields)
-        named = {name.lower() for name, _ in fields}
-        if b"authorization" in named or self.access_cookie is None:
-            changed = self.with_bearer(changed, access)
+        changed = self.with_bearer(fields, access)
+        for name, token in ((self.access_cookie, access), (self.refresh_cookie, refresh)):
+            if name is not None and cookie_values(changed, name):
+                changed = put_cookie(changed, name, token)
+        if not adds or any(name.lower() == b"authorization" for name, _ in fields):
+            return changed
         if self.access_cookie is not None:
-            changed = put_cookie(changed, self.access_cookie, access)
-        return self.with_refresh(changed, refresh)
+            return put_cookie(changed, self.access_cookie, access)
+        return [*changed, (b"Authorization", self.scheme + b" " + access.encode("latin-1"))]
 
     def with_refresh(self, fields: RawFields, refresh: str) -> Fields:
         """The fields with a refresh token in its cookie, where it has one."""

@@ -218,7 +218,7 @@ async def test_a_replica_with_another_file_that_is_the_authority_says_what_is_no
             # The new file is a revision that turns nothing; it is not applied where the old one is.
             found = await listed(first, lambda found: {each["stored"] for each in found} == {2})
             assert [each["unapplied"] for each in found] == [[], []]
-            digest = {each["configuration"] for each in found if each["current"]}
+            digest = {each["configuration"] for each in found if each["pid"] == second.child.pid}
             status, told = await ready(first)
             assert status == 200
             assert f"it is of the configuration {digest.pop()}, and " in told

@@ -7,7 +7,7 @@ import pytest
 from proxy.tokens.places import TokenPlaces
 
 PLACES = TokenPlaces()
-JWT_AND_TOKEN = TokenPlaces(scheme=b"JWT", schemes=frozenset({b"jwt", b"token"}))
+JWT_AND_TOKEN = TokenPlaces(schemes=frozenset({b"jwt", b"token"}))
 
 
 @pytest.mark.parametrize(
@@ -46,11 +46,11 @@ def test_a_token_is_read_behind_the_schemes_that_are_named(line: bytes, token: s
     [
         (PLACES, b"bearer old", b"bearer new"),
         (PLACES, b"BEARER\told", b"BEARER new"),
-        (PLACES, b"Basic dXNlcjpwYXNz", b"Bearer new"),
-        (PLACES, b"", b"Bearer new"),
+        (PLACES, b"Basic dXNlcjpwYXNz", b"Basic dXNlcjpwYXNz"),
+        (PLACES, b"", b""),
         (JWT_AND_TOKEN, b"Token old", b"Token new"),
         (JWT_AND_TOKEN, b"JWT old", b"JWT new"),
-        (JWT_AND_TOKEN, b"Bearer old", b"JWT new"),
+        (JWT_AND_TOKEN, b"Bearer old", b"Bearer old"),
     ],
 )
 def test_a_token_that_takes_anothers_place_keeps_the_clients_scheme(
@@ -62,12 +62,6 @@ def test_a_token_that_takes_anothers_place_keeps_the_clients_scheme(
         (b"authorization", after),
         (b"X", b"old"),
     ]
-
-
-def test_a_token_for_which_there_is_no_field_is_put_at_the_end() -> None:
-    fields = [(b"host", b"h")]
-    assert PLACES.with_bearer(fields, "new") == [*fields, (b"Authorization", b"Bearer new")]
-    assert JWT_AND_TOKEN.with_bearer(fields, "new") == [*fields, (b"Authorization", b"JWT new")]
 
 
 @pytest.mark.parametrize(
@@ -141,11 +135,28 @@ def test_tokens_are_found_in_cookies_and_offers_that_are_named() -> None:
     assert PLACES.offered_tokens(FIELDS) == []
 
 
-def test_a_logout_goes_with_the_tokens_that_are_current() -> None:
+@pytest.mark.parametrize("adds", [True, False])
+def test_a_logout_goes_with_the_tokens_that_are_current(*, adds: bool) -> None:
     fields = [(b"Cookie", b"at=old; rt=r")]
-    assert COOKIES.with_current(fields, "a", "b") == [(b"Cookie", b"at=a; rt=b")]
-    assert COOKIES.with_current([(b"Authorization", b"Bearer old")], "a", "b") == [
-        (b"Authorization", b"Bearer a"),
-        (b"Cookie", b"at=a; rt=b"),
+    assert COOKIES.with_current(fields, "a", "b", adds=adds)[0] == (b"Cookie", b"at=a; rt=b")
+    assert COOKIES.with_current([(b"authorization", b"bearer old")], "a", "b", adds=adds) == [
+        (b"authorization", b"bearer a")
     ]
-    assert PLACES.with_current(fields, "a", "b") == [*fields, (b"Authorization", b"Bearer a")]
+    # The credentials of a client of OAuth's, say (RFC 7009 section 2.1).
+    other = [(b"Cookie", b"x=y"), (b"Authorization", b"Basic YTpi")]
+    assert COOKIES.with_current(other, "a", "b", adds=adds) == other
+
+
+def test_a_logout_by_a_cookie_alone_gets_no_access_token() -> None:
+    assert COOKIES.with_current([(b"Cookie", b"rt=r")], "a", "b", adds=False) == [
+        (b"Cookie", b"rt=b")
+    ]
+    assert COOKIES.with_current([(b"Cookie", b"rt=r")], "a", "b", adds=True) == [
+        (b"Cookie", b"rt=b; at=a")
+    ]
+    fields = [(b"Cookie", b"at=old")]
+    assert PLACES.with_current(fields, "a", "b", adds=False) == fields
+    assert PLACES.with_current(fields, "a", "b", adds=True) == [
+        *fields,
+        (b"Authorization", b"Bearer a"),
+    ]
