@@ -17,6 +17,9 @@ from proxy.storage.redis_client import CLOSED
 _QUIET: Final = 2.0
 """Seconds without a word after which the server is asked whether it is there."""
 
+_AGAIN: Final = 0.5
+"""Seconds after which what has not ended is told to end again."""
+
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 0.4
 """Seconds between two tries to connect: whoever is back is found well within a second."""
@@ -46,8 +49,10 @@ class RedisSubscription:
 
     async def close(self) -> None:
         """Hear no more."""
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        # The client now and then takes a cancellation for a time-out of its own: it is told again.
+        while not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=_AGAIN)
 
     async def _run(self) -> None:
         pause = _FIRST_PAUSE

@@ -25,8 +25,8 @@ from proxy.sessions.store.sqlite import SqliteStore
 from tests.support.waiting import PATIENCE
 
 LIMIT: Final = 10_000
-TIMEOUT: Final = float(PATIENCE)
-"""Nothing waits for it: it is what a slow machine may take."""
+TIMEOUT: Final = 10.0
+"""What a slow machine may take. Who is asked where a server has just died waits for all of it."""
 
 SHORT: Final = 2.0
 """For a store that does not answer, and is to be seen to be given up."""

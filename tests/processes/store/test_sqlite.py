@@ -14,6 +14,7 @@ from proxy.sessions.store.sqlite import SqliteStore
 from proxy.storage.sqlite_file import VERSION
 from tests.support.records import NOW, record, session_of
 from tests.support.storages import SHORT, SqliteStorage, mode_of, store_at
+from tests.support.waiting import PATIENCE
 
 
 async def test_its_files_are_for_this_user_alone(sqlite: SqliteStorage) -> None:
@@ -205,7 +206,7 @@ async def test_stores_that_make_the_file_at_the_same_moment_agree(sqlite: Sqlite
 
 
 async def test_many_calls_at_once_are_all_answered(sqlite: SqliteStorage) -> None:
-    async with sqlite.opened() as store:
+    async with sqlite.opened(timeout=PATIENCE) as store:
         await store.save(record())
         found = await asyncio.gather(*(store.load(session_of(1)) for _ in range(500)))
         assert len([each for each in found if each is not None]) == 500

@@ -81,6 +81,34 @@ async def test_a_server_that_hangs_is_noticed_and_found_again(
         await subscription.close()
 
 
+async def test_it_ends_though_the_client_swallows_a_cancellation(redis_server: RedisServer) -> None:
+    """Seen over TLS, once in a few hundred: `close` waited for ever."""
+    heard: list[int] = []
+
+    class Swallowing(Connection):
+        swallowed = 0
+
+        async def read_response(self, *args: Any, **options: Any) -> Any:
+            try:
+                return await super().read_response(*args, **options)
+            except asyncio.CancelledError:
+                type(self).swallowed += 1
+                if self.swallowed > 1:
+                    raise
+                return None
+
+    subscription = RedisSubscription(
+        lambda: Swallowing(port=redis_server.port, protocol=2),
+        "news",
+        lambda: heard.append(1),
+        timeout=60,
+    )
+    await until(lambda: heard)
+    async with asyncio.timeout(PATIENCE):
+        await subscription.close()
+    assert Swallowing.swallowed == 2
+
+
 async def test_all_agree_after_a_restart(redis_server: RedisServer, shared: Shared) -> None:
     async with shared.switches() as one, shared.switches() as two:
         listeners = [Listener(one), Listener(two)]
