@@ -16,6 +16,7 @@ from typing import Final, Protocol
 from structlog.typing import FilteringBoundLogger
 
 from proxy.errors import ConfigError, Unavailable
+from proxy.storage import cancellation
 from proxy.tokens.audit_chain import (
     AuditKeys,
     Head,
@@ -106,8 +107,7 @@ class HeadKeeper:
             with suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
                     await self._reached.wait()
-        self._running.cancel()
-        await asyncio.wait((self._running,))
+        await cancellation.end(self._running)
         self._running = None
 
     async def _run(self, store: HeadStore) -> None:

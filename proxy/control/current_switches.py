@@ -23,6 +23,7 @@ from proxy.control.switch_store.base import Newest, SwitchStore
 from proxy.errors import StoreAway
 from proxy.mapping.switched import SwitchedCatalog
 from proxy.snapshot import Live, Snapshot, SwitchChange
+from proxy.storage import cancellation
 from proxy.switching.effective import (
     Effective,
     Serving,
@@ -177,8 +178,7 @@ class CurrentSwitches:
     async def close(self) -> None:
         """Look no more, and give up the store."""
         if self._running is not None:
-            self._running.cancel()
-            await asyncio.wait((self._running,))
+            await cancellation.end(self._running)
             self._running = None
         with suppress(StoreAway):
             await self._store.close()

@@ -24,6 +24,7 @@ from proxy.control.current_switches import CurrentSwitches
 from proxy.control.switch_store.base import MAX_NUMBER, SwitchStore
 from proxy.errors import StoreAway
 from proxy.snapshot import Live
+from proxy.storage import cancellation
 
 EVERY: Final = 2.0
 """Seconds between two announcements."""
@@ -140,8 +141,7 @@ class Replicas:
         """Have this process forgotten, if the store answers soon. The store is left open."""
         if self._running is None:
             return
-        self._running.cancel()
-        await asyncio.wait((self._running,))
+        await cancellation.end(self._running)
         self._running = None
         with suppress(StoreAway, TimeoutError):
             async with asyncio.timeout(_LAST_WORDS):

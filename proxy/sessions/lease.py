@@ -10,6 +10,7 @@ from typing import Final
 from proxy.errors import StoreAway
 from proxy.sessions.cache import CachedSession
 from proxy.sessions.repository import SessionRepository
+from proxy.storage import cancellation
 
 TTL: Final = 6.0
 """Seconds after which the lease of a process that died is free. While its holder lives it is
@@ -43,8 +44,7 @@ async def held(
         await repository.reread(cached)
         yield fence
     finally:
-        keeper.cancel()
-        await asyncio.wait((keeper,))
+        await cancellation.end(keeper)
         # Whatever the call before came to: a lease that is not given back keeps everybody waiting.
         with suppress(StoreAway):
             await repository.store.release(cached.record.session, owner)

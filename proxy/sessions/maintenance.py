@@ -14,6 +14,7 @@ from proxy.sessions.cache import CachedSession
 from proxy.sessions.metrics import Trigger
 from proxy.sessions.renewals import Renewals
 from proxy.sessions.repository import SessionRepository
+from proxy.storage import cancellation
 
 _ASK: Final = 5.0
 """Seconds between two questions whether the store is there, and how much it holds."""
@@ -76,8 +77,7 @@ class Maintenance:
     async def close(self) -> None:
         """Begin no more rounds."""
         if self._round is not None:
-            self._round.cancel()
-            await asyncio.wait((self._round,))
+            await cancellation.end(self._round)
 
     async def _look_after(self) -> None:
         try:

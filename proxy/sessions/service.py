@@ -30,6 +30,7 @@ from proxy.sessions.rules import SessionRules, Standing
 from proxy.sessions.store.base import Store
 from proxy.sessions.token_exchange import TokenExchange
 from proxy.sessions.unopened import UnopenedLog
+from proxy.storage import cancellation
 from proxy.tokens.credentials import carried
 from proxy.tokens.sealing import Sealer
 from proxy.versions.selection import Selection
@@ -267,10 +268,7 @@ class Sessions:
             return
         self._closed = True
         await self._maintenance.close()
-        if left := self._renewals.under_way:
-            for task in left:
-                task.cancel()
-            await asyncio.wait(left)
+        await asyncio.gather(*map(cancellation.end, self._renewals.under_way))
         with suppress(StoreAway):
             await self._repository.store.close()
 

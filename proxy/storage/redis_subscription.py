@@ -12,13 +12,11 @@ from typing import Any, Final
 
 from redis import exceptions
 
+from proxy.storage import cancellation
 from proxy.storage.redis_client import CLOSED
 
 _QUIET: Final = 2.0
 """Seconds without a word after which the server is asked whether it is there."""
-
-_AGAIN: Final = 0.5
-"""Seconds after which what has not ended is told to end again."""
 
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 0.4
@@ -49,10 +47,7 @@ class RedisSubscription:
 
     async def close(self) -> None:
         """Hear no more."""
-        # The client now and then takes a cancellation for a time-out of its own: it is told again.
-        while not self._task.done():
-            self._task.cancel()
-            await asyncio.wait([self._task], timeout=_AGAIN)
+        await cancellation.end(self._task)
 
     async def _run(self) -> None:
         pause = _FIRST_PAUSE
