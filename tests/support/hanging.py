@@ -98,14 +98,24 @@ class FileScheduling(LoadFileScheduling):  # type: ignore[misc]  # xdist publish
 
     def remove_node(self, node: WorkerController) -> str | None:
         """Hand what a worker has not run to others; return the test at which it ended, if any."""
-        units: list[dict[str, bool]] = list(self.assigned_work[node].values())
+        units: dict[str, dict[str, bool]] = self.assigned_work[node]
         unit, test = next(
-            ((unit, test) for unit in units for test, done in unit.items() if not done), ({}, None)
+            ((unit, test) for unit in units.values() for test, done in unit.items() if not done),
+            ({}, None),
         )
         if test is not None:
             unit[test] = True
+        # A file without any test left would be all that the successor is given, and never ends.
+        for file in [file for file, unit in units.items() if all(unit.values())]:
+            del units[file]
         super().remove_node(node)
         return test
+
+    def schedule(self) -> None:
+        """Give each worker, also one that came later, more than the one test that it waits with."""
+        super().schedule()
+        for node in self.nodes:
+            self._reschedule(node)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from tests.support.checkout import ROOT
@@ -59,7 +60,9 @@ HANGING = (
 )
 
 
-def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(
+    directory: Path, *arguments: str, files: Iterable[str] = ("test_example.py",)
+) -> subprocess.CompletedProcess[str]:
     """Run the tests above, on uvloop, with a limit that each that hangs soon reaches."""
     (directory / "pytest.ini").write_text(
         "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
@@ -72,7 +75,7 @@ def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-p", "tests.support.hanging", "-p", "no:valkey"]
     command += ["--override-ini", f"hang_limit={LIMIT}", "--rootdir", str(directory), *arguments]
     return subprocess.run(
-        [*command, str(directory / "test_example.py")],
+        [*command, *(str(directory / file) for file in files)],
         cwd=directory,
         env={**os.environ, "PYTHONPATH": str(ROOT), "CHILDREN": str(directory / "children")},
         capture_output=True,
@@ -98,6 +101,20 @@ def test_each_that_hangs_is_named_and_the_others_are_run(tmp_path: Path) -> None
     for pid in (tmp_path / "children").read_text().split():
         entry = subprocess.run(["ps", "-o", "args=", pid], capture_output=True, check=False)
         assert b"sleep" not in entry.stdout
+
+
+def test_a_worker_that_ended_many_files_later_leaves_the_others_what_is_left(
+    tmp_path: Path,
+) -> None:
+    for name in "abc":
+        (tmp_path / f"test_{name}.py").write_text("def test_at_once():\n    pass\n")
+    (tmp_path / "test_d.py").write_text(
+        "import threading\n\ndef test_hanging():\n    threading.Event().wait()\n\n"
+        "def test_after():\n    pass\n"
+    )
+    files = [f"test_{name}.py" for name in "abcd"]
+    done = run(tmp_path, "--numprocesses", "1", "--dist", "loadfile", files=files)
+    assert "1 failed, 4 passed" in done.stdout, done
 
 
 def test_a_run_without_workers_ends_and_tells_at_which(tmp_path: Path) -> None:

@@ -73,8 +73,9 @@ async def test_on_a_full_disk_sessions_are_read_and_what_is_new_is_kept_until_th
                     await logged_in(proxy)
             assert await store_of(proxy) == "read-only"
             assert await proxy.metric("segue_store_up") == 1
-            assert await proxy.metric("segue_sessions_unsaved") >= 1
+            # What could not be written first may have been a note of use and no tokens.
             newest = await logged_in(proxy)
+            assert await proxy.metric("segue_sessions_unsaved") >= 1
             assert [await client.get() for client in (known, newest)] == [200, 200]
             await asyncio.sleep(SHORT)
             status, head, _ = await ended.send("GET", "/api/jobs/")
