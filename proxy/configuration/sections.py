@@ -201,7 +201,8 @@ class Cors(Section):
 
     Attributes:
         origins: as browsers send them, `https://app.example.com`; or `*`. The server's own
-            answers bring the server's own CORS fields.
+            answers bring the server's own CORS fields. Where the server cannot answer a preflight,
+            Segue lets these pages through to the error.
     """
 
     origins: tuple[Origin, ...] = ()

@@ -14,11 +14,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Final
 
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.limits import client_address, is_in
 from proxy.downstream.request import Request
-from proxy.errors import ClientError, ClientGone, SegueError, Unavailable
+from proxy.errors import ClientError, ClientGone, SegueError, Unavailable, UpstreamError
 from proxy.gateway.coalescing import Coalescer
 from proxy.gateway.context import RequestContext
 from proxy.gateway.forwarding import checked_head, forwarded_fields, last_answer
@@ -32,6 +33,8 @@ from proxy.observability.access_log import AccessLog
 from proxy.relay.exchange import Exchange
 from proxy.snapshot import Live
 from proxy.versions.sources import Received, RequestParts, Sources
+
+_NO_CONTENT: Final = 204
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +214,17 @@ class Gateway:
     def _refuse(self, context: RequestContext, error: SegueError) -> None:
         """Say what went wrong, in place of a response."""
         client, request, info = context.client, context.request, context.info
+        origins = context.snapshot.config.cors.origins
+        if context.head.preflight and isinstance(error, UpstreamError | Unavailable):
+            allowed = cors.preflight_fields(request.fields, origins)
+            if allowed is not None:
+                # The page is to read the error: in the answer to the request that follows.
+                self._access_log.fail(info, error, _NO_CONTENT)
+                persistent = client.persistent = client.persistent and request.payload.is_eof()
+                client.write(
+                    reply(_NO_CONTENT, allowed, b"", info.request_id, persistent=persistent)
+                )
+                return
         self._access_log.fail(info, error)
         if not request.payload.is_eof() or isinstance(error, ClientError):
             client.persistent = False

@@ -1,18 +1,24 @@
-"""The two things that a proxy has to say in CORS (WHATWG Fetch, "CORS protocol").
+"""The three things that a proxy has to say in CORS (WHATWG Fetch, "CORS protocol").
 
 A page of another origin that sends the version header causes a preflight, and the server in front
-of which Segue stands does not know that header. And an answer that Segue makes by itself, because
-the server gave none, would be unreadable for such a page. Everything else is between the page and
-the server. Fields are raw, as received: (name, value) in bytes, order and spelling kept.
+of which Segue stands does not know that header. An answer that Segue makes by itself, because the
+server gave none, would be unreadable for such a page; and where the server cannot even answer the
+preflight, the page would not get so far. Everything else is between the page and the server.
+Fields are raw, as received: (name, value) in bytes, order and spelling kept.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
+from typing import Final
 
 from proxy.http.headers import RawFields, tokens, values_of
 
 _ALLOW_HEADERS = b"access-control-allow-headers"
+
+_TOKEN: Final = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+"""A name of a method or field (RFC 9110 section 5.6.2)."""
 
 
 def is_preflight(method: str, request: RawFields) -> bool:
@@ -82,6 +88,36 @@ def error_fields(request: RawFields, origins: Collection[str]) -> list[tuple[byt
         (b"Access-Control-Allow-Credentials", b"true"),
         vary,
     ]
+
+
+def preflight_fields(
+    request: RawFields, origins: Collection[str]
+) -> list[tuple[bytes, bytes]] | None:
+    """The fields of an answer to a preflight where the server cannot give one.
+
+    A page learns from the request that follows what the matter is; without this it learns nothing.
+    What that request may do is decided anew with each preflight: this answer is not to be kept, so
+    that the server's own counts as soon as there is one.
+
+    Args:
+        request: the fields of a request for which `is_preflight` holds.
+        origins: as for `error_fields`.
+
+    Returns:
+        The fields; None where the operator has not listed the origin, or what is asked for is no
+        name of a method or of fields.
+    """
+    fields = error_fields(request, origins)
+    wanted = values_of(request, b"access-control-request-method")
+    headers = tokens(values_of(request, b"access-control-request-headers"))
+    allowed = fields and fields[0][0] == b"Access-Control-Allow-Origin"
+    if not allowed or len(wanted) != 1 or not all(map(_TOKEN.fullmatch, (*wanted, *headers))):
+        return None
+    fields.append((b"Access-Control-Allow-Methods", wanted[0]))
+    if headers:
+        # By name: `*` does not stand for Authorization (Fetch, "CORS-preflight fetch").
+        fields.append((b"Access-Control-Allow-Headers", b", ".join(sorted(headers))))
+    return [*fields, (b"Access-Control-Max-Age", b"0")]
 
 
 def _allows_origin(request: RawFields, response: RawFields) -> bool:

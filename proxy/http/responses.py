@@ -70,9 +70,8 @@ def reply(
     Raises:
         ValueError: a field carries a line break.
     """
-    framed = [
-        *fields,
-        (b"Content-Length", b"%d" % len(body)),
+    framed = [*fields] if status in _BODILESS else [*fields, (b"Content-Length", b"%d" % len(body))]
+    framed += [
         (b"X-Request-Id", request_id.encode()),
         (b"Connection", b"keep-alive" if persistent else b"close"),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.http.cors import allow_header, error_fields, is_preflight
+from proxy.http.cors import allow_header, error_fields, is_preflight, preflight_fields
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -119,3 +119,48 @@ def test_without_listed_origins_errors_carry_no_cors_fields() -> None:
 def test_a_star_allows_every_page_without_credentials() -> None:
     for request in (PREFLIGHT, []):
         assert error_fields(request, ("*",)) == [(b"Access-Control-Allow-Origin", b"*")]
+
+
+ORIGIN, METHOD = PREFLIGHT[1], PREFLIGHT[2]
+REQUESTED = b"Access-Control-Request-Headers"
+METHODS = (b"Access-Control-Allow-Methods", b"GET")
+NOT_KEPT = (b"Access-Control-Max-Age", b"0")
+VARY = (b"Vary", b"Origin")
+
+
+def test_a_preflight_of_a_listed_origin_gets_what_it_asks_for_and_nobody_keeps_that() -> None:
+    assert preflight_fields(
+        [ORIGIN, METHOD, (REQUESTED, b"X-Client-Version, authorization")], (PAGE.decode(),)
+    ) == [
+        *(ALLOWED, CREDENTIALS, VARY, METHODS),
+        (HEADERS, b"authorization, x-client-version"),
+        NOT_KEPT,
+    ]
+    assert preflight_fields([ORIGIN, METHOD], (PAGE.decode(),)) == [
+        *(ALLOWED, CREDENTIALS, VARY, METHODS, NOT_KEPT)
+    ]
+
+
+def test_a_star_allows_the_preflights_of_every_page_without_credentials() -> None:
+    anybody = (b"Access-Control-Allow-Origin", b"*")
+    assert preflight_fields([ORIGIN, METHOD], ("*",)) == [anybody, METHODS, NOT_KEPT]
+
+
+@pytest.mark.parametrize(
+    ("request_fields", "origins"),
+    [
+        (PREFLIGHT, ()),
+        (PREFLIGHT, ("https://other.example.com",)),
+        ([*PREFLIGHT, ORIGIN], (PAGE.decode(),)),
+        ([*PREFLIGHT, METHOD], (PAGE.decode(),)),
+        ([ORIGIN, (METHOD[0], b"GET, PUT")], (PAGE.decode(),)),
+        ([ORIGIN, (METHOD[0], b"")], (PAGE.decode(),)),
+        ([ORIGIN, METHOD, (REQUESTED, b"a b")], (PAGE.decode(),)),
+        ([ORIGIN, METHOD, (REQUESTED, b"a, b\x00")], (PAGE.decode(),)),
+    ],
+    ids=["none", "other", "two origins", "two methods", "a list", "empty", "space", "control"],
+)
+def test_other_preflights_are_not_answered(
+    request_fields: Fields, origins: tuple[str, ...]
+) -> None:
+    assert preflight_fields(request_fields, origins) is None
