@@ -38,6 +38,7 @@ from proxy.sessions.opening import open_sessions
 from proxy.snapshot import Snapshot
 from proxy.tokens.bodies import Pair
 from proxy.upstream.connection import Connection
+from proxy.upstream.health import SignsOfLife
 from proxy.versions.selection import Selection
 from proxy.versions.sources import VersionSource
 
@@ -120,7 +121,9 @@ async def measure() -> None:
     with TemporaryDirectory() as state:
         snapshot = load(_CONFIG, {}, {})
         config = snapshot.config
-        sessions = open_sessions(config.store, Path(state), never, lambda: config.sessions, log)
+        sessions = open_sessions(
+            config.store, Path(state), never, lambda: config.sessions, log, SignsOfLife()
+        )
         try:
             issued = pair(time.time())
             await sessions.routes.capture(issued, b"app.example.com")

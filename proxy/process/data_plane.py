@@ -156,6 +156,7 @@ class DataPlane:
             self.fleet.connect,
             lambda: self._live.current.config.sessions,
             log,
+            self.fleet.signs,
         )
 
     def families(

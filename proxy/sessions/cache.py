@@ -16,6 +16,7 @@ from proxy.http.headers import RawFields
 from proxy.sessions import rules as session_rules
 from proxy.sessions.carried_fields import Carried
 from proxy.sessions.client_refresh import ClientRefresh, KeptAnswers
+from proxy.sessions.pace import Pace
 from proxy.sessions.record import HandleKind, Record
 from proxy.sessions.rules import SessionRules
 from proxy.versions.version import Version
@@ -65,37 +66,6 @@ class SessionSocket(Protocol):
 
     def revoke(self) -> None:
         """Begin to close it: its session has ended."""
-
-
-class Pace:
-    """When this process does next what it does for a session; times are of the steady clock.
-
-    Attributes:
-        checked: when the store was asked last.
-        note_at: when its use is to be noted next.
-        resume: not before then is a refresh tried again that has failed.
-        failures: how many have failed since the last success.
-        throttled_until: not before then is a refresh tried again because the server refuses the
-            token.
-        throttle_passes: whether that was for a reason that passes.
-    """
-
-    __slots__ = (
-        "checked",
-        "failures",
-        "note_at",
-        "resume",
-        "throttle_passes",
-        "throttled_until",
-    )
-
-    def __init__(self, now: float) -> None:
-        self.checked = now
-        self.note_at = 0.0
-        self.resume = 0.0
-        self.failures = 0
-        self.throttled_until = 0.0
-        self.throttle_passes = False
 
 
 class CarriedCache:
@@ -265,6 +235,11 @@ class SessionCache:
     def failing(self, cached: CachedSession) -> None:
         """Remember when a session may be tried again, whether or not its client comes back."""
         _put(self._failing, cached.record.session, cached, MAX_FAILING)
+
+    def recovered(self) -> None:
+        """What made refreshes fail is well again: each may be tried at once."""
+        while self._failing:
+            self._failing.popitem()[1].pace.recover()
 
     def remember(self, session_token: SessionToken) -> None:
         """Remember where a token leads to."""

@@ -106,6 +106,7 @@ class Maintenance:
             self._was_up = up
             if up:
                 self._log.info("the session store is back")
+                repository.cache.recovered()
                 # It may have lost what it was told last: what is known here is newer then.
                 await self._put_back(repository.cache.all())
             else:
@@ -147,6 +148,7 @@ class Maintenance:
                 self._was_read_only = False
                 repository.written_again()
                 self._log.info("the session store can be written again")
+                repository.cache.recovered()
                 await self._put_back(repository.cache.all())
 
     async def _put_back(self, sessions: list[CachedSession]) -> None:
@@ -176,7 +178,7 @@ class Maintenance:
                         )
                     await repository.reread(cached)
             due_at = rules.socket_due(cached.record)
-            if due_at <= now < cached.over and steady() >= cached.pace.resume:
+            if due_at <= now < cached.over and self._renewals.may_refresh(cached):
                 due.append(cached)
         for begin in range(0, len(due), _AT_ONCE):
             await asyncio.gather(

@@ -12,6 +12,7 @@ from proxy.sessions.clock import SYSTEM_CLOCK
 from proxy.sessions.refresh_call import Connect
 from proxy.sessions.service import Sessions
 from proxy.sessions.store.opening import open_sealer, open_store
+from proxy.upstream.health import SignsOfLife
 
 
 def open_sessions(
@@ -20,6 +21,7 @@ def open_sessions(
     connect: Connect,
     settings: Callable[[], SessionSettings],
     log: FilteringBoundLogger,
+    signs: SignsOfLife,
 ) -> Sessions:
     """Open the store, and what is built on it.
 
@@ -29,6 +31,7 @@ def open_sessions(
         connect: opens connections to the server.
         settings: gives the section `sessions` that serves.
         log: for what happens to sessions.
+        signs: what is heard of the server.
 
     Raises:
         ConfigError: the store or a key cannot be used.
@@ -36,5 +39,5 @@ def open_sessions(
     opened = open_store(store, state_dir)
     sealer = open_sealer(store, state_dir, log)
     return Sessions(
-        opened, sealer, connect, settings, SYSTEM_CLOCK, log, store.purge, store.sessions
+        opened, sealer, connect, settings, SYSTEM_CLOCK, log, store.purge, store.sessions, signs
     )

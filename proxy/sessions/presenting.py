@@ -24,6 +24,7 @@ from proxy.sessions.carried_fields import picked
 from proxy.sessions.client_refresh import ClientRefresh, RefreshAnswer, RefreshRequest
 from proxy.sessions.issued import sealed
 from proxy.sessions.metrics import Trigger
+from proxy.sessions.pace import Sign
 from proxy.sessions.record import HandleKind, Record
 from proxy.sessions.refresh_call import Connect, present
 from proxy.sessions.repository import SessionRepository, handle_in
@@ -31,9 +32,9 @@ from proxy.sessions.rules import Presenting, Tokens, Verdict
 from proxy.tokens.bodies import JSON, error_codes, own_refresh, read_pair
 from proxy.tokens.credentials import for_host
 from proxy.tokens.sealing import Unsealable
+from proxy.upstream.health import SignsOfLife
 
 _FIRST_PAUSE: Final = 1.0
-_LONGEST_PAUSE: Final = 30.0
 _UNKNOWN_PAUSE: Final = 5.0
 """Seconds until a refresh is tried again: after a failure, doubling; after an answer was lost."""
 
@@ -71,8 +72,10 @@ class Presenter:
         connect: Connect,
         settings: Callable[[], SessionSettings],
         log: FilteringBoundLogger,
+        signs: SignsOfLife,
     ) -> None:
         self._repository = repository
+        self._signs = signs
         self._connect = connect
         self._settings = settings
         self._log = log
@@ -116,7 +119,7 @@ class Presenter:
         before = record.attempt
         if tries > 1 and before is not None and 0 <= now - before.begun < _UNKNOWN_PAUSE:
             # The answer was lost a moment ago, perhaps by another process: so the pause is for all.
-            return self.failed(cached, trigger, "unavailable")
+            return self.failed(cached, trigger, "unavailable", Sign.ANSWER)
         if not await repository.update(
             cached,
             lambda current: _attempting(current, record.generation, digests[0], tries, now),
@@ -130,17 +133,24 @@ class Presenter:
         except (UpstreamError, OutOfResources):
             # Nothing was sent: the token is as it was before.
             await self._write(cached, lambda current: replace(current, attempt=before), fence)
-            return self.failed(cached, trigger, "unavailable")
+            return self.failed(cached, trigger, "unavailable", Sign.ANSWER)
         return await self._conclude(cached, record, wish, answer, token, tries, fence)
 
-    def failed(self, cached: CachedSession, trigger: Trigger, result: str) -> RenewalOutcome:
-        """Count what did not succeed, and let a moment pass before it is tried again."""
+    def failed(
+        self, cached: CachedSession, trigger: Trigger, result: str, after: Sign | None = None
+    ) -> RenewalOutcome:
+        """Count what did not succeed, and let a moment pass before it is tried again.
+
+        Args:
+            cached: the session.
+            trigger: why its tokens were to be renewed.
+            result: what came of it.
+            after: the sign of life after which it may be tried again soon; None for none.
+        """
         repository = self._repository
         repository.counts.refreshes[trigger.value, result] += 1
         pause = _UNKNOWN_PAUSE if result == "unknown" else _FIRST_PAUSE
-        wait = min(pause * 2**cached.pace.failures, _LONGEST_PAUSE)
-        cached.pace.failures = min(cached.pace.failures + 1, 10)
-        cached.pace.resume = repository.clock.steady() + wait
+        cached.pace.fail(repository.clock.steady(), pause, after, self._signs)
         repository.cache.failing(cached)
         return RenewalOutcome.UNAVAILABLE
 
@@ -224,14 +234,16 @@ class Presenter:
         if asked is not None:
             asked.answer(answer)
         if verdict is Verdict.UNKNOWN:
-            return self.failed(cached, trigger, "unknown")
+            return self.failed(
+                cached, trigger, "unknown", Sign.RECOVERY if answer.status else Sign.ANSWER
+            )
         await self._write(cached, rules.unpresented, fence)
         if asked is not None and 400 <= answer.status < 500 and answer.status not in PASSING:
             # Perhaps it is what the client sent besides, of which Segue's own has nothing.
             repository.counts.refreshes[trigger.value, "unavailable"] += 1
             return RenewalOutcome.UNAVAILABLE
         self._ask_what_it_means(answer.status)
-        return self.failed(cached, trigger, "unavailable")
+        return self.failed(cached, trigger, "unavailable", Sign.RECOVERY)
 
     async def _refused(
         self,

@@ -32,6 +32,7 @@ from proxy.sessions.record import Record
 from proxy.sessions.refresh_call import Connect
 from proxy.sessions.repository import SessionRepository
 from proxy.tokens.credentials import carried
+from proxy.upstream.health import SignsOfLife
 
 _REMEMBERED: Final = 60.0
 """Seconds between two writes of what a session's client has sent."""
@@ -46,9 +47,11 @@ class Renewals:
         connect: Connect,
         settings: Callable[[], SessionSettings],
         log: FilteringBoundLogger,
+        signs: SignsOfLife,
     ) -> None:
         self._repository = repository
-        self._presenter = Presenter(repository, connect, settings, log)
+        self._signs = signs
+        self._presenter = Presenter(repository, connect, settings, log, signs)
         self._settings = settings
         self._log = log
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -82,7 +85,7 @@ class Renewals:
                 return RenewalOutcome.RENEWED
             if self._presenter.is_over(cached, trigger):
                 return RenewalOutcome.ENDED
-            if self._repository.clock.steady() < cached.pace.resume and cached.call is None:
+            if cached.call is None and not self.may_refresh(cached):
                 return RenewalOutcome.UNAVAILABLE
             call = self._joined(cached) or self._take_off(
                 cached, Wish(seen, trigger, carried(fields))
@@ -90,6 +93,10 @@ class Renewals:
             outcome = await _landed(call, deadline)
             if outcome is None or (outcome is RenewalOutcome.UNAVAILABLE and call.asked is None):
                 return RenewalOutcome.UNAVAILABLE
+
+    def may_refresh(self, cached: CachedSession) -> bool:
+        """Whether nothing has failed a moment ago that is likely to fail again."""
+        return cached.pace.may_refresh(self._repository.clock.steady(), self._signs)
 
     async def ask(self, cached: CachedSession, asked: ClientRefresh) -> RenewalOutcome:
         """Make a refresh that a client asks for by itself, or have part in another client's.

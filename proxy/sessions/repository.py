@@ -182,8 +182,7 @@ class SessionRepository:
         same = record.access == cached.record.access
         access = cached.access if same else self._opened(record)
         if record.generation != cached.record.generation:
-            cached.pace.failures = 0
-            cached.pace.resume = 0.0
+            cached.pace.recover()
         cached.adopt(record, access, self.rules())
 
     async def reread(self, cached: CachedSession) -> bool:

@@ -33,6 +33,7 @@ from proxy.sessions.unopened import UnopenedLog
 from proxy.storage import cancellation
 from proxy.tokens.credentials import carried
 from proxy.tokens.sealing import Sealer
+from proxy.upstream.health import SignsOfLife
 from proxy.versions.selection import Selection
 from proxy.versions.sources import VersionSource
 
@@ -68,6 +69,7 @@ class Sessions:
         log: FilteringBoundLogger,
         purge: float,
         capacity: int,
+        signs: SignsOfLife,
     ) -> None:
         """Construct; nothing is asked of the store yet.
 
@@ -80,13 +82,14 @@ class Sessions:
             log: for what happens to sessions, without tokens.
             purge: seconds between two removals of what is over.
             capacity: open sessions that the store may hold.
+            signs: what is heard of the server.
         """
         self.counts = Counts(capacity)
         self._settings = settings
         self._clock = clock
         self._repository = SessionRepository(store, sealer, self.counts, clock, self._rules)
         self._cache = self._repository.cache
-        self._renewals = Renewals(self._repository, connect, settings, log)
+        self._renewals = Renewals(self._repository, connect, settings, log, signs)
         self._maintenance = Maintenance(self._repository, self._renewals, log, purge)
         self._log = log
         self._told_hosts: set[tuple[str, str]] = set()

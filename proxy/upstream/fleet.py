@@ -16,7 +16,7 @@ from structlog.typing import FilteringBoundLogger
 from proxy.errors import OutOfResources, UpstreamError
 from proxy.types import Publish, unpublished
 from proxy.upstream.connection import Connection
-from proxy.upstream.health import EjectionRules, Health
+from proxy.upstream.health import EjectionRules, Health, SignsOfLife
 from proxy.upstream.pool import Pool
 from proxy.upstream.probe import Check, Prober
 from proxy.upstream.target import Target
@@ -52,6 +52,7 @@ class Fleet:
     Attributes:
         pools: of the servers that are configured, in their order; never empty.
         retries: on how many more servers a request is tried.
+        signs: what has been heard of any of them.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Fleet:
             publish: told the same.
         """
         self._publish = publish
+        self.signs = SignsOfLife()
         self.retries = servers.retries
         self._loop = loop
         self._log = log
@@ -178,6 +180,7 @@ class Fleet:
         if not pool.health.troubled:
             pool.failing = False
         if pool.health.is_healthy and not pool.failing:
+            self.signs.recoveries += 1
             self._log.info("upstream recovered", upstream=pool.name)
             self._publish("upstream_recovered", upstream=pool.name)
         else:

@@ -45,6 +45,20 @@ class EjectionRules:
     longest: float
 
 
+@dataclass(slots=True)
+class SignsOfLife:
+    """What has been heard of servers: for whoever waits for them to be back.
+
+    Attributes:
+        answers: to requests, but those by which a server says that it cannot serve; and probes that
+            it has passed.
+        recoveries: how often one that had failed was well again.
+    """
+
+    answers: int = 0
+    recoveries: int = 0
+
+
 class Health:
     """The health of one server. Times are seconds of any clock that does not go back.
 

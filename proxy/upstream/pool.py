@@ -18,7 +18,7 @@ from typing import Final, Protocol
 from proxy.errors import OutOfResources, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from proxy.upstream.connection import Connection, Owner
 from proxy.upstream.deadline import Deadline
-from proxy.upstream.health import EjectionRules, Health
+from proxy.upstream.health import EjectionRules, Health, SignsOfLife
 from proxy.upstream.target import Counters, Target
 
 _OVERLOADED: Final = frozenset({502, 503, 504})
@@ -37,6 +37,10 @@ authority."""
 
 class Neighbours(Protocol):
     """The other servers, and whoever wants to know of a change."""
+
+    @property
+    def signs(self) -> SignsOfLife:
+        """What has been heard of all servers."""
 
     def can_spare(self, pool: Pool) -> bool:
         """Whether another server is in."""
@@ -61,6 +65,7 @@ class Pool:
         sockets: open WebSockets to it.
         failing: whether it has failed as often as ejects a server, whether or not it was ejected.
         reason: what its newest failure was.
+        signs: what has been heard of it, and of the other servers.
     """
 
     def __init__(
@@ -79,6 +84,7 @@ class Pool:
         self.sockets = 0
         self.failing = False
         self.reason = ""
+        self.signs = neighbours.signs
         self._neighbours = neighbours
         self._kept = True
         self._idle: deque[Connection] = deque()
@@ -201,7 +207,9 @@ class Pool:
         """The server has answered a request."""
         if status in _OVERLOADED:
             self.failed(epoch, f"the server answered with {status}")
-        elif self.health.troubled and (self.health.succeeded() or self.failing):
+            return
+        self.signs.answers += 1
+        if self.health.troubled and (self.health.succeeded() or self.failing):
             self._neighbours.changed(self)
 
     def abandoned(self, epoch: int) -> None:

@@ -102,6 +102,7 @@ class Prober:
     def _conclude(self, pool: Pool, check: Check, *, passed: bool) -> None:
         if passed:
             pool.counters.up = True
+            pool.signs.answers += 1
         if pool.health.probed(passed=passed, healthy=check.healthy, unhealthy=check.unhealthy):
             self._report(pool)
 
