@@ -188,6 +188,13 @@ class OutOfResources(Unavailable):
         self.elsewhere = elsewhere
 
 
+class MemoryFull(Unavailable):
+    """There is no room in memory for what would have to be held of this; a moment later may do."""
+
+    label = "memory_full"
+    title = "Too much is held at the moment"
+
+
 class AddressFull(Unavailable):
     """One address has as many connections as it may; nobody else is affected."""
 

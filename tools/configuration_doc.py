@@ -46,6 +46,7 @@ EFFECTS: Final[Mapping[str, str]] = {
     "timeouts.drain": "the next drain",
     "timeouts.drain_delay": "the next drain",
     "limits": _NEW,
+    "limits.memory": "at once, for what is to be held from then on",
     "limits.shared_body": _NEXT,
     "limits.shared_waiters": _NEXT,
     "limits.request_headers": _NEXT,

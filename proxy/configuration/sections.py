@@ -262,6 +262,8 @@ class LimitSettings(Section):
         connections_per_address: how many of them from one address, that of the socket. Those in
             `listen.trusted_proxies` are not counted so: they stand for many.
         response_headers: of the header section of the server's answer.
+        memory: of all that is held for clients at the same time, in one process: bodies, messages,
+            shared answers, output that waits. One address gets three eighths of it at most.
         shared_body: of an answer that is held for several clients; see `coalescing`.
         shared_waiters: the number of requests that wait for such answers at the same time.
     """
@@ -280,6 +282,7 @@ class LimitSettings(Section):
     connections: Annotated[Count, Field(ge=1, le=1_000_000)] = 10_000
     connections_per_address: Annotated[Count, Field(ge=1, le=1_000_000)] = 1000
     response_headers: Annotated[Size, Field(ge=KIB, le=MIB)] = 64 * KIB
+    memory: Annotated[Size, Field(ge=MIB, le=1024 * 1024 * MIB)] = 128 * MIB
     shared_body: Annotated[Size, Field(ge=KIB, le=1024 * MIB)] = MIB
     shared_waiters: Annotated[Count, Field(ge=1, le=1_000_000)] = 1024
 

@@ -7,6 +7,7 @@ from aiohttp.http_parser import RawRequestMessage
 
 from proxy.errors import ContentTooLarge
 from proxy.http.headers import shape_of
+from proxy.memory import Reservation
 
 
 class Request:
@@ -21,6 +22,7 @@ class Request:
         payload: the body, without its framing, inflated by nobody.
         chunked: whether the body came in chunks.
         body: the whole body, where it was read and taken out of `payload`.
+        held: what is reserved for `body`; None where nothing is.
         max_body: bytes of a body that is still accepted; None for any number.
     """
 
@@ -28,6 +30,7 @@ class Request:
         "body",
         "chunked",
         "fields",
+        "held",
         "max_body",
         "method",
         "payload",
@@ -44,6 +47,7 @@ class Request:
         self.shape = shape_of(self.fields)
         self.payload = payload
         self.body: bytes | None = None
+        self.held: Reservation | None = None
         self.max_body: int | None = None
         self.chunked = bool(message.chunked)
 

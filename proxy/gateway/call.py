@@ -1,8 +1,8 @@
 """One request to the server, and everybody who waits for its answer.
 
 The answer is held until it is whole: then each who waits takes it at a pace of its own. One that is
-not for everybody (`proxy.http.sharing`), or too large to be held, streams to whoever waited first,
-and all others are told to ask alone.
+not for everybody (`proxy.http.sharing`), or too large to be held, or finds no room in memory,
+streams to whoever waited first, and all others are told to ask alone.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from proxy.downstream.connection import ClientConnection, Flow
 from proxy.gateway.context import RequestContext
 from proxy.http.headers import values_of
 from proxy.http.sharing import may_be_shared
+from proxy.memory import Reservation
 from proxy.observability.access_log import RequestInfo
 from proxy.relay.exchange import Exchange
 
@@ -76,6 +77,7 @@ class InFlightCall:
         *,
         max_size: int,
         has_credentials: bool,
+        room: Reservation,
     ) -> None:
         """Wait for those who wait.
 
@@ -85,6 +87,7 @@ class InFlightCall:
             detach: called when the answer turns out not to be for everybody.
             max_size: bytes of the largest answer that is held, with its head.
             has_credentials: whether the requests say whose they are.
+            room: what is reserved for the answer: it counts for who asked first.
         """
         self.key = key
         self.route = route
@@ -101,7 +104,8 @@ class InFlightCall:
         self._max_size = max_size
         self._has_credentials = has_credentials
         self._pieces: list[bytes] = []
-        self._size = 0
+        self._room = room
+        self._is_forgotten = False
         self._flow: Flow | None = None
         self._alone: ClientConnection | None = None
 
@@ -131,10 +135,12 @@ class InFlightCall:
         for waiter in self.waiters:
             waiter.settle(outcome)
 
-    @property
-    def held(self) -> int:
-        """The bytes of the answer that are in memory."""
-        return 0 if self._alone is not None else self._size
+    def forget(self) -> None:
+        """Hold nothing, now and later: nobody is there who would take it."""
+        self._is_forgotten = True
+        self._pieces = []
+        self.response = b""
+        self._room.release()
 
     # Recipient
 
@@ -155,10 +161,16 @@ class InFlightCall:
         if self._alone is not None:
             self._alone.write(data)
             return
+        if self._is_forgotten:
+            return
         is_first = not self._pieces
         self._pieces.append(data)
-        self._size += len(data)
-        if self._size > self._max_size or (is_first and not self._is_for_all(data)):
+        size = self._room.size + len(data)
+        if (
+            size > self._max_size
+            or (is_first and not self._is_for_all(data))
+            or not self._room.resize(size)
+        ):
             self._stream()
 
     def _is_for_all(self, data: bytes) -> bool:
@@ -173,6 +185,7 @@ class InFlightCall:
     def _stream(self) -> None:
         """Give the answer to the first who waits, and let the others ask alone."""
         self._detach(self)
+        self._room.release()
         held, self._pieces = b"".join(self._pieces), []
         first = next((each for each in self.waiters if not each.outcome.done()), None)
         for waiter in self.waiters:

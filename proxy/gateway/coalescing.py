@@ -22,6 +22,7 @@ from proxy.gateway.call import InFlightCall, Waiter, WaitOutcome, deliver
 from proxy.gateway.context import RequestContext
 from proxy.gateway.sending import Sender
 from proxy.http.sharing import has_credentials, likeness, may_wait
+from proxy.memory import Kind
 from proxy.relay.exchange import Exchange
 from proxy.upstream.connection import Connection
 
@@ -48,7 +49,6 @@ class Coalescer:
         self._queues: dict[Hashable, _Queue] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting = 0
-        self._calls: set[InFlightCall] = set()
         self.received: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()
 
@@ -79,11 +79,6 @@ class Coalescer:
                 return exchange
         self.sent[route.name] += 1
         return await self._sender.carry(context)
-
-    @property
-    def held(self) -> int:
-        """The bytes of answers that are in memory for those who wait, or still take them."""
-        return sum(call.held for call in self._calls)
 
     async def close(self) -> None:
         """Give up what is still asked of the server."""
@@ -135,9 +130,9 @@ class Coalescer:
                 self._detach,
                 max_size=context.snapshot.config.limits.shared_body,
                 has_credentials=has_credentials(context.fields),
+                room=context.reserve(Kind.SHARED_ANSWER),
             )
         call.waiters[waiter] = None
-        self._calls.add(call)
         if queue is None:
             self._queues[key] = _Queue(call)
             self._launch(call)
@@ -189,9 +184,10 @@ class Coalescer:
     def _leave(self, call: InFlightCall, waiter: Waiter) -> None:
         """Let go of who has the answer, or has gone; give up what nobody waits for."""
         del call.waiters[waiter]
-        if not call.waiters:
-            self._calls.discard(call)
-        if call.waiters or call.landed:
+        if call.waiters:
+            return
+        call.forget()
+        if call.landed:
             return
         queue = self._queues.get(call.key)
         if queue is not None and queue.next is call:

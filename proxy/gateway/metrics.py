@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from proxy.gateway.coalescing import Coalescer
-from proxy.gateway.rewriting import Rewriting
 from proxy.gateway.shadow import Shadows
 from proxy.gateway.upgrade import Upgrades
+from proxy.memory import Kind, MemoryBudget
 from proxy.observability.families import Combined, Families, Samples, counter, gauge
 from proxy.snapshot import Live
 from proxy.types import NONE
@@ -41,7 +41,7 @@ class HeldBytes:
 
 def families(
     coalescer: Coalescer,
-    rewriting: Rewriting,
+    memory: MemoryBudget,
     upgrades: Upgrades,
     held: HeldBytes,
     shadows: Shadows,
@@ -78,8 +78,32 @@ def families(
             " `shared_answer`, of answers that several requests share; `unsent`, written to the two"
             " sides of WebSockets and not yet taken by their kernel buffers.",
             ("kind",),
-            lambda: _held(coalescer, rewriting, held),
+            lambda: _held(memory, held),
             over_processes=Combined.SUM,
+        ),
+        gauge(
+            "segue_memory_reserved_bytes",
+            "Bytes that are counted against `limits.memory`, by what they are: `body`, `message`,"
+            " `shared_answer` as in `segue_held_bytes`; `received`, of requests, and not read yet;"
+            " `unsent`, written to clients and servers that are slow to take it. What is small on"
+            " one connection is left out (docs/limits.md).",
+            ("kind",),
+            lambda: [((kind,), memory.by_kind[kind]) for kind in Kind],
+            over_processes=Combined.SUM,
+        ),
+        gauge(
+            "segue_memory_budget_bytes",
+            "`limits.memory`: how much of that there may be.",
+            (),
+            lambda: [((), memory.size)],
+            over_processes=Combined.SUM,
+        ),
+        counter(
+            "segue_memory_refusals",
+            "How often there was no room in `limits.memory`, for a client that holds much or for"
+            " anybody, by what it was for; see `segue_memory_reserved_bytes`.",
+            ("kind",),
+            lambda: [((kind,), memory.refused[kind]) for kind in Kind],
         ),
         counter(
             "segue_switch_shadow_messages",
@@ -107,10 +131,10 @@ def _open(upgrades: Upgrades, digest: str) -> Samples:
     return counts.items()
 
 
-def _held(coalescer: Coalescer, rewriting: Rewriting, held: HeldBytes) -> Samples:
+def _held(memory: MemoryBudget, held: HeldBytes) -> Samples:
     return (
         (("message",), held.messages),
-        (("body",), rewriting.held),
-        (("shared_answer",), coalescer.held),
+        (("body",), memory.by_kind[Kind.BODY]),
+        (("shared_answer",), memory.by_kind[Kind.SHARED_ANSWER]),
         (("unsent",), held.unsent),
     )

@@ -29,6 +29,7 @@ from proxy.gateway.token_endpoints import TokenEndpoints
 from proxy.gateway.upgrade import Upgrades
 from proxy.http import cors, traceparent
 from proxy.http.responses import Reply, problem, relayed, reply
+from proxy.memory import MemoryBudget
 from proxy.observability.access_log import AccessLog
 from proxy.relay.exchange import Exchange
 from proxy.snapshot import Live
@@ -59,8 +60,11 @@ class Steps:
 class Gateway:
     """Serves requests: the one pipeline."""
 
-    def __init__(self, live: Live, steps: Steps, access_log: AccessLog) -> None:
+    def __init__(
+        self, live: Live, steps: Steps, access_log: AccessLog, memory: MemoryBudget
+    ) -> None:
         self._live = live
+        self._memory = memory
         self._steps = steps
         self._access_log = access_log
 
@@ -88,7 +92,7 @@ class Gateway:
         if self._access_log.decisions.active:
             received = shape.values(fields, b"x-request-id")
             info.trail = self._access_log.decisions.follow(info.request_id, b"".join(received))
-        context = RequestContext(client, request, snapshot, info)
+        context = RequestContext(client, request, snapshot, info, self._memory)
         try:
             outcome = await self._answer(context)
             if outcome is not None:
@@ -105,8 +109,7 @@ class Gateway:
             self._access_log.internal_error(error)
             self._refuse(context, SegueError())
         finally:
-            if context.bodies is not None:
-                self._steps.rewriting.forget(context.bodies)
+            context.give_back()
             if info.status != 101:
                 self._access_log.close(info, perf_counter())
 

@@ -19,6 +19,7 @@ from proxy.gateway.shadow_switch import ShadowTarget
 from proxy.mapping.decision import NOTHING, Decision
 from proxy.mapping.engine.program import Program
 from proxy.mapping.programs import RoutePrograms
+from proxy.memory import Kind
 from proxy.observability.access_log import RequestInfo
 from proxy.observability.decisions import DecisionLog
 from proxy.observability.limited import LimitedWarnings
@@ -102,16 +103,6 @@ class Rewriting:
         self.taps = taps
         self.shadows = shadows
         self.received_kinds = ReceivedKinds()
-        self._mapped: set[BodyMapping] = set()
-
-    @property
-    def held(self) -> int:
-        """The bytes of bodies that are in memory, to be rewritten or sent."""
-        return sum(bodies.held for bodies in self._mapped)
-
-    def forget(self, bodies: BodyMapping) -> None:
-        """A request is over."""
-        self._mapped.discard(bodies)
 
     def open_account(self, counts: MessageCounts) -> None:
         """Show what a part of an account counts, from now on."""
@@ -200,14 +191,14 @@ class Rewriting:
         client = handling(to_client, Direction.TO_CLIENT)
         info.to_server_counts = None if server is None else server.counts
         info.to_client_counts = None if client is None else client.counts
-        bodies = BodyMapping(
+        return BodyMapping(
             server,
             client,
             limits=HoldLimits(config.limits.body, config.timeouts.body, config.timeouts.message),
             vary=context.snapshot.versions.header,
+            request_held=context.reserve(Kind.BODY),
+            response_held=context.reserve(Kind.BODY),
         )
-        self._mapped.add(bodies)
-        return bodies
 
     def observer(self, context: RequestContext) -> Observer | None:
         """Who looks at bodies that no mapping is bound to; None where nobody wants to.

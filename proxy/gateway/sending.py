@@ -94,7 +94,7 @@ class Sender:
                 body_timeout=timeout,
                 loop=self._loop,
             )
-        bodies.exchange = MappedExchange(
+        return MappedExchange(
             recipient,
             context.request,
             connection,
@@ -103,8 +103,8 @@ class Sender:
             loop=self._loop,
             handling=bodies.to_client,
             limits=bodies.limits,
+            held=bodies.response_held,
         )
-        return bodies.exchange
 
     def handshake(self, context: RequestContext) -> Awaitable[HandshakeResult]:
         """Shake hands with the server, with a token that is good.

@@ -19,6 +19,7 @@ from proxy.gateway.open_websocket import OpenWebSocket
 from proxy.http.cookies import cookies_of
 from proxy.http.headers import Fields, values_of
 from proxy.http.representation import has_length
+from proxy.memory import Kind, Reservation
 from proxy.relay.bodies import HoldLimits, read_body
 from proxy.relay.dispatch import HandshakeResult
 from proxy.relay.exchange import Exchange
@@ -193,6 +194,7 @@ class TokenRenewal(SessionFilter):
         again = not has_body(request) or await _keep_body(
             request,
             HoldLimits(session.settings.retry_body, timeouts.body, timeouts.message),
+            context.reserve(Kind.BODY),
         )
         if token != session.token:
             fields = _places(context).with_access(fields, session.token, token)
@@ -320,8 +322,8 @@ def _carrying(context: RequestContext, session: SessionToken, token: str) -> tup
     return places.with_query_token(target, session.token, token), fields
 
 
-async def _keep_body(request: Request, limits: HoldLimits) -> bool:
-    """Whether a request can be sent a second time; a small body is kept for that.
+async def _keep_body(request: Request, limits: HoldLimits, held: Reservation) -> bool:
+    """Whether a request can be sent a second time; a small body is kept for that, if it has room.
 
     Raises:
         ClientError: the body is broken, or too slow.
@@ -332,6 +334,9 @@ async def _keep_body(request: Request, limits: HoldLimits) -> bool:
     if payload.is_eof():
         if payload.total_bytes > limit:
             return False
+        if not held.resize(payload.total_bytes):
+            return False
+        request.held = held
         request.body = payload.read_nowait()
         return True
     lengths = values_of(request.fields, b"content-length")
@@ -339,5 +344,7 @@ async def _keep_body(request: Request, limits: HoldLimits) -> bool:
     # A client that waits for a 100 is told by the server whether to send it.
     if announced > limit or values_of(request.fields, b"expect"):
         return False
-    request.body = await read_body(request, limits)
+    if not held.resize(announced):
+        return False
+    request.body = await read_body(request, limits, held)
     return True

@@ -25,6 +25,7 @@ from proxy.http.cookies import lasting, names_set
 from proxy.http.headers import Fields, end_to_end
 from proxy.http.responses import Reply
 from proxy.http.spellings import SpelledPaths
+from proxy.memory import Kind
 from proxy.relay.bodies import HoldLimits, take_body
 from proxy.relay.exchange import Exchange
 from proxy.sessions.cache import CachedSession, Refusal
@@ -113,6 +114,7 @@ class TokenEndpoints:
             MisdirectedRequest: that session began at another host.
             SessionUnavailable: the session can be neither renewed nor ended at the moment.
             ClientError: the body is too large, too slow, broken, or in a form that cannot be read.
+            MemoryFull: there is no room for it now.
         """
         if route is TokenRoute.ISSUE:
             return await self._issue(context)
@@ -142,6 +144,7 @@ class TokenEndpoints:
                 request,
                 context.fields,
                 HoldLimits(MAX_BODY, config.timeouts.body, config.timeouts.message),
+                context.reserve(Kind.BODY),
             )
         if is_in_query(context.target, path):
             raise ClientError("the token of this route is sent in the body, not in the query")

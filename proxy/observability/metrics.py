@@ -82,7 +82,7 @@ _LIMITS: Final = {
 
 _CONNECTION_LIMITS: Final = (
     *("frame", "message", "fragments", "control_frames", "message_time"),
-    *("websocket_close", "keepalive", "buffer"),
+    *("websocket_close", "keepalive", "buffer", "memory"),
 )
 """Those that no error tells of."""
 
@@ -325,8 +325,9 @@ class Metrics(Collector):
                 " draining), `connections_per_address` (503), `origin` (403); of WebSockets"
                 " `frame`, `message`, `fragments` (1009), `control_frames` and `message_time`"
                 " (1008), `websocket_close` (cut, as it did not end in time); `keepalive` (closed,"
-                " as no request came, or cut, as a response was not taken); and `buffer` (a side"
-                " was not read until the other took what waited).",
+                " as no request came, or cut, as a response was not taken); `buffer` (a side was"
+                " not read until the other took what waited); and `memory`"
+                " (`segue_memory_refusals_total` says for what).",
                 ("limit",),
                 self._limits_hit,
             ),

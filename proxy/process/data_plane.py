@@ -23,6 +23,7 @@ from proxy.gateway.sessions import SessionFilter, TokenRenewal
 from proxy.gateway.shadow import Shadows
 from proxy.gateway.token_endpoints import TokenEndpoints
 from proxy.gateway.upgrade import Upgrades
+from proxy.memory import MemoryBudget
 from proxy.observability import tracing
 from proxy.observability.decisions import DecisionLog
 from proxy.observability.families import Families
@@ -53,6 +54,7 @@ class DataPlane:
 
     Attributes:
         fleet: the servers.
+        memory: what may be held for clients, and is.
         connections: the open WebSockets.
         listener: makes connections of clients.
         upgrades: makes WebSockets of handshakes.
@@ -96,6 +98,7 @@ class DataPlane:
         self.access_log = access_log(config, metrics, log, self.decisions, spans)
         self.fleet = Fleet(servers, loop, log, publish)
         self.connections = Connections()
+        self.memory = MemoryBudget(config.limits.memory, metrics.count_limit)
         taps = Taps()
         self.recorder = Recorder(taps, loop, log)
         self.shadows = Shadows(
@@ -123,7 +126,7 @@ class DataPlane:
         )
         endpoints = None if renewal is None else TokenEndpoints(renewal, sender)
         steps = Steps(session_filter, endpoints, self._rewriting, self.coalescer, self.upgrades)
-        gateway = Gateway(live, steps, self.access_log)
+        gateway = Gateway(live, steps, self.access_log, self.memory)
         self.listener = Listener(
             gateway.serve,
             gateway.refuse,
@@ -167,7 +170,7 @@ class DataPlane:
         yield tracing.families(self._spans)
         yield gateway_metrics.families(
             self.coalescer,
-            self._rewriting,
+            self.memory,
             self.upgrades,
             self._held,
             self.shadows,

@@ -412,6 +412,7 @@ class Server:
             self._admin_certificate.change(made.admin_tls, _end_of(made.admin_certificate))
             self._watch.change(made.served)
             self._data.listener.limits = client_limits(snapshot.config)
+            self._data.memory.size = snapshot.config.limits.memory
             self._data.fleet.change(made.servers)
 
         return commit

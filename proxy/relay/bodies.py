@@ -9,13 +9,18 @@ for a part of it nor whether it has changed. Preconditions of writes (`If-Match`
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.request import Request
-from proxy.errors import ClientError, ContentTooLarge, MappingFailure, RequestTimeout
+from proxy.errors import (
+    ClientError,
+    ContentTooLarge,
+    MappingFailure,
+    MemoryFull,
+    RequestTimeout,
+)
 from proxy.http.headers import Fields, values_of
 from proxy.http.representation import (
     ask_for_identity,
@@ -25,15 +30,12 @@ from proxy.http.representation import (
     with_length,
     without_length,
 )
+from proxy.memory import Reservation
 from proxy.relay.exchange import Amend, Exchange, Recipient
 from proxy.rewriting import MessageHandling
 from proxy.types import NONE, OnError
 from proxy.upstream.connection import Connection
 from proxy.upstream.response import Head
-
-
-def _unnoticed(_: int) -> None:
-    """Nobody asks how much is held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +53,22 @@ class HoldLimits:
     whole: float
 
 
-async def read_body(
-    request: Request, limits: HoldLimits, on_held: Callable[[int], None] = _unnoticed
-) -> bytes:
+async def read_body(request: Request, limits: HoldLimits, held: Reservation) -> bytes:
     """Return the whole body of a request.
 
     Args:
         limits: of what is held.
-        on_held: told how many bytes are held, each time that there are more.
+        held: what is reserved for it, as `Request.held` from now on: whoever ends the request gives
+            it back.
 
     Raises:
         ContentTooLarge: there is more.
+        MemoryFull: there is no room for it now.
         RequestTimeout: it does not come.
         ClientError: its framing is broken.
     """
     body = bytearray()
+    request.held = held
     clock = asyncio.get_running_loop().time
     latest = clock() + limits.whole
     try:
@@ -74,17 +77,31 @@ async def read_body(
                 data = await request.payload.readany()
             if not data:
                 return bytes(body)
+            _keep(held, len(body) + len(data))
             body += data
-            on_held(len(body))
             request.check_size(len(body))
             if len(body) > limits.size:
                 raise ContentTooLarge("the body is larger than a mapping may hold")
     except TimeoutError:
         raise RequestTimeout("the body of the request took too long") from None
-    except (ClientError, asyncio.CancelledError):
+    except (ClientError, MemoryFull, asyncio.CancelledError):
         raise
     except Exception:  # noqa: BLE001 (whatever the parser found wrong with the body)
         raise ClientError("the body of the request is not valid HTTP/1.1") from None
+
+
+def _keep(held: Reservation, size: int) -> None:
+    """Reserve what a body takes.
+
+    Raises:
+        ContentTooLarge: nobody may hold as much.
+        MemoryFull: there is no room for it now.
+    """
+    if held.resize(size):
+        return
+    if size > held.most:
+        raise ContentTooLarge("the body is larger than what `limits.memory` leaves for one client")
+    raise MemoryFull("bodies and messages are held up to `limits.memory`; try again later")
 
 
 async def take_body(
@@ -92,7 +109,7 @@ async def take_body(
     request: Request,
     fields: Fields,
     limits: HoldLimits,
-    on_held: Callable[[int], None] = _unnoticed,
+    held: Reservation,
 ) -> Fields:
     """Read the whole body of a request before the server is asked; `Request.body` has it then.
 
@@ -102,18 +119,18 @@ async def take_body(
     Args:
         client: who sends it.
         fields: of the request, as the server is to see them.
-        limits, on_held: as for `read_body`.
+        limits, held: as for `read_body`.
 
     Returns:
         The fields, without an expectation that has been met.
 
     Raises:
-        ClientError: as for `read_body`.
+        ClientError, MemoryFull: as for `read_body`.
     """
     if [value.lower() for value in values_of(fields, b"expect")] == [b"100-continue"]:
         client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         fields = [field for field in fields if field[0].lower() != b"expect"]
-    request.body = await read_body(request, limits, on_held)
+    request.body = await read_body(request, limits, held)
     return fields
 
 
@@ -139,24 +156,16 @@ class BodyMapping:
         limits: of a body that is held.
         vary: the name of the version header, which responses depend on; empty where it is no
             source of versions.
-        request_held: the bytes of the request's body that are in memory.
-        exchange: the newest one, which holds the response's; None where it holds none.
+        request_held: what is reserved for the request's body.
+        response_held: what is reserved for the response's.
     """
 
     to_server: MessageHandling | None
     to_client: MessageHandling | None
     limits: HoldLimits
     vary: bytes
-    request_held: int = 0
-    exchange: MappedExchange | None = None
-
-    @property
-    def held(self) -> int:
-        """The bytes of both bodies that are in memory."""
-        return self.request_held + (0 if self.exchange is None else self.exchange.body_size)
-
-    def _note(self, size: int) -> None:
-        self.request_held = size
+    request_held: Reservation
+    response_held: Reservation
 
     async def prepare(self, client: ClientConnection, request: Request, fields: Fields) -> Fields:
         """Rewrite the request's body; return the fields of the request for the server.
@@ -165,6 +174,7 @@ class BodyMapping:
 
         Raises:
             ClientError: the body is too large, too slow, or broken.
+            MemoryFull: there is no room for it now.
             MappingFailure: the mapping says that a failure is answered with an error.
         """
         handling = self.to_server
@@ -172,10 +182,10 @@ class BodyMapping:
         if handling is not None and has_body and is_json(request.fields):
             if any(int(size) > self.limits.size for size in values_of(fields, b"content-length")):
                 raise ContentTooLarge("the body is larger than a mapping may hold")
-            fields = await take_body(client, request, fields, self.limits, self._note)
+            fields = await take_body(client, request, fields, self.limits, self.request_held)
             request.body = rewrite(handling, request.body or b"")
             request.chunked = False
-            self.request_held = len(request.body)
+            _keep(self.request_held, len(request.body))
             fields = with_length(fields, len(request.body))
         return fields if self.to_client is None else ask_for_identity(fields)
 
@@ -201,16 +211,17 @@ class BodyMapping:
 
 
 _TOO_LARGE: Final = "the body is larger than `limits.body`"
+_NO_ROOM: Final = "there is no room for the body in `limits.memory`"
 
 
 class MappedExchange(Exchange):
     """An exchange whose JSON response is rewritten.
 
     A response that is no JSON, or has no body, passes as it came. So does one that is larger, or
-    takes longer, than what is held may; that is counted as failed.
+    takes longer, than what is held may, or finds no room; that is counted as failed.
     """
 
-    __slots__ = ("_body", "_clock", "_handling", "_held_head", "_latest", "_limits")
+    __slots__ = ("_body", "_clock", "_handling", "_held_head", "_latest", "_limits", "_room")
 
     def __init__(
         self,
@@ -223,6 +234,7 @@ class MappedExchange(Exchange):
         loop: asyncio.AbstractEventLoop,
         handling: MessageHandling,
         limits: HoldLimits,
+        held: Reservation,
     ) -> None:
         """Begin as an `Exchange` does.
 
@@ -230,21 +242,19 @@ class MappedExchange(Exchange):
             client, request, connection, amend, body_timeout, loop: as there.
             handling: what rewrites the body of the response, and where it counts.
             limits: of a body that is held.
+            held: what is reserved for it; whoever ends the request gives it back.
         """
         super().__init__(
             client, request, connection, amend=amend, body_timeout=body_timeout, loop=loop
         )
         self._handling = handling
         self._limits = limits
+        self._room = held
+        held.release()  # Of an exchange before this one, whose response was not sent.
         self._clock = loop.time
         self._latest = 0.0
         self._held_head: Head | None = None
         self._body = bytearray()
-
-    @property
-    def body_size(self) -> int:
-        """The bytes of the body that are in memory."""
-        return len(self._body)
 
     def on_head(self, head: Head) -> None:
         """Keep the head of what may be rewritten: its length is not known yet."""
@@ -268,6 +278,8 @@ class MappedExchange(Exchange):
         reason = ""
         if len(self._body) > self._limits.size:
             reason = _TOO_LARGE
+        elif not self._room.resize(len(self._body)):
+            reason = _NO_ROOM
         elif self._clock() > self._latest:
             # Where no piece comes any more, `timeouts.idle` ends it.
             reason = "the body took longer than `timeouts.message`"
@@ -296,6 +308,7 @@ class MappedExchange(Exchange):
 
     def _let_go(self, head: Head) -> None:
         self._held_head = None
+        self._room.release()  # From here on it counts where it waits to be sent.
         super().on_head(head)
         if self._body:
             super().on_body(bytes(self._body))

@@ -1,0 +1,167 @@
+"""What a process holds for clients, and for whom: one budget for all of it, and shares of that.
+
+Bodies and messages that wait until they are whole, answers that several share, output that somebody
+is slow to take: each has a bound of its own, and their number has one only here. Who holds
+something reserves its bytes first, and gives them back; where there is no room, it is not held.
+
+The rule is that of switches whose ports share a memory (dynamic thresholds: Choudhury and Hahne,
+1998), with a part for small ones. After a reservation
+
+- no more is held than the budget;
+- whoever holds more than a `LITTLE` part of it holds no more than is free beyond the `KEPT` part.
+
+So one alone gets three eighths, the second half as much, and so on, and none of them gets to the
+last quarter: that is for those who hold little. No clock, no sockets: numbers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Final
+
+KEPT: Final = 4
+"""One part of so many is kept for those who hold little."""
+
+LITTLE: Final = 256
+"""Whoever holds one part of so many holds little."""
+
+NOBODY: Final = ""
+"""The holder that stands for many, or is not known: no share of it is looked at."""
+
+
+class Kind(StrEnum):
+    """What is held."""
+
+    RECEIVED = "received"
+    """Of requests, and read by nobody yet."""
+    BODY = "body"
+    """Of a request or a response, until it is whole and has gone on."""
+    MESSAGE = "message"
+    """Of a WebSocket, until it is whole."""
+    SHARED_ANSWER = "shared_answer"
+    """For several requests at once."""
+    UNSENT = "unsent"
+    """Written, and not yet taken by the other end."""
+
+
+class MemoryBudget:
+    """What may be held at the same time, and what is.
+
+    Attributes:
+        size: bytes; may be changed at any time. Whoever has more then keeps it.
+        held: bytes.
+        by_kind: the same by what it is.
+        refused: how often there was no room, by what it was for.
+    """
+
+    __slots__ = ("_holders", "_on_refused", "by_kind", "held", "refused", "size")
+
+    def __init__(self, size: int, on_refused: Callable[[str], None] = lambda _: None) -> None:
+        """Begin with nothing held.
+
+        Args:
+            size: bytes.
+            on_refused: told `memory` each time that there was no room.
+        """
+        self.size = size
+        self.held = 0
+        self.by_kind: Counter[Kind] = Counter(dict.fromkeys(Kind, 0))
+        self.refused: Counter[Kind] = Counter(dict.fromkeys(Kind, 0))
+        self._holders: Counter[str] = Counter()
+        self._on_refused = on_refused
+
+    @property
+    def share(self) -> int:
+        """The bytes that one holder may have where nobody else has anything."""
+        return (self.size - self.size // KEPT) // 2
+
+    @property
+    def holders(self) -> int:
+        """How many hold something."""
+        return len(self._holders)
+
+    def of(self, holder: str) -> int:
+        """The bytes that somebody holds."""
+        return self._holders.get(holder, 0)
+
+    def reserve(self, kind: Kind, holder: str) -> Reservation:
+        """Return a reservation of nothing yet.
+
+        Args:
+            kind: what is to be held.
+            holder: for whom: a `client_bucket`, or `NOBODY`.
+        """
+        return Reservation(self, kind, holder)
+
+    def has_room(self, holder: str, more: int) -> bool:
+        """Whether somebody may hold so many bytes more."""
+        free = self.size - self.held - more
+        if free < 0:
+            return False
+        mine = self._holders.get(holder, 0) + more
+        if mine * LITTLE <= self.size:
+            return True
+        beyond = free - self.size // KEPT
+        return beyond >= 0 if holder == NOBODY else mine <= beyond
+
+    def refuse(self, kind: Kind) -> None:
+        """Count that there was no room."""
+        self.refused[kind] += 1
+        self._on_refused("memory")
+
+    def add(self, kind: Kind, holder: str, more: int) -> None:
+        """Count bytes as held; less than nothing gives them back. For `Reservation` alone."""
+        self.held += more
+        self.by_kind[kind] += more
+        mine = self._holders[holder] + more
+        if mine:
+            self._holders[holder] = mine
+        else:
+            del self._holders[holder]
+
+
+class Reservation:
+    """What one thing holds: a body, a message, an answer.
+
+    Attributes:
+        size: bytes.
+    """
+
+    __slots__ = ("_budget", "_holder", "_kind", "size")
+
+    def __init__(self, budget: MemoryBudget, kind: Kind, holder: str) -> None:
+        self._budget = budget
+        self._kind = kind
+        self._holder = holder
+        self.size = 0
+
+    @property
+    def most(self) -> int:
+        """The bytes that its holder could have if nothing else were held."""
+        return self._budget.share
+
+    def resize(self, size: int) -> bool:
+        """Hold so many bytes from now on.
+
+        Returns:
+            False where there is no room for that: then as many are held as before. There always is
+            for less than before.
+        """
+        more = size - self.size
+        if more > 0 and not self._budget.has_room(self._holder, more):
+            self._budget.refuse(self._kind)
+            return False
+        self.take(size)
+        return True
+
+    def take(self, size: int) -> None:
+        """Hold so many bytes, whether or not there is room: they are in memory already."""
+        if size != self.size:
+            self._budget.add(self._kind, self._holder, size - self.size)
+            self.size = size
+
+    def release(self) -> None:
+        """Give all of it back; once more does nothing."""
+        self.take(0)

@@ -1,0 +1,242 @@
+"""What is held of bodies and messages, where little may be: who is refused, and who is not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from tests.support.rig import RawPeer, Segue, answering, raw_server, segue, status_of
+from tests.support.waiting import PATIENCE
+
+RULES = """\
+name: {name}
+description: For a test.
+channel: {channel}
+direction: {direction}
+rules:
+  - name: a
+    match: {{field: a, exists: true}}
+    do: [rename: {{a: b}}]
+    examples: [{{in: {{a: 1}}, out: {{b: 1}}}}]
+"""
+
+MAPPINGS = {
+    "in": ("websocket", "to_server"),
+    "out": ("websocket", "to_client"),
+    "body-in": ("http", "to_server"),
+    "body-out": ("http", "to_client"),
+}
+
+# One address may hold 384 KiB, and 4 KiB whatever others do.
+CONFIGURATION = """\
+upstream: {url: "http://127.0.0.1:1"}
+limits: {memory: 1MiB, body: 1MiB}
+listen: {trusted_proxies: [127.0.0.2]}
+cohorts:
+  - name: modern
+    versions: ">=2"
+    websocket: {to_client: [out], to_server: [in]}
+    http: [{path: /mapped, to_client: [body-out], to_server: [body-in]}]
+coalescing: [{name: polled, path: "/polled/{}"}]
+"""
+
+KIB = 1024
+JSON = b"Content-Type: application/json\r\n"
+POST = b"POST /mapped HTTP/1.1\r\nHost: h\r\nX-Client-Version: 2.1\r\n" + JSON
+GET = b"GET /mapped HTTP/1.1\r\nHost: h\r\nX-Client-Version: 2.1\r\n"
+RESERVED = "segue_memory_reserved_bytes"
+REFUSED = "segue_memory_refusals_total"
+
+
+def written(directory: Path) -> Path:
+    (directory / "mappings").mkdir()
+    for name, (channel, direction) in MAPPINGS.items():
+        text = RULES.format(name=name, channel=channel, direction=direction)
+        (directory / "mappings" / f"{name}.yaml").write_text(text, encoding="utf-8")
+    config = directory / "config.yaml"
+    config.write_text(CONFIGURATION, encoding="utf-8")
+    return config
+
+
+async def becomes(proxy: Segue, value: float, kind: str) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while await proxy.metric(RESERVED, kind=kind) != value:  # noqa: ASYNC110 (it tells nobody)
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def client_at(proxy: Segue, address: str) -> AsyncIterator[RawPeer]:
+    """A raw client connection from an address of its own."""
+    streams = await asyncio.open_connection(proxy.host, proxy.port, local_addr=(address, 0))
+    peer = RawPeer(*streams)
+    try:
+        yield peer
+    finally:
+        await peer.close()
+
+
+async def begin(peer: RawPeer, size: int, *fields: bytes) -> None:
+    """Send a request of which a byte is missing."""
+    await peer.send(POST + b"".join(fields) + b"Content-Length: %d\r\n\r\n" % (size + 1))
+    await peer.send(b" " * size)
+
+
+async def answer(peer: RawPeer) -> None:
+    """The script of a server that says how long the body was."""
+    while True:
+        head = await peer.read_head()
+        size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        await peer.read(size)
+        text = b"%d" % size
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text))
+
+
+async def test_bodies_of_one_address_are_refused_beyond_its_share_and_others_are_served(
+    tmp_path: Path,
+) -> None:
+    config = written(tmp_path)
+    async with (
+        raw_server(answer) as server,
+        segue(server.url, config=config) as proxy,
+        AsyncExitStack() as stack,
+    ):
+        stranger = [await stack.enter_async_context(proxy.client()) for _ in range(3)]
+        for peer in stranger:
+            await begin(peer, 120 * KIB)
+        await becomes(proxy, 360 * KIB, "body")
+        one_more = await stack.enter_async_context(proxy.client())
+        await begin(one_more, 64 * KIB)
+        head, body = await one_more.read_response()
+        assert status_of(head) == 503
+        assert b"\r\nRetry-After: 1\r\n" in head
+        assert b"limits.memory" in body
+        assert await proxy.metric(REFUSED, kind="body") == 1
+        assert await proxy.metric("segue_limits_hit_total", limit="memory") == 1
+        assert await proxy.metric("segue_errors_total", error="memory_full") == 1
+        async with client_at(proxy, "127.0.0.3") as another:
+            await begin(another, 64 * KIB)
+            await another.send(b"1")
+            assert status_of((await another.read_response())[0]) == 200
+        # Nor is anything taken from who holds it.
+        for peer in stranger:
+            await peer.send(b"1")
+            assert status_of((await peer.read_response())[0]) == 200
+        await becomes(proxy, 0, "body")
+
+
+async def test_a_body_that_alone_is_too_large_for_a_share_gets_413(tmp_path: Path) -> None:
+    config = written(tmp_path)
+    async with (
+        raw_server(answer) as server,
+        segue(server.url, config=config) as proxy,
+        proxy.client() as peer,
+    ):
+        await peer.send(POST + b"Content-Length: %d\r\n\r\n" % (800 * KIB))
+        await peer.send(b" " * (400 * KIB))
+        head, body = await peer.read_response()
+        assert status_of(head) == 413
+        assert b"limits.memory" in body
+        await becomes(proxy, 0, "body")
+
+
+async def test_behind_a_trusted_proxy_each_of_its_clients_has_a_share(tmp_path: Path) -> None:
+    config = written(tmp_path)
+
+    def client(number: int) -> bytes:
+        return b"X-Forwarded-For: 203.0.113.%d\r\n" % number
+
+    async with (
+        raw_server(answer) as server,
+        segue(server.url, config=config) as proxy,
+        AsyncExitStack() as stack,
+    ):
+
+        async def forwarded(number: int, size: int) -> RawPeer:
+            peer = await stack.enter_async_context(client_at(proxy, "127.0.0.2"))
+            await begin(peer, size, client(number))
+            return peer
+
+        await forwarded(1, 360 * KIB)
+        await becomes(proxy, 360 * KIB, "body")
+        refused = await forwarded(1, 64 * KIB)
+        assert status_of((await refused.read_response())[0]) == 503
+        other = await forwarded(2, 64 * KIB)
+        await other.send(b"1")
+        assert status_of((await other.read_response())[0]) == 200
+
+
+async def test_a_response_that_finds_no_room_passes_as_it_is(tmp_path: Path) -> None:
+    config = written(tmp_path)
+    body = b'{"a":"%b"}' % (b"x" * (200 * KIB))
+
+    script = answering(
+        b"HTTP/1.1 200 OK\r\n" + JSON + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    )
+    async with raw_server(script) as server, segue(server.url, config=config) as proxy:
+        async with proxy.client() as alone:
+            await alone.send(GET + b"\r\n")
+            assert (await alone.read_response())[1].startswith(b'{"b":')
+        async with proxy.client() as stranger, proxy.client() as second:
+            await begin(stranger, 360 * KIB)
+            await becomes(proxy, 360 * KIB, "body")
+            await second.send(GET + b"\r\n")
+            assert (await second.read_response())[1] == body
+            assert await proxy.metric(REFUSED, kind="body") == 1
+            assert await proxy.metric("segue_messages_total", outcome="failed") == 1
+        await becomes(proxy, 0, "body")
+
+
+async def test_an_answer_that_finds_no_room_is_not_shared(tmp_path: Path) -> None:
+    config = written(tmp_path)
+    asked = 0
+    go_on = asyncio.Event()
+
+    async def script(peer: RawPeer) -> None:
+        nonlocal asked
+        length = b"Content-Length: %d\r\n\r\n" % (100 * KIB)
+        while True:
+            await peer.read_head()
+            asked += 1
+            await go_on.wait()
+            await peer.send(b"HTTP/1.1 200 OK\r\n" + length + b"x" * (100 * KIB))
+
+    request = b"GET /polled/1 HTTP/1.1\r\nHost: h\r\n\r\n"
+    async with (
+        raw_server(script) as server,
+        segue(server.url, config=config) as proxy,
+        AsyncExitStack() as stack,
+    ):
+        stranger = await stack.enter_async_context(proxy.client())
+        await begin(stranger, 360 * KIB)
+        await becomes(proxy, 360 * KIB, "body")
+        waiting = [await stack.enter_async_context(proxy.client()) for _ in range(3)]
+        for peer in waiting:
+            await peer.send(request)
+        async with asyncio.timeout(PATIENCE):
+            while await proxy.metric("segue_coalescing_requests_total") < 3:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        go_on.set()
+        for peer in waiting:
+            assert len((await peer.read_response())[1]) == 100 * KIB
+        assert asked > 1
+        assert await proxy.metric(REFUSED, kind="shared_answer") >= 1
+        await becomes(proxy, 0, "shared_answer")
+
+
+async def test_a_new_budget_counts_from_the_reload_on(tmp_path: Path) -> None:
+    config = written(tmp_path)
+    async with (
+        raw_server(answer) as server,
+        segue(server.url, config=config) as proxy,
+        proxy.client() as peer,
+    ):
+        config.write_text(CONFIGURATION.replace("memory: 1MiB", "memory: 4MiB"), encoding="utf-8")
+        proxy.server.reload()
+        async with asyncio.timeout(PATIENCE):
+            while await proxy.metric("segue_memory_budget_bytes") != 4096 * KIB:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        await begin(peer, 500 * KIB)
+        await peer.send(b"1")
+        assert status_of((await peer.read_response())[0]) == 200
