@@ -26,9 +26,11 @@ from proxy.gateway.shadow_account import ShadowAccount
 from proxy.mapping.decision import SwitchUsers
 from proxy.mapping.switched import SwitchedCatalog
 from proxy.switching.canary import Sketch
-from proxy.switching.changes import SetSwitch
 from proxy.switching.exposure import lowers_for_good
 from proxy.switching.history import Revision, StateText
+from proxy.switching.switch_changes import (
+    SetSwitch,
+)
 from proxy.switching.table import SwitchName, Table, Term
 from proxy.switching.terms import not_kept
 

@@ -55,16 +55,17 @@ from proxy.gateway.shadow import Shadows
 from proxy.switching.changes import (
     AllOff,
     Change,
-    ChangeRefused,
-    DropException,
     Restore,
-    RestoreSwitch,
-    SetSwitch,
-    Why,
 )
 from proxy.switching.history import Revision
 from proxy.switching.limits import Limits
+from proxy.switching.refusal import ChangeRefused, Why
 from proxy.switching.setting import Mode, Setting, share_of
+from proxy.switching.switch_changes import (
+    DropException,
+    RestoreSwitch,
+    SetSwitch,
+)
 from proxy.switching.table import OpenSockets, SwitchName, Term
 from proxy.versions.version import parse_range
 

@@ -27,9 +27,13 @@ from proxy.cli.switch_arguments import (
 )
 from proxy.cli.switch_reads import read_switch, set_before
 from proxy.cli.terminal import shortened
-from proxy.switching.changes import ChangeRefused, SetSwitch, turned
 from proxy.switching.exposure import state_lowers, state_takes
+from proxy.switching.refusal import ChangeRefused
 from proxy.switching.setting import Mode, parse_setting
+from proxy.switching.switch_changes import (
+    SetSwitch,
+    turned,
+)
 from proxy.switching.table import SwitchName, SwitchState, Table, VersionException
 from proxy.versions.version import parse_range
 

@@ -8,7 +8,9 @@ from proxy.control.current_switches import CurrentSwitches
 from proxy.control.switch_store.base import MAX_PAGE
 from proxy.errors import StoreAway
 from proxy.snapshot import Snapshot
-from proxy.switching.changes import touched
+from proxy.switching.changes import (
+    touched,
+)
 from proxy.switching.table import UNTOUCHED, Table, for_file
 
 

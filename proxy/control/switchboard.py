@@ -30,15 +30,10 @@ from proxy.errors import StoreAway
 from proxy.switching.changes import (
     AllOff,
     Change,
-    ChangeRefused,
-    DropException,
     Expire,
     Follow,
     Restore,
-    RestoreSwitch,
-    SetSwitch,
     Undo,
-    Why,
     changed,
     keeps_to_file,
     touched,
@@ -52,6 +47,20 @@ from proxy.switching.history import (
     write_table,
 )
 from proxy.switching.limits import NO_LIMITS, RAISES, Limits, beyond
+from proxy.switching.ramp_changes import (
+    SetRampStatus,
+    StartRamp,
+    StepBack,
+    StepRamp,
+    StopRamp,
+)
+from proxy.switching.ramps import RampStatus
+from proxy.switching.refusal import ChangeRefused, Why
+from proxy.switching.switch_changes import (
+    DropException,
+    RestoreSwitch,
+    SetSwitch,
+)
 from proxy.switching.table import (
     EMPTY,
     UNTOUCHED,
@@ -275,7 +284,8 @@ class Switchboard:
             author=author.name,
             role=author.role,
             reason=reason,
-            kind=_KINDS[type(change)],
+            kind=_kind(change),
+            finding=change.finding if isinstance(change, StepBack) else None,
             open_sockets=policy,
             digest=self.current.digest,
             id=secrets.token_hex(8),
@@ -433,4 +443,15 @@ _KINDS: Final[dict[type, str]] = {
     Undo: "undo",
     Follow: "follow",
     Expire: "expire",
+    StepBack: "guard",
+    StartRamp: "ramp",
+    StepRamp: "ramp-step",
+    SetRampStatus: "ramp-pause",
+    StopRamp: "ramp-stop",
 }
+
+
+def _kind(change: Change) -> str:
+    if isinstance(change, SetRampStatus) and change.status is RampStatus.RUNNING:
+        return "ramp-resume"
+    return _KINDS[type(change)]

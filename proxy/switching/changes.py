@@ -2,105 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from math import isfinite
-from typing import Final
 
-from proxy.switching.exposure import lowers, lowers_for_good, state_lowers
-from proxy.switching.setting import Setting
+from proxy.switching.exposure import lowers, state_lowers
+from proxy.switching.ramp_changes import (
+    RampChange,
+    SetRampStatus,
+    StartRamp,
+    StepBack,
+    StepRamp,
+    StopRamp,
+    ramp_keeps_to_file,
+    ramped,
+)
+from proxy.switching.refusal import ChangeRefused, Why
+from proxy.switching.switch_changes import (
+    DropException,
+    RestoreSwitch,
+    SetSwitch,
+    SwitchOrder,
+    kept,
+    switched,
+    turned,
+)
 from proxy.switching.table import (
     EMPTY,
-    MAX_EXCEPTIONS,
-    MAX_SWITCHES,
-    NO_TERM,
     UNTOUCHED,
     First,
     OpenSockets,
     SwitchName,
     SwitchState,
     Table,
-    Term,
-    VersionException,
     for_file,
 )
-from proxy.switching.terms import (
-    copied_after,
-    earlier,
-    expired,
-    is_due,
-    lasting,
-    settled,
-    terms,
-)
-from proxy.types import check_label
-from proxy.versions.version import Range
-
-
-class Why(StrEnum):
-    """The kind of a refusal."""
-
-    UNKNOWN = "unknown"
-    """What the change names is not there."""
-    INVALID = "invalid"
-    """The change makes no sense."""
-    CONFLICT = "conflict"
-    """It does not go with what is in force."""
-    CHANGED = "changed"
-    """Somebody changed the same meanwhile (412)."""
-    UNCONDITIONAL = "unconditional"
-    """It raises, and does not say on what it builds (428)."""
-    AUTHORITY = "authority"
-    """The configuration file is the authority."""
-    LIMITED = "limited"
-    """It goes beyond what who asks may (403)."""
-
-
-class ChangeRefused(Exception):
-    """A change that is not made. The text says what is wrong, and what to do."""
-
-    def __init__(self, why: Why, text: str) -> None:
-        super().__init__(text)
-        self.why = why
-
-
-@dataclass(frozen=True, slots=True)
-class SetSwitch:
-    """Set a switch, or what it is for some versions.
-
-    Attributes:
-        switch: which.
-        setting: to what.
-        versions: for these alone: an exception, or another setting of the one of that `name`.
-        name: of the exception.
-        term: whose it is, and until when.
-        expected: the revision of the switch that the change builds on; None where nobody said.
-    """
-
-    switch: SwitchName
-    setting: Setting
-    versions: Range | None = None
-    name: str = ""
-    term: Term = NO_TERM
-    expected: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DropException:
-    """Take an exception away."""
-
-    switch: SwitchName
-    name: str
-    expected: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreSwitch:
-    """End what was set of a switch, exceptions too: it is as the configuration says again."""
-
-    switch: SwitchName
-    expected: int | None = None
+from proxy.switching.terms import expired, is_due, lasting, terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +107,7 @@ class Expire:
     open_sockets: OpenSockets | None = None
 
 
-Change = SetSwitch | DropException | RestoreSwitch | AllOff | Restore | Undo | Follow | Expire
-
-_MOST_TEXT: Final = 200
+Change = SwitchOrder | RampChange | AllOff | Restore | Undo | Follow | Expire
 
 
 def changed(table: Table, change: Change, first: First) -> Table:
@@ -190,16 +123,12 @@ def changed(table: Table, change: Change, first: First) -> Table:
     """
     number = table.number + 1
     match change:
-        case SetSwitch() | DropException():
-            before, state = turned(table, change, first)
-            _check_switch(table, change, before, state, first)
-            return _with(table, change.switch, settled(replace(state, revision=number)))
-        case RestoreSwitch():
-            before, state = _restored(table, change, first)
-            _check_switch(table, change, before, state, first)
-            return _with(table, change.switch, SwitchState(revision=number))
+        case SetSwitch() | DropException() | RestoreSwitch():
+            return switched(table, change, first)
+        case StartRamp() | StepRamp() | SetRampStatus() | StopRamp() | StepBack():
+            return ramped(table, change, first)
         case AllOff():
-            return replace(table, number=number, all_off=True)
+            return replace(without_ramps(table), number=number, all_off=True)
         case Restore():
             if table.all_off:
                 _check_number(table, change.expected)
@@ -211,12 +140,13 @@ def changed(table: Table, change: Change, first: First) -> Table:
             return back
         case Follow():
             all_off = table.all_off and not change.is_new
-            return replace(for_file(table, change.digest), number=number, all_off=all_off)
+            after = without_ramps(for_file(table, change.digest))
+            return replace(after, number=number, all_off=all_off)
     states = {}
     for name, state in table.states.items():
         ended = expired(state, change.now, (change.open_sockets,))
         states[name] = state if ended == state else replace(ended, revision=number)
-    return replace(table, number=number, states=_kept(states))
+    return replace(table, number=number, states=kept(states))
 
 
 def keeps_to_file(table: Table, change: Change, first: First) -> bool:
@@ -230,6 +160,8 @@ def keeps_to_file(table: Table, change: Change, first: First) -> bool:
         ChangeRefused: it is not made, whatever it does.
     """
     match change:
+        case StartRamp() | StepRamp() | SetRampStatus() | StopRamp() | StepBack():
+            return ramp_keeps_to_file(table, change, first)
         case SetSwitch():
             return state_lowers(*turned(table, change, first))
         case DropException():
@@ -262,124 +194,6 @@ def _facts(table: Table, name: SwitchName) -> SwitchState:
     return replace(table.states.get(name, UNTOUCHED), revision=0)
 
 
-def turned(
-    table: Table, change: SetSwitch | DropException, first: First
-) -> tuple[SwitchState, SwitchState]:
-    """What a switch is before a change, and after it; see `changed`.
-
-    Raises:
-        ChangeRefused: it is not made, whatever is in force.
-    """
-    _check_known(change.switch, first)
-    state = table.wanted(change.switch, first)
-    if table.states.get(change.switch, UNTOUCHED).setting is None:
-        state = replace(state, copied=first[change.switch])
-    is_for_a_time = isinstance(change, SetSwitch) and change.term.restore
-    copied = state.copied if is_for_a_time else copied_after(state, change.name)
-    if isinstance(change, DropException):
-        return state, replace(_dropped(state, change), copied=copied)
-    _check_term(change.term)
-    if change.versions is None and not change.name:
-        setting, before = state.for_version(None)[1], None
-        if is_for_a_time:
-            before = earlier(setting, state.term, state.before)
-        return state, replace(
-            state, setting=change.setting, term=change.term, before=before, copied=copied
-        )
-    if change.versions is None or not change.name:
-        raise ChangeRefused(Why.INVALID, "an exception has both versions and a name")
-    try:
-        check_label(change.name)
-    except ValueError as error:
-        raise ChangeRefused(Why.INVALID, f"the name of an exception: {error}") from None
-    return state, replace(_excepted(state, change, change.versions), copied=copied)
-
-
-def _restored(table: Table, change: RestoreSwitch, first: First) -> tuple[SwitchState, SwitchState]:
-    """What a switch is before what was set of it ends, and after it."""
-    _check_known(change.switch, first)
-    before = table.wanted(change.switch, first)
-    if table.states.get(change.switch, UNTOUCHED).setting is None:
-        text = f"`{change.switch}` is as the configuration says: nothing to restore"
-        raise ChangeRefused(Why.CONFLICT, text)
-    return before, first[change.switch]
-
-
-def _excepted(state: SwitchState, change: SetSwitch, versions: Range) -> SwitchState:
-    known = state.named(change.name)
-    made = VersionException(change.name, versions, change.setting, change.term)
-    if known is not None:
-        if change.term.restore:
-            made = replace(made, before=earlier(known.setting, known.term, known.before))
-            if made.before is not None and versions != known.versions:
-                text = (
-                    f"the exception `{change.name}` is to be what it was again: its versions"
-                    f" ({known.versions}) cannot change for a time"
-                )
-                raise ChangeRefused(Why.INVALID, text)
-        exceptions = tuple(made if each is known else each for each in state.exceptions)
-    elif len(state.exceptions) >= MAX_EXCEPTIONS:
-        text = f"`{change.switch}` has {MAX_EXCEPTIONS} exceptions already; take one away first"
-        raise ChangeRefused(Why.CONFLICT, text)
-    else:
-        exceptions = (*state.exceptions, made)
-    return replace(state, exceptions=exceptions)
-
-
-def _dropped(state: SwitchState, change: DropException) -> SwitchState:
-    found = state.named(change.name)
-    if found is None:
-        names = ", ".join(each.name for each in state.exceptions) or "none"
-        text = f"`{change.switch}` has no exception `{change.name}`; it has: {names}"
-        raise ChangeRefused(Why.UNKNOWN, text)
-    return replace(state, exceptions=tuple(each for each in state.exceptions if each is not found))
-
-
-def _check_term(term: Term) -> None:
-    if term.until is None:
-        if term.restore:
-            raise ChangeRefused(Why.INVALID, "what ends by itself needs a time at which it does")
-    elif not isfinite(term.until):
-        raise ChangeRefused(Why.INVALID, "a time is a number of seconds since 1970")
-
-
-def _check_known(switch: SwitchName, first: First) -> None:
-    if switch not in first:
-        known = ", ".join(map(str, sorted(first)))
-        shown = known if len(known) <= _MOST_TEXT else f"{known[:_MOST_TEXT]}..."
-        raise ChangeRefused(
-            Why.UNKNOWN, f"there is no switch `{switch}`; there are: {shown or 'none'}"
-        )
-
-
-def _check_switch(
-    table: Table,
-    change: SetSwitch | DropException | RestoreSwitch,
-    before: SwitchState,
-    after: SwitchState,
-    first: First,
-) -> None:
-    if not lowers_for_good(before, after, first[change.switch]):
-        if table.all_off:
-            text = "everything is off: restore first, and set it then"
-            raise ChangeRefused(Why.CONFLICT, text)
-        if change.expected is None:
-            raise ChangeRefused(
-                Why.UNCONDITIONAL,
-                f"this raises `{change.switch}`: say on which revision it builds (If-Match);"
-                f" it is at {before.revision}",
-            )
-    _check_expected(before, change.switch, change.expected)
-
-
-def _check_expected(state: SwitchState, switch: SwitchName, expected: int | None) -> None:
-    if expected not in (None, state.revision):
-        raise ChangeRefused(
-            Why.CHANGED,
-            f"`{switch}` was changed meanwhile: it is at revision {state.revision}, not {expected}",
-        )
-
-
 def _check_number(table: Table, expected: int | None) -> None:
     if expected is None:
         text = (
@@ -393,16 +207,14 @@ def _check_number(table: Table, expected: int | None) -> None:
         raise ChangeRefused(Why.CHANGED, text)
 
 
-def _with(table: Table, switch: SwitchName, state: SwitchState) -> Table:
-    states = {**table.states, switch: state}
-    if len(states) > MAX_SWITCHES:
-        raise ChangeRefused(Why.CONFLICT, f"more than {MAX_SWITCHES} switches are set")
-    return replace(table, number=table.number + 1, states=_kept(states))
-
-
-def _kept(states: Mapping[SwitchName, SwitchState]) -> dict[SwitchName, SwitchState]:
-    # One that says nothing stays: its revision is what the next change builds on.
-    return dict(sorted(states.items()))
+def without_ramps(table: Table) -> Table:
+    """A table in which no switch goes on by itself; those that did are at its next revision."""
+    number = table.number + 1
+    states = {
+        name: state if state.ramp is None else replace(state, ramp=None, revision=number)
+        for name, state in table.states.items()
+    }
+    return replace(table, states=states)
 
 
 def _back(table: Table, change: Undo, number: int) -> Table:
@@ -410,6 +222,9 @@ def _back(table: Table, change: Undo, number: int) -> Table:
     states = {}
     for name in {*table.states, *change.earlier.states}:
         state = lasting(change.earlier.states.get(name, UNTOUCHED), change.now)
-        is_alike = replace(state, revision=0) == _facts(table, name)
-        states[name] = replace(state, revision=table.revision(name) if is_alike else number)
-    return replace(table, number=number, states=_kept(states), all_off=change.earlier.all_off)
+        if replace(state, revision=0) == _facts(table, name):
+            states[name] = replace(state, revision=table.revision(name))
+        else:
+            # A ramp that has ended does not go on as if nothing had been meanwhile.
+            states[name] = replace(state, revision=number, ramp=None)
+    return replace(table, number=number, states=kept(states), all_off=change.earlier.all_off)

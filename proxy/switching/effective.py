@@ -10,11 +10,13 @@ from collections.abc import Collection, Iterable
 from itertools import groupby
 from typing import Final, NamedTuple
 
-from proxy.switching.changes import touched
+from proxy.switching.changes import (
+    touched,
+)
 from proxy.switching.history import Revision
 from proxy.switching.table import OpenSockets, SwitchName, Table, for_file
 
-_BY_NAME: Final = ("set", "drop", "restore-switch")
+_BY_NAME: Final = ("set", "drop", "restore-switch", "guard", "ramp", "ramp-step")
 """The kinds of revisions for which a process has to have the switch in its files."""
 
 

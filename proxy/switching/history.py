@@ -8,6 +8,8 @@ from typing import Annotated, Final
 
 import msgspec
 
+from proxy.switching.guards import Finding
+from proxy.switching.ramps import Ramp, RampStatus, check_steps
 from proxy.switching.setting import parse_setting
 from proxy.switching.table import (
     MAX_EXCEPTIONS,
@@ -60,6 +62,17 @@ class CopiedText(msgspec.Struct, frozen=True, omit_defaults=True):
     exceptions: tuple[ExceptionText, ...] = ()
 
 
+class RampText(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A ramp, as it is written."""
+
+    steps: tuple[str, ...]
+    every: float
+    since: float
+    status: RampStatus
+    author: str = ""
+    reason: str = ""
+
+
 class StateText(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one switch is set to, as it is written; no `setting`: the configuration's."""
 
@@ -74,6 +87,7 @@ class StateText(msgspec.Struct, frozen=True, omit_defaults=True):
     before_owner: str = ""
     before_until: float | None = None
     copied: CopiedText | None = None
+    ramp: RampText | None = None
 
 
 class _TableText(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -94,7 +108,8 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
         author: who was authenticated; `configuration DIGEST` where the file was the authority.
         role: what they were allowed then.
         reason: in their words.
-        kind: `set`, `drop`, `all-off`, `restore`, `restore-switch`, `undo`, `follow`, `expire`.
+        kind: `set`, `drop`, `all-off`, `restore`, `restore-switch`, `undo`, `follow`, `expire`,
+            `guard`, `ramp`, `ramp-step`, `ramp-pause`, `ramp-resume`, `ramp-stop`.
         scope: the names of the switches that changed.
         open_sockets: what WebSockets that were open did.
         before, after: what the switches of `scope` were set to.
@@ -107,6 +122,7 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
             over: switches, and exceptions of them.
         cut: whether there was more of it than can be kept: `before` and `after` are empty then,
             `scope` and `outlived` may lack some. The tables of before and after are whole.
+        finding: why a guard took a switch back; None for all other changes.
     """
 
     number: _Number
@@ -125,6 +141,7 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
     outlived: tuple[str, ...] = ()
     was_all_off: bool = False
     cut: bool = False
+    finding: Finding | None = None
 
 
 def revision_of(
@@ -254,7 +271,18 @@ def state_text(state: SwitchState) -> StateText:
         else CopiedText(
             str(state.copied.setting), tuple(map(_exception_text, state.copied.exceptions))
         ),
+        ramp=None if state.ramp is None else _ramp_text(state.ramp),
     )
+
+
+def _ramp_text(ramp: Ramp) -> RampText:
+    steps = tuple(map(str, ramp.steps))
+    return RampText(steps, ramp.every, ramp.since, ramp.status, ramp.author, ramp.reason)
+
+
+def _ramp(text: RampText) -> Ramp:
+    steps = check_steps(tuple(map(parse_setting, text.steps)))
+    return Ramp(steps, text.every, text.since, text.status, text.author, text.reason)
 
 
 def _exception_text(exception: VersionException) -> ExceptionText:
@@ -291,6 +319,7 @@ def _state(text: StateText) -> SwitchState:
         copied=None
         if copied is None
         else SwitchState(parse_setting(copied.setting), _exceptions(copied.exceptions)),
+        ramp=None if text.ramp is None else _ramp(text.ramp),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.switching.exposure import left_at, lowers, state_lowers
+from proxy.switching.ramps import RampStatus
 from proxy.switching.table import EMPTY, UNTOUCHED, Earlier, First, SwitchName, Table, Term
 from proxy.switching.terms import ends, is_due
 
@@ -65,6 +66,8 @@ def beyond(limits: Limits, before: Table, after: Table, first: First) -> str:
             return limits.against(RAISES)
         if any(_rises(after, each, first) - _rises(before, each, first) for each in changed):
             return limits.against("this would raise when it ends by itself")
+        if any(_climbs(after, each) and not _climbs(before, each) for each in changed):
+            return limits.against("this would raise step by step")
     return ""
 
 
@@ -86,6 +89,11 @@ def _changed(before: Table, after: Table, first: First) -> set[SwitchName]:
         for name in names
         if before.states.get(name, UNTOUCHED) != after.states.get(name, UNTOUCHED)
     }
+
+
+def _climbs(table: Table, name: SwitchName) -> bool:
+    ramp = table.states.get(name, UNTOUCHED).ramp
+    return ramp is not None and ramp.status is RampStatus.RUNNING
 
 
 def _rises(table: Table, name: SwitchName, first: First) -> set[tuple[str, Term, Earlier | None]]:

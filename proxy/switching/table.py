@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from proxy.switching.ramps import Ramp
 from proxy.switching.setting import OFF, ON, Setting
 from proxy.versions.version import Range, Version
 
@@ -121,6 +122,7 @@ class SwitchState:
         copied: what the configuration said when somebody changed a switch that nobody had turned,
             as long as nothing of that is changed for good; None otherwise. Once no more than this
             is left, the configuration counts again.
+        ramp: the states that it goes through by itself; None where nobody has said so.
     """
 
     setting: Setting | None = None
@@ -129,6 +131,7 @@ class SwitchState:
     before: Earlier | None = None
     revision: int = 0
     copied: SwitchState | None = None
+    ramp: Ramp | None = None
 
     def for_version(self, version: Version | None) -> tuple[str, Setting]:
         """What it is for a version, and the name of the exception that says so; empty for none."""

@@ -134,7 +134,13 @@ def expired(
     if ends_now(state.term):
         if state.before is None:
             return SwitchState(revision=state.revision)
-        ended = replace(ended, setting=state.before.setting, term=state.before.term, before=None)
+        ended = replace(
+            ended,
+            setting=state.before.setting,
+            term=state.before.term,
+            before=None,
+            ramp=None,
+        )
     return settled(ended)
 
 

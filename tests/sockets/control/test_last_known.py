@@ -18,7 +18,9 @@ from proxy.control.switch_store.memory import MemorySwitchStore
 from proxy.control.switchboard import Author, Switchboard
 from proxy.errors import StoreAway
 from proxy.snapshot import Live, SwitchChange
-from proxy.switching.changes import AllOff
+from proxy.switching.changes import (
+    AllOff,
+)
 from proxy.tokens.sealing import new_key
 
 URL = "redis://user:secret@store:6379/0"

@@ -31,16 +31,17 @@ from proxy.snapshot import Live, SwitchChange
 from proxy.switching.changes import (
     AllOff,
     Change,
-    ChangeRefused,
-    DropException,
     Restore,
-    RestoreSwitch,
-    SetSwitch,
     Undo,
-    Why,
 )
 from proxy.switching.history import Revision, revision_of, write_revision, write_table
+from proxy.switching.refusal import ChangeRefused, Why
 from proxy.switching.setting import OFF, ON, Mode, Setting
+from proxy.switching.switch_changes import (
+    DropException,
+    RestoreSwitch,
+    SetSwitch,
+)
 from proxy.switching.table import (
     EMPTY,
     MAX_EXCEPTIONS,

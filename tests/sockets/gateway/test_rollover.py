@@ -19,9 +19,15 @@ from proxy.control.switchboard import Author, Switchboard
 from proxy.gateway import rollover as rollover_module
 from proxy.gateway.open_websocket import OpenWebSocket
 from proxy.gateway.rollover import Rollover
-from proxy.switching.changes import AllOff, Restore, SetSwitch
+from proxy.switching.changes import (
+    AllOff,
+    Restore,
+)
 from proxy.switching.history import Revision
 from proxy.switching.setting import OFF, ON, Mode, Setting
+from proxy.switching.switch_changes import (
+    SetSwitch,
+)
 from proxy.switching.table import OpenSockets, SwitchName
 from tests.support.checkout import ROOT
 from tests.support.rfc6455 import BINARY, CLOSE, CONTINUATION, PING, TEXT, wire

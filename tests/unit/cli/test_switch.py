@@ -32,8 +32,14 @@ from proxy.cli.main import main, parser
 from proxy.cli.screen import Screen
 from proxy.cli.styled import Line, Span, plain
 from proxy.cli.terminal import when
-from proxy.switching.changes import ChangeRefused, SetSwitch, changed
+from proxy.switching.changes import (
+    changed,
+)
+from proxy.switching.refusal import ChangeRefused
 from proxy.switching.setting import OFF, ON, WHOLE, Mode, Setting
+from proxy.switching.switch_changes import (
+    SetSwitch,
+)
 from proxy.switching.table import ALL_ON, EMPTY, First, OpenSockets, SwitchName, Term
 from proxy.versions.version import parse_range
 from tests.support.configured import read

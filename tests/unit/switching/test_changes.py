@@ -12,22 +12,23 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from proxy.switching.changes import (
     AllOff,
     Change,
-    ChangeRefused,
-    DropException,
     Expire,
     Follow,
     Restore,
-    RestoreSwitch,
-    SetSwitch,
     Undo,
-    Why,
     changed,
     keeps_to_file,
     touched,
 )
 from proxy.switching.exposure import lowers, state_lowers
 from proxy.switching.history import read_table, write_table
+from proxy.switching.refusal import ChangeRefused, Why
 from proxy.switching.setting import OFF, ON, Mode, Setting
+from proxy.switching.switch_changes import (
+    DropException,
+    RestoreSwitch,
+    SetSwitch,
+)
 from proxy.switching.table import (
     ALL_ON,
     EMPTY,

@@ -6,9 +6,21 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.switching.changes import AllOff, Change, DropException, Restore, SetSwitch, Undo, changed
+from proxy.switching.changes import (
+    AllOff,
+    Change,
+    Restore,
+    Undo,
+    changed,
+)
 from proxy.switching.limits import NO_LIMITS, Limits, beyond
+from proxy.switching.ramp_changes import SetRampStatus, StartRamp, StopRamp
+from proxy.switching.ramps import Ramp, RampStatus
 from proxy.switching.setting import OFF, ON, Mode, Setting
+from proxy.switching.switch_changes import (
+    DropException,
+    SetSwitch,
+)
 from proxy.switching.table import (
     ALL_ON,
     EMPTY,
@@ -195,3 +207,16 @@ def test_many_cohorts_are_told_by_some() -> None:
         "this changes switches of c0, c1, c2, c3, c4 and 3 more; who asks is limited to:"
         " cohorts own0, own1, own2, own3, own4 and 2 more, only lowers"
     )
+
+
+def test_who_may_only_lower_begins_no_ramp_and_may_pause_and_end_one() -> None:
+    on, first = Setting(Mode.ON), {MODERN: SwitchState(Setting(Mode.SHADOW))}
+    ramp = Ramp((Setting(Mode.SHADOW), on), every=60.0, since=0.0)
+    begun = changed(EMPTY, StartRamp(MODERN, ramp, 0), first)
+    limits = Limits(only_lowers=True)
+    assert "step by step" in beyond(limits, EMPTY, begun, first)
+    paused = changed(begun, SetRampStatus(MODERN, RampStatus.PAUSED, 1.0), first)
+    assert beyond(limits, begun, paused, first) == ""
+    resumed = changed(paused, SetRampStatus(MODERN, RampStatus.RUNNING, 2.0), first)
+    assert "step by step" in beyond(limits, paused, resumed, first)
+    assert beyond(limits, begun, changed(begun, StopRamp(MODERN), first), first) == ""
