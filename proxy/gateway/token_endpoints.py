@@ -28,7 +28,7 @@ from proxy.http.spellings import SpelledPaths
 from proxy.memory import Kind
 from proxy.relay.bodies import HoldLimits, take_body
 from proxy.relay.exchange import Exchange
-from proxy.sessions.cache import CachedSession, Refusal
+from proxy.sessions.cache import CachedSession
 from proxy.sessions.client_refresh import ClientRefresh
 from proxy.sessions.possession import Possession
 from proxy.sessions.unopened import Unopened
@@ -60,7 +60,7 @@ class TokenEndpoints:
 
     def __init__(self, filter_: TokenRenewal, sender: Sender) -> None:
         self._filter = filter_
-        self._exchange = filter_.sessions.routes
+        self._tokens = filter_.sessions.routes
         self._sender = sender
         self._paths: SessionPaths | None = None
         self._places: TokenPlaces | None = None
@@ -161,7 +161,7 @@ class TokenEndpoints:
                 said, set_ = text_fields(hold.plain_body), names_set(hold.head.fields)
                 unopened = self._filter.sessions.unopened
                 unopened.tell(Unopened.NOT_FOUND, texts=said, cookies=set_)
-            cookie = await self._exchange.capture(
+            cookie = await self._tokens.capture(
                 pair, named_host(context), presented, context.fields
             )
             self._prolong(context, hold.head, pair, cookie or "")
@@ -194,12 +194,9 @@ class TokenEndpoints:
         asked = ClientRefresh(
             context.target, context.fields, body, token, places, in_body=in_body is not None
         )
-        given = await self._exchange.exchange(asked, what)
+        given = await self._tokens.refresh(asked, what)
         if given is None:
             return await self._issue(context, token)
-        if isinstance(given, Refusal):
-            fitting = [item for item in given.fields if item[0].lower() in _OF_A_REFUSAL]
-            return Reply(given.status, fitting, given.body)
         fields, said = end_to_end(given.fields), given.body
         if context.bodies is not None:
             fields, said = context.bodies.held_response(given.status, fields, said)
@@ -231,7 +228,7 @@ class TokenEndpoints:
         cached = None
         if refresh is not None:
             # The token that is to be made useless says whose logout it is, not who asks for it.
-            cached = await self._exchange.session_of(refresh, what)
+            cached = await self._tokens.session_of(refresh, what)
         if cached is None and session is not None:
             cached = session.cached
         if cached is None:
@@ -243,7 +240,7 @@ class TokenEndpoints:
         self, context: RequestContext, cached: CachedSession, *, by_cookie_alone: bool
     ) -> Exchange:
         send, places = self._sender.sending(context), _places(context)
-        async with self._exchange.logging_out(cached, context.fields) as leaving:
+        async with self._tokens.logging_out(cached, context.fields) as leaving:
             if leaving is None:
                 return await send(context.fields)
             if not by_cookie_alone:
@@ -281,7 +278,6 @@ def _places(context: RequestContext) -> TokenPlaces:
 _SUCCESSES = range(200, 300)
 _COOKIE_AGE: Final = 400 * 86400.0
 """Seconds, as many as browsers take: the session ends, and not its cookie."""
-_OF_A_REFUSAL = frozenset({b"content-type", b"www-authenticate"})
 
 
 def _asking_for_identity(fields: Fields) -> Fields:

@@ -89,7 +89,7 @@ class Administration:
         """End a session, as a logout does; the server is not told.
 
         Its tokens are refused from now on, to their own end, and its WebSockets are closed; other
-        processes learn it within `registry.TRUST`, and within a minute where only WebSockets use
+        processes learn it within `service.TRUST`, and within a minute where only WebSockets use
         it. A refresh that is under way ends in vain.
 
         Args:
@@ -104,9 +104,11 @@ class Administration:
             Unavailable: too many others were writing it.
         """
         # The server still takes its tokens: they are kept out to their own end.
-        ended = await endings.end(self._repository, session, Eviction.NEVER)
-        if not ended:
-            return ended
+        cached = await self._repository.load(session)
+        if cached is None:
+            return None
+        if not await endings.end(self._repository, cached, Eviction.NEVER):
+            return False
         self._log.info("session ended", session=session, reason="operator", author=author)
         return True
 

@@ -17,7 +17,7 @@ from proxy.sessions import rules as session_rules
 from proxy.sessions.carried_fields import Carried
 from proxy.sessions.client_refresh import ClientRefresh, KeptAnswers
 from proxy.sessions.pace import Pace
-from proxy.sessions.record import HandleKind, Record
+from proxy.sessions.record import Record
 from proxy.sessions.rules import SessionRules
 from proxy.versions.version import Version
 
@@ -38,15 +38,6 @@ class RenewalOutcome(StrEnum):
     RENEWED = "renewed"
     ENDED = "ended"
     UNAVAILABLE = "unavailable"
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """The server's answer to the refresh that ended a session."""
-
-    status: int
-    fields: RawFields
-    body: bytes = field(repr=False)
 
 
 class RefreshCall(NamedTuple):
@@ -96,7 +87,7 @@ class CachedSession:
         record: the newest that was read or written.
         access: its access token in plain; empty where it has ended.
         due, expires: when that token is to be renewed, and when it ends.
-        over: when the session is, by its age or idleness.
+        over: when the session is: see `rules.over`.
         oldest: the lowest delivery that is not superseded.
         version: that the client told last.
         call: the refresh that is under way.
@@ -106,7 +97,6 @@ class CachedSession:
         pace: when what is due without a request, or may be tried again.
         condemned: the keyed hash of the refresh token that the server has refused, where that
             could not be written down yet.
-        refusal: what the server said then.
     """
 
     __slots__ = (
@@ -122,7 +112,6 @@ class CachedSession:
         "over",
         "pace",
         "record",
-        "refusal",
         "sockets",
         "version",
     )
@@ -133,7 +122,6 @@ class CachedSession:
         self.context: RawFields = ()
         self.sockets: set[SessionSocket] = set()
         self.condemned = b""
-        self.refusal: Refusal | None = None
         self.pace = Pace(now)
         self.adopt(record, access, rules)
 
@@ -148,12 +136,12 @@ class CachedSession:
             (
                 handle.order
                 for handle in record.handles
-                if handle.superseded is None and handle.kind is not HandleKind.COOKIE
+                if handle.superseded is None and not handle.is_cookie
             ),
             default=0,
         )
         self.version = Version.parse(record.version) if record.version else None
-        if self.sockets and session_rules.is_logged_out(record):
+        if self.sockets and record.ended is not None:
             for socket in tuple(self.sockets):
                 socket.revoke()
 
@@ -218,7 +206,7 @@ class SessionCache:
         """Remember a session that is newer than what the store knows, with all of its handles."""
         session = cached.record.session
         self.unsaved[session] = cached
-        digests = {handle.digest for handle in cached.record.handles}
+        digests = cached.record.digests
         self._unsaved_handles.update(dict.fromkeys(digests, cached))
         self._digests.setdefault(session, set()).update(digests)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Final
 
 from proxy.http.content_coding import plain
@@ -75,13 +76,13 @@ class SharedAnswer:
     Attributes:
         answer: as the server gave it, to whoever's request went there.
         tokens: those in it.
-        origin: the `Origin` of that request, which the answer's CORS fields are for.
+        likeness: of that request: the answer is for those that are like it.
         claimed: whether somebody has got all of it.
     """
 
     answer: RefreshAnswer
     tokens: frozenset[bytes] = field(repr=False)
-    origin: bytes
+    likeness: bytes
     claimed: bool = True
 
     @property
@@ -138,6 +139,21 @@ class ClientRefresh:
         return b",".join(values_of(self.fields, b"origin"))
 
     @property
+    def likeness(self) -> bytes:
+        """Equal for those that may have the same answer.
+
+        They ask for the same, but for the token, and for a page of the same origin, which the CORS
+        fields of the answer are for.
+        """
+        body = self.body
+        if self.in_body:
+            body = body.replace(self.token.encode(errors="surrogatepass"), b"")
+        known = sha256()
+        for part in (self.origin, self.target, body):
+            known.update(b"%d:%b" % (len(part), part))
+        return known.digest()
+
+    @property
     def access_tokens(self) -> list[str]:
         """The access tokens that come along, wherever they stand."""
         bearer = self.places.bearer(values_of(self.fields, b"authorization"))
@@ -171,7 +187,7 @@ class ClientRefresh:
         shared = SharedAnswer(
             answer,
             frozenset(token.encode("latin-1") for token in tokens if token),
-            self.origin,
+            self.likeness,
             claimed=not self.given_up,
         )
         self.answered = shared
@@ -207,21 +223,21 @@ class KeptAnswers:
             self._drop(next(iter(self._kept)))
 
     def find(
-        self, session: str, generation: int, origin: bytes, now: float
+        self, session: str, generation: int, likeness: bytes, now: float
     ) -> RefreshAnswer | None:
         """The answer for one who comes late; None where there is none that is still right.
 
         Args:
             session: whose.
             generation: of the tokens that are current.
-            origin: where the page is from that asks.
+            likeness: of what is asked for.
             now: when.
         """
         answer, of, until = self._kept.get(session, (None, 0, 0.0))
         if answer is None or of != generation or now >= until:
             self._drop(session)
             return None
-        return answer.for_another() if answer.origin == origin else None
+        return answer.for_another() if answer.likeness == likeness else None
 
     def remove(self, now: float) -> None:
         """Forget the answers whose time is over."""

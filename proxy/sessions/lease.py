@@ -22,7 +22,7 @@ _LONGEST_PAUSE: Final = 0.25
 
 
 @asynccontextmanager
-async def held(
+async def holding(
     repository: SessionRepository, cached: CachedSession, owner: str
 ) -> AsyncIterator[int]:
     """Hold the lease of a session; yields its fencing number.

@@ -44,13 +44,25 @@ def is_at_home(settings: SessionSettings, record: Record, what: Possession) -> b
     What answers for another host may be somebody else, whom the session's token is not for. Of
     sessions of before this was noted it is not known.
     """
-    if not record.host:
-        return True
-    named, own = host_name(what.host), host_name(record.host.encode())
-    return named == own or (named in settings.hosts and own in settings.hosts)
+    return not record.host or _home(settings, what.host) == home_of(settings, record.host)
 
 
-async def presented(repository: SessionRepository, cached: CachedSession, order: int) -> None:
+def home_of(settings: SessionSettings, host: str) -> str:
+    """What stands for a host and all that count as the same; empty where it is not known.
+
+    Args:
+        settings: those that serve.
+        host: as a login spelled it.
+    """
+    return _home(settings, host.encode()) if host else ""
+
+
+def _home(settings: SessionSettings, host: bytes) -> str:
+    name = host_name(host)
+    return settings.hosts[0] if name in settings.hosts else name
+
+
+async def supersede_older(repository: SessionRepository, cached: CachedSession, order: int) -> None:
     """Supersede what is older than the delivery that the client presented.
 
     Where that cannot be written down, it is so for this process.
@@ -59,6 +71,6 @@ async def presented(repository: SessionRepository, cached: CachedSession, order:
         return
     now = repository.clock.now()
     try:
-        await repository.update(cached, lambda current: rules.presented(current, order, now))
+        await repository.update(cached, lambda current: rules.superseding(current, order, now))
     except StoreAway:
-        repository.adopt(cached, rules.presented(cached.record, order, now))
+        repository.adopt(cached, rules.superseding(cached.record, order, now))

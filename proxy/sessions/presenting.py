@@ -19,7 +19,7 @@ from proxy.errors import OutOfResources, StoreAway, UpstreamError
 from proxy.http.headers import RawFields
 from proxy.http.responses import PASSING
 from proxy.sessions import rules
-from proxy.sessions.cache import CachedSession, Refusal, RenewalOutcome
+from proxy.sessions.cache import CachedSession, RenewalOutcome
 from proxy.sessions.carried_fields import picked
 from proxy.sessions.client_refresh import ClientRefresh, RefreshAnswer, RefreshRequest
 from proxy.sessions.issued import sealed
@@ -40,6 +40,10 @@ _UNKNOWN_PAUSE: Final = 5.0
 
 _ASKED_FOR: Final = frozenset({Trigger.CLIENT, Trigger.LOGOUT})
 """What a client does by itself."""
+
+_REFUSED: Final = "refused"
+_LOST: Final = "lost"
+"""Why a session is closed that nobody has ended, for log and metrics."""
 
 _SECOND_LOOKS: Final = (0.0, 0.5, 1.5, 3.0)
 """Seconds between looks for a newer generation, where a token is refused that somebody may have
@@ -82,10 +86,13 @@ class Presenter:
         self._told: set[int] = set()
 
     def is_over(self, cached: CachedSession, trigger: Trigger) -> bool:
-        """Whether a session is not renewed because of its age or idleness.
+        """Whether a session is not renewed because of its age or idleness, or was refused.
 
-        It has not ended by that: what its client asks for by itself is for the server to judge.
+        It has not ended by that: what its client asks for by itself is for the server to judge. But
+        what Segue asks for a logout is as what the server has refused already.
         """
+        if trigger is Trigger.LOGOUT:
+            return cached.record.refused is not None
         return trigger not in _ASKED_FOR and self._repository.clock.now() >= cached.over
 
     async def renew(self, cached: CachedSession, wish: Wish, fence: int) -> RenewalOutcome:
@@ -108,13 +115,13 @@ class Presenter:
         except Unsealable:
             return self.failed(cached, trigger, "unavailable")
         digests = repository.sealer.digests(token)
-        if cached.condemned in digests:
-            return await self._end(cached, record, trigger, "refused", fence)
+        if cached.condemned in digests and wish.asked is None:
+            return await self._close(cached, record, trigger, _REFUSED, fence)
         may = rules.presenting(record, digests)
         if may is Presenting.NEVER:
             if now < cached.expires and trigger is not Trigger.REJECTED:
                 return self.failed(cached, trigger, "unavailable")
-            return await self._end(cached, record, trigger, "lost", fence)
+            return await self._close(cached, record, trigger, _LOST, fence)
         tries = 1 if may is Presenting.FIRST else 2
         before = record.attempt
         if tries > 1 and before is not None and 0 <= now - before.begun < _UNKNOWN_PAUSE:
@@ -171,9 +178,8 @@ class Presenter:
         return asked.request(token, older, cached.access)
 
     def _leads_to(self, cached: CachedSession, access: str) -> bool:
-        presented = self._repository.presented(access)
-        kind = HandleKind.ACCESS
-        return presented is not None and handle_in(cached, presented, kind) is not None
+        token = self._repository.read_token(access)
+        return token is not None and handle_in(cached, token, HandleKind.ACCESS) is not None
 
     async def _conclude(
         self,
@@ -223,7 +229,6 @@ class Presenter:
             return RenewalOutcome.RENEWED
         if verdict is Verdict.REFUSED:
             cached.condemned = repository.sealer.digest(token)
-            cached.refusal = Refusal(answer.status, answer.fields, said)
             looks = (
                 _SECOND_LOOKS if repository.in_doubt else _SECOND_LOOKS[: 1 if tries == 1 else 3]
             )
@@ -253,13 +258,13 @@ class Presenter:
         looks: Sequence[float],
         fence: int,
     ) -> RenewalOutcome:
-        """End a session whose refresh token was refused, unless somebody has newer ones."""
+        """Close a session whose refresh token was refused, unless somebody has newer ones."""
         for pause in looks:
             await asyncio.sleep(pause)
             await self._repository.reread(cached)
             if cached.record.generation > record.generation or cached.record.ended is not None:
                 return _moved_on(cached, record.generation)
-        return await self._end(cached, record, trigger, "refused", fence)
+        return await self._close(cached, record, trigger, _REFUSED, fence)
 
     def _ask_what_it_means(self, status: int) -> None:
         """Tell an operator, once for each status, of an answer that may well be a refusal."""
@@ -301,12 +306,12 @@ class Presenter:
         handles = None if given is None else (digest(given[0]), digest(given[1]))
 
         def change(current: Record) -> Record | None:
-            if rules.is_logged_out(current):
-                held = repository.held(
+            if current.ended is not None:
+                late = repository.current_digests(
                     replace(current, access=issued.access, refresh=issued.refresh)
                 )
-                return rules.issued_too_late(current, issued, held, now)
-            if current.ended is not None or current.generation > generation:
+                return rules.issued_too_late(current, issued, late, now)
+            if current.generation > generation:
                 return None
             record = rules.renewed(rules.resumed(current, now, life), issued, spent, now)
             return record if handles is None else rules.delivered(record, *handles, now, life)
@@ -321,21 +326,29 @@ class Presenter:
         if cached.record.ended is not None:
             repository.cache.forget_misses()
 
-    async def _end(
+    async def _close(
         self, cached: CachedSession, record: Record, trigger: Trigger, result: str, fence: int
     ) -> RenewalOutcome:
-        """End a session for what became of this record; a newer generation still wins."""
+        """Close a session for what became of this record; a newer generation still wins.
+
+        Nobody has ended it: a refresh that its client asks for goes to the server all the same.
+        """
         repository = self._repository
         generation, now = record.generation, repository.clock.now()
+        was_open = record.closed is None
 
         def change(current: Record) -> Record | None:
-            return None if current.generation > generation else rules.refused(current, now)
+            if current.generation > generation:
+                return None
+            return rules.refused(current, now, is_lost=result == _LOST)
 
         if not await repository.update(cached, change, fence):
             return _moved_on(cached, generation)
-        repository.counts.refreshes[trigger.value, result] += 1
-        repository.counts.ages["ended"].observe(now - cached.record.created)
-        self._log.info("session ended", session=cached.record.session, reason=result)
+        if was_open or result == _REFUSED:
+            repository.counts.refreshes[trigger.value, result] += 1
+        if was_open:
+            repository.counts.ages["ended"].observe(now - cached.record.created)
+            self._log.info("session ended", session=cached.record.session, reason=result)
         return RenewalOutcome.ENDED
 
     async def _write(

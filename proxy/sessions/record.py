@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from proxy.errors import RecordUnreadable
+from proxy.sessions import past_tokens
 
 
 class HandleKind(StrEnum):
@@ -38,11 +39,15 @@ MAX_HANDLES: Final = 64
 MAX_SPENT: Final = 64
 
 
+MAX_PAST: Final = 1500
+"""Tokens that were delivered and superseded, and have not ended by themselves."""
+
+
 MAX_TEXT: Final = 128
 """Characters of user, version and cohort."""
 
 
-MAX_RECORD: Final = 64 * 1024
+MAX_RECORD: Final = 96 * 1024
 """Bytes of a record as it is stored: two tokens of 8 KiB, sealed, and all of its handles fit."""
 
 
@@ -66,6 +71,11 @@ class Handle:
     order: int
     expires: float
     superseded: float | None = None
+
+    @property
+    def is_cookie(self) -> bool:
+        """Whether it is no token, but the cookie of the session."""
+        return self.kind is HandleKind.COOKIE
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +111,14 @@ class Record:
         refreshes: how often it was refreshed.
         attempt: the refresh whose outcome is not written yet.
         handles: what leads to it, at most `MAX_HANDLES`.
+        past: what led to it before, packed: see `proxy.sessions.past_tokens`.
         spent: keyed hashes of refresh tokens that were presented and answered, at most
             `MAX_SPENT`.
-        ended: when it ended, which makes the record a tombstone; None while it is open.
+        ended: when somebody ended it, which makes the record a tombstone; None while nobody has.
+        refused: when the server refused to renew it, which only a refresh that its client asks for
+            by itself may change; None while it has not.
         purge_after: when the record may be removed.
-        eviction: whether it may be removed before, as a tombstone.
+        eviction: whether it may be removed before, once it is closed.
         carried: the fields that a refresh goes with, sealed; empty where there are none.
         host: whom the login named as its host, as it was spelled; empty where it is not known,
             because it named nobody or was before this was noted.
@@ -134,6 +147,18 @@ class Record:
     eviction: Eviction = Eviction.NEVER
     carried: bytes = field(default=b"", repr=False)
     host: str = ""
+    past: bytes = b""
+    refused: float | None = None
+
+    @property
+    def closed(self) -> float | None:
+        """Since when it is no open session; None for one that is."""
+        return self.refused if self.ended is None else self.ended
+
+    @property
+    def digests(self) -> set[bytes]:
+        """All by which it is found."""
+        return {*(handle.digest for handle in self.handles), *past_tokens.digests(self.past)}
 
 
 def encode(record: Record) -> bytes:
@@ -142,7 +167,11 @@ def encode(record: Record) -> bytes:
     Raises:
         ValueError: it is larger than what a record may be.
     """
-    if len(record.handles) > MAX_HANDLES or len(record.spent) > MAX_SPENT:
+    if (
+        len(record.handles) > MAX_HANDLES
+        or len(record.spent) > MAX_SPENT
+        or past_tokens.count(record.past) > MAX_PAST
+    ):
         raise ValueError("too many handles, or too many spent tokens, for one record")
     check_texts(record.user, record.version, record.cohort)
     data = _FORMAT + _encoder.encode(record)

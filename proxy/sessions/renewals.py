@@ -25,11 +25,10 @@ from proxy.http.headers import RawFields
 from proxy.sessions import carried_fields
 from proxy.sessions.cache import CachedSession, RefreshCall, RenewalOutcome
 from proxy.sessions.client_refresh import ClientRefresh
-from proxy.sessions.lease import held
+from proxy.sessions.lease import holding
 from proxy.sessions.metrics import Trigger
 from proxy.sessions.presenting import Presenter, Wish
 from proxy.sessions.record import Record
-from proxy.sessions.refresh_call import Connect
 from proxy.sessions.repository import SessionRepository
 from proxy.tokens.credentials import carried
 from proxy.upstream.health import SignsOfLife
@@ -44,14 +43,14 @@ class Renewals:
     def __init__(
         self,
         repository: SessionRepository,
-        connect: Connect,
+        presenter: Presenter,
         settings: Callable[[], SessionSettings],
         log: FilteringBoundLogger,
         signs: SignsOfLife,
     ) -> None:
         self._repository = repository
         self._signs = signs
-        self._presenter = Presenter(repository, connect, settings, log, signs)
+        self._presenter = presenter
         self._settings = settings
         self._log = log
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -123,7 +122,7 @@ class Renewals:
             if answered is None and (made is asked or outcome is RenewalOutcome.UNAVAILABLE):
                 # One that was too large had tokens, perhaps, and nothing that could be sent on.
                 return outcome
-            if answered is not None and made.origin == asked.origin:
+            if answered is not None and answered.likeness == asked.likeness:
                 if made is not asked:
                     asked.answer(answered.for_another())
                 return outcome
@@ -200,7 +199,7 @@ class Renewals:
 
     async def _make(self, cached: CachedSession, wish: Wish) -> RenewalOutcome:
         try:
-            async with held(self._repository, cached, self.next_owner()) as fence:
+            async with holding(self._repository, cached, self.next_owner()) as fence:
                 return await self._presenter.renew(cached, wish, fence)
         except StoreAway:
             # Without a record of what is presented nothing is presented.

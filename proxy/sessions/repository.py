@@ -109,7 +109,7 @@ class SessionRepository:
         """
         return self.clock.steady() < self._doubted_until
 
-    def presented(self, token: str) -> PresentedToken | None:
+    def read_token(self, token: str) -> PresentedToken | None:
         """Read a token that a client presents; None for what no server's token can be."""
         spelled = jwt.canonical(token)
         claims = jwt.read(spelled)
@@ -259,17 +259,17 @@ class SessionRepository:
                 known.fields = carried_fields.read(self.sealer.unseal(sealed)) if sealed else ()
         return known.fields
 
-    def held(self, record: Record) -> session_rules.Held:
+    def current_digests(self, record: Record) -> session_rules.TokenDigests:
         """The current tokens of a session, by their keyed hashes; those that can be opened."""
-        held = []
+        found = []
         for kind, token in (
             (HandleKind.ACCESS, record.access),
             (HandleKind.REFRESH, record.refresh),
         ):
             with suppress(Unsealable):
                 if token:
-                    held.append((kind, self.sealer.digest(self.sealer.unseal(token))))
-        return held
+                    found.append((kind, self.sealer.digest(self.sealer.unseal(token))))
+        return found
 
     async def asked(
         self, ask: Callable[_P, Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs
@@ -332,7 +332,7 @@ class SessionRepository:
                 return True  # It was removed because it was over.
             wanted = replace(ours, revision=0)
         elif ours.session in self.cache.unsaved or session_rules.succeeds(ours, stored):
-            wanted = session_rules.merged(ours, stored)
+            wanted = session_rules.merged(ours, stored, self.clock.now())
         else:
             wanted = stored
         if wanted == stored:

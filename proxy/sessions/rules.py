@@ -16,12 +16,20 @@ as long as the session lives.
 | a superseded access token | it is no handle any more: the server judges it |
 | a superseded refresh token | it is answered for `replay_window` more, then refused |
 
+Each token that was delivered is known to its own end, also when it is none of the newest (`past`):
+a session that has no room for one more is ended by the next refresh that its client asks for.
+
 The replay window is there so that losers of a race are not told to log out. A superseded refresh
 token that comes back after it was copied, by whoever presents it or by whoever superseded it (RFC
 9700 section 4.14.2): that ends the session, unless the operator has it otherwise.
 
 A refresh token is presented to the server once. Where its fate is unknown, because no answer came,
 it is presented once more; after an answer that took it, never again.
+
+A session is open until somebody ends it, which is final, or the server refuses to renew it. Then it
+is closed, and Segue does not ask again. But what the server refused may have been the request: a
+refresh that its client asks for by itself goes to the server all the same, and if that renews the
+tokens, the session is open again.
 """
 
 from __future__ import annotations
@@ -33,11 +41,22 @@ from typing import Final
 
 from proxy.configuration.sessions import RefusalSettings
 from proxy.http.responses import PASSING
-from proxy.sessions.record import MAX_SPENT, MAX_TEXT, Attempt, Eviction, Handle, HandleKind, Record
+from proxy.sessions import past_tokens
+from proxy.sessions.record import (
+    MAX_PAST,
+    MAX_SPENT,
+    MAX_TEXT,
+    Attempt,
+    Eviction,
+    Handle,
+    HandleKind,
+    Record,
+)
 from proxy.tokens.jwt import Validity
 
 MAX_KEPT: Final = 32
-"""Handles that a session keeps: the newest deliveries, two handles each, and a cookie."""
+"""Handles that a session keeps: the newest deliveries, two handles each, and a cookie. All others
+are among its past."""
 
 THROTTLE: Final = 60.0
 """Seconds that lie between two forced refreshes of one session: a server that refuses whatever it
@@ -82,8 +101,8 @@ class Tokens:
     refresh_expires: float
 
 
-Held = Sequence[tuple[HandleKind, bytes]]
-"""The keyed hashes of tokens that are kept, each with its kind."""
+TokenDigests = Sequence[tuple[HandleKind, bytes]]
+"""The keyed hashes of tokens that are current, each with its kind."""
 
 
 class Standing(StrEnum):
@@ -105,7 +124,7 @@ class Presenting(StrEnum):
 class Verdict(StrEnum):
     """What the server's answer to a refresh says of the token that was presented.
 
-    `REFUSED` is definite and ends the session. `UNAVAILABLE` is an answer that did not take the
+    `REFUSED` is definite and closes the session. `UNAVAILABLE` is an answer that did not take the
     token. `UNKNOWN` leaves open whether it was taken.
     """
 
@@ -137,11 +156,13 @@ def socket_due(record: Record) -> float:
 
 
 def over(record: Record, rules: SessionRules) -> float:
-    """When the session is over by its age or its idleness: it is renewed no more.
+    """When the session is over: it is renewed no more.
 
-    That is no end: a refresh that its client asks for goes to the server.
+    By its age or its idleness, or because the server has refused it. That is no end: a refresh that
+    its client asks for goes to the server.
     """
-    return min(record.created + rules.lifetime, record.used + rules.idle)
+    end = min(record.created + rules.lifetime, record.used + rules.idle)
+    return end if record.refused is None else min(end, record.refused)
 
 
 def may_force(record: Record, now: float) -> bool:
@@ -159,8 +180,15 @@ def may_force(record: Record, now: float) -> bool:
 
 
 def handle_of(record: Record, digests: tuple[bytes, ...]) -> Handle | None:
-    """The handle of a token, by its keyed hashes."""
-    return next((handle for handle in record.handles if handle.digest in digests), None)
+    """The handle of a token, by its keyed hashes; one of the past was superseded long ago."""
+    found = next((handle for handle in record.handles if handle.digest in digests), None)
+    if found is not None or not record.past:
+        return found
+    past = past_tokens.find(record.past, digests)
+    if past is None:
+        return None
+    kind = HandleKind.REFRESH if past.is_refresh else HandleKind.ACCESS
+    return Handle(past.digest, kind, 0, past.expires, superseded=0.0)
 
 
 def standing(handle: Handle, now: float, rules: SessionRules) -> Standing:
@@ -173,7 +201,7 @@ def standing(handle: Handle, now: float, rules: SessionRules) -> Standing:
     return Standing.GOOD if now < handle.superseded + window else Standing.SUPERSEDED
 
 
-def presented(record: Record, order: int, now: float) -> Record:
+def superseding(record: Record, order: int, now: float) -> Record:
     """The record once the client has presented a handle of a delivery; the same if nothing is new.
 
     A superseded access token is kept to its own end, so that a logout is one for it too.
@@ -199,9 +227,7 @@ def presented(record: Record, order: int, now: float) -> Record:
 
 
 def _is_older(handle: Handle, order: int) -> bool:
-    return (
-        handle.order < order and handle.superseded is None and handle.kind is not HandleKind.COOKIE
-    )
+    return handle.order < order and handle.superseded is None and not handle.is_cookie
 
 
 def delivered(
@@ -227,15 +253,40 @@ def delivered(
         Handle(access, HandleKind.ACCESS, order, end),
         Handle(refresh, HandleKind.REFRESH, order, record.refresh_expires),
     )
-    return replace(record, handles=_bounded(handles))
+    return _with_handles(record, handles, now)
 
 
-def _bounded(handles: list[Handle]) -> tuple[Handle, ...]:
-    """The cookie, and the newest of the others."""
-    cookies = [handle for handle in handles if handle.kind is HandleKind.COOKIE]
-    others = [handle for handle in handles if handle.kind is not HandleKind.COOKIE]
-    others.sort(key=lambda handle: handle.order)
-    return (*cookies, *others[len(cookies) - MAX_KEPT :])
+def is_full(record: Record, now: float) -> bool:
+    """Whether a session may have no more deliveries: there is no room for what they supersede."""
+    known = sum(each.expires > now for each in past_tokens.unpacked(record.past))
+    return known + len(record.handles) + 2 > MAX_PAST
+
+
+def _with_handles(record: Record, handles: Collection[Handle], now: float) -> Record:
+    """The record with these handles: those that are not among the newest belong to its past.
+
+    The oldest that is not superseded is the one that the client holds, as far as is known: it stays
+    one however much was delivered since and never came.
+    """
+    cookies = [handle for handle in handles if handle.is_cookie]
+    others = sorted(
+        (handle for handle in handles if not handle.is_cookie), key=lambda handle: handle.order
+    )
+    oldest = min((handle.order for handle in others if handle.superseded is None), default=0)
+    stay = [handle for handle in others if handle.order == oldest]
+    rest = [handle for handle in others if handle.order != oldest]
+    room = MAX_KEPT - len(cookies) - len(stay)
+    gone = rest[: max(len(rest) - room, 0)]
+    if not (gone or record.past):
+        return replace(record, handles=(*cookies, *others))
+    kept = sorted((*stay, *rest[len(gone) :]), key=lambda handle: handle.order)
+    # What was delivered anew, because the server keeps its refresh token, is no past.
+    digests = {handle.digest for handle in kept}
+    past: list[tuple[bytes, bool, float]]
+    past = [each for each in past_tokens.unpacked(record.past) if each.digest not in digests]
+    past += ((each.digest, each.kind is HandleKind.REFRESH, each.expires) for each in gone)
+    known = [each for each in past if each[2] > now][-MAX_PAST:]
+    return replace(record, handles=(*cookies, *kept), past=past_tokens.packed(known))
 
 
 # The life of a record.
@@ -347,6 +398,8 @@ def renewed(record: Record, tokens: Tokens, spent: bytes | None, now: float) -> 
         refreshed=now,
         refreshes=record.refreshes + 1,
         attempt=None,
+        refused=None,
+        eviction=Eviction.NEVER,
         spent=record.spent if spent is None else (*record.spent, spent)[-MAX_SPENT:],
         purge_after=_purge_after(tokens, now),
     )
@@ -374,84 +427,97 @@ def unpresented(record: Record) -> Record:
     return replace(record, attempt=None)
 
 
-def logged_out(
-    record: Record, now: float, held: Held = (), *, eviction: Eviction = Eviction.NEVER
+def ended(
+    record: Record,
+    now: float,
+    current: TokenDigests = (),
+    *,
+    eviction: Eviction = Eviction.NEVER,
 ) -> Record:
     """The tombstone of a session that somebody has ended: it is known to the tokens' own end.
 
     Args:
         record: the session.
         now: when.
-        held: its current tokens. The client may not have been given them; they are useless to
+        current: its current tokens. The client may not have been given them; they are useless to
             whoever comes by them all the same.
         eviction: whether it may be removed before.
     """
-    return _tombstone(record, now, _with_held(record.handles, held), eviction)
-
-
-def issued_too_late(record: Record, tokens: Tokens, held: Held, now: float) -> Record:
-    """The tombstone of a session that somebody has ended while the server renewed its tokens.
-
-    Nobody is given these; they are known to their own end as those that came before.
-    """
-    end = max(record.purge_after, _purge_after(tokens, now))
-    handles = _with_held(record.handles, held)
-    return replace(
-        record,
-        handles=tuple(replace(handle, expires=end) for handle in handles),
-        purge_after=end,
+    record = _with_current(record, current, now)
+    end = max(
+        *(now, record.access_expires, record.refresh_expires),
+        *(handle.expires for handle in record.handles if handle.kind is HandleKind.REFRESH),
+        *(each.expires for each in past_tokens.unpacked(record.past)),
     )
-
-
-def _with_held(handles: tuple[Handle, ...], held: Held) -> tuple[Handle, ...]:
-    known = {handle.digest for handle in handles}
-    order = 1 + max((handle.order for handle in handles), default=0)
-    added = [Handle(digest, kind, order, 0.0) for kind, digest in held if digest not in known]
-    return _bounded([*handles, *added])
-
-
-def is_logged_out(record: Record) -> bool:
-    """Whether somebody has ended the session; one that the server refuses has ended by itself."""
-    return record.ended is not None and any(
-        handle.kind is HandleKind.ACCESS for handle in record.handles
-    )
-
-
-def refused(record: Record, now: float) -> Record:
-    """The tombstone of a session that the server refuses to renew.
-
-    Its access tokens lead nowhere, so that the client gets the server's own answer; its refresh
-    tokens stay known, so that none that was spent is ever presented again.
-    """
-    kept = tuple(handle for handle in record.handles if handle.kind is HandleKind.REFRESH)
-    return _tombstone(record, now, kept, Eviction.FIRST)
-
-
-def _tombstone(
-    record: Record, now: float, handles: tuple[Handle, ...], eviction: Eviction
-) -> Record:
-    end = max(now, record.access_expires, record.refresh_expires)
     return replace(
         record,
         access=b"",
         refresh=b"",
         carried=b"",
         attempt=None,
-        handles=tuple(replace(handle, expires=end) for handle in handles),
+        handles=tuple(replace(handle, expires=end) for handle in record.handles),
         ended=now if record.ended is None else record.ended,
+        refused=None,
         purge_after=end,
         eviction=eviction if record.ended is None else min(eviction, record.eviction),
     )
 
 
+def issued_too_late(record: Record, tokens: Tokens, current: TokenDigests, now: float) -> Record:
+    """The tombstone of a session that somebody has ended while the server renewed its tokens.
+
+    Nobody is given these; they are known to their own end as those that came before.
+    """
+    end = max(record.purge_after, _purge_after(tokens, now))
+    record = _with_current(record, current, now)
+    return replace(
+        record,
+        handles=tuple(replace(handle, expires=end) for handle in record.handles),
+        purge_after=end,
+    )
+
+
+def _with_current(record: Record, current: TokenDigests, now: float) -> Record:
+    known = {handle.digest for handle in record.handles}
+    order = 1 + max((handle.order for handle in record.handles), default=0)
+    added = [
+        Handle(digest, kind, order, record.purge_after)
+        for kind, digest in current
+        if digest not in known
+    ]
+    return _with_handles(record, (*record.handles, *added), now)
+
+
+def refused(record: Record, now: float, *, is_lost: bool = False) -> Record:
+    """The record of a session that the server refuses to renew.
+
+    Its access tokens lead nowhere from then on, so that the client gets the server's own answers.
+    What leads to it stays known, and so does its refresh token: what its client asks for by itself
+    goes with that.
+
+    Args:
+        is_lost: whether it is so because of answers that never came. Then that token goes nowhere.
+    """
+    if record.closed is not None:
+        return record
+    attempt = record.attempt if is_lost else None
+    return replace(record, refused=now, attempt=attempt, eviction=Eviction.FIRST)
+
+
 def succeeds(record: Record, other: Record) -> bool:
-    """Whether a record says something newer of the session than another: its end, or its tokens."""
-    if (record.ended is None) != (other.ended is None):
-        return record.ended is not None
-    return record.generation > other.generation
+    """Whether a record says something newer of the session than another.
+
+    Its end is newer than anything, a higher generation of tokens than a lower one, and that these
+    were refused than that they were not.
+    """
+    return _newness(record) > _newness(other)
 
 
-def merged(ours: Record, stored: Record) -> Record:
+def _newness(record: Record) -> tuple[bool, int, bool]:
+    return record.ended is not None, record.generation, record.refused is not None
+
+
+def merged(ours: Record, stored: Record, now: float) -> Record:
     """What two records say of one session, brought together, as it may take the stored one's place.
 
     The newer one's tokens or end count, and the handles of both: each was given to a client.
@@ -459,21 +525,25 @@ def merged(ours: Record, stored: Record) -> Record:
     newer, older = (ours, stored) if succeeds(ours, stored) else (stored, ours)
     others = {handle.digest: handle for handle in older.handles}
     handles = [_either(handle, others.pop(handle.digest, handle)) for handle in newer.handles]
-    if newer.ended is None:
-        handles += others.values()
-    else:
-        handles += (
-            replace(handle, expires=newer.purge_after)
-            for handle in others.values()
-            if handle.kind is HandleKind.REFRESH or is_logged_out(newer)
-        )
+    handles += others.values()
+    end = newer.purge_after
+    if newer.ended is not None:
+        end = max(end, older.purge_after)
+        handles = [replace(each, expires=end) for each in handles]
+    past = past_tokens.packed(
+        (*past_tokens.unpacked(older.past), *past_tokens.unpacked(newer.past))
+    )
+    # What has become one's past is the other's, too.
+    gone = set(past_tokens.digests(past)) - {handle.digest for handle in newer.handles}
     return replace(
-        newer,
+        _with_handles(
+            replace(newer, past=past), [each for each in handles if each.digest not in gone], now
+        ),
         revision=stored.revision,
         used=max(newer.used, older.used),
-        handles=_bounded(handles),
         spent=tuple(dict.fromkeys((*older.spent, *newer.spent)))[-MAX_SPENT:],
-        eviction=(newer.eviction if older.ended is None else min(newer.eviction, older.eviction)),
+        purge_after=end,
+        eviction=newer.eviction if older.ended is None else min(newer.eviction, older.eviction),
     )
 
 

@@ -21,7 +21,8 @@ from proxy.sessions.clock import Clock
 from proxy.sessions.endings import UserLimit
 from proxy.sessions.maintenance import Maintenance
 from proxy.sessions.metrics import Counts, Trigger
-from proxy.sessions.possession import Possession, is_at_home, presented, proving
+from proxy.sessions.possession import Possession, is_at_home, proving, supersede_older
+from proxy.sessions.presenting import Presenter
 from proxy.sessions.record import MAX_TEXT, HandleKind
 from proxy.sessions.refresh_call import Connect
 from proxy.sessions.renewals import Renewals
@@ -89,7 +90,8 @@ class Sessions:
         self._clock = clock
         self._repository = SessionRepository(store, sealer, self.counts, clock, self._rules)
         self._cache = self._repository.cache
-        self._renewals = Renewals(self._repository, connect, settings, log, signs)
+        presenter = Presenter(self._repository, connect, settings, log, signs)
+        self._renewals = Renewals(self._repository, presenter, settings, log, signs)
         self._maintenance = Maintenance(self._repository, self._renewals, log, purge)
         self._log = log
         self._told_hosts: set[tuple[str, str]] = set()
@@ -240,7 +242,7 @@ class Sessions:
         cached.sockets.add(socket)
         cached.context = carried(fields)
         self._cache.with_sockets[cached.record.session] = cached
-        if rules.is_logged_out(cached.record):
+        if cached.record.ended is not None:
             socket.revoke()  # While the server was asked.
 
     def socket_closed(self, session_token: SessionToken, socket: SessionSocket) -> None:
@@ -293,7 +295,7 @@ class Sessions:
         settings: SessionSettings,
         session_token: SessionToken | None,
     ) -> SessionToken | None:
-        presented_token = self._repository.presented(token)
+        presented_token = self._repository.read_token(token)
         if presented_token is None:
             return None
         cached = None if session_token is None else session_token.cached
@@ -326,7 +328,7 @@ class Sessions:
         cookie = proving(self._repository, settings, cached.record, what)
         if cookie is None:
             return None
-        await presented(self._repository, cached, handle.order)
+        await supersede_older(self._repository, cached, handle.order)
         session_token = SessionToken(cached, token, handle.order, cookie, what.host, settings)
         if token == presented_token.spelled:  # It has one such spelling, and any number of others.
             self._cache.remember(session_token)

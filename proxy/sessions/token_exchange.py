@@ -14,22 +14,26 @@ from structlog.typing import FilteringBoundLogger
 from proxy.configuration.sessions import SessionSettings
 from proxy.errors import MisdirectedRequest, SessionEnded, SessionUnavailable, StoreAway, StoreFull
 from proxy.http.headers import RawFields
+from proxy.sessions import endings
 from proxy.sessions import rules as session_rules
-from proxy.sessions.cache import MAX_TOKENS, CachedSession, Refusal, RenewalOutcome, SessionToken
+from proxy.sessions.cache import MAX_TOKENS, CachedSession, RenewalOutcome, SessionToken
 from proxy.sessions.carried_fields import remembered, written
 from proxy.sessions.client_refresh import ClientRefresh, RefreshAnswer
 from proxy.sessions.endings import UserLimit
 from proxy.sessions.issued import sealed
-from proxy.sessions.lease import held
+from proxy.sessions.lease import holding
 from proxy.sessions.metrics import Trigger
-from proxy.sessions.possession import Possession, is_at_home, presented, proving
-from proxy.sessions.record import Eviction, HandleKind, Record
+from proxy.sessions.possession import Possession, is_at_home, proving, supersede_older
+from proxy.sessions.record import Eviction, Handle, HandleKind
 from proxy.sessions.renewals import Renewals
 from proxy.sessions.repository import SessionRepository
 from proxy.sessions.rules import Standing
 from proxy.sessions.unopened import Unopened, UnopenedLog
 from proxy.tokens import jwt
 from proxy.tokens.bodies import Pair
+
+FULL: Final = "refreshes"
+"""Why a session has ended that has had more refreshes than are kept apart, for the log."""
 
 _LOGOUT_TRIES: Final = 3
 """How often a token is renewed for a logout that then waits for the lease until it has ended."""
@@ -133,9 +137,7 @@ class TokenExchange:
         self._repository.cache.remember(session_token)
         return cookie
 
-    async def exchange(
-        self, asked: ClientRefresh, what: Possession
-    ) -> RefreshAnswer | Refusal | None:
+    async def refresh(self, asked: ClientRefresh, what: Possession) -> RefreshAnswer | None:
         """The server's answer to a refresh that a client asks for by itself.
 
         None where its token leads to no session: then all of it is the server's business.
@@ -145,22 +147,49 @@ class TokenExchange:
             what: what came with its token.
 
         Raises:
-            SessionEnded: the token leads to a session that has ended, or is long superseded.
+            SessionEnded: the token leads to a session that somebody has ended, or is long
+                superseded.
             SessionUnavailable: the server has not answered, or could not be asked.
             MisdirectedRequest: the session began at another host.
         """
-        presented_token = self._repository.presented(asked.token)
-        if presented_token is None:
-            return None
-        found = await self._repository.find_by(presented_token, HandleKind.REFRESH)
+        token = self._repository.read_token(asked.token)
+        found = None
+        if token is not None:
+            found = await self._repository.find_by(token, HandleKind.REFRESH)
         if found is None:
             return None
+        cached = await self._worth_asking(asked, found, what)
+        if asked.spelled != self._repository.unsealed(cached.record.refresh):
+            # Perhaps it has lost a race that another request of its client has won.
+            steady, record = self._repository.clock.steady(), cached.record
+            kept = self._repository.cache.answers.find(
+                record.session, record.generation, asked.likeness, steady
+            )
+            if kept is not None:
+                return kept
+        outcome = await self._renewals.ask(cached, asked)
+        if outcome is RenewalOutcome.RENEWED:
+            self._renewals.remember(cached, asked.fields)
+        if asked.answered is not None:
+            return asked.answered.answer
+        if outcome is not RenewalOutcome.ENDED:
+            raise SessionUnavailable("the session cannot be renewed at the moment")
+        raise SessionEnded("the session has ended")
+
+    async def _worth_asking(
+        self, asked: ClientRefresh, found: tuple[CachedSession, Handle], what: Possession
+    ) -> CachedSession:
+        """The session for which a client may ask for a refresh by itself.
+
+        Raises:
+            SessionEnded, MisdirectedRequest: as for `refresh`.
+        """
         cached, handle = found
         now = self._repository.clock.now()
         standing = session_rules.standing(handle, now, self._repository.rules())
         if cached.record.ended is not None:
             raise SessionEnded("the session has ended")
-        is_current = presented_token.spelled == self._repository.unsealed(cached.record.refresh)
+        is_current = asked.spelled == self._repository.unsealed(cached.record.refresh)
         # Whether the current one has ended by now is for the server to judge.
         if standing is Standing.DEAD and not is_current:
             raise SessionEnded("the refresh token is not good any more")
@@ -171,24 +200,12 @@ class TokenExchange:
         if standing is Standing.SUPERSEDED:
             await self._came_back(cached)
             raise SessionEnded("the refresh token was superseded by one that was used since")
-        await presented(self._repository, cached, handle.order)
-        self._renewals.remember(cached, asked.fields)
-        if not is_current:
-            # Perhaps it has lost a race that another request of its client has won.
-            steady, record = self._repository.clock.steady(), cached.record
-            kept = self._repository.cache.answers.find(
-                record.session, record.generation, asked.origin, steady
-            )
-            if kept is not None:
-                return kept
-        outcome = await self._renewals.ask(cached, asked)
-        if asked.answered is not None:
-            return asked.answered.answer
-        if outcome is not RenewalOutcome.ENDED:
-            raise SessionUnavailable("the session cannot be renewed at the moment")
-        if cached.refusal is None:
-            raise SessionEnded("the session has ended")
-        return cached.refusal
+        if session_rules.is_full(cached.record, now):
+            self._log.warning("session ended", session=cached.record.session, reason=FULL)
+            await self._end_for_all(cached)
+            raise SessionEnded("the session has had too many refreshes")
+        await supersede_older(self._repository, cached, handle.order)
+        return cached
 
     async def session_of(self, refresh: str, what: Possession) -> CachedSession | None:
         """The session of a refresh token that is good, for a logout.
@@ -198,7 +215,7 @@ class TokenExchange:
                 its cookie did not come along. At the server the token would end it all the same.
             MisdirectedRequest: it began at another host.
         """
-        token = self._repository.presented(refresh)
+        token = self._repository.read_token(refresh)
         found = None
         if token is not None:
             found = await self._repository.find_by(token, HandleKind.REFRESH)
@@ -231,18 +248,19 @@ class TokenExchange:
         for _ in range(_LOGOUT_TRIES):
             if self._repository.clock.now() >= cached.due:
                 await self._renewals.current(cached, Trigger.LOGOUT, fields)
-            async with held(self._repository, cached, self._renewals.next_owner()):
+            async with holding(self._repository, cached, self._renewals.next_owner()):
                 if cached.record.ended is not None:
                     yield None
                     return
-                if self._repository.clock.now() >= cached.expires:
+                record = cached.record
+                if self._repository.clock.now() >= cached.expires and record.refused is None:
                     continue  # It has ended while the lease was somebody else's.
                 refresh = self._repository.unsealed(cached.record.refresh)
                 leaving = Leaving(cached.access, refresh)
                 yield leaving
                 if leaving.done:
                     # The client may go now; that it has logged out is not to be lost with it.
-                    ending = self._end(cached, Eviction.FIRST)
+                    ending = endings.end_for_certain(self._repository, cached, Eviction.FIRST)
                     await asyncio.shield(self._renewals.soon(ending))
                 return
         raise SessionUnavailable("the session cannot be held at the moment")
@@ -264,22 +282,9 @@ class TokenExchange:
         self._log.warning(
             "refresh token reused", session=cached.record.session, user=cached.record.user
         )
-        # The server takes these tokens, from whoever has them.
-        await asyncio.shield(self._renewals.soon(self._end(cached, Eviction.LAST)))
+        await self._end_for_all(cached)
 
-    async def _end(self, cached: CachedSession, eviction: Eviction) -> None:
-        """End a session with all that it has: its tokens are known to their own end."""
-        repository = self._repository
-        now = repository.clock.now()
-        repository.cache.forget_misses()
-
-        def change(current: Record) -> Record:
-            held = repository.held(current)
-            return session_rules.logged_out(current, now, held, eviction=eviction)
-
-        try:
-            # Without the lease: it is decided, whoever renews the session meanwhile.
-            await repository.update(cached, change)
-        except StoreAway:
-            repository.keep(cached, change(cached.record))
-        repository.counts.ages["ended"].observe(now - cached.record.created)
+    async def _end_for_all(self, cached: CachedSession) -> None:
+        """End a session for whoever has its tokens, which the server takes from all of them."""
+        ending = endings.end_for_certain(self._repository, cached, Eviction.LAST)
+        await asyncio.shield(self._renewals.soon(ending))

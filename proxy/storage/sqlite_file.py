@@ -55,6 +55,9 @@ CREATE TRIGGER IF NOT EXISTS open_one_more AFTER INSERT ON sessions WHEN NEW.end
 CREATE TRIGGER IF NOT EXISTS open_ended AFTER UPDATE OF ended ON sessions
     WHEN OLD.ended IS NULL AND NEW.ended IS NOT NULL
     BEGIN UPDATE open_total SET open = open - 1; END;
+CREATE TRIGGER IF NOT EXISTS open_again AFTER UPDATE OF ended ON sessions
+    WHEN OLD.ended IS NOT NULL AND NEW.ended IS NULL
+    BEGIN UPDATE open_total SET open = open + 1; END;
 CREATE TRIGGER IF NOT EXISTS open_one_less AFTER DELETE ON sessions WHEN OLD.ended IS NULL
     BEGIN UPDATE open_total SET open = open - 1; END;
 CREATE TABLE IF NOT EXISTS evictable (
@@ -84,6 +87,9 @@ CREATE TABLE IF NOT EXISTS switch_replicas (
 """
 """Beside the sessions, as the bounds are, also in a file that was made before there were any. Who
 knows nothing of them reads and writes the file as before: they are no change of its version."""
+
+_HOST: Final = "ALTER TABLE sessions ADD COLUMN host TEXT NOT NULL DEFAULT ''"
+"""Of what was written before there was one it is not known."""
 
 _CHECKPOINT: Final = 200
 """Pages of the write-ahead log, 800 KiB, with which it is brought into the file."""
@@ -282,6 +288,9 @@ def _check_version(connection: sqlite3.Connection) -> None:
             _check_kind(application, version)
         for statement in _statements(_BOUNDS + _SWITCHES):
             connection.execute(statement)
+        columns = {row[1] for row in connection.execute("PRAGMA table_info(sessions)")}
+        if "host" not in columns:
+            connection.execute(_HOST)
 
 
 def _check_kind(application: int, version: int) -> None:

@@ -6,7 +6,8 @@ A store keeps records. It knows no rule of sessions, reads no token and decides 
   index from handles to sessions in the same step.
 - **A late writer loses.** A lease has a fencing number that only grows, for each session; a save
   under an older one than the last that was given out changes nothing.
-- **The end is final.** A record that has `ended` is never without it again.
+- **The end is final.** A record that has `ended` is never without it again. One that the server has
+  `refused` is no open session either, and may become one again.
 
 Whatever it says of itself, a record is only as good as the storage: who can write there can take
 sessions over. Who can only read there learns no token: they are sealed (`proxy.tokens.sealing`),
@@ -29,7 +30,21 @@ MAX_BATCH: Final = 500
 
 
 MAX_SEEN: Final = 500
-"""Open sessions of one user that `Store.least_used` looks at, beside those that may stay."""
+"""Open sessions of one user that are looked at, beside those that may stay, for which to end."""
+
+
+class SessionUse(NamedTuple):
+    """When an open session was used last.
+
+    Attributes:
+        session: its name.
+        used: when.
+        host: whom its login named as its host; empty where it is not known.
+    """
+
+    session: str
+    used: float
+    host: str
 
 
 class RecordPage(NamedTuple):
@@ -57,14 +72,14 @@ class Store(Protocol):
     """
 
     async def find(self, *digests: bytes) -> Record | None:
-        """The record that one of these handles leads to, tombstones among them.
+        """The record that one of these handles leads to, or led to in its past; also closed ones.
 
         The first digest that is known counts: there is more than one of a token while keys are
         being rotated.
         """
 
     async def load(self, session: str) -> Record | None:
-        """The record of a session, tombstones among them."""
+        """The record of a session, also of a closed one."""
 
     async def save(self, record: Record, *, fence: int | None = None) -> Record | None:
         """Write a record, and the index of its handles, if nobody else did since it was read.
@@ -75,12 +90,13 @@ class Store(Protocol):
         none, or where a lease newer than `fence` was given out. Without a fence the lease is not
         asked for. A handle that led to another session leads to this one from then on.
 
-        A store holds a number of open sessions, and as many ended ones. Where a new session would
-        find more of the latter, one of the same user is removed that its `eviction` lets go, or
-        one of everybody's: of those that are to go first the oldest, then of the others.
+        A store holds a number of open sessions, and as many closed ones: those that have ended or
+        were refused. Where a new session would find more of the latter, one of the same user is
+        removed that its `eviction` lets go, or one of everybody's: of those that are to go first
+        the oldest, then of the others. One that is open again is that beyond the bound, too.
 
         Raises:
-            StoreFull: it would be one open session more than the store may hold, or one ended
+            StoreFull: it would be one open session more than the store may hold, or one closed
                 session more, and none may go.
             ValueError: the record is larger than what a record may be.
         """
@@ -117,15 +133,12 @@ class Store(Protocol):
             limit: how many at most; no more than `MAX_BATCH`.
         """
 
-    async def least_used(self, user: str, keep: int) -> list[str]:
-        """The open sessions of a user beyond the `keep` that were used last.
-
-        The least recently used is the first. Of users with very many, only the first
-        `keep + MAX_SEEN` by name are looked at.
+    async def uses(self, user: str, limit: int) -> list[SessionUse]:
+        """When the open sessions of a user were used last, in the order of their names.
 
         Args:
             user: not empty: that is everybody whose token does not say.
-            keep: how many may stay.
+            limit: how many at most.
         """
 
     async def count(self) -> int:
@@ -164,12 +177,6 @@ def page_of(found: Iterable[tuple[str, Callable[[], Record]]], limit: int) -> Re
         except RecordUnreadable:
             page.unreadable.append(name)
     return page._replace(after=name) if count == limit else page
-
-
-def beyond(used: Iterable[tuple[float, str]], keep: int) -> list[str]:
-    """The sessions beyond the `keep` that were used last, each with when; the oldest first."""
-    ordered = sorted(used)
-    return [session for _, session in ordered[: max(len(ordered) - keep, 0)]]
 
 
 def keeping(eviction: Eviction) -> int:

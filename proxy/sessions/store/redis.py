@@ -15,14 +15,7 @@ from typing import Any, Final
 from proxy.errors import StoreFull
 from proxy.sessions.record import Record, check_texts, decode, encode
 from proxy.sessions.store import scripts
-from proxy.sessions.store.base import (
-    MAX_BATCH,
-    MAX_SEEN,
-    RecordPage,
-    beyond,
-    keeping,
-    page_of,
-)
+from proxy.sessions.store.base import MAX_BATCH, RecordPage, SessionUse, keeping, page_of
 from proxy.storage.redis_client import RedisClient
 
 _SCRIPTS: Final = (
@@ -30,13 +23,13 @@ _SCRIPTS: Final = (
     scripts.COUNT,
     scripts.EXTEND,
     scripts.FIND,
-    scripts.LEAST_USED,
     scripts.LOAD,
     scripts.PURGE,
     scripts.RELEASE,
     scripts.SAVE,
     scripts.SESSIONS,
     scripts.TOUCH,
+    scripts.USES,
     scripts.WRITABLE,
 )
 
@@ -88,11 +81,13 @@ class RedisStore:
             record.version,
             record.cohort,
             repr(record.used),
-            "" if record.ended is None else repr(record.ended),
+            "" if record.closed is None else repr(record.closed),
             repr(record.purge_after),
             encode(record),
-            b"".join(handle.digest for handle in record.handles),
+            b"".join(record.digests),
             keeping(record.eviction) if record.eviction else "",
+            "" if record.ended is None else 1,
+            record.host,
         )
         if answer[0] < 0:
             raise StoreFull("the session store is full")
@@ -118,9 +113,12 @@ class RedisStore:
         found = await self._run(scripts.SESSIONS, after, most, *whose)
         return page_of(((name.decode(), partial(_read, fields)) for name, fields in found), most)
 
-    async def least_used(self, user: str, keep: int) -> list[str]:
-        found = await self._run(scripts.LEAST_USED, user, keep + MAX_SEEN)
-        return beyond(((float(used), session.decode()) for used, session in found), keep)
+    async def uses(self, user: str, limit: int) -> list[SessionUse]:
+        found = await self._run(scripts.USES, user, limit)
+        return [
+            SessionUse(session.decode(), float(used), (host or b"").decode())
+            for session, used, host in found
+        ]
 
     async def count(self) -> int:
         return int(await self._run(scripts.COUNT))
@@ -156,11 +154,11 @@ def _read(fields: Sequence[bytes]) -> Record:
 
 def _with(record: Record, fields: Sequence[bytes]) -> Record:
     """The record with what is stored beside it, which is newer."""
-    revision, ended, used, version, cohort = fields
+    revision, closed, used, version, cohort = fields
     return replace(
         record,
         revision=int(revision),
-        ended=float(ended) if ended else None,
+        ended=None if record.ended is None else float(closed),
         used=float(used),
         version=version.decode(),
         cohort=cohort.decode(),

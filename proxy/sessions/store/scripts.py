@@ -3,10 +3,11 @@
 A session is the hash `segue:session:<session>`. Beside it are indexes: the hash of all handles
 (`segue:handles`: digest to session), and sorted sets of the sessions that are open
 (`segue:open`, and `segue:user:<user>` for each user; ordered by name), of all that are kept
-(`segue:kept`; ordered by `purge_after`), and of ended ones that may give way (`segue:evictable`,
-and `segue:evictable:<user>`; ordered by which go first, then by when they ended). None of the keys
-ends by itself: what is over is purged whole. All names are made inside the scripts, so these are
-for one server (with its replicas), not for a cluster.
+(`segue:kept`; ordered by `purge_after`), and of closed ones that may give way (`segue:evictable`,
+and `segue:evictable:<user>`; ordered by which go first, then by when they were closed). Of a
+session, `ended` says since when it is closed, and `final` whether somebody has ended it. None of
+the keys ends by itself: what is over is purged whole. All names are made inside the scripts, so
+these are for one server (with its replicas), not for a cluster.
 
 Numbers go in and out as text, so that none is rounded on the way.
 """
@@ -75,15 +76,17 @@ SAVE: Final = (
 local session, revision, fence, limit = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local user, version, cohort, used = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local ended, purge_after, body, digests = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
-local keep = ARGV[13]
+local keep, final, host = ARGV[13], ARGV[14], ARGV[15]
 local key = session_key(session)
 local old = redis.call('HMGET', key,
-    'revision', 'ended', 'used', 'version', 'cohort', 'fence', 'digests', 'user')
+    'revision', 'ended', 'used', 'version', 'cohort', 'fence', 'digests', 'user', 'final')
 if old[1] then
+    -- Of before there was `final`, every closed session has ended.
+    local was_final = old[9] == '1' or (not old[9] and old[2] ~= '')
     if old[1] ~= revision then return {0} end
-    if old[2] ~= '' and ended == '' then return {0} end
+    if was_final and final == '' then return {0} end
     if fence ~= '' and tonumber(old[6]) > tonumber(fence) then return {0} end
-    if old[2] ~= '' then ended = old[2] end
+    if was_final then ended = old[2] end
     if tonumber(old[3]) > tonumber(used) then used, version, cohort = old[3], old[4], old[5] end
 else
     if revision ~= '0' then return {0} end
@@ -101,9 +104,10 @@ else
 end
 revision = string.format('%.0f', tonumber(revision) + 1)
 redis.call('HSET', key, 'revision', revision, 'user', user, 'version', version,
-    'cohort', cohort, 'used', used, 'ended', ended, 'body', body, 'digests', digests)
+    'cohort', cohort, 'used', used, 'ended', ended, 'body', body, 'digests', digests,
+    'final', final, 'host', host)
 redis.call('ZADD', KEPT, purge_after, session)
-if old[1] and (old[8] ~= user or ended ~= '') then
+if old[1] and (old[8] ~= user or ended ~= '' or old[2] ~= '') then
     redis.call('ZREM', user_key(old[8]), session)
     redis.call('ZREM', evictable_key(old[8]), session)
     redis.call('ZREM', EVICTABLE, session)
@@ -120,11 +124,15 @@ if ended == '' then
 else
     redis.call('ZREM', OPEN, session)
 end
-local still = {}
+local still, index = {}, {}
 for first = 1, #digests, 32 do
     local digest = string.sub(digests, first, first + 31)
     still[digest] = true
-    redis.call('HSET', HANDLES, digest, session)
+    index[#index + 1] = digest
+    index[#index + 1] = session
+end
+for first = 1, #index, 1000 do
+    redis.call('HSET', HANDLES, unpack(index, first, math.min(first + 999, #index)))
 end
 if old[1] then forget_handles(session, old[7], still) end
 return {1, revision, ended, used, version, cohort}
@@ -204,17 +212,18 @@ return found
 """
 )
 
-LEAST_USED: Final = (
+USES: Final = (
     _NAMES
     + """
 local found = {}
 for _, session in ipairs(redis.call('ZRANGE', user_key(ARGV[1]), 0, ARGV[2] - 1)) do
-    found[#found + 1] = {redis.call('HGET', session_key(session), 'used'), session}
+    local one = redis.call('HMGET', session_key(session), 'used', 'host')
+    found[#found + 1] = {session, one[1], one[2] or ''}
 end
 return found
 """
 )
-"""When each of the first sessions of a user was used, and its name."""
+"""Each of the first sessions of a user, when it was used, and its host."""
 
 COUNT: Final = _NAMES + "return redis.call('ZCARD', OPEN)"
 

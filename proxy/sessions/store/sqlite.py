@@ -20,14 +20,7 @@ from typing import Final
 
 from proxy.errors import ConfigError, Diagnostic, StoreAway, StoreFull
 from proxy.sessions.record import Record, check_texts, decode, encode, next_fence, succeeding
-from proxy.sessions.store.base import (
-    MAX_BATCH,
-    MAX_SEEN,
-    RecordPage,
-    beyond,
-    keeping,
-    page_of,
-)
+from proxy.sessions.store.base import MAX_BATCH, RecordPage, SessionUse, keeping, page_of
 from proxy.storage.sqlite_database import SqliteDatabase
 from proxy.storage.sqlite_file import check, reason_of, transaction
 from proxy.storage.state_directory import check_directory
@@ -186,14 +179,14 @@ class SqliteStore:
 
         return await self._database.call(work)
 
-    async def least_used(self, user: str, keep: int) -> list[str]:
+    async def uses(self, user: str, limit: int) -> list[SessionUse]:
         query = (
-            "SELECT used, session FROM sessions WHERE ended IS NULL AND user = ?"
+            "SELECT session, used, host FROM sessions WHERE ended IS NULL AND user = ?"
             " ORDER BY session LIMIT ?"
         )
 
-        def work(connection: sqlite3.Connection) -> list[str]:
-            return beyond(connection.execute(query, (user, keep + MAX_SEEN)), keep)
+        def work(connection: sqlite3.Connection) -> list[SessionUse]:
+            return list(map(SessionUse._make, connection.execute(query, (user, limit))))
 
         return await self._database.call(work)
 
@@ -258,11 +251,11 @@ def _make_place(connection: sqlite3.Connection, record: Record, limit: int) -> N
     """
     query = "SELECT open, kept FROM open_total, total"
     open_, kept = connection.execute(query).fetchone()
-    if record.ended is None and open_ >= limit:
+    if record.closed is None and open_ >= limit:
         raise StoreFull("the session store is full")
     if kept - open_ < limit:
         return
-    if record.ended is not None and record.eviction:
+    if record.closed is not None and record.eviction:
         raise StoreFull("the session store is full of ended sessions")
     theirs = "SELECT session FROM evictable WHERE user = ? ORDER BY keep, ended, session LIMIT 1"
     everybody = "SELECT session FROM evictable ORDER BY keep, ended, session LIMIT 1"
@@ -281,28 +274,31 @@ def _write(connection: sqlite3.Connection, record: Record, stored: Record | None
         record.version,
         record.cohort,
         record.used,
-        record.ended,
+        record.closed,
         record.purge_after,
         encode(record),
+        record.host,
         record.session,
     )
     connection.execute(
-        "INSERT INTO sessions (user, version, cohort, used, ended, purge_after, body, session)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        "INSERT INTO sessions"
+        " (user, version, cohort, used, ended, purge_after, body, host, session)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
         if stored is None
         else "UPDATE sessions SET user = ?, version = ?, cohort = ?, used = ?, ended = ?,"
-        " purge_after = ?, body = ? WHERE session = ?",
+        " purge_after = ?, body = ?, host = ? WHERE session = ?",
         values,
     )
-    if record.ended is not None:
+    closed = record.closed
+    if closed is not None or (stored is not None and stored.closed is not None):
         connection.execute("DELETE FROM evictable WHERE session = ?", (record.session,))
-        if record.eviction:
-            connection.execute(
-                "INSERT INTO evictable (session, user, keep, ended) VALUES (?, ?, ?, ?)",
-                (record.session, record.user, keeping(record.eviction), record.ended),
-            )
-    before = set() if stored is None else {handle.digest for handle in stored.handles}
-    now = {handle.digest for handle in record.handles}
+    if closed is not None and record.eviction:
+        connection.execute(
+            "INSERT INTO evictable (session, user, keep, ended) VALUES (?, ?, ?, ?)",
+            (record.session, record.user, keeping(record.eviction), closed),
+        )
+    before = set() if stored is None else stored.digests
+    now = record.digests
     connection.executemany(
         "DELETE FROM handles WHERE digest = ? AND session = ?",
         [(digest, record.session) for digest in before - now],

@@ -11,8 +11,9 @@ from dataclasses import replace
 import pytest
 
 from proxy.errors import StoreAway, StoreFull
-from proxy.sessions.record import MAX_RECORD, Attempt, Eviction, HandleKind, Record
-from proxy.sessions.store.base import MAX_BATCH, Store
+from proxy.sessions.past_tokens import packed
+from proxy.sessions.record import MAX_PAST, MAX_RECORD, Attempt, Eviction, HandleKind, Record
+from proxy.sessions.store.base import MAX_BATCH, SessionUse, Store
 from proxy.tokens.sealing import Sealer, new_key
 from tests.support.checkout import ROOT
 from tests.support.records import NOW, digest_of, handle, record, session_of
@@ -398,17 +399,82 @@ async def test_what_does_not_give_way_any_more_stays(storage: Storage) -> None:
         assert await store.load(first.session) == first
 
 
-async def test_the_least_recently_used_of_a_user_are_told(store: Store, other: Store) -> None:
+async def test_when_a_users_sessions_were_used_is_told(store: Store, other: Store) -> None:
     for number, used in ((1, 30), (2, 10), (3, 40), (4, 20)):
-        await saved(store, record(number, used=NOW + used))
+        await saved(store, record(number, used=NOW + used, host=f"h{number}.example"))
     await saved(store, record(5, user="eve"))
-    ended = await saved(store, record(6, used=NOW + 1))
+    ended, refused = [await saved(store, record(number, used=NOW + 1)) for number in (6, 7)]
     await saved(store, replace(ended, ended=NOW))
-    assert await other.least_used("ada", 1) == [session_of(number) for number in (2, 4, 1)]
+    await saved(store, replace(refused, refused=NOW))
     await other.touch(session_of(2), NOW + 99, "", "")
-    assert await store.least_used("ada", 2) == [session_of(4), session_of(1)]
-    assert await store.least_used("ada", 4) == []
-    assert await store.least_used("nobody", 1) == []
+    times = {1: 30, 2: 99, 3: 40, 4: 20}
+    expected = [
+        SessionUse(session_of(number), NOW + when, f"h{number}.example")
+        for number, when in times.items()
+    ]
+    assert await other.uses("ada", 10) == expected
+    assert await store.uses("ada", 3) == expected[:3]
+    assert await store.uses("eve", 10) == [SessionUse(session_of(5), NOW, "")]
+    assert await store.uses("nobody", 10) == []
+
+
+async def test_what_was_superseded_leads_to_its_session_too(store: Store, other: Store) -> None:
+    many = [digest_of(f"past {number}") for number in range(MAX_PAST)]
+    past = packed((digest, True, NOW) for digest in many)
+    first = await saved(store, record(past=past))
+    for digest in (many[0], many[700], many[-1]):
+        assert await other.find(digest) == first
+    # It goes with what is forgotten of it, and with the session.
+    second = await saved(other, replace(first, past=past[37:]))
+    assert await store.find(many[0]) is None
+    assert await store.find(many[1]) == second
+    await saved(store, replace(second, purge_after=NOW))
+    assert await store.purge(NOW) == 1
+    assert await store.find(many[1]) is None
+    assert await other.find(second.handles[0].digest) is None
+
+
+async def test_what_the_server_has_refused_is_no_open_session_and_may_be_one_again(
+    storage: Storage,
+) -> None:
+    async with storage.opened(limit=2) as store:
+        first = await saved(store, record(1))
+        second = await saved(store, record(2, user="eve"))
+        refused = replace(first, refused=NOW + 5, eviction=Eviction.FIRST)
+        closed = await saved(store, refused)
+        assert (closed.ended, closed.refused) == (None, NOW + 5)
+        assert await store.load(first.session) == await store.find(*first.digests) == closed
+        assert await store.count() == 1
+        assert (await store.sessions(user=None, after="", limit=10)).records == [second]
+        await store.touch(first.session, NOW + 60, "9.9", "modern")
+        assert await store.load(first.session) == closed
+        # It takes no open session's place, and is open beyond the bound where it goes on.
+        third = await saved(store, record(3))
+        with pytest.raises(StoreFull):
+            await store.save(record(4))
+        again = await saved(store, replace(closed, refused=None, eviction=Eviction.NEVER))
+        assert await store.count() == 3
+        listed = (await store.sessions(user="ada", after="", limit=10)).records
+        assert listed == [again, third]
+        # Nothing makes it give way any more; ended, it has the time of that.
+        for number in (5, 6):
+            await store.save(record(number, ended=NOW, eviction=Eviction.NEVER))
+        assert await store.load(again.session) == again
+        closed = await saved(store, replace(again, refused=NOW + 7, eviction=Eviction.FIRST))
+        gone = await saved(store, replace(closed, refused=None, ended=NOW + 9))
+        assert gone.ended == NOW + 9
+        assert await store.save(replace(gone, ended=None)) is None
+        assert await store.save(replace(gone, ended=None, refused=NOW)) is None
+        assert await store.count() == 2
+
+
+async def test_what_was_refused_gives_way_as_what_has_ended(storage: Storage) -> None:
+    async with storage.opened(limit=1) as store:
+        first = await saved(store, record(1))
+        await saved(store, replace(first, refused=NOW, eviction=Eviction.FIRST))
+        second = await saved(store, record(2))
+        assert await store.load(first.session) is None
+        assert await store.load(second.session) == second
 
 
 async def test_what_is_no_record_is_refused(store: Store) -> None:

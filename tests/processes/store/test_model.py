@@ -21,7 +21,9 @@ from hypothesis.stateful import (
 )
 
 from proxy.errors import StoreFull
+from proxy.sessions.past_tokens import packed
 from proxy.sessions.record import Eviction, Record
+from proxy.sessions.store.base import SessionUse
 from tests.support.records import NOW, digest_of, handle, record, session_of
 from tests.support.storages import RedisServer, SqliteStorage, Storage, store_at
 
@@ -63,7 +65,8 @@ class Stores(RuleBasedStateMachine):
         behind=st.sampled_from([0, 0, 0, 1, -1]),
         user=USERS,
         used=TIMES,
-        ends=st.booleans(),
+        closes=st.sampled_from(["", "refused", "ended"]),
+        past=st.sets(NAMES, max_size=2),
         eviction=st.sampled_from(Eviction),
         names=st.sets(NAMES, max_size=3),
         late_by=st.sampled_from([None, None, 0, 1]),
@@ -76,7 +79,8 @@ class Stores(RuleBasedStateMachine):
         behind: int,
         user: str,
         used: float,
-        ends: bool,
+        closes: str,
+        past: set[str],
         eviction: Eviction,
         names: set[str],
         late_by: int | None,
@@ -91,8 +95,10 @@ class Stores(RuleBasedStateMachine):
             user=user,
             used=used,
             version=f"{used}",
-            ended=used if ends else None,
+            ended=used if closes == "ended" else None,
+            refused=used if closes == "refused" else None,
             handles=tuple(handle(name) for name in sorted(names)),
+            past=packed((digest_of(name), True, NOW) for name in sorted(past - names)),
             purge_after=purge_after,
             eviction=eviction,
         )
@@ -109,25 +115,25 @@ class Stores(RuleBasedStateMachine):
             self.handles = {
                 digest: held
                 for digest, held in self.handles.items()
-                if held != session or digest in {each.digest for each in new.handles}
+                if held != session or digest in new.digests
             }
-            self.handles |= {each.digest: session for each in new.handles}
+            self.handles |= dict.fromkeys(new.digests, session)
 
     def make_place(self, new: Record) -> bool:
         """Whether one record more may be kept; a tombstone goes for it if need be."""
-        ended = [each for each in self.records.values() if each.ended is not None]
-        if new.ended is None and len(self.records) - len(ended) >= LIMIT:
+        closed = [each for each in self.records.values() if each.closed is not None]
+        if new.closed is None and len(self.records) - len(closed) >= LIMIT:
             return False
-        if len(ended) < LIMIT:
+        if len(closed) < LIMIT:
             return True
-        if new.ended is not None and new.eviction:
+        if new.closed is not None and new.eviction:
             return False
-        evictable = [each for each in ended if each.eviction]
+        evictable = [each for each in closed if each.eviction]
         theirs = [each for each in evictable if each.user == new.user != ""]
         chosen = theirs or evictable
         if not chosen:
             return len(self.records) < 2 * LIMIT
-        order = sorted((-each.eviction, each.ended or 0.0, each.session) for each in chosen)
+        order = sorted((-each.eviction, each.closed or 0.0, each.session) for each in chosen)
         self.remove({order[0][-1]})
         return True
 
@@ -159,7 +165,7 @@ class Stores(RuleBasedStateMachine):
         session = session_of(number)
         self.run(self.stores[which].touch(session, used, "touched", "modern"))
         old = self.records.get(session)
-        if old is not None and old.ended is None and old.used < used:
+        if old is not None and old.closed is None and old.used < used:
             self.records[session] = replace(old, used=used, version="touched", cohort="modern")
 
     @rule(which=WHICH, number=NUMBERS, owner=OWNERS)
@@ -208,24 +214,23 @@ class Stores(RuleBasedStateMachine):
         names = [session_of(number) for number in range(5)]
         digests = [digest_of(f"h{number}") for number in range(4)]
         users = ["", "ada", "eve"]
-        loaded, found, count, listed, of_users, least_used = await asyncio.gather(
+        loaded, found, count, listed, of_users, uses = await asyncio.gather(
             asyncio.gather(*(store.load(name) for name in names)),
             asyncio.gather(*(store.find(digest) for digest in digests)),
             store.count(),
             store.sessions(user=None, after="", limit=10),
             asyncio.gather(*(store.sessions(user=u, after=names[1], limit=2) for u in users)),
-            asyncio.gather(*(store.least_used(u, 1) for u in users)),
+            asyncio.gather(*(store.uses(u, 10) for u in users)),
         )
         assert loaded == [self.records.get(name) for name in names]
         assert found == [self.records.get(self.handles.get(digest, "")) for digest in digests]
-        still_open = [each for _, each in sorted(self.records.items()) if each.ended is None]
+        still_open = [each for _, each in sorted(self.records.items()) if each.closed is None]
         assert (count, listed.records, listed.after) == (len(still_open), still_open, "")
-        for user, page, beyond in zip(users, of_users, least_used, strict=True):
+        for user, page, used in zip(users, of_users, uses, strict=True):
             theirs = [each for each in still_open if each.user == user]
             expected = [each for each in theirs if each.session > names[1]][:2]
             assert (page.records, page.unreadable) == (expected, [])
-            used = sorted((each.used, each.session) for each in theirs)
-            assert beyond == [session for _, session in used[:-1]]
+            assert used == [SessionUse(each.session, each.used, "") for each in theirs]
             assert page.after == (expected[-1].session if len(expected) == 2 else "")
 
 

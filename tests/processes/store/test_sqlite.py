@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.errors import ConfigError, RecordUnreadable, StoreAway
+from proxy.sessions.store.base import SessionUse
 from proxy.sessions.store.sqlite import SqliteStore
 from proxy.storage.sqlite_file import VERSION
 from tests.support.records import NOW, record, session_of
@@ -229,3 +230,16 @@ async def test_a_second_store_of_a_process_leaves_the_locks_of_the_first(
         await store.save(record(3))
     async with sqlite.opened() as store:
         assert await store.count() == 3
+
+
+async def test_a_file_of_before_hosts_were_noted_is_read_and_written(
+    sqlite: SqliteStorage,
+) -> None:
+    async with sqlite.opened() as store:
+        before = await store.save(record(1, host="a.example"))
+        assert before is not None
+    sqlite.execute("ALTER TABLE sessions DROP COLUMN host")
+    async with sqlite.opened() as store, sqlite.opened() as other:
+        assert await store.uses("ada", 10) == [SessionUse(before.session, NOW, "")]
+        assert await other.save(before) is not None
+        assert await store.uses("ada", 10) == [SessionUse(before.session, NOW, "a.example")]

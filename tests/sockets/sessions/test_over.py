@@ -57,7 +57,7 @@ async def test_a_clients_own_refresh_of_a_session_that_is_over_is_judged_by_the_
 
 
 @pytest.mark.parametrize("settings", OVER, ids=["idle", "lifetime"])
-async def test_what_the_server_refuses_of_a_session_that_is_over_has_ended(
+async def test_what_the_server_refuses_of_a_session_that_is_over_is_told_to_its_client(
     tmp_path: Path, settings: dict[str, str]
 ) -> None:
     async def refuse(_: Authority, __: RawPeer, ___: Received) -> bytes | None:
@@ -70,9 +70,9 @@ async def test_what_the_server_refuses_of_a_session_that_is_over_has_ended(
         client = Client(proxy)
         await client.log_in()
         await asyncio.sleep(SHORT)
-        assert await client.exchange() == (401, {"detail": "So long"})
-        assert (await client.exchange())[0] == 401
-        assert len(server.presented()) == 1
+        for number in (1, 2):
+            assert await client.exchange() == (401, {"detail": "So long"})
+            assert len(server.presented()) == number
 
 
 @pytest.mark.parametrize("settings", OVER, ids=["idle", "lifetime"])

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from proxy.errors import StoreAway
-from proxy.sessions.lease import held
+from proxy.sessions.lease import holding
 from proxy.tokens.sealing import new_key
 from tests.support.authority import Authority, Client, Received, authority, proxied, refreshes
 from tests.support.rig import RawPeer, Segue
@@ -159,7 +159,7 @@ async def test_a_lease_is_given_back_though_the_call_before_failed(tmp_path: Pat
             raise StoreAway("once")
 
         with pytest.raises(StoreAway):
-            async with held(repository, cached, "one"):
+            async with holding(repository, cached, "one"):
                 await repository.asked(fail)
         assert await repository.store.acquire(cached.record.session, "another", 1.0) is not None
 

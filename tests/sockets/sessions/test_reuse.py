@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.support.authority import Client, authority, proxied
+import pytest
+
+from proxy.sessions import rules
+from tests.support.authority import Authority, Client, authority, proxied
 from tests.support.rig import Segue, status_of
 from tests.support.sockets import Socket, fields_of, handshake
 
@@ -64,6 +67,88 @@ async def test_a_superseded_refresh_token_that_is_to_log_out_is_one_that_comes_b
         assert server.at(LOGOUT) == []
         assert await new.get() == 401
         assert await proxy.metric("segue_session_reuses_total") == 1
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_however_often_a_thief_has_refreshed_the_owners_token_is_known(
+    tmp_path: Path, restarts: bool
+) -> None:
+    settings = {"SESSIONS__REPLAY_WINDOW": "0"}
+    async with authority() as server:
+        async with proxied(server, tmp_path, **settings) as proxy:
+            owner = await logged_in(proxy)
+            thief = Client(proxy, owner.access, owner.refresh)
+            older = await often(thief, 40)
+            if not restarts:
+                await comes_back(server, owner, thief, older)
+        if restarts:
+            async with proxied(server, tmp_path, **settings) as proxy:
+                owner.proxy = thief.proxy = proxy
+                for each in older:
+                    each.proxy = proxy
+                await comes_back(server, owner, thief, older)
+
+
+async def often(client: Client, times: int) -> list[Client]:
+    """Have a client refresh by itself; who holds what it held in between."""
+    older = []
+    for _ in range(times):
+        older.append(Client(client.proxy, client.access, client.refresh))
+        status, pair = await client.exchange()
+        assert status == 200
+        client.access, client.refresh = pair["access"], pair["refresh"]
+    return older
+
+
+async def comes_back(server: Authority, owner: Client, thief: Client, older: list[Client]) -> None:
+    presented = len(server.presented())
+    server.spent.clear()  # It keeps no list of them, and would take all of them.
+    assert (await owner.exchange())[0] == 401
+    # The end is one for every token that was ever given, whoever has it.
+    for each in (thief, owner, *older[::7], older[-1]):
+        assert (await each.exchange())[0] == 401
+        assert await each.get() == 401
+    assert (len(server.presented()), server.at("/api/jobs/")) == (presented, [])
+    assert await owner.proxy.metric("segue_session_reuses_total") == 1
+
+
+async def test_a_logout_is_one_for_every_token_that_was_ever_given(tmp_path: Path) -> None:
+    async with authority() as server, proxied(server, tmp_path) as proxy:
+        client = await logged_in(proxy)
+        older = await often(client, 20)
+        body = json.dumps({"refresh": client.refresh}).encode()
+        assert (await client.send("POST", LOGOUT, body))[0] == 205
+        server.spent.clear()
+        reached = len(server.received)
+        for each in older:
+            assert await each.get() == 401
+            assert (await each.exchange())[0] == 401
+        assert len(server.received) == reached
+
+
+async def test_a_session_with_no_room_for_more_refreshes_ends_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "MAX_PAST", 60)
+    async with authority() as server, proxied(server, tmp_path) as proxy:
+        owner = await logged_in(proxy)
+        thief = Client(proxy, owner.access, owner.refresh)
+        status = 200
+        for _ in range(60):
+            status, pair = await thief.exchange()
+            if status != 200:
+                break
+            thief.access, thief.refresh = pair["access"], pair["refresh"]
+        assert status == 401
+        presented = server.presented()
+        assert len(presented) == 29, "two tokens each, and it would be one too many"
+        assert await thief.get() == 401
+        assert await owner.get() == 401
+        assert (await owner.exchange())[0] == 401
+        assert server.presented() == presented
+        lines = [json.loads(line) for line in proxy.log.getvalue().splitlines()]
+        (line,) = [line for line in lines if line["event"] == "session ended"]
+        assert (line["level"], line["reason"]) == ("warning", "refreshes")
 
 
 async def test_a_refresh_token_that_comes_back_within_the_replay_window_ends_nothing(

@@ -81,6 +81,34 @@ async def test_who_cannot_be_told_from_others_is_no_user(tmp_path: Path, user: s
         assert [await each.get() for each in clients] == [200] * 3
 
 
+async def logged_in_at(proxy: Segue, host: bytes) -> Client:
+    """Log the user 7 of whatever answers there in."""
+    answer = await proxy.ask(
+        b"POST /api/auth/login/ HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n"
+        b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+    )
+    pair = json.loads(answer.partition(b"\r\n\r\n")[2])
+    return Client(proxy, pair["access"], pair["refresh"])
+
+
+async def test_what_other_hosts_call_the_same_is_another_user(tmp_path: Path) -> None:
+    settings = {
+        "SESSIONS__PER_USER": "1",
+        "SESSIONS__HOSTS": "[app.example.com, ws.example.com]",
+    }
+    async with authority() as server, proxied(server, tmp_path, **settings) as proxy:
+        first = await logged_in(proxy, server)
+        for host in (b"shop.example.com", b"Shop.example.com:8080"):
+            await logged_in_at(proxy, host)
+            await settled(proxy)
+        assert await proxy.metric(EVICTED) == 1, "the first of the shop's"
+        assert await first.get() == 200
+        await logged_in_at(proxy, b"ws.example.com")
+        await settled(proxy)
+        assert await proxy.metric(EVICTED) == 2
+        assert await first.get() == 401
+
+
 async def test_without_a_bound_nobody_is_ended(tmp_path: Path) -> None:
     async with authority() as server, proxied(server, tmp_path, SESSIONS__PER_USER="null") as proxy:
         clients = [await logged_in(proxy, server) for _ in range(3)]

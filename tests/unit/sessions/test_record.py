@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import RecordUnreadable, StoreAway
+from proxy.sessions.past_tokens import packed
 from proxy.sessions.record import (
     MAX_HANDLES,
+    MAX_PAST,
     MAX_RECORD,
     MAX_SPENT,
     MAX_TEXT,
@@ -65,7 +67,8 @@ def test_a_record_of_before_the_host_was_noted_is_read() -> None:
     whole = record(attempt=Attempt(digest_of("r"), NOW, 1), spent=(digest_of("s"),))
     data = encode(whole)
     members = msgspec.msgpack.decode(data[1:])
-    later = {name: members.pop(name) for name in ("host", "eviction", "carried")}
+    names = ("host", "eviction", "carried", "past", "refused")
+    later = {name: members.pop(name) for name in names}
     assert later["host"] == ""
     assert len(members) == 20
     assert decode(data[:1] + msgspec.msgpack.encode(members)) == whole
@@ -99,6 +102,7 @@ def test_a_record_too_large_to_be_one_is_not_read() -> None:
     [
         record(handles=tuple(handle(str(number)) for number in range(MAX_HANDLES + 1))),
         record(spent=tuple(digest_of(str(number)) for number in range(MAX_SPENT + 1))),
+        record(past=packed((digest_of(str(n)), True, NOW) for n in range(MAX_PAST + 1))),
         record(user="a" * (MAX_TEXT + 1)),
         record(access=bytes(MAX_RECORD)),
     ],
@@ -115,8 +119,20 @@ def test_a_full_record_fits() -> None:
         access=bytes(11_000),
         refresh=bytes(11_000),
         carried=bytes(6_000),
+        past=packed((digest_of(str(number)), True, NOW) for number in range(MAX_PAST)),
     )
     assert decode(encode(full)) == full
+
+
+def test_a_record_is_found_by_its_handles_and_by_its_past() -> None:
+    whole = record(handles=(handle("a"),), past=packed([(digest_of("b"), True, NOW)]))
+    assert whole.digests == {digest_of("a"), digest_of("b")}
+
+
+def test_a_session_is_closed_by_its_end_or_by_a_refusal() -> None:
+    assert record().closed is None
+    assert record(refused=NOW).closed == NOW
+    assert record(refused=NOW, ended=NOW + 1).closed == NOW + 1
 
 
 def test_no_sealed_token_is_in_the_text_of_a_record() -> None:

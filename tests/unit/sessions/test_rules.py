@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -18,8 +17,9 @@ from hypothesis.stateful import (
 )
 
 from proxy.configuration.sessions import RefusalSettings
+from proxy.sessions import past_tokens
 from proxy.sessions import rules as session_rules
-from proxy.sessions.record import MAX_SPENT, Eviction, HandleKind, Record
+from proxy.sessions.record import MAX_PAST, MAX_SPENT, Eviction, HandleKind, Record, encode
 from proxy.sessions.rules import Presenting, SessionRules, Standing, Tokens, Verdict
 from proxy.tokens.jwt import Validity
 
@@ -134,20 +134,20 @@ def test_a_newer_delivery_changes_nothing_until_the_client_presents_it() -> None
     record = delivered(renewed(session(), "2", NOW + 10), "2", NOW + 10)
     assert standing(record, "a1", NOW + 20) is Standing.GOOD
     assert standing(record, "r1", NOW + 20) is Standing.GOOD
-    assert session_rules.presented(record, 1, NOW + 20) is record
+    assert session_rules.superseding(record, 1, NOW + 20) is record
 
-    record = session_rules.presented(record, 2, NOW + 20)
+    record = session_rules.superseding(record, 2, NOW + 20)
     assert standing(record, "a1", NOW + 20) is Standing.SUPERSEDED
     assert standing(record, "r1", NOW + 49.9) is Standing.GOOD
     assert standing(record, "r1", NOW + 50) is Standing.SUPERSEDED
     assert standing(record, "a2", NOW + 6 * DAY) is Standing.GOOD
     # The window runs from the first time.
-    assert session_rules.presented(record, 2, NOW + 40) is record
+    assert session_rules.superseding(record, 2, NOW + 40) is record
 
 
 def test_a_superseded_access_token_is_remembered_to_its_own_end_and_no_longer() -> None:
     record = delivered(renewed(session(), "2", NOW + 10), "2", NOW + 10)
-    record = session_rules.presented(record, 2, NOW + 20)
+    record = session_rules.superseding(record, 2, NOW + 20)
     handle = session_rules.handle_of(record, (digest_of("a1"),))
     assert handle is not None
     assert handle.expires == NOW + 10 + HOUR
@@ -177,10 +177,66 @@ def test_the_handles_of_a_session_are_bounded_and_its_cookie_stays() -> None:
         assert len(record.handles) <= session_rules.MAX_KEPT
     assert standing(record, "c", NOW + 6 * DAY) is Standing.GOOD
     assert standing(record, "a99", NOW + 100) is Standing.GOOD
-    assert standing(record, "a1", NOW + 100) is None
-    record = session_rules.presented(record, 99, NOW + 100)
+    assert standing(record, "a1", NOW + 100) is Standing.GOOD, "the client has used none since"
+    record = session_rules.superseding(record, 99, NOW + 100)
     assert standing(record, "c", NOW + 6 * DAY) is Standing.GOOD
     assert len(record.spent) == MAX_SPENT
+
+
+def refreshed(record: Record, first: int, last: int, every: float = 60) -> Record:
+    """The record of a client that refreshes by itself, again and again."""
+    for number in range(first, last + 1):
+        now = NOW + every * number
+        newest = session_rules.handle_of(record, (digest_of(f"r{number - 1}"),))
+        assert newest is not None
+        record = session_rules.superseding(record, newest.order, now)
+        record = delivered(renewed(record, str(number), now), str(number), now)
+    return record
+
+
+def test_every_token_that_was_delivered_is_known_to_its_own_end() -> None:
+    record = refreshed(session(cookie=digest_of("c")), 2, 200)
+    assert len(record.handles) <= session_rules.MAX_KEPT
+    now = NOW + 60 * 200
+    for number in range(1, 199):
+        assert standing(record, f"r{number}", now + 31) is Standing.SUPERSEDED, number
+    # Access tokens live for an hour here, and are known for that long.
+    assert standing(record, "a1", now) is None
+    assert standing(record, "a138", now) is None
+    for number in (140, 150, 198):
+        assert standing(record, f"a{number}", now) is Standing.SUPERSEDED, number
+    gone = session_rules.ended(record, now)
+    assert gone.purge_after == now + DAY
+    for token in ("r1", "r100", "r200", "a190", "a200", "c"):
+        assert session_rules.handle_of(gone, (digest_of(token),)) is not None, token
+    # The ends of tokens that are over are no reason to keep them.
+    later = refreshed(record, 201, 201, every=(DAY + 600) / 201)
+    assert standing(later, "r1", NOW) is None
+    assert standing(later, "r11", NOW + DAY + 600) is Standing.SUPERSEDED
+
+
+def test_a_session_that_has_no_room_for_what_is_superseded_is_full() -> None:
+    record, number = session(refresh=30 * DAY), 1
+    while not session_rules.is_full(record, NOW + number):
+        number += 1
+        now = NOW + number
+        record = session_rules.superseding(record, 2 * number, now)
+        tokens = issued(str(number), now, DAY, 30 * DAY)
+        record = session_rules.renewed(record, tokens, None, now)
+        record = delivered(record, str(number), now)
+        assert number < MAX_PAST
+    assert 2 * number > MAX_PAST - 8
+    assert past_tokens.count(record.past) <= MAX_PAST
+    assert standing(record, "r1", NOW + number) is Standing.SUPERSEDED
+    assert not session_rules.is_full(record, NOW + 2 * DAY), "there is room where some have ended"
+    # What others have written at the same moment is not one too many for a record.
+    more = delivered(replace(record, generation=record.generation + 1), "x", NOW + number)
+    assert past_tokens.count(session_rules.merged(record, more, NOW + number).past) <= MAX_PAST
+    for _ in range(100):
+        number += 1
+        record = delivered(record, str(number), NOW + number)
+    assert past_tokens.count(record.past) == MAX_PAST
+    encode(record)
 
 
 # Presenting.
@@ -246,14 +302,14 @@ def test_what_a_refusal_is_can_be_set() -> None:
 def test_a_logout_is_known_to_the_tokens_own_end_and_holds_no_token() -> None:
     record = delivered(renewed(session(), "2", NOW + 10), "2", NOW + 10)
     record = replace(record, carried=b"x")
-    gone = session_rules.logged_out(session_rules.presented(record, 2, NOW + 20), NOW + 30)
+    gone = session_rules.ended(session_rules.superseding(record, 2, NOW + 20), NOW + 30)
     assert (gone.access, gone.refresh, gone.carried, gone.ended) == (b"", b"", b"", NOW + 30)
     assert gone.purge_after == NOW + 10 + DAY
     assert {handle.digest for handle in gone.handles} == {
         digest_of(token) for token in ("a1", "r1", "a2", "r2")
     }
     assert all(handle.expires == gone.purge_after for handle in gone.handles)
-    assert session_rules.logged_out(gone, NOW + 40).ended == NOW + 30
+    assert session_rules.ended(gone, NOW + 40).ended == NOW + 30
 
 
 HELD = ((HandleKind.ACCESS, digest_of("a2")), (HandleKind.REFRESH, digest_of("r2")))
@@ -262,7 +318,7 @@ HELD = ((HandleKind.ACCESS, digest_of("a2")), (HandleKind.REFRESH, digest_of("r2
 def test_an_end_covers_the_tokens_that_the_client_was_not_given() -> None:
     record = renewed(session(), "2", NOW + 10)
     assert standing(record, "a2", NOW + 10) is None
-    gone = session_rules.logged_out(record, NOW + 30, HELD)
+    gone = session_rules.ended(record, NOW + 30, HELD)
     known = {handle.digest: handle.kind for handle in gone.handles}
     assert [known[digest_of(token)] for token in ("a1", "r1", "a2", "r2")] == [
         HandleKind.ACCESS,
@@ -271,13 +327,13 @@ def test_an_end_covers_the_tokens_that_the_client_was_not_given() -> None:
     assert all(handle.expires == gone.purge_after for handle in gone.handles)
     # Those that it was given are known already.
     given = delivered(record, "2", NOW + 10)
-    assert session_rules.logged_out(given, NOW + 30, HELD).handles == tuple(
+    assert session_rules.ended(given, NOW + 30, HELD).handles == tuple(
         replace(handle, expires=gone.purge_after) for handle in given.handles
     )
 
 
 def test_an_end_covers_the_tokens_that_the_server_issued_at_the_same_moment() -> None:
-    gone = session_rules.logged_out(session(), NOW + 30)
+    gone = session_rules.ended(session(), NOW + 30)
     late = session_rules.issued_too_late(gone, issued("2", NOW + HOUR), HELD, NOW + HOUR)
     assert (late.ended, late.access, late.refresh) == (NOW + 30, b"", b"")
     assert late.generation == gone.generation
@@ -289,40 +345,55 @@ def test_an_end_covers_the_tokens_that_the_server_issued_at_the_same_moment() ->
     assert short.purge_after == gone.purge_after
 
 
-def test_a_refusal_forgets_the_access_tokens_and_remembers_the_refresh_tokens() -> None:
-    gone = session_rules.refused(session(cookie=digest_of("c")), NOW + 30)
-    assert [handle.kind for handle in gone.handles] == [HandleKind.REFRESH]
-    assert (gone.access, gone.refresh, gone.ended) == (b"", b"", NOW + 30)
+def test_what_the_server_refuses_is_closed_and_no_end() -> None:
+    record = session_rules.attempted(session(), digest_of("r1"), 1, NOW)
+    closed = session_rules.refused(record, NOW + 30)
+    assert (closed.ended, closed.refused, closed.closed) == (None, NOW + 30, NOW + 30)
+    assert (closed.refresh, closed.handles, closed.attempt) == (
+        record.refresh,
+        record.handles,
+        None,
+    )
+    assert session_rules.over(closed, RULES) == NOW + 30
+    assert session_rules.refused(closed, NOW + 40) is closed
+    assert session_rules.succeeds(closed, record)
+    # What its client got by itself is open again; and it is another thing to have ended it.
+    again = renewed(closed, "2", NOW + 50)
+    assert (again.closed, again.eviction) == (None, Eviction.NEVER)
+    assert session_rules.succeeds(again, closed)
+    assert session_rules.merged(closed, again, NOW + 60).refused is None
+    gone = session_rules.ended(closed, NOW + 40)
+    assert (gone.ended, gone.closed, gone.refused) == (NOW + 40, NOW + 40, None)
+    assert session_rules.refused(gone, NOW + 50) is gone
 
 
-def test_what_somebody_ended_is_told_from_what_the_server_refuses() -> None:
-    record = session()
-    assert session_rules.is_logged_out(session_rules.logged_out(record, NOW))
-    assert not session_rules.is_logged_out(session_rules.refused(record, NOW))
-    assert not session_rules.is_logged_out(record)
+def test_a_token_whose_answers_were_lost_is_presented_by_nobody_again() -> None:
+    record = session_rules.attempted(session(), digest_of("r1"), 2, NOW)
+    closed = session_rules.refused(record, NOW + 30, is_lost=True)
+    assert session_rules.presenting(closed, (digest_of("r1"),)) is Presenting.NEVER
 
 
 def test_what_somebody_means_to_keep_out_never_gives_way() -> None:
     record = session()
-    kept = session_rules.logged_out(record, NOW)
-    last = session_rules.logged_out(record, NOW, eviction=Eviction.LAST)
+    kept = session_rules.ended(record, NOW)
+    last = session_rules.ended(record, NOW, eviction=Eviction.LAST)
     assert kept.eviction is Eviction.NEVER
     assert session_rules.refused(record, NOW).eviction is Eviction.FIRST
     assert session_rules.refused(kept, NOW).eviction is Eviction.NEVER
-    assert session_rules.logged_out(last, NOW, eviction=Eviction.FIRST).eviction is Eviction.LAST
+    assert session_rules.ended(last, NOW, eviction=Eviction.FIRST).eviction is Eviction.LAST
     for one, other, wanted in (
         (last, record, Eviction.LAST),
         (last, kept, Eviction.NEVER),
         (kept, last, Eviction.NEVER),
         (record, last, Eviction.LAST),
     ):
-        assert session_rules.merged(one, other).eviction is wanted
+        assert session_rules.merged(one, other, NOW + 40).eviction is wanted
 
 
 def test_the_end_is_newer_than_any_tokens_and_a_higher_generation_than_a_lower() -> None:
     record = session()
     newer = renewed(record, "2", NOW)
-    gone = session_rules.logged_out(record, NOW)
+    gone = session_rules.ended(record, NOW)
     assert session_rules.succeeds(newer, record)
     assert not session_rules.succeeds(record, newer)
     assert not session_rules.succeeds(record, record)
@@ -373,7 +444,7 @@ class Sessions(RuleBasedStateMachine):
     )
     def refresh(self, crash: str, status: int) -> None:
         record = self.record
-        if record.ended is not None:
+        if record.closed is not None:
             return
         token = record.refresh.decode()
         assert token not in self.known_fate
@@ -433,14 +504,14 @@ class Sessions(RuleBasedStateMachine):
         handle = session_rules.handle_of(self.record, (digest_of(self.held[at][refresh]),))
         worth = None if handle is None else session_rules.standing(handle, self.now, RULES)
         if handle is not None and worth is Standing.GOOD:
-            self.record = session_rules.presented(self.record, handle.order, self.now)
+            self.record = session_rules.superseding(self.record, handle.order, self.now)
             self.newest_used = max(self.newest_used, at)
         if at == len(self.held) - 1:
             assert worth is Standing.GOOD or self.now >= self.record.refresh_expires
 
     @rule()
     def log_out(self) -> None:
-        self.record = session_rules.logged_out(self.record, self.now)
+        self.record = session_rules.ended(self.record, self.now)
 
     @invariant()
     def no_token_is_presented_more_than_once_and_once_more(self) -> None:
@@ -475,8 +546,8 @@ TestSessions = Sessions.TestCase
 def test_records_of_one_session_are_merged_with_the_handles_and_the_spent_tokens_of_both() -> None:
     stored = replace(renewed(session(), "2", NOW + 10), revision=7)
     ours = delivered(stored, "2", NOW + 20)
-    theirs = session_rules.presented(delivered(stored, "3", NOW + 20), 2, NOW + 21)
-    both = session_rules.merged(ours, replace(theirs, revision=8))
+    theirs = session_rules.superseding(delivered(stored, "3", NOW + 20), 2, NOW + 21)
+    both = session_rules.merged(ours, replace(theirs, revision=8), NOW + 40)
     assert both.revision == 8
     assert {handle.digest for handle in both.handles} == {
         digest_of(token) for token in ("a1", "r1", "a2", "r2", "a3", "r3")
@@ -487,35 +558,44 @@ def test_records_of_one_session_are_merged_with_the_handles_and_the_spent_tokens
         assert handle.superseded == NOW + 21
     assert both.spent == stored.spent
     newer = renewed(theirs, "4", NOW + 30)
-    assert session_rules.merged(ours, newer).access == newer.access
-    assert session_rules.merged(newer, ours).access == newer.access
-    assert set(session_rules.merged(newer, ours).spent) == set(newer.spent) | set(ours.spent)
+    assert session_rules.merged(ours, newer, NOW + 40).access == newer.access
+    assert session_rules.merged(newer, ours, NOW + 40).access == newer.access
+    assert set(session_rules.merged(newer, ours, NOW + 40).spent) == set(newer.spent) | set(
+        ours.spent
+    )
 
 
 def test_merging_what_says_the_same_changes_nothing() -> None:
     record = delivered(renewed(session(cookie=digest_of("c")), "2", NOW + 10), "2", NOW + 10)
-    assert session_rules.merged(record, replace(record, revision=5)) == replace(record, revision=5)
+    assert session_rules.merged(record, replace(record, revision=5), NOW + 40) == replace(
+        record, revision=5
+    )
 
 
 def test_a_refresh_token_that_was_delivered_again_stays_the_newer_delivery() -> None:
     record = session()
     kept = replace(renewed(record, "2", NOW + 10), refresh=record.refresh)
     again = session_rules.delivered(kept, digest_of("a2"), digest_of("r1"), NOW + 10, RULES)
-    for both in (session_rules.merged(again, record), session_rules.merged(record, again)):
+    for both in (
+        session_rules.merged(again, record, NOW + 40),
+        session_rules.merged(record, again, NOW + 40),
+    ):
         (handle,) = (each for each in both.handles if each.digest == digest_of("r1"))
         assert handle.order == 2
 
 
-@pytest.mark.parametrize("end", [session_rules.logged_out, session_rules.refused])
-def test_an_end_is_one_for_what_somebody_else_has_delivered_meanwhile(
-    end: Callable[[Record, float], Record],
-) -> None:
+def test_an_end_is_one_for_what_somebody_else_has_delivered_meanwhile() -> None:
     record = session()
-    gone = end(record, NOW + 5)
+    gone = session_rules.ended(record, NOW + 5)
     elsewhere = delivered(renewed(record, "2", NOW + 3), "2", NOW + 3)
-    for both in (session_rules.merged(gone, elsewhere), session_rules.merged(elsewhere, gone)):
+    for both in (
+        session_rules.merged(gone, elsewhere, NOW + 40),
+        session_rules.merged(elsewhere, gone, NOW + 40),
+    ):
         assert both.ended == NOW + 5
         assert both.access == b""
-        kinds = {"r2": True, "a2": end is session_rules.logged_out}
-        for token, there in kinds.items():
-            assert any(each.digest == digest_of(token) for each in both.handles) is there
+        assert both.purge_after == NOW + 3 + DAY
+        for token in ("a1", "r1", "a2", "r2"):
+            handle = session_rules.handle_of(both, (digest_of(token),))
+            assert handle is not None
+            assert handle.expires == both.purge_after
