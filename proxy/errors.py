@@ -195,6 +195,19 @@ class MemoryFull(Unavailable):
     title = "Too much is held at the moment"
 
 
+class ConnectionsFull(Unavailable):
+    """As many clients are connected as may be."""
+
+    label = "connections_full"
+
+
+class TooManyHandshakes(Unavailable):
+    """One session opens WebSockets at one path faster than they are let through."""
+
+    label = "too_many_handshakes"
+    title = "Too many handshakes"
+
+
 class AddressFull(Unavailable):
     """One address has as many connections as it may; nobody else is affected."""
 

@@ -52,6 +52,7 @@ EFFECTS: Final[Mapping[str, str]] = {
     "limits.request_headers": _NEXT,
     "limits.request_body": _NEXT,
     "sessions": "the next request, refresh and login",
+    "websocket": "the next handshake",
 }
 """From when a change counts, by key or section; the longest that fits. Not here: `restart_keys`."""
 

@@ -42,6 +42,7 @@ from proxy.configuration.switching import Switching
 from proxy.configuration.tracing import Tracing
 from proxy.configuration.units import Address
 from proxy.configuration.upstream import Upstream
+from proxy.configuration.websocket import WebSockets
 from proxy.switching.table import SwitchName
 from proxy.types import MAX_DEPTH
 from proxy.versions.cohorts import Cohort, Cohorts
@@ -343,6 +344,7 @@ class Config(Section):
     cors: Cors = Cors()
     timeouts: Timeouts = Timeouts()
     limits: LimitSettings = LimitSettings()
+    websocket: WebSockets = WebSockets()
     store: StoreSettings = StoreSettings()
     sessions: SessionSettings = SessionSettings()
     log: LogSettings = LogSettings()

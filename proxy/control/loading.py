@@ -93,12 +93,14 @@ def load(
         raise ConfigError(problems)
     config = _resolved(config, file.parent)
     reader.look_at(_tls_files(config))
+    per_session = config.websocket.per_session
     return Snapshot(
         config=config,
         versions=config.version_rules(),
         catalog=catalog,
         switches=SwitchedCatalog(catalog, config.switching.first()),
         coalescing=Routes(config.coalescing) if config.coalescing else None,
+        socket_bounds=Routes(per_session) if per_session else None,
         source=Source(file, env, flags, required),
         files=reader.seen,
         digest=reader.digest.hexdigest()[:12],

@@ -81,12 +81,13 @@ class Acceptor(Protocol):
     Attributes:
         limits: of new connections.
         draining: whether every connection ends with its current request.
-        on_limit: told the name of a limit that was reached without an error.
+        on_limit: told the name of a limit that was reached without an error, and the address of the
+            client.
     """
 
     limits: ClientLimits
     draining: bool
-    on_limit: Callable[[str], None]
+    on_limit: Callable[[str, str], None]
 
     @property
     def serve(self) -> Serve:
@@ -172,6 +173,11 @@ class ClientConnection(RequestHandler):
         """Whether a request is being served."""
         return self._payload is not None
 
+    @property
+    def has_finished(self) -> bool:
+        """Whether the client sends nothing more: it waits for the response, or has gone."""
+        return self._half_closed
+
     def write(self, data: bytes) -> None:
         """Send bytes to the client, unless it is gone."""
         transport = self.transport
@@ -211,7 +217,7 @@ class ClientConnection(RequestHandler):
             self._discard()
             return
         if not self._discarding:
-            self._listener.on_limit("keepalive")
+            self._listener.on_limit("keepalive", self.address)
         if self.transport is not None and (self.writing_paused or self.transport.is_closing()):
             self.abort()
         else:
@@ -408,7 +414,7 @@ class ClientConnection(RequestHandler):
     def pause_writing(self) -> None:
         super().pause_writing()
         if not self._discarding:
-            self._listener.on_limit("buffer")
+            self._listener.on_limit("buffer", self.address)
         self.deadline = self._loop.time() + self._listener.limits.keepalive_timeout
         if self.transport is not None:
             self._backlog.note(self.transport)

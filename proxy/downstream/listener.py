@@ -12,7 +12,7 @@ from aiohttp.web import BaseRequest, RequestHandler, Server, StreamResponse
 from proxy.downstream.connection import ClientConnection, Refuse, Serve
 from proxy.downstream.limits import ClientLimits, is_in
 from proxy.downstream.websockets import Connections
-from proxy.errors import AddressFull, SegueError, Unavailable
+from proxy.errors import AddressFull, ConnectionsFull, SegueError
 
 
 class Listener(Server):
@@ -21,7 +21,8 @@ class Listener(Server):
     Attributes:
         serve: answers one request.
         refuse: answers what is not a request.
-        on_limit: told the name of a limit that was reached without an error.
+        on_limit: told the name of a limit that was reached without an error, and the address of the
+            client.
         elsewhere: the connections that were taken over and are still open.
         draining: whether every connection ends with its current request.
     """
@@ -32,7 +33,7 @@ class Listener(Server):
         refuse: Refuse,
         limits: ClientLimits,
         elsewhere: Connections,
-        on_limit: Callable[[str], None],
+        on_limit: Callable[[str, str], None],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         super().__init__(_unused, handler_cancellation=True, loop=loop)
@@ -58,7 +59,7 @@ class Listener(Server):
         """Return why a connection that has just been made is one too many; None where it is not."""
         limits, bucket = self.limits, connection.bucket
         if self.open > limits.connections:
-            return Unavailable("too many connections")
+            return ConnectionsFull("too many connections")
         count = self._buckets[bucket] + self.elsewhere.open_from(bucket)
         if not bucket or count <= limits.connections_per_address:
             return None

@@ -71,6 +71,20 @@ def families(
             lambda: _open(upgrades, live.current.digest),
             over_processes=Combined.SUM,
         ),
+        counter(
+            "segue_handshakes_paced",
+            "Handshakes that waited for their turn, because their session had as many WebSockets"
+            " open at that path as `websocket.per_session` lets it.",
+            (),
+            lambda: [((), upgrades.bounds.paced)],
+        ),
+        gauge(
+            "segue_handshakes_waiting",
+            "Those that wait now.",
+            (),
+            lambda: [((), upgrades.bounds.waiting)],
+            over_processes=Combined.SUM,
+        ),
         gauge(
             "segue_held_bytes",
             "Bytes in memory: `message`, of WebSocket messages that are not whole yet, with copies"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from proxy.configuration.websocket import SocketBound
 from proxy.gateway.context import RequestContext
 from proxy.gateway.identity import identity_of
 from proxy.gateway.rewriting import Rewriting
@@ -92,6 +93,28 @@ class OpenAs(NamedTuple):
     configuration: str
 
 
+class SocketGroup:
+    """The WebSockets of one session at one path, where there is a bound to them.
+
+    Attributes:
+        key: whose they are, and the path.
+        bound: how many there may be, as the newest of its requests found it.
+        sockets: that are open, and not told to end; the oldest first.
+        shaking: handshakes that are under way, those that wait among them.
+        waiting: handshakes that wait for their turn.
+    """
+
+    __slots__ = ("bound", "key", "next_at", "shaking", "sockets", "waiting")
+
+    def __init__(self, key: tuple[str | bytes, bytes], bound: SocketBound) -> None:
+        self.key = key
+        self.bound = bound
+        self.sockets: dict[OpenWebSocket, None] = {}
+        self.shaking = 0
+        self.waiting = 0
+        self.next_at = 0.0
+
+
 class OpenWebSocket:
     """A WebSocket between a client and a server.
 
@@ -110,21 +133,26 @@ class OpenWebSocket:
         to_client, to_server: the accounts of its messages, since what applies changed last.
         relay: carries its bytes.
         counted: what it is counted as by who counts those that are open; None where it is not.
+        group: those that it counts with, where there is a bound to them; None where there is none.
+        replaced: whether it had to make room for a newer one.
     """
 
     __slots__ = (
         "_earlier",
         "_looked_at",
         "_on_end",
+        "_on_limit",
         "_on_moved",
         "_rewriting",
         "configuration",
         "counted",
         "decision",
+        "group",
         "identity",
         "info",
         "pool",
         "relay",
+        "replaced",
         "revision",
         "serial",
         "session",
@@ -140,7 +168,7 @@ class OpenWebSocket:
         rewriting: Rewriting,
         subprotocol: bytes | None,
         *,
-        on_limit: Callable[[str], None],
+        on_limit: Callable[[str, str], None],
         on_end: Callable[[OpenWebSocket], None],
         on_moved: Callable[[OpenWebSocket], None],
         loop: asyncio.AbstractEventLoop,
@@ -151,7 +179,7 @@ class OpenWebSocket:
             context: the request that opens it.
             pool, subprotocol: see the attributes.
             rewriting: finds the programs of the client's cohort, and their accounts.
-            on_limit: told the name of a limit that was reached, each time.
+            on_limit: told the name of a limit that was reached and the client's address, each time.
             on_end: told once that it has ended.
             on_moved: told that what it is counted as may be something else.
         """
@@ -166,8 +194,11 @@ class OpenWebSocket:
         self.subprotocol = subprotocol
         self._rewriting = rewriting
         self._on_end = on_end
+        self._on_limit = on_limit
         self._on_moved = on_moved
         self.counted: OpenAs | None = None
+        self.group: SocketGroup | None = None
+        self.replaced = False
         config = context.snapshot.config
         from_server, from_client = self._handlings()
         self.to_client, self.to_server = from_server.counts, from_client.counts
@@ -186,7 +217,7 @@ class OpenWebSocket:
                 server_gone=config.upstream.close_code,
             ),
             on_end=self._ended,
-            on_limit=on_limit,
+            on_limit=self._reached,
             loop=loop,
         )
 
@@ -308,6 +339,10 @@ class OpenWebSocket:
         """Begin to close it in an orderly way: its session cannot be renewed now (1013)."""
         self.relay.try_later()
 
+    def make_room(self, code: int) -> None:
+        """Begin to close it in an orderly way, with this code: there is a newer one."""
+        self.replaced = self.relay.make_room(code)
+
     def abort(self) -> None:
         """Close it at once."""
         self.relay.abort()
@@ -333,6 +368,7 @@ class OpenWebSocket:
             "fault": None if fault is None else fault.reason,
             "fault_side": None if side is None else side.value,
             "drained": relay.draining,
+            "replaced": self.replaced,
         }
 
     def state(self) -> WebSocketState:
@@ -359,6 +395,9 @@ class OpenWebSocket:
 
     def _ended(self, _: Relay) -> None:
         self._on_end(self)
+
+    def _reached(self, limit: str) -> None:
+        self._on_limit(limit, self.info.client or self.info.peer)
 
 
 def _name(program: Program | None) -> str | None:

@@ -12,10 +12,11 @@ from typing import Final, TypeVar
 from proxy.downstream.websockets import Connections
 from proxy.errors import OriginRefused, UpstreamError
 from proxy.gateway.context import RequestContext
-from proxy.gateway.open_websocket import OpenAs, OpenWebSocket
+from proxy.gateway.open_websocket import OpenAs, OpenWebSocket, SocketGroup
 from proxy.gateway.rewriting import Rewriting
 from proxy.gateway.sending import Sender
 from proxy.gateway.sessions import SessionFilter
+from proxy.gateway.socket_bounds import SocketBounds
 from proxy.observability.access_log import AccessLog
 from proxy.relay.exchange import Exchange
 from proxy.relay.first_message import FirstMessageStage
@@ -40,6 +41,7 @@ class Upgrades:
         by_programs: the same by cohort, the names of the programs to the client and to the server,
             and configuration: to go through 50,000 takes 40 ms.
         on_end: told of each that has ended, with all that it has counted.
+        bounds: how many of them a session may have.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class Upgrades:
         rewriting: Rewriting,
         connections: Connections,
         access_log: AccessLog,
-        on_limit: Callable[[str], None],
+        on_limit: Callable[[str, str], None],
         live: Live,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
@@ -61,6 +63,7 @@ class Upgrades:
         self._access_log = access_log
         self._on_limit = on_limit
         self._loop = loop
+        self.bounds = SocketBounds(on_limit)
         self.sockets: set[OpenWebSocket] = set()
         self.by_revision: Counter[tuple[str, int]] = Counter()
         self.by_programs: Counter[tuple[str, str | None, str | None, str]] = Counter()
@@ -83,10 +86,18 @@ class Upgrades:
         Raises:
             SegueError: the server could not be asked, or its answer is no handshake.
         """
-        client, request = context.client, context.request
-        if not handshake.may_open(request.fields, context.snapshot.config.listen.origins):
+        if not handshake.may_open(context.request.fields, context.snapshot.config.listen.origins):
             raise OriginRefused("pages of this origin may not open WebSockets here")
-        client.persistent = False  # Either the connection changes hands, or it ends here.
+        context.client.persistent = False  # Either it changes hands, or it ends here.
+        if context.snapshot.socket_bounds is None:
+            return await self._open(context, None)
+        with self.bounds.entered(context) as group:
+            if group is not None:
+                await self.bounds.turn(group, context.client)
+            return await self._open(context, group)
+
+    async def _open(self, context: RequestContext, group: SocketGroup | None) -> Exchange | None:
+        client, request = context.client, context.request
         offered, forwarded = context.head.offered, context.subprotocols
         context.fields += handshake.upgrade_fields(forwarded)
         exchange, connection, pool = await self._sender.handshake(context)
@@ -141,6 +152,8 @@ class Upgrades:
         at_once = tail if decide is None else b""
         relay.start((transport, at_once), connection.take_transport(relay.server), response)
         self._sessions.opened(context, socket)
+        if group is not None:
+            self.bounds.opened(group, socket)
         if decide is not None:
             timeout = context.snapshot.config.timeouts.message
             FirstMessageStage(relay.client, decide, timeout, self._loop).begin(tail)
@@ -162,6 +175,7 @@ class Upgrades:
     def _end(self, socket: OpenWebSocket) -> None:
         self._connections.discard(socket)
         self.sockets.discard(socket)
+        self.bounds.ended(socket)
         self._count(socket, None)
         socket.pool.sockets -= 1
         self._sessions.closed(socket.session, socket)

@@ -8,7 +8,7 @@ import os
 import random
 import re
 import string
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Protocol
@@ -152,6 +152,7 @@ class AccessLog:
         *,
         subjects: bool = False,
         secret_paths: SecretPaths | None = None,
+        on_error: Callable[[str, str], None] | None = None,
     ) -> None:
         """Construct.
 
@@ -161,8 +162,10 @@ class AccessLog:
             decisions: see the attribute.
             subjects: whether lines say whose session it is.
             secret_paths: what is never kept of paths.
+            on_error: told the label of each error, and the address of the client.
         """
         self._metrics = metrics
+        self._on_error = on_error
         self._secret_paths = secret_paths or SecretPaths()
         self._subjects = subjects
         self.decisions = decisions
@@ -246,6 +249,8 @@ class AccessLog:
         """Record an error; see `RequestInfo.fail`."""
         info.fail(error, status)
         self._metrics.errors[error.label] += 1
+        if self._on_error is not None:
+            self._on_error(error.label, info.client or info.peer)
 
     def close(self, info: RequestInfo, now: float) -> None:
         """End with a request that was answered."""

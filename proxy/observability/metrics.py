@@ -31,16 +31,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
-from proxy.errors import (
-    AddressFull,
-    ClientGone,
-    ContentTooLarge,
-    HeadersTooLarge,
-    OriginRefused,
-    RequestTimeout,
-    Unavailable,
-    UpstreamTimeout,
-)
+from proxy.errors import ClientGone
 from proxy.observability.families import (
     Combined,
     Distribution,
@@ -52,6 +43,7 @@ from proxy.observability.families import (
     histogram,
 )
 from proxy.observability.histogram import Histogram
+from proxy.observability.limits import BY_ERROR, LIMITS
 from proxy.rewriting import MessageCounts
 from proxy.types import NONE, Direction
 
@@ -69,21 +61,7 @@ _CLOSE_CODES: Final = frozenset(
     {*range(1000, 1004), *range(1005, 1016), 3000, 3003, 3008, 4001, 4003}
 )
 
-_LIMITS: Final = {
-    HeadersTooLarge.label: "headers",
-    ContentTooLarge.label: "body",
-    RequestTimeout.label: "client_time",
-    UpstreamTimeout.label: "upstream_time",
-    Unavailable.label: "connections",
-    AddressFull.label: "connections_per_address",
-    OriginRefused.label: "origin",
-}
-"""The limit that an error of Segue's own says was reached, by the error's label."""
-
-_CONNECTION_LIMITS: Final = (
-    *("frame", "message", "fragments", "control_frames", "message_time"),
-    *("websocket_close", "keepalive", "buffer", "memory"),
-)
+_CONNECTION_LIMITS: Final = tuple(limit.name for limit in LIMITS if limit.error is None)
 """Those that no error tells of."""
 
 
@@ -320,14 +298,15 @@ class Metrics(Collector):
             ),
             counter(
                 "segue_limits_hit",
-                "How often a limit of the configuration was reached: `headers` (431), `body` (413),"
-                " `client_time` (408), `upstream_time` (504), `connections` (503; also while"
-                " draining), `connections_per_address` (503), `origin` (403); of WebSockets"
-                " `frame`, `message`, `fragments` (1009), `control_frames` and `message_time`"
-                " (1008), `websocket_close` (cut, as it did not end in time); `keepalive` (closed,"
-                " as no request came, or cut, as a response was not taken); `buffer` (a side was"
-                " not read until the other took what waited); and `memory`"
-                " (`segue_memory_refusals_total` says for what).",
+                "How often a limit was reached: `headers` (431), `target` (414), `body` (413),"
+                " `client_time` (408), `upstream_time` (504), `connections`,"
+                " `connections_per_address`, `resources` (files, ports or memory of the machine),"
+                " `handshake_pace`, `store_calls` (503), `origin` (403); of WebSockets `frame`,"
+                " `message`, `fragments` (1009), `control_frames` and `message_time` (1008),"
+                " `websocket_close` (cut, as it did not end in time), `websockets_per_session` (the"
+                " oldest made room for a new one); `keepalive` (closed, as no request came, or cut,"
+                " as a response was not taken); `buffer` (a side was not read until the other took"
+                " what waited); and `memory` (`segue_memory_refusals_total` says for what).",
                 ("limit",),
                 self._limits_hit,
             ),
@@ -382,10 +361,10 @@ class Metrics(Collector):
             yield (*key, "undelivered"), counts.undelivered
 
     def _limits_hit(self) -> Samples:
-        for label, limit in _LIMITS.items():
-            yield (limit,), self.errors[label]
-        for limit, count in self.limits.items():
-            yield (limit,), count
+        for label, limit in BY_ERROR.items():
+            yield (limit.name,), self.errors[label]
+        for name, count in self.limits.items():
+            yield (name,), count
 
     def _failures(self) -> Samples:
         for key, counts in self._messages.items():

@@ -11,7 +11,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple, Protocol
 
 from proxy.http.headers import RawFields
@@ -171,16 +171,24 @@ class TracingAccessLog(AccessLog):
         *,
         subjects: bool = False,
         secret_paths: SecretPaths | None = None,
+        on_error: Callable[[str, str], None] | None = None,
     ) -> None:
         """Construct.
 
         Args:
-            metrics, log, decisions, subjects, secret_paths: see `AccessLog`.
+            metrics, log, decisions, subjects, secret_paths, on_error: see `AccessLog`.
             queue: takes the spans.
             sampling: which requests have one.
             scheme: of the listener's URLs.
         """
-        super().__init__(metrics, log, decisions, subjects=subjects, secret_paths=secret_paths)
+        super().__init__(
+            metrics,
+            log,
+            decisions,
+            subjects=subjects,
+            secret_paths=secret_paths,
+            on_error=on_error,
+        )
         self._queue = queue
         self._sampling = sampling
         self._scheme = scheme

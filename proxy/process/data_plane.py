@@ -10,6 +10,7 @@ from typing import Final
 
 from proxy.downstream import metrics as downstream_metrics
 from proxy.downstream.certificate import Certificate
+from proxy.downstream.limits import client_bucket
 from proxy.downstream.listener import Listener
 from proxy.downstream.websockets import Connections
 from proxy.gateway import metrics as gateway_metrics
@@ -28,6 +29,7 @@ from proxy.observability import tracing
 from proxy.observability.decisions import DecisionLog
 from proxy.observability.families import Families
 from proxy.observability.limited import LimitedWarnings
+from proxy.observability.limits import LimitWarnings
 from proxy.observability.log import Log
 from proxy.observability.metrics import Metrics
 from proxy.observability.tracing import SpanQueue
@@ -95,10 +97,14 @@ class DataPlane:
         everything = log.is_enabled_for(logging.DEBUG)
         self.decisions = DecisionLog(log, loop, everything=everything)
         self._warnings = LimitedWarnings(log, loop.time)
-        self.access_log = access_log(config, metrics, log, self.decisions, spans)
+        self._metrics = metrics
+        self._limits = LimitWarnings(log, loop.time, self._set_value, client_bucket)
+        self.access_log = access_log(
+            config, metrics, log, self.decisions, spans, self._limits.failed
+        )
         self.fleet = Fleet(servers, loop, log, publish)
         self.connections = Connections()
-        self.memory = MemoryBudget(config.limits.memory, metrics.count_limit)
+        self.memory = MemoryBudget(config.limits.memory, partial(self._limit_reached, address=""))
         taps = Taps()
         self.recorder = Recorder(taps, loop, log)
         self.shadows = Shadows(
@@ -120,7 +126,7 @@ class DataPlane:
             self._rewriting,
             self.connections,
             self.access_log,
-            metrics.count_limit,
+            self._limit_reached,
             live,
             loop,
         )
@@ -132,7 +138,7 @@ class DataPlane:
             gateway.refuse,
             client_limits(config),
             self.connections,
-            metrics.count_limit,
+            self._limit_reached,
             loop,
         )
         self._decided = switch_metrics.DecisionTotals(live)
@@ -184,6 +190,16 @@ class DataPlane:
         )
         yield upstream_metrics.families(self.fleet)
 
+    def _limit_reached(self, name: str, address: str) -> None:
+        self._metrics.count_limit(name)
+        self._limits.reached(name, address)
+
+    def _set_value(self, key: str) -> object:
+        """What the configuration that serves says under a key, as the log can show it."""
+        section, name = key.split(".")
+        dumped = getattr(self._live.current.config, section).model_dump(mode="json", include={name})
+        return dumped[name]
+
     def _shadow_dropped(self, switch: str, outcome: str) -> None:
         # All of them are one kind: a file may put hundreds into shadow at once.
         self._warnings.write("shadow dropped", {}, switch=switch, outcome=outcome)
@@ -194,6 +210,7 @@ class DataPlane:
         self.listener.check(now)
         self.fleet.check(now)
         self._warnings.check(now)
+        self._limits.check(now)
         self.flow.check(now)
         if self.sessions is not None:
             self.sessions.tick()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from proxy.configuration.reading import Config
 from proxy.configuration.tracing import Tracing
 from proxy.errors import ConfigError, Diagnostic
@@ -55,12 +57,24 @@ def exporter(tracing: Tracing, version: str) -> Exporter:
 
 
 def access_log(
-    config: Config, metrics: Metrics, log: Log, decisions: DecisionLog, queue: SpanQueue | None
+    config: Config,
+    metrics: Metrics,
+    log: Log,
+    decisions: DecisionLog,
+    queue: SpanQueue | None,
+    on_error: Callable[[str, str], None],
 ) -> AccessLog:
     """Return what counts requests, and makes spans of them where there are some."""
     subjects, secret_paths = config.log.subjects, SecretPaths(config.log.redact_paths)
     if queue is None:
-        return AccessLog(metrics, log, decisions, subjects=subjects, secret_paths=secret_paths)
+        return AccessLog(
+            metrics,
+            log,
+            decisions,
+            subjects=subjects,
+            secret_paths=secret_paths,
+            on_error=on_error,
+        )
     tracing = config.tracing
     return TracingAccessLog(
         metrics,
@@ -71,4 +85,5 @@ def access_log(
         "http" if config.listen.tls is None else "https",
         subjects=subjects,
         secret_paths=secret_paths,
+        on_error=on_error,
     )

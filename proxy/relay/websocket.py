@@ -183,6 +183,20 @@ class Relay:
         if self._timer is None:
             self._leave(TRY_AGAIN_LATER, "session unavailable", "session unavailable")
 
+    def make_room(self, code: int) -> bool:
+        """End the connection in an orderly way: there is a newer one in its place.
+
+        Args:
+            code: what the client is told.
+
+        Returns:
+            Whether it was not ending already.
+        """
+        if self._timer is not None:
+            return False
+        self._leave(code, "replaced by a newer one", "replaced by a newer one")
+        return True
+
     def abort(self) -> None:
         """End the connection at once."""
         for leg in (self.client, self.server):
@@ -338,6 +352,7 @@ class Relay:
         on_end = self._on_end
         # Nothing is called any more; in a circle the garbage collector would have to find them.
         del self._on_end
+        self.on_limit = _tell_nobody
         on_end(self)
         for ended in (self.client, self.server):
             ended.frame_filter.forget_copy()
@@ -376,6 +391,10 @@ class Relay:
 
     def _open(self) -> list[asyncio.Transport]:
         return [leg.transport for leg in (self.client, self.server) if not leg.lost]
+
+
+def _tell_nobody(_: str) -> None:
+    """It has ended."""
 
 
 def _withhold(leg: Leg) -> None:

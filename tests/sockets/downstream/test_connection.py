@@ -183,7 +183,7 @@ def test_misspelt_setting_of_aiohttp_is_an_error_and_no_default(
             """Never called."""
 
         limits, open_sockets = ClientLimits(1, 1, 1, 1, 1, 1, 1, 1), Connections()
-        listener = Listener(serve, lambda *_: None, limits, open_sockets, lambda _: None, loop)
+        listener = Listener(serve, lambda *_: None, limits, open_sockets, lambda _, __: None, loop)
         with pytest.raises(TypeError):
             listener()
     finally:

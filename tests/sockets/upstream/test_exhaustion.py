@@ -87,8 +87,10 @@ async def test_no_file_left_is_503_and_says_nothing_of_the_server(
                     assert status_of(head) == 503
                     assert b"\r\nRetry-After: " in head
                     assert b"LimitNOFILE" in body
-            assert [line["event"] for line in warnings(proxy)] == ["out of resources"]
-            assert "LimitNOFILE" in str(warnings(proxy)[0]["detail"])
+            why, who = warnings(proxy)
+            assert (why["event"], who["event"]) == ("out of resources", "limit reached")
+            assert "LimitNOFILE" in str(why["detail"])
+            assert (who["limit"], who["address"]) == ("resources", "127.0.0.1")
             assert await proxy.metric("segue_errors_total", error="out_of_resources") == len(peers)
             assert await proxy.metric("segue_upstream_failures_total") == 0
             assert await proxy.metric("segue_upstream_ejections_total") == 0

@@ -65,6 +65,7 @@ def test_the_defaults() -> None:
         "connections": 10_000,
         "connections_per_address": 1000,
         "response_headers": 65_536,
+        "memory": 134_217_728,
         "shared_body": 1_048_576,
         "shared_waiters": 1024,
     }

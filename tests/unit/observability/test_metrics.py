@@ -10,10 +10,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.errors import (
     AddressFull,
+    ConnectionsFull,
     HeadersTooLarge,
     MappingFailure,
     RequestTimeout,
-    Unavailable,
 )
 from proxy.observability.families import Combined, gauge
 from proxy.observability.metrics import CONTENT_TYPE, Metrics, close_code_label, code_label
@@ -213,7 +213,7 @@ def test_a_request_that_did_not_reach_the_server_has_no_duration_of_the_server(
 
 
 def test_limits_are_counted_by_the_error_that_says_so(metrics: Metrics) -> None:
-    for error in (HeadersTooLarge, RequestTimeout, RequestTimeout, Unavailable, AddressFull):
+    for error in (HeadersTooLarge, RequestTimeout, RequestTimeout, ConnectionsFull, AddressFull):
         metrics.errors[error.label] += 1
     metrics.errors["bad_request"] += 1
     for _ in range(4):
@@ -221,18 +221,24 @@ def test_limits_are_counted_by_the_error_that_says_so(metrics: Metrics) -> None:
     metrics.count_limit("control_frames")
     assert samples(metrics, "segue_limits_hit_total") == {
         ("headers",): 1,
+        ("target",): 0,
         ("body",): 0,
         ("client_time",): 2,
         ("upstream_time",): 0,
         ("connections",): 1,
         ("connections_per_address",): 1,
+        ("resources",): 0,
         ("origin",): 0,
+        ("handshake_pace",): 0,
+        ("store_calls",): 0,
         ("frame",): 0,
         ("message",): 4,
         ("fragments",): 0,
         ("control_frames",): 1,
         ("message_time",): 0,
         ("websocket_close",): 0,
+        ("websockets_per_session",): 0,
+        ("memory",): 0,
         ("keepalive",): 0,
         ("buffer",): 0,
     }

@@ -1,0 +1,157 @@
+"""How many WebSockets a session has open at a path: the oldest make room for new ones.
+
+A client that opens a socket whenever it draws its page, and forgets the one before, would fill the
+server and its own address. It cannot be told to stop; so the oldest socket ends in a way on which
+it does not connect again, once the new one is open (a handshake that fails costs nobody a live
+socket). While as many are open as may be, its handshakes go to the server one after the other, in
+their order; how many wait, and how long, is bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import blake2b
+from typing import Final
+
+from proxy.downstream.connection import ClientConnection
+from proxy.errors import ClientGone, TooManyHandshakes
+from proxy.gateway.context import RequestContext
+from proxy.gateway.open_websocket import OpenWebSocket, SocketGroup
+from proxy.http.headers import values_of
+
+PER_SESSION: Final = "websockets_per_session"
+"""The name of the limit."""
+
+MOST_WAITING: Final = 16
+"""Handshakes of one session at one path that wait for their turn."""
+
+LONGEST_WAIT: Final = 10.0
+"""Seconds that one of them waits."""
+
+_LOOK: Final = 0.5
+"""Seconds between two looks whether its client is still there."""
+
+
+class SocketBounds:
+    """Keeps the bounds of `websocket.per_session`, in this process.
+
+    Attributes:
+        paced: handshakes that have waited for their turn.
+    """
+
+    def __init__(self, on_limit: Callable[[str, str], None]) -> None:
+        """Construct.
+
+        Args:
+            on_limit: told the name of the limit and the client's address, for each socket that had
+                to make room.
+        """
+        self._on_limit = on_limit
+        self._groups: dict[tuple[str | bytes, bytes], SocketGroup] = {}
+        self._secret = os.urandom(16)
+        self.paced = 0
+
+    @property
+    def waiting(self) -> int:
+        """Handshakes that wait for their turn now."""
+        return sum(group.waiting for group in self._groups.values())
+
+    def __len__(self) -> int:
+        """How many groups there are."""
+        return len(self._groups)
+
+    @contextmanager
+    def entered(self, context: RequestContext) -> Iterator[SocketGroup | None]:
+        """Count a handshake while it is under way; None where nothing bounds it."""
+        bounds = context.snapshot.socket_bounds
+        bound = None if bounds is None else bounds.find(context.request.method, context.path)
+        who = None if bound is None else self._who(context)
+        if bound is None or who is None:
+            yield None
+            return
+        key = (who, context.path)
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = SocketGroup(key, bound)
+        group.bound = bound
+        group.shaking += 1
+        try:
+            yield group
+        finally:
+            group.shaking -= 1
+            self._forget_empty(group)
+
+    async def turn(self, group: SocketGroup, client: ClientConnection) -> None:
+        """Wait until it is the turn of a handshake that has entered.
+
+        Raises:
+            TooManyHandshakes: as many wait as may, or it would take too long.
+            ClientGone: the client sends nothing more, so that it cannot want a WebSocket.
+        """
+        if len(group.sockets) + group.shaking <= group.bound.most:
+            return
+        time = asyncio.get_running_loop().time
+        now = time()
+        begin = max(group.next_at, now)
+        if group.waiting >= MOST_WAITING or begin > now + LONGEST_WAIT:
+            raise TooManyHandshakes(
+                "one session opens WebSockets at this path faster than they are let through"
+            )
+        group.next_at = begin + 1 / group.bound.pace
+        if begin > now:
+            self.paced += 1
+            group.waiting += 1
+            try:
+                while (left := begin - time()) > 0:
+                    if client.has_finished:
+                        raise ClientGone("the client gave its handshake up")
+                    await asyncio.sleep(min(left, _LOOK))
+            finally:
+                group.waiting -= 1
+
+    def opened(self, group: SocketGroup, socket: OpenWebSocket) -> None:
+        """A WebSocket is open: the oldest make room, if there are too many."""
+        group.sockets[socket] = None
+        socket.group = group
+        while len(group.sockets) > group.bound.most:
+            oldest = next(iter(group.sockets))
+            del group.sockets[oldest]
+            oldest.group = None
+            oldest.make_room(group.bound.code)
+            if oldest.replaced:
+                self._on_limit(PER_SESSION, oldest.info.client or oldest.info.peer)
+
+    def ended(self, socket: OpenWebSocket) -> None:
+        """A WebSocket has ended."""
+        group, socket.group = socket.group, None
+        if group is not None:
+            del group.sockets[socket]
+            self._forget_empty(group)
+
+    def _forget_empty(self, group: SocketGroup) -> None:
+        if not group.sockets and not group.shaking:
+            del self._groups[group.key]
+
+    def _who(self, context: RequestContext) -> str | bytes | None:
+        """Whose sockets count together; None for somebody of whom nothing is known.
+
+        An address alone is no person: everybody behind it would have these few sockets together.
+        """
+        if context.session is not None:
+            return context.session.cached.record.session
+        fields, places = context.request.fields, context.snapshot.config.sessions.tokens.places
+        shown = [
+            *values_of(fields, b"authorization"),
+            *values_of(fields, b"cookie"),
+            *(token.encode() for token in places.query_tokens(context.head.target)),
+            *(token.encode() for token in places.offered_tokens(fields)),
+        ]
+        if not shown:
+            return None
+        whose = context.info.client or context.client.bucket
+        # Keyed and short: no credentials are kept, and nobody can make two of one digest.
+        text = b"\0".join([whose.encode(), *shown])
+        return blake2b(text, digest_size=16, key=self._secret).digest()
