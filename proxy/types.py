@@ -30,6 +30,10 @@ def check_label(text: str) -> str:
 SEGUE: Final = "segue"
 """The author of what nobody has asked for."""
 
+GUARD: Final = "guard"
+RAMP: Final = "ramp"
+"""The authors of what guards and ramps do; no name of a person or a token is written like these."""
+
 MAX_DEPTH: Final = 1_000
 """How many objects and arrays stand inside each other in a message that is mapped, unless the
 configuration says otherwise. Python's own `json` reads and writes no more."""

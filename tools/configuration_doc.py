@@ -166,7 +166,10 @@ def _kind(described: dict[str, Any], defs: dict[str, Any]) -> str:
         return _kind(defs[first["$ref"].rpartition("/")[2]], defs)
     names = {"string": "text", "integer": "number", "number": "number", "boolean": "true or false"}
     if first.get("type") == "object":
-        return f"mapping of names to {_kind(first['additionalProperties'], defs)}"
+        values = first["additionalProperties"]
+        if _section(values, defs):
+            return "mapping of names to sections"
+        return f"mapping of names to {_kind(values, defs)}"
     return names.get(first.get("type", "string"), "text")
 
 

@@ -79,6 +79,7 @@ _STATUS: Final = {
     Why.CHANGED: 412,
     Why.UNCONDITIONAL: 428,
     Why.AUTHORITY: 409,
+    Why.CLOSED: 409,
 }
 
 _PROBLEMS: Final = {Why.AUTHORITY: "configuration-authority"}

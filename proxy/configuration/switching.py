@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator
 
 from proxy.configuration.document import WrittenText, as_written
 from proxy.configuration.fields import Label, Seconds, Section, VersionRange
+from proxy.configuration.guarding import Guard, RiseHours
+from proxy.switching.guards import GuardRules
 from proxy.switching.setting import Setting, parse_setting
 from proxy.switching.table import (
     ALL_ON,
@@ -64,6 +67,10 @@ class Switching(Section):
         open_sockets: what open WebSockets do when a switch is turned, unless the change says it:
             `keep` what they have, change from the `next_message` on, or `reconnect`.
         reconnect_over: the time over which `reconnect` is spread.
+        guard: what takes a switch back by itself.
+        guards: other bounds for single switches, by their names; what is left out is as in `guard`.
+        windows: when switches may rise, by whomever; in any of them, and at all times where there
+            is none. What lowers is allowed at all times.
         shadow_budget: the time of the processor that shadows may take of each second; what does not
             fit is not compared, and counted.
     """
@@ -74,6 +81,19 @@ class Switching(Section):
     open_sockets: Literal["keep", "next_message", "reconnect"] = "keep"
     reconnect_over: Annotated[Seconds, Field(ge=0, le=3600)] = 30.0
     shadow_budget: Annotated[Seconds, Field(ge=0, le=1)] = 0.05
+    guard: Guard = Guard()
+    guards: Annotated[dict[Switch, Guard], Field(max_length=2000)] = Field(default_factory=dict)
+    windows: Annotated[tuple[RiseHours, ...], Field(max_length=50)] = ()
+
+    def guard_rules(self, switch: SwitchName) -> GuardRules:
+        """What the guard of a switch goes by."""
+        return self.guard.rules(self.guards.get(str(switch)))
+
+    @cached_property
+    def compares_requests(self) -> bool:
+        """Whether a guard asks for the HTTP errors of those who are in a canary, and of others."""
+        guards = (self.guard, *self.guards.values())
+        return any(each.http_errors is not None for each in guards)
 
     def first(self) -> First:
         """The switches that are named here, and their states."""
@@ -96,8 +116,9 @@ def unknown_switches(
     """
     found: list[tuple[tuple[str | int, ...], str]] = []
     found += [
-        (("switches", name), _unknown(name, known))
-        for name in settings.switches
+        ((key, name), _unknown(name, known))
+        for key in ("switches", "guards")
+        for name in getattr(settings, key)
         if read_name(name) not in known
     ]
     names: dict[tuple[str, str], int] = {}

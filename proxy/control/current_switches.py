@@ -16,6 +16,7 @@ from typing import Final, Literal
 
 from structlog.typing import FilteringBoundLogger
 
+from proxy.configuration.switching import Switching
 from proxy.control.canary_key import CanaryKey
 from proxy.control.last_known import LastKnown
 from proxy.control.switch_history import SwitchHistory
@@ -122,6 +123,11 @@ class CurrentSwitches:
     def in_force(self) -> SwitchedCatalog:
         """What applies to whom."""
         return self._live.current.switches
+
+    @property
+    def switching(self) -> Switching:
+        """What the files that serve say of switches."""
+        return self._live.current.config.switching
 
     @property
     def authority(self) -> Literal["live", "file"]:

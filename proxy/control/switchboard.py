@@ -18,6 +18,7 @@ from structlog.typing import FilteringBoundLogger
 
 from proxy.control.current_switches import CurrentSwitches
 from proxy.control.file_authority import ended_steps, is_new_file
+from proxy.control.rise_hours import closed_at
 from proxy.control.switch_store.base import (
     MAX_PAGE,
     MAX_REVISION,
@@ -38,6 +39,7 @@ from proxy.switching.changes import (
     keeps_to_file,
     touched,
 )
+from proxy.switching.exposure import lowers
 from proxy.switching.history import (
     Revision,
     fitted,
@@ -185,6 +187,7 @@ class Switchboard:
             raise ChangeRefused(Why.LIMITED, wrong)
         if isinstance(change, SetSwitch):
             _check_room(before, after)
+        self._check_hours(change, before, after)
         return after
 
     async def change(
@@ -380,6 +383,18 @@ class Switchboard:
                 " switching.switches in the file, and reload"
             )
             raise ChangeRefused(Why.AUTHORITY, text)
+
+    def _check_hours(self, change: Change, before: Table, after: Table) -> None:
+        """Refuse to raise at a time at which nothing may rise.
+
+        What was said before to end by itself ends all the same, and a new file is no change here.
+        """
+        if isinstance(change, Expire | Follow):
+            return
+        closed = closed_at(self.current.switching, time.time())
+        if closed and not lowers(before, after, self.current.in_force.first):
+            text = f"this raises, and {closed}. What lowers is taken at all times"
+            raise ChangeRefused(Why.CLOSED, text)
 
     async def _go_on(self) -> None:
         await self._follow()

@@ -23,6 +23,7 @@ from proxy.errors import ClientError, ClientGone, SegueError, Unavailable, Upstr
 from proxy.gateway.coalescing import Coalescer
 from proxy.gateway.context import RequestContext
 from proxy.gateway.forwarding import checked_head, forwarded_fields, last_answer
+from proxy.gateway.request_outcomes import RequestOutcomes
 from proxy.gateway.rewriting import Rewriting
 from proxy.gateway.sessions import SessionFilter
 from proxy.gateway.token_endpoints import TokenEndpoints
@@ -48,6 +49,7 @@ class Steps:
         rewriting: what is done to messages and bodies.
         coalescing: to the server, for all who ask the same together.
         upgrades: to the server, for WebSockets.
+        outcomes: what became of requests, by what was decided for their clients.
     """
 
     sessions: SessionFilter
@@ -55,6 +57,7 @@ class Steps:
     rewriting: Rewriting
     coalescing: Coalescer
     upgrades: Upgrades
+    outcomes: RequestOutcomes
 
 
 class Gateway:
@@ -110,8 +113,11 @@ class Gateway:
             self._refuse(context, SegueError())
         finally:
             context.give_back()
+            now = perf_counter()
             if info.status != 101:
-                self._access_log.close(info, perf_counter())
+                self._access_log.close(info, now)
+            if context.decision is not None:
+                self._steps.outcomes.observe(context.decision, info, now)
 
     def refuse(self, client: ClientConnection, error: SegueError) -> None:
         """Answer what is not a request; the connection ends with the answer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
@@ -17,7 +18,7 @@ from proxy.gateway.received_kinds import ReceivedKinds
 from proxy.gateway.shadow import Shadows
 from proxy.gateway.shadow_switch import ShadowTarget
 from proxy.mapping.decision import NOTHING, Decision
-from proxy.mapping.engine.program import Program
+from proxy.mapping.engine.program import Program, links_of
 from proxy.mapping.programs import RoutePrograms
 from proxy.memory import Kind
 from proxy.observability.access_log import RequestInfo
@@ -87,6 +88,7 @@ class Rewriting:
         taps: through which messages on their way are looked at.
         shadows: work out what switches in shadow would have made of messages.
         received_kinds: with which kinds the messages of servers came.
+        failures: messages that a mapping failed on, by the client's cohort and the mapping's name.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class Rewriting:
         self.taps = taps
         self.shadows = shadows
         self.received_kinds = ReceivedKinds()
+        self.failures: Counter[tuple[str, str]] = Counter()
 
     def open_account(self, counts: MessageCounts) -> None:
         """Show what a part of an account counts, from now on."""
@@ -167,7 +170,10 @@ class Rewriting:
         """What is done to the bodies of a route; None for nearly all. Preflights have none."""
         route = None
         info, config = context.info, context.snapshot.config
-        if context.snapshot.catalog.for_cohort(info.selected).routes is not None:
+        if (
+            context.snapshot.catalog.for_cohort(info.selected).routes is not None
+            or config.switching.compares_requests
+        ):
             programs = self.decide(context).programs
             route = programs.route(context.request.method, context.path)
         if info.trail is not None:
@@ -256,6 +262,8 @@ class Rewriting:
         self, info: RequestInfo, program: str, way: Direction, failure: MappingFailure
     ) -> None:
         """Warn of a message that could not be mapped; nothing of what it says is told."""
+        for name in links_of(failure.mapping or program):
+            self.failures[info.cohort, name] += 1
         kind = {"mapping": failure.mapping or program, "rule": failure.rule}
         where = {"operation": failure.operation, "field": failure.field}
         info.trail = self._decisions.late(info.trail, info.request_id, info.cohort)

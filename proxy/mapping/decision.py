@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from proxy.mapping.programs import NO_PROGRAMS, Programs
+from proxy.observability.histogram import Histogram
 from proxy.switching.canary import Sketch
 from proxy.switching.setting import Mode
 from proxy.switching.table import SwitchName
@@ -36,6 +37,23 @@ class Applied(NamedTuple):
     mode: Mode
 
 
+class RequestCounts:
+    """What became of the requests of those for whom the same was decided.
+
+    Attributes:
+        requests: that have ended, handshakes among them.
+        errors: of these, those that ended with an error.
+        added: how long Segue itself took for them.
+    """
+
+    __slots__ = ("added", "errors", "requests")
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.errors = 0
+        self.added = Histogram()
+
+
 class Decision:
     """What applies to some clients. Equal to itself alone.
 
@@ -44,9 +62,10 @@ class Decision:
         shadows: the switches whose effect is only looked at.
         applied: what was decided about each switch of their cohort.
         taken: how many sockets and requests it was taken for.
+        requests: what became of these; kept by who counts them, None before the first.
     """
 
-    __slots__ = ("applied", "programs", "shadows", "taken")
+    __slots__ = ("applied", "programs", "requests", "shadows", "taken")
 
     def __init__(
         self,
@@ -58,6 +77,7 @@ class Decision:
         self.shadows = shadows
         self.applied = applied
         self.taken = 0
+        self.requests: RequestCounts | None = None
 
 
 class SwitchUsers(NamedTuple):

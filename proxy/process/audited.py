@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from proxy.configuration.admin import Admin
 from proxy.control.audit import Audit
 from proxy.control.audit_details import added_and_removed
 from proxy.control.reload import ReloadOutcome
+from proxy.switching.guards import Finding, Verdict
 from proxy.switching.history import Revision
-from proxy.types import SEGUE
+from proxy.switching.table import SwitchName
+from proxy.types import GUARD, SEGUE
 
 
 def audit_reload(audit: Audit, outcome: ReloadOutcome, before: Admin, after: Admin) -> None:
@@ -53,4 +57,30 @@ def audit_revision(audit: Audit, revision: Revision, *, from_store: bool) -> Non
         all_off=revision.all_off,
         configuration=revision.digest,
         from_store=from_store,
+        **({} if revision.finding is None else {"finding": _facts(revision.finding)}),
     )
+
+
+def audit_observed(audit: Audit, switch: SwitchName, verdict: Verdict) -> None:
+    """Say what a guard would have done, which only observes.
+
+    Args:
+        audit: is told.
+        switch: which.
+        verdict: why it would have been taken back.
+    """
+    finding = verdict.failure
+    assert finding is not None
+    audit.write(
+        "guard would take back",
+        author=GUARD,
+        role="",
+        scope=[str(switch)],
+        reason=str(finding),
+        finding=_facts(finding),
+    )
+
+
+def _facts(finding: Finding) -> dict[str, object]:
+    facts: dict[str, object] = msgspec.to_builtins(finding)
+    return facts

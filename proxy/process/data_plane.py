@@ -18,6 +18,7 @@ from proxy.gateway import switch_metrics
 from proxy.gateway.coalescing import Coalescer
 from proxy.gateway.flow import Flow, totals
 from proxy.gateway.pipeline import Gateway, Steps
+from proxy.gateway.request_outcomes import RequestOutcomes
 from proxy.gateway.rewriting import Rewriting
 from proxy.gateway.sending import Sender
 from proxy.gateway.sessions import SessionFilter, TokenRenewal
@@ -65,6 +66,8 @@ class DataPlane:
             decided.
         recorder, tail, shadows: who looks at messages.
         flow: how much goes through.
+        outcomes: what became of requests.
+        rewriting: finds the programs of requests.
     """
 
     def __init__(
@@ -117,13 +120,13 @@ class DataPlane:
         self.sessions = self._open_sessions(log) if config.sessions.enabled else None
         renewal = None if self.sessions is None else TokenRenewal(self.sessions)
         session_filter = renewal or SessionFilter()
-        self._rewriting = Rewriting(metrics, taps, self.shadows, self._warnings, self.decisions)
-        sender = Sender(Dispatcher(self.fleet), session_filter, self._rewriting, loop)
+        self.rewriting = Rewriting(metrics, taps, self.shadows, self._warnings, self.decisions)
+        sender = Sender(Dispatcher(self.fleet), session_filter, self.rewriting, loop)
         self.coalescer = Coalescer(sender, loop)
         self.upgrades = Upgrades(
             sender,
             session_filter,
-            self._rewriting,
+            self.rewriting,
             self.connections,
             self.access_log,
             self._limit_reached,
@@ -131,7 +134,15 @@ class DataPlane:
             loop,
         )
         endpoints = None if renewal is None else TokenEndpoints(renewal, sender)
-        steps = Steps(session_filter, endpoints, self._rewriting, self.coalescer, self.upgrades)
+        self.outcomes = RequestOutcomes()
+        steps = Steps(
+            session_filter,
+            endpoints,
+            self.rewriting,
+            self.coalescer,
+            self.upgrades,
+            self.outcomes,
+        )
         gateway = Gateway(live, steps, self.access_log, self.memory)
         self.listener = Listener(
             gateway.serve,
@@ -151,7 +162,7 @@ class DataPlane:
                 metrics,
                 self._decided,
                 self.shadows,
-                self._rewriting.received_kinds,
+                self.rewriting.received_kinds,
                 self.fleet,
             ),
             loop,

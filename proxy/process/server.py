@@ -46,12 +46,13 @@ from proxy.control.events import ControlEvents
 from proxy.control.file_authority import ended_by
 from proxy.control.reload import Commit, ReloadOutcome, Reloads
 from proxy.downstream.certificate import Certificate
+from proxy.gateway.guard_figures import GuardFigures
 from proxy.gateway.rollover import Rollover
 from proxy.observability import log as logs
 from proxy.observability.log import Log, Writer
 from proxy.observability.metrics import Metrics
 from proxy.process.assembly import client_limits, connections_of, state_directory
-from proxy.process.audited import audit_reload, audit_revision
+from proxy.process.audited import audit_observed, audit_reload, audit_revision
 from proxy.process.certificates import CertificateWatch
 from proxy.process.data_plane import DataPlane
 from proxy.process.inherited import inherited_socket
@@ -140,6 +141,14 @@ class Server:
             log,
             lambda: self._live.current.switches.table.number,
         )
+        figures = GuardFigures(
+            self._live,
+            self.metrics,
+            self._data.rewriting,
+            self._data.upgrades,
+            self._data.outcomes,
+            rollover.finished,
+        )
         self._switches = Switches(
             self._live,
             opened,
@@ -150,6 +159,8 @@ class Server:
             partial(audit_revision, self.audit, from_store=True),
             self._events.publish,
             segue_version(),
+            figures.counted,
+            partial(audit_observed, self.audit),
         )
         self._reloads = Reloads(
             self._live,

@@ -11,6 +11,7 @@ from structlog.typing import FilteringBoundLogger
 
 from proxy.configuration.sessions import StoreSettings
 from proxy.control.current_switches import CurrentSwitches
+from proxy.control.guard_watch import Count, GuardWatch
 from proxy.control.last_known import LastKnown
 from proxy.control.replicas import Replicas
 from proxy.control.switch_store.base import SwitchStore
@@ -24,6 +25,7 @@ from proxy.mapping.language.model import MappingFile
 from proxy.mapping.switched import SwitchedCatalog
 from proxy.snapshot import Live, SwitchChange
 from proxy.storage.state_directory import development_key
+from proxy.switching.guards import Verdict
 from proxy.switching.history import Revision
 from proxy.switching.table import SwitchName, Table
 from proxy.tokens.sealing import new_key
@@ -84,6 +86,7 @@ class Switches:
         board: takes changes.
         rollover: brings them to open sockets.
         replicas: tells the others of this process, and knows of them.
+        guards: judge what was turned.
     """
 
     def __init__(
@@ -97,6 +100,8 @@ class Switches:
         on_found: Callable[[Revision], None],
         publish: Publish,
         version: str,
+        count: Count,
+        on_observed: Callable[[SwitchName, Verdict], None],
     ) -> None:
         """Construct; nothing is read yet.
 
@@ -109,6 +114,8 @@ class Switches:
             on_found: told of each other one that is new in the store.
             publish: told of each revision that is in force here.
             version: of Segue.
+            count: tells what this process has counted for guards.
+            on_observed: told of what a guard would have done, which only observes.
         """
         self._publish = publish
         self.rollover = rollover
@@ -131,10 +138,21 @@ class Switches:
             opened.store, self.current, live, lambda: rollover.behind().total(), version, log
         )
 
+        self.guards = GuardWatch(
+            self.board,
+            opened.store,
+            self.replicas.name,
+            lambda: live.current.config.switching,
+            count,
+            log,
+            on_observed,
+        )
+
     async def start(self) -> None:
         """Read the store, and follow it."""
         await self.board.start()
         self.replicas.start()
+        self.guards.start()
         self._follow()
 
     def reloaded(self) -> None:
@@ -165,6 +183,7 @@ class Switches:
 
     async def close(self) -> None:
         """The process ends."""
+        await self.guards.close()
         await self.replicas.close()
         await self.board.close()
         await self.rollover.close()
@@ -189,6 +208,7 @@ class Switches:
         self._follow()
         self.rollover.begin(change)
         self.replicas.changed()
+        self.guards.changed()
         table = change.snapshot.switches.table
         told = (table.number, table.all_off)
         if told == self._told:
