@@ -32,7 +32,6 @@ from proxy.gateway.context import RequestContext, read_head
 from proxy.gateway.sessions import TokenRenewal
 from proxy.http.headers import Fields
 from proxy.http.traceparent import trace_of
-from proxy.memory import MemoryBudget
 from proxy.observability.access_log import RequestInfo
 from proxy.relay.exchange import Exchange
 from proxy.sessions.opening import open_sessions
@@ -101,8 +100,7 @@ async def cost(
         return answered
 
     info = RequestInfo("", 0.0, "", "GET", "/", trace_of((), lambda bits: (1 << bits) - 1))
-    memory = MemoryBudget(snapshot.config.limits.memory)
-    context = RequestContext(cast(ClientConnection, None), asked, snapshot, info, memory)
+    context = RequestContext(cast(ClientConnection, None), asked, snapshot, info)
     context.head = read_head(asked, snapshot.config.sessions.tokens.places)
     context.fields = list(asked.fields)
     best = float("inf")

@@ -27,6 +27,9 @@ KEPT: Final = 4
 LITTLE: Final = 256
 """Whoever holds one part of so many holds little."""
 
+UNCOUNTED: Final = 1024
+"""Bytes of one thing that are not worth counting, where there may be as many as connections."""
+
 NOBODY: Final = ""
 """The holder that stands for many, or is not known: no share of it is looked at."""
 
@@ -58,12 +61,14 @@ class MemoryBudget:
 
     __slots__ = ("_holders", "_on_refused", "by_kind", "held", "refused", "size")
 
-    def __init__(self, size: int, on_refused: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self, size: int, on_refused: Callable[[str, str], object] = lambda *_: None
+    ) -> None:
         """Begin with nothing held.
 
         Args:
             size: bytes.
-            on_refused: told `memory` each time that there was no room.
+            on_refused: told `memory`, and for whom there was none, each time that there was no room.
         """
         self.size = size
         self.held = 0
@@ -106,10 +111,10 @@ class MemoryBudget:
         beyond = free - self.size // KEPT
         return beyond >= 0 if holder == NOBODY else mine <= beyond
 
-    def refuse(self, kind: Kind) -> None:
-        """Count that there was no room."""
+    def refuse(self, kind: Kind, holder: str) -> None:
+        """Count that there was no room. For `Reservation` alone."""
         self.refused[kind] += 1
-        self._on_refused("memory")
+        self._on_refused("memory", holder)
 
     def add(self, kind: Kind, holder: str, more: int) -> None:
         """Count bytes as held; less than nothing gives them back. For `Reservation` alone."""
@@ -151,7 +156,7 @@ class Reservation:
         """
         more = size - self.size
         if more > 0 and not self._budget.has_room(self._holder, more):
-            self._budget.refuse(self._kind)
+            self._budget.refuse(self._kind, self._holder)
             return False
         self.take(size)
         return True
@@ -165,3 +170,7 @@ class Reservation:
     def release(self) -> None:
         """Give all of it back; once more does nothing."""
         self.take(0)
+
+
+Reserve = Callable[[Kind], Reservation]
+"""Returns a reservation of nothing yet, for somebody who is known."""

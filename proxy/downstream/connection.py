@@ -34,6 +34,7 @@ from aiohttp.web import RequestHandler, Server
 from aiohttp.web_protocol import RequestPayloadError, _ErrInfo
 
 from proxy.backlog import Backlog
+from proxy.downstream.held import HeldByConnection
 from proxy.downstream.intake import (
     IS_PYTHON,
     Intake,
@@ -45,8 +46,9 @@ from proxy.downstream.intake import (
 )
 from proxy.downstream.limits import ClientLimits, client_bucket
 from proxy.downstream.request import Request
-from proxy.errors import ClientError, HeadersTooLarge, RequestTimeout, SegueError
+from proxy.errors import ClientError, HeadersTooLarge, MemoryFull, RequestTimeout, SegueError
 from proxy.http.chunk_extensions import ChunkExtensions, cut_behind_head
+from proxy.memory import UNCOUNTED, Kind, MemoryBudget, Reservation
 
 NEVER: Final = float("inf")
 
@@ -56,6 +58,12 @@ from when all of it has been handed to the kernel.
 
 Closing a socket with unread bytes makes TCP reset it, and the client may lose what was sent
 (RFC 9112 section 9.6)."""
+
+_LARGE: Final = 4096
+"""Bytes in one piece from which on it is looked what of them waits to be read."""
+
+_PER_REQUEST: Final = 2048
+"""Bytes that a request takes which waits for those before it."""
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 """The value of SO_LINGER that makes closing a socket reset the connection."""
@@ -83,11 +91,13 @@ class Acceptor(Protocol):
         draining: whether every connection ends with its current request.
         on_limit: told the name of a limit that was reached without an error, and the address of the
             client.
+        memory: what may be held for clients.
     """
 
     limits: ClientLimits
     draining: bool
     on_limit: Callable[[str, str], None]
+    memory: MemoryBudget
 
     @property
     def serve(self) -> Serve:
@@ -113,7 +123,9 @@ class ClientConnection(RequestHandler):
         deadline: the loop's time at which the next request must have arrived.
         address: of the client, as its socket gives it; empty where it has none.
         bucket: for whom the connection counts (`client_bucket`).
-        cut: whether Segue breaks it off, because it stops and the time for a drain is over.
+        held: what of it is held.
+        cut: why Segue breaks it off: it stops and the time for a drain is over, or too much waits
+            to be sent. None where it does not.
     """
 
     __slots__ = (
@@ -133,6 +145,7 @@ class ClientConnection(RequestHandler):
         "cut",
         "deadline",
         "flow",
+        "held",
         "persistent",
     )
 
@@ -166,7 +179,8 @@ class ClientConnection(RequestHandler):
         self.deadline = NEVER
         self.address = ""
         self.bucket = ""
-        self.cut = False
+        self.held = HeldByConnection(listener.memory, "")
+        self.cut: SegueError | None = None
 
     @property
     def is_busy(self) -> bool:
@@ -177,6 +191,10 @@ class ClientConnection(RequestHandler):
     def has_finished(self) -> bool:
         """Whether the client sends nothing more: it waits for the response, or has gone."""
         return self._half_closed
+
+    def reserve(self, kind: Kind) -> Reservation:
+        """Return a reservation of nothing yet, for the client."""
+        return self.held.reserve(kind)
 
     def write(self, data: bytes) -> None:
         """Send bytes to the client, unless it is gone."""
@@ -243,6 +261,7 @@ class ClientConnection(RequestHandler):
         tail, self._message_tail = self._message_tail, b""
         self.transport = None
         self.flow = None
+        self.held.give_back()
         self._task_handler = None  # Otherwise `connection_lost` would cancel the calling task.
         super().connection_lost(None)
         return transport, tail
@@ -258,7 +277,7 @@ class ClientConnection(RequestHandler):
         self.transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if isinstance(peer, tuple) else ""
-        self.bucket = client_bucket(self.address)
+        self.bucket = self.held.holder = client_bucket(self.address)
         self._listener.connection_made(self, self.transport)
         self._task_handler = self._loop.create_task(self.start())
         refusal = self._listener.refusal_of(self)
@@ -302,13 +321,41 @@ class ClientConnection(RequestHandler):
                 check_first(data)
             super().data_received(data)
             self._count(data, waiting, payload, before)
-        except ClientError as error:
+            self._keep(data)
+        except (ClientError, MemoryFull) as error:
             self._break(error)
         # Empty lines in front of a request are none of it (RFC 9112 section 2.2).
         idle = self._waiter is not None and not self._waiter.done() and not self._partial
         if idle and data.strip(b"\r\n"):
             self._partial = True
             self.deadline = self._loop.time() + self._listener.limits.header_timeout
+
+    def _keep(self, data: bytes) -> None:
+        """Reserve what has come and waits to be read, where that may be much.
+
+        Raises:
+            MemoryFull: there is no room for it.
+        """
+        waiting = len(self._messages)
+        unread = self._newest_payload() is not None or self._intake.pending > UNCOUNTED
+        if not (unread or waiting > 1 or len(data) > _LARGE):
+            return
+        if not self.held.receive(self._unread()):
+            raise MemoryFull("what clients send is held up to `limits.memory`; try again later")
+
+    def _note_read(self) -> None:
+        """Something that came was read."""
+        self.held.left(self._unread())
+
+    def _unread(self) -> int:
+        """The bytes that came, and nobody has read."""
+        waiting = self._messages
+        payloads = [payload for _, payload in waiting]
+        if self._payload is not None:
+            payloads.append(self._payload)
+        size = sum([each._size for each in payloads if each is not EMPTY_PAYLOAD])  # noqa: SLF001
+        # The parser keeps a copy of a head.
+        return size + 2 * self._intake.pending + _PER_REQUEST * max(len(waiting) - 1, 0)
 
     def _forget_broken(self, payload: StreamReader | None) -> None:
         """Forget a request whose body is broken in the piece in which its head ended."""
@@ -392,10 +439,10 @@ class ClientConnection(RequestHandler):
         if IS_PYTHON:
             check_chunk(self._parser)
 
-    def _break(self, error: ClientError) -> None:
+    def _break(self, error: ClientError | MemoryFull) -> None:
         """Take no more from the client; refuse it when what it sent before is answered."""
         self._broken = True
-        self._break_body()
+        self._break_body(error if isinstance(error, MemoryFull) else RequestPayloadError())
         self._messages.append((_ErrInfo(error.status, error, ""), EMPTY_PAYLOAD))
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
@@ -415,14 +462,29 @@ class ClientConnection(RequestHandler):
         super().pause_writing()
         if not self._discarding:
             self._listener.on_limit("buffer", self.address)
+            self._keep_unsent()
         self.deadline = self._loop.time() + self._listener.limits.keepalive_timeout
         if self.transport is not None:
             self._backlog.note(self.transport)
         if self.flow is not None:
             self.flow.on_client_full()
 
+    def _keep_unsent(self) -> None:
+        """Reserve what waits to be sent; a client for whom there is no room is cut off."""
+        transport = self.transport
+        if transport is not None and not self.held.send(transport.get_write_buffer_size()):
+            self.cut = MemoryFull(
+                "cut: the client did not take what `limits.memory` had no room for"
+            )
+            self.abort()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.held.give_back()
+        super().connection_lost(exc)
+
     def resume_writing(self) -> None:
         super().resume_writing()
+        self.held.sent()
         if self._discarding:
             self.deadline = self._loop.time() + _LINGER
         elif self.is_busy:
@@ -461,9 +523,10 @@ class ClientConnection(RequestHandler):
                 or (self._half_closed and not self._messages)
             )
             try:
-                await listener.serve(self, Request(message, payload))
+                await listener.serve(self, Request(message, payload, self._note_read))
             finally:
                 self._payload = None
+                self.held.read()
             if not (self.persistent and payload.is_eof()):
                 # What comes behind the last request is ignored (RFC 9112 section 9.6), but read.
                 ends_here = message.should_close or self._half_closed
@@ -489,14 +552,14 @@ class ClientConnection(RequestHandler):
         if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
             self._resume_reading_if_drained()
 
-    def _break_body(self) -> None:
-        """Tell whoever reads the newest body that the rest of it cannot be parsed."""
+    def _break_body(self, error: Exception) -> None:
+        """Tell whoever reads the newest body why the rest of it cannot be had."""
         payload = self._payload
         for message, queued in self._messages:
             if not isinstance(message, _ErrInfo):
                 payload = queued
         if payload is not None and not payload.is_eof() and payload.exception() is None:
-            payload.set_exception(RequestPayloadError())
+            payload.set_exception(error)
 
     def _finish(self) -> None:
         """Close when all is sent; a client that does not take it is cut off by `check`."""

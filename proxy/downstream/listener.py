@@ -12,7 +12,8 @@ from aiohttp.web import BaseRequest, RequestHandler, Server, StreamResponse
 from proxy.downstream.connection import ClientConnection, Refuse, Serve
 from proxy.downstream.limits import ClientLimits, is_in
 from proxy.downstream.websockets import Connections
-from proxy.errors import AddressFull, ConnectionsFull, SegueError
+from proxy.errors import AddressFull, ConnectionsFull, SegueError, Unavailable
+from proxy.memory import MemoryBudget
 
 
 class Listener(Server):
@@ -23,6 +24,7 @@ class Listener(Server):
         refuse: answers what is not a request.
         on_limit: told the name of a limit that was reached without an error, and the address of the
             client.
+        memory: what may be held for clients.
         elsewhere: the connections that were taken over and are still open.
         draining: whether every connection ends with its current request.
     """
@@ -34,6 +36,7 @@ class Listener(Server):
         limits: ClientLimits,
         elsewhere: Connections,
         on_limit: Callable[[str, str], None],
+        memory: MemoryBudget,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         super().__init__(_unused, handler_cancellation=True, loop=loop)
@@ -42,6 +45,7 @@ class Listener(Server):
         self.limits = limits
         self.elsewhere = elsewhere
         self.on_limit = on_limit
+        self.memory = memory
         self.draining = False
         self._buckets: Counter[str] = Counter()
         self._empty = asyncio.Event()
@@ -103,7 +107,8 @@ class Listener(Server):
                     await self._empty.wait()
         except TimeoutError:
             for connection in self.connections:
-                cast(ClientConnection, connection).cut = True
+                over = Unavailable("cut: `timeouts.drain` was over")
+                cast(ClientConnection, connection).cut = over
                 cast(ClientConnection, connection).abort()
             return False
         return True

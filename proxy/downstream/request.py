@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from aiohttp import StreamReader
 from aiohttp.http_parser import RawRequestMessage
 
@@ -23,6 +25,7 @@ class Request:
         chunked: whether the body came in chunks.
         body: the whole body, where it was read and taken out of `payload`.
         held: what is reserved for `body`; None where nothing is.
+        on_read: called when something was taken out of `payload`.
         max_body: bytes of a body that is still accepted; None for any number.
     """
 
@@ -33,13 +36,19 @@ class Request:
         "held",
         "max_body",
         "method",
+        "on_read",
         "payload",
         "shape",
         "target",
         "version",
     )
 
-    def __init__(self, message: RawRequestMessage, payload: StreamReader) -> None:
+    def __init__(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        on_read: Callable[[], None] = lambda: None,
+    ) -> None:
         self.method = message.method
         self.target = message.path.encode("utf-8", "surrogateescape")
         self.version = (message.version.major, message.version.minor)
@@ -47,6 +56,7 @@ class Request:
         self.shape = shape_of(self.fields)
         self.payload = payload
         self.body: bytes | None = None
+        self.on_read = on_read
         self.held: Reservation | None = None
         self.max_body: int | None = None
         self.chunked = bool(message.chunked)

@@ -17,7 +17,7 @@ from proxy.downstream.connection import ClientConnection, Flow
 from proxy.gateway.context import RequestContext
 from proxy.http.headers import values_of
 from proxy.http.sharing import may_be_shared
-from proxy.memory import Reservation
+from proxy.memory import Kind, Reservation
 from proxy.observability.access_log import RequestInfo
 from proxy.relay.exchange import Exchange
 
@@ -155,6 +155,10 @@ class InFlightCall:
         self.sent = self.sent or flow is not None
         if self._alone is not None:
             self._alone.flow = flow
+
+    def reserve(self, kind: Kind) -> Reservation:
+        """Return a reservation of nothing yet, for who asked first."""
+        return next(iter(self.waiters)).context.client.reserve(kind)
 
     def write(self, data: bytes) -> None:
         """Hold a piece of the answer; or send it on, where it is not for everybody."""

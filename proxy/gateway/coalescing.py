@@ -130,7 +130,7 @@ class Coalescer:
                 self._detach,
                 max_size=context.snapshot.config.limits.shared_body,
                 has_credentials=has_credentials(context.fields),
-                room=context.reserve(Kind.SHARED_ANSWER),
+                room=context.client.reserve(Kind.SHARED_ANSWER),
             )
         call.waiters[waiter] = None
         if queue is None:

@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from proxy.downstream.connection import ClientConnection
-from proxy.downstream.limits import client_bucket
 from proxy.downstream.request import Request
 from proxy.http import cors, headers
 from proxy.http.headers import Fields
 from proxy.mapping.decision import Decision
-from proxy.memory import NOBODY, Kind, MemoryBudget, Reservation
 from proxy.observability.access_log import RequestInfo
 from proxy.relay.bodies import BodyMapping
 from proxy.sessions.cache import SessionToken
@@ -82,7 +80,6 @@ class RequestContext:
         request: as it was received.
         snapshot: what served when it came. No step reads another one.
         info: what log and metrics are told.
-        memory: what may be held for it, and for all others.
         head: what its head says.
         target: the request target as the server is to see it, but for its token.
         fields: those of the request as the server is to see them, but for its token.
@@ -99,7 +96,6 @@ class RequestContext:
     request: Request
     snapshot: Snapshot
     info: RequestInfo
-    memory: MemoryBudget
     head: ReceivedHead = NOT_READ
     target: bytes = b""
     fields: Fields = field(default_factory=list)
@@ -109,18 +105,6 @@ class RequestContext:
     ended_cookies: bool = False
     bodies: BodyMapping | None = None
     decision: Decision | None = None
-
-    @property
-    def holder(self) -> str:
-        """For whom that counts which is held of it: the client that its trusted proxy names."""
-        info = self.info
-        if not info.is_trusted:
-            return self.client.bucket
-        return client_bucket(info.client) if info.client else NOBODY
-
-    def reserve(self, kind: Kind) -> Reservation:
-        """Return a reservation of nothing yet, for what is to be held of it."""
-        return self.memory.reserve(kind, self.holder)
 
     def give_back(self) -> None:
         """Reserve nothing more for its bodies: it is over."""

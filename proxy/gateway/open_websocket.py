@@ -218,6 +218,7 @@ class OpenWebSocket:
             ),
             on_end=self._ended,
             on_limit=self._reached,
+            reserve=context.client.held.for_good(),
             loop=loop,
         )
 

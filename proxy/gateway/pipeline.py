@@ -17,7 +17,7 @@ from time import perf_counter
 from typing import Final
 
 from proxy.downstream.connection import ClientConnection
-from proxy.downstream.limits import client_address, is_in
+from proxy.downstream.limits import client_address, client_bucket, is_in
 from proxy.downstream.request import Request
 from proxy.errors import ClientError, ClientGone, SegueError, Unavailable, UpstreamError
 from proxy.gateway.coalescing import Coalescer
@@ -30,7 +30,7 @@ from proxy.gateway.token_endpoints import TokenEndpoints
 from proxy.gateway.upgrade import Upgrades
 from proxy.http import cors, traceparent
 from proxy.http.responses import Reply, problem, relayed, reply
-from proxy.memory import MemoryBudget
+from proxy.memory import NOBODY
 from proxy.observability.access_log import AccessLog
 from proxy.relay.exchange import Exchange
 from proxy.snapshot import Live
@@ -63,11 +63,8 @@ class Steps:
 class Gateway:
     """Serves requests: the one pipeline."""
 
-    def __init__(
-        self, live: Live, steps: Steps, access_log: AccessLog, memory: MemoryBudget
-    ) -> None:
+    def __init__(self, live: Live, steps: Steps, access_log: AccessLog) -> None:
         self._live = live
-        self._memory = memory
         self._steps = steps
         self._access_log = access_log
 
@@ -95,7 +92,9 @@ class Gateway:
         if self._access_log.decisions.active:
             received = shape.values(fields, b"x-request-id")
             info.trail = self._access_log.decisions.follow(info.request_id, b"".join(received))
-        context = RequestContext(client, request, snapshot, info, self._memory)
+        if info.is_trusted:
+            client.held.holder = client_bucket(info.client) if info.client else NOBODY
+        context = RequestContext(client, request, snapshot, info)
         try:
             outcome = await self._answer(context)
             if outcome is not None:
@@ -103,8 +102,8 @@ class Gateway:
         except SegueError as error:
             self._refuse(context, error)
         except asyncio.CancelledError:
-            if client.cut:
-                self._access_log.fail(info, Unavailable("cut: `timeouts.drain` was over"))
+            if client.cut is not None:
+                self._access_log.fail(info, client.cut)
             else:
                 info.status, info.error = ClientGone.status, ClientGone.label
             raise

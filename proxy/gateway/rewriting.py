@@ -202,8 +202,8 @@ class Rewriting:
             client,
             limits=HoldLimits(config.limits.body, config.timeouts.body, config.timeouts.message),
             vary=context.snapshot.versions.header,
-            request_held=context.reserve(Kind.BODY),
-            response_held=context.reserve(Kind.BODY),
+            request_held=context.client.reserve(Kind.BODY),
+            response_held=context.client.reserve(Kind.BODY),
         )
 
     def observer(self, context: RequestContext) -> Observer | None:

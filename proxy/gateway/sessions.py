@@ -194,7 +194,7 @@ class TokenRenewal(SessionFilter):
         again = not has_body(request) or await _keep_body(
             request,
             HoldLimits(session.settings.retry_body, timeouts.body, timeouts.message),
-            context.reserve(Kind.BODY),
+            context.client.reserve(Kind.BODY),
         )
         if token != session.token:
             fields = _places(context).with_access(fields, session.token, token)

@@ -144,7 +144,7 @@ class TokenEndpoints:
                 request,
                 context.fields,
                 HoldLimits(MAX_BODY, config.timeouts.body, config.timeouts.message),
-                context.reserve(Kind.BODY),
+                context.client.reserve(Kind.BODY),
             )
         if is_in_query(context.target, path):
             raise ClientError("the token of this route is sent in the body, not in the query")

@@ -107,7 +107,7 @@ class DataPlane:
         )
         self.fleet = Fleet(servers, loop, log, publish)
         self.connections = Connections()
-        self.memory = MemoryBudget(config.limits.memory, partial(self._limit_reached, address=""))
+        self.memory = MemoryBudget(config.limits.memory, self._limit_reached)
         taps = Taps()
         self.recorder = Recorder(taps, loop, log)
         self.shadows = Shadows(
@@ -143,13 +143,14 @@ class DataPlane:
             self.upgrades,
             self.outcomes,
         )
-        gateway = Gateway(live, steps, self.access_log, self.memory)
+        gateway = Gateway(live, steps, self.access_log)
         self.listener = Listener(
             gateway.serve,
             gateway.refuse,
             client_limits(config),
             self.connections,
             self._limit_reached,
+            self.memory,
             loop,
         )
         self._decided = switch_metrics.DecisionTotals(live)

@@ -75,6 +75,7 @@ async def read_body(request: Request, limits: HoldLimits, held: Reservation) -> 
         while True:
             async with asyncio.timeout_at(min(clock() + limits.piece, latest)):
                 data = await request.payload.readany()
+            request.on_read()
             if not data:
                 return bytes(body)
             _keep(held, len(body) + len(data))
@@ -100,7 +101,7 @@ def _keep(held: Reservation, size: int) -> None:
     if held.resize(size):
         return
     if size > held.most:
-        raise ContentTooLarge("the body is larger than what `limits.memory` leaves for one client")
+        raise ContentTooLarge(_TOO_LARGE_FOR_ONE)
     raise MemoryFull("bodies and messages are held up to `limits.memory`; try again later")
 
 
@@ -180,8 +181,11 @@ class BodyMapping:
         handling = self.to_server
         has_body = request.chunked or not request.payload.is_eof() or has_length(request.fields)
         if handling is not None and has_body and is_json(request.fields):
-            if any(int(size) > self.limits.size for size in values_of(fields, b"content-length")):
+            sizes = [int(size) for size in values_of(fields, b"content-length")]
+            if any(size > self.limits.size for size in sizes):
                 raise ContentTooLarge("the body is larger than a mapping may hold")
+            if any(size > self.request_held.most for size in sizes):
+                raise ContentTooLarge(_TOO_LARGE_FOR_ONE)
             fields = await take_body(client, request, fields, self.limits, self.request_held)
             request.body = rewrite(handling, request.body or b"")
             request.chunked = False
@@ -211,6 +215,7 @@ class BodyMapping:
 
 
 _TOO_LARGE: Final = "the body is larger than `limits.body`"
+_TOO_LARGE_FOR_ONE: Final = "the body is larger than what `limits.memory` leaves for one client"
 _NO_ROOM: Final = "there is no room for the body in `limits.memory`"
 
 

@@ -16,8 +16,16 @@ from typing import Protocol
 
 from proxy.downstream.connection import Flow
 from proxy.downstream.request import Request
-from proxy.errors import ClientError, ContentTooLarge, RequestTimeout, SegueError, UpstreamError
+from proxy.errors import (
+    ClientError,
+    ContentTooLarge,
+    MemoryFull,
+    RequestTimeout,
+    SegueError,
+    UpstreamError,
+)
 from proxy.http.headers import Fields, RawFields, end_to_end, serialize, tokens
+from proxy.memory import Kind, Reservation
 from proxy.relay.hold import Hold
 from proxy.upstream.connection import Connection
 from proxy.upstream.response import Head
@@ -39,6 +47,9 @@ class Recipient(Protocol):
 
     def write(self, data: bytes) -> None:
         """Send bytes of the response."""
+
+    def reserve(self, kind: Kind) -> Reservation:
+        """Return a reservation of nothing yet, for the client."""
 
 
 class Exchange:
@@ -68,6 +79,7 @@ class Exchange:
         "_out",
         "_request",
         "_sent",
+        "_unsent",
         "_writable",
         "complete",
         "error",
@@ -105,6 +117,7 @@ class Exchange:
         self._head_ready = False
         # Only whoever wrote the end of the request sets it: a pump that is over may have failed.
         self._sent = False
+        self._unsent: Reservation | None = None
         self.head: Head | None = None
         self.error: SegueError | None = None
         self.head_sent = False
@@ -151,6 +164,7 @@ class Exchange:
         finally:
             self.waited = (connection.ended or perf_counter()) - begun
             self._client.flow = None
+            self._taken()
             if pump is not None and not pump.done():
                 pump.cancel()
             # The next request on a connection that waits for the rest of this one would be read as
@@ -172,7 +186,13 @@ class Exchange:
         self.request_size = len(body)
         if request.chunked:
             body = b"%x\r\n%b\r\n%b" % (len(body), body, _LAST_CHUNK) if body else _LAST_CHUNK
-        connection.transport.write(head + body)
+        if len(body) > _LARGE:
+            connection.transport.writelines((head, body))
+            if request.held is None and not (connection.writable or self._keep_unsent()):
+                self._fail(_not_taken())
+                return
+        else:
+            connection.transport.write(head + body)
         self._sent = True
         connection.expect_answer()
 
@@ -187,14 +207,18 @@ class Exchange:
                 self.request_size += len(data)
                 connection.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
                 if not connection.writable:
+                    if not self._keep_unsent():
+                        self._fail(_not_taken())
+                        return
                     connection.expect_answer()
                     self._writable = asyncio.get_running_loop().create_future()
                     await self._writable
+                    self._taken()
                     connection.stop_clock()
                 data = await self._next_piece()
         except TimeoutError:
             self._fail(RequestTimeout("the body of the request took too long"))
-        except ContentTooLarge as error:
+        except (ContentTooLarge, MemoryFull) as error:
             self._fail(error)
         except asyncio.CancelledError:
             raise
@@ -219,11 +243,25 @@ class Exchange:
             data = await self._request.payload.readany()
         self._body_clock = None
         self._connection.stop_clock()
+        self._request.on_read()
         return data
 
     async def _next_piece(self) -> bytes:
         async with asyncio.timeout(self._body_timeout):
-            return await self._request.payload.readany()
+            data = await self._request.payload.readany()
+        self._request.on_read()
+        return data
+
+    def _keep_unsent(self) -> bool:
+        """Reserve what waits until the server takes it; whether there is room."""
+        if self._unsent is None:
+            self._unsent = self._client.reserve(Kind.UNSENT)
+        return self._unsent.resize(self._connection.transport.get_write_buffer_size())
+
+    def _taken(self) -> None:
+        """The server has taken most of what waited."""
+        if self._unsent is not None:
+            self._unsent.release()
 
     def _fail(self, error: SegueError) -> None:
         if not self._done.done():
@@ -339,8 +377,15 @@ class Exchange:
 
 _LAST_CHUNK = b"0\r\n\r\n"
 
+_LARGE = 64 * 1024
+"""Bytes of a body that is not copied to be sent in one piece with the head."""
+
 _OF_A_BODY = frozenset({b"content-length"})
 """Not in a 1xx or 204 (RFC 9110 section 8.6): a client that believes it waits for a body."""
+
+
+def _not_taken() -> MemoryFull:
+    return MemoryFull("the server is slow to take the body; try again later")
 
 
 def _waits_for_continue(request: Request) -> bool:

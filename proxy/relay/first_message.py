@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 
+from proxy.memory import UNCOUNTED, Kind, Reservation
 from proxy.relay.leg import Leg
 from proxy.websocket.first_message import FirstMessage
 
@@ -19,7 +20,10 @@ meanwhile: then nothing goes on."""
 
 
 class FirstMessageStage(asyncio.Protocol):
-    """Holds the first message of a client, and what comes behind it, until it is decided on."""
+    """Holds the first message of a client, and what comes behind it, until it is decided on.
+
+    A message for which there is no room goes on as it comes.
+    """
 
     def __init__(
         self, leg: Leg, decide: Decide, message_timeout: float, loop: asyncio.AbstractEventLoop
@@ -40,6 +44,7 @@ class FirstMessageStage(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._paused = False
+        self._kept: Reservation | None = None
 
     def begin(self, tail: bytes) -> None:
         """Step in front of the leg, which relays already.
@@ -56,6 +61,7 @@ class FirstMessageStage(asyncio.Protocol):
         if self._task is not None:
             message.add(data)
             self._pause()  # Of the server's side, which does not know of this one, resumes it.
+            self._keep()
             return
         passed = message.feed(data)
         if passed:
@@ -64,7 +70,7 @@ class FirstMessageStage(asyncio.Protocol):
             self._stop_timer()
             self._pause()
             self._task = self._loop.create_task(self._ask(message.text))
-        elif message.is_over:
+        elif message.is_over or not self._keep():
             self._let_go(None)
         elif not message.holds:
             self._stop_timer()
@@ -85,6 +91,7 @@ class FirstMessageStage(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._give_back()
         if self._task is not None:
             self._task.cancel()
         self._leg.connection_lost(exc)
@@ -99,6 +106,7 @@ class FirstMessageStage(asyncio.Protocol):
     def _let_go(self, changed: bytes | None) -> None:
         """Hand over to the leg, for good."""
         self._stop_timer()
+        self._give_back()
         leg, message, transport = self._leg, self._message, self._leg.transport
         if leg.lost:
             return
@@ -113,6 +121,19 @@ class FirstMessageStage(asyncio.Protocol):
             leg.received += came - len(data)
         if data:
             leg.data_received(data)
+
+    def _keep(self) -> bool:
+        """Whether there is room for what is held."""
+        size = self._message.size
+        if self._kept is None:
+            if size <= UNCOUNTED:
+                return True
+            self._kept = self._leg.relay.reserve(Kind.MESSAGE)
+        return self._kept.resize(size)
+
+    def _give_back(self) -> None:
+        if self._kept is not None:
+            self._kept.release()
 
     def _pause(self) -> None:
         transport = self._leg.transport

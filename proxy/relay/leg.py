@@ -7,7 +7,9 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from proxy.memory import UNCOUNTED, Kind, Reservation, Reserve
 from proxy.websocket.closing import Side
+from proxy.websocket.failures import NO_ROOM, NO_ROOM_EVER
 from proxy.websocket.filter import FrameFilter
 from proxy.websocket.frames import encode_close
 from proxy.websocket.state import FilterState
@@ -43,11 +45,13 @@ class Keeper(Protocol):
         clock: of the loop, in seconds.
         control_rate: how many control frames a second each side may send in the long run.
         on_limit: told the name of a limit that was reached, each time.
+        reserve: returns a reservation of nothing yet, for the client.
     """
 
     clock: Callable[[], float]
     control_rate: float
     on_limit: Callable[[str], None]
+    reserve: Reserve
 
     def on_final(self, leg: Leg) -> None:
         """A leg has sent a Close frame, or something that cannot be relayed."""
@@ -57,6 +61,9 @@ class Keeper(Protocol):
 
     def on_held(self) -> None:
         """A part of a message is held that was not before."""
+
+    def on_too_much(self, leg: Leg) -> None:
+        """What waits to be sent to a leg is more than there is room for."""
 
     def on_eof(self, leg: Leg) -> bool:
         """A leg has shut its sending; whether its transport stays open."""
@@ -79,6 +86,8 @@ class Leg(asyncio.Protocol):
         holds, held_from: the message of this side of which a part is held, or was last, by its
             name; and since when, on the loop's clock, without the time before its other side was
             last slow.
+        kept: what is reserved for what its filter keeps; None where that is little.
+        unsent: what is reserved for what waits to be sent to it; None where it takes all.
     """
 
     __slots__ = (
@@ -86,6 +95,7 @@ class Leg(asyncio.Protocol):
         "frame_filter",
         "held_from",
         "holds",
+        "kept",
         "lost",
         "peer",
         "pending_close",
@@ -93,6 +103,7 @@ class Leg(asyncio.Protocol):
         "relay",
         "side",
         "transport",
+        "unsent",
     )
 
     # Compiled by mypyc, a class says which of its attributes may be deleted; see `Relay._end`.
@@ -111,6 +122,8 @@ class Leg(asyncio.Protocol):
         self.forgot = 0.0
         self.holds = 0
         self.held_from = 0.0
+        self.kept: Reservation | None = None
+        self.unsent: Reservation | None = None
 
     def data_received(self, data: bytes) -> None:
         frame_filter = self.frame_filter
@@ -125,7 +138,13 @@ class Leg(asyncio.Protocol):
         if out:
             self.peer.transport.write(out[0] if len(out) == 1 else b"".join(out))
         if frame_filter.undisturbed:
+            if self.kept is not None:
+                self.kept.release()
+                self.kept = None
             return
+        size = frame_filter.waiting
+        if size > UNCOUNTED or self.kept is not None:
+            self._keep(size)
         if frame_filter.holds != self.holds:
             self.holds = frame_filter.holds
             if self.holds:
@@ -135,6 +154,24 @@ class Leg(asyncio.Protocol):
             self.relay.on_boundary(self.peer)
         if frame_filter.fault is not None or frame_filter.close_code is not None:
             self.relay.on_final(self)
+
+    def _keep(self, size: int) -> None:
+        """Reserve what the filter keeps; where there is no room, nothing more is read."""
+        kept = self.kept
+        if kept is None:
+            kept = self.kept = self.relay.reserve(Kind.MESSAGE)
+        if not kept.resize(size):
+            self.frame_filter.give_up(NO_ROOM if size <= kept.most else NO_ROOM_EVER)
+            kept.release()
+        if not kept.size:
+            self.kept = None
+
+    def give_back(self) -> None:
+        """Reserve nothing more."""
+        for reservation in (self.kept, self.unsent):
+            if reservation is not None:
+                reservation.release()
+        self.kept = self.unsent = None
 
     def eof_received(self) -> bool:
         """Let the relay say whether a side that has shut its sending may stay.
@@ -148,14 +185,21 @@ class Leg(asyncio.Protocol):
         if not self.peer.lost:
             self.peer.transport.pause_reading()
             self.relay.on_limit("buffer")
+        self.unsent = self.relay.reserve(Kind.UNSENT)
+        if not self.unsent.resize(self.transport.get_write_buffer_size()):
+            self.relay.on_too_much(self)
 
     def resume_writing(self) -> None:
+        if self.unsent is not None:
+            self.unsent.release()
+            self.unsent = None
         if not self.peer.lost:
             self.peer.transport.resume_reading()
             self.peer.held_from = self.relay.clock()  # It could not go on.
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's signature)
         self.lost = True
+        self.give_back()
         self.relay.on_lost(self)
 
     def forget_control_frames(self) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.backlog import Backlog
+from proxy.memory import Reserve
 from proxy.relay.leg import Leg, LegState
 from proxy.rewriting import MessageHandling
 from proxy.websocket.closing import (
@@ -28,7 +29,7 @@ from proxy.websocket.closing import (
     Said,
     Side,
 )
-from proxy.websocket.failures import MESSAGE_TOO_SLOW, Fault, FilterLimits
+from proxy.websocket.failures import MESSAGE_TOO_SLOW, NOT_TAKEN, Fault, FilterLimits
 from proxy.websocket.filter import FrameFilter
 
 ABNORMAL = 1006
@@ -75,6 +76,7 @@ class Relay:
         on_limit: told the name of a limit that was reached, each time.
         clock: the loop's, in seconds.
         control_rate: how many control frames a second each side may send in the long run.
+        reserve: returns a reservation of nothing yet, for the client.
     """
 
     __slots__ = (
@@ -89,11 +91,13 @@ class Relay:
         "_server_gone",
         "_timeout",
         "_timer",
+        "_too_slow",
         "client",
         "clock",
         "control_rate",
         "draining",
         "on_limit",
+        "reserve",
         "server",
     )
 
@@ -105,9 +109,22 @@ class Relay:
         limits: SocketLimits,
         on_end: Callable[[Relay], None],
         on_limit: Callable[[str], None],
+        reserve: Reserve,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
+        """Construct; it relays from `start` on.
+
+        Args:
+            to_client, to_server: how the messages of each direction are treated.
+            limits: its bounds.
+            on_end: told once that both sides have gone.
+            on_limit: told the name of a limit that was reached, each time.
+            reserve: returns a reservation of nothing yet, for the client.
+            loop: that of the transports.
+        """
         self._loop = loop
+        self.reserve = reserve
+        self._too_slow: Side | None = None
         self._on_end = on_end
         self.on_limit = on_limit
         self.clock = loop.time
@@ -220,12 +237,16 @@ class Relay:
 
     @property
     def fault(self) -> Fault | None:
-        """Why Segue ended the connection because of what a side sent."""
+        """Why Segue ended the connection because of what a side sent, or did not take."""
+        if self._too_slow is not None:
+            return NOT_TAKEN
         return None if self._closing is None else self._closing.fault
 
     @property
     def fault_side(self) -> Side | None:
-        """The side whose bytes were the cause."""
+        """The side whose bytes were the cause, or that did not take the other's."""
+        if self._too_slow is not None:
+            return self._too_slow
         return None if self._closing is None else self._closing.fault_side
 
     @property
@@ -264,6 +285,11 @@ class Relay:
         )
 
     # What the legs report.
+
+    def on_too_much(self, leg: Leg) -> None:
+        """What waits to be sent to a leg is more than there is room for."""
+        self._too_slow = leg.side
+        self.abort()
 
     def on_final(self, leg: Leg) -> None:
         """A leg has sent a Close frame, or something that cannot be relayed."""

@@ -40,6 +40,10 @@ MESSAGE_TOO_BIG: Final = Fault(1009, "message too big", limit="message")
 TOO_MANY_FRAGMENTS: Final = Fault(1009, "too many fragments", limit="fragments")
 MESSAGE_TOO_SLOW: Final = Fault(1008, "message took too long", limit="message_time")
 TOO_MANY_CONTROL_FRAMES: Final = Fault(1008, "too many control frames", limit="control_frames")
+NO_ROOM: Final = Fault(1013, "no room for the message")
+NO_ROOM_EVER: Final = Fault(1009, "message too big for one client")
+NOT_TAKEN: Final = Fault(1013, "too much waits to be sent")
+"""Those of `limits.memory`, which counts itself how often it is reached."""
 
 
 @dataclass(frozen=True, slots=True)

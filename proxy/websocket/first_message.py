@@ -51,6 +51,11 @@ class FirstMessage:
         """Whether there is a part of something that is not whole yet."""
         return bool(self._frames or self._unread)
 
+    @property
+    def size(self) -> int:
+        """The bytes that are kept, of frames and of what is in them."""
+        return len(self._frames) + len(self._payload) + len(self._unread)
+
     def feed(self, data: bytes) -> bytes:
         """Take what has come; return the control frames in it, which overtake the message."""
         self._unread += data

@@ -41,13 +41,13 @@ def test_one_alone_gets_three_eighths() -> None:
 
 
 def test_where_there_is_no_room_as_much_is_held_as_before_and_it_is_told() -> None:
-    told: list[str] = []
-    budget = MemoryBudget(SIZE, told.append)
+    told: list[tuple[str, str]] = []
+    budget = MemoryBudget(SIZE, lambda *what: told.append(what))
     held = budget.reserve(Kind.SHARED_ANSWER, "a")
     assert held.resize(1000)
     assert not held.resize(SIZE)
     assert (held.size, budget.held) == (1000, 1000)
-    assert told == ["memory"]
+    assert told == [("memory", "a")]
     assert budget.refused[Kind.SHARED_ANSWER] == 1
     assert held.resize(1000)
 

@@ -13,6 +13,7 @@ import pytest
 from proxy.downstream.limits import ClientLimits
 from proxy.downstream.listener import Listener
 from proxy.downstream.websockets import Connections
+from proxy.memory import MemoryBudget
 from tests.support.rig import RawPeer, Segue, answering, compiled_only, raw_server, segue, status_of
 from tests.support.sockets import turn
 from tests.support.waiting import PATIENCE
@@ -183,7 +184,15 @@ def test_misspelt_setting_of_aiohttp_is_an_error_and_no_default(
             """Never called."""
 
         limits, open_sockets = ClientLimits(1, 1, 1, 1, 1, 1, 1, 1), Connections()
-        listener = Listener(serve, lambda *_: None, limits, open_sockets, lambda _, __: None, loop)
+        listener = Listener(
+            serve,
+            lambda *_: None,
+            limits,
+            open_sockets,
+            lambda _, __: None,
+            MemoryBudget(1 << 20),
+            loop,
+        )
         with pytest.raises(TypeError):
             listener()
     finally:

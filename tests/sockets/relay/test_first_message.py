@@ -6,10 +6,12 @@ The transports here are none: with a kernel's buffers in between, it would take 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import cast
 
 import pytest
 
+from proxy.memory import MemoryBudget
 from proxy.relay.first_message import FirstMessageStage
 from proxy.relay.websocket import Relay, SocketLimits
 from proxy.rewriting import MessageCounts, MessageHandling
@@ -71,6 +73,7 @@ class Scene:
             limits=SocketLimits(1 << 20, 1 << 20, 8, 100, 60, 60),
             on_end=lambda _: None,
             on_limit=lambda _: None,
+            reserve=partial(MemoryBudget(1 << 20).reserve, holder=""),
             loop=loop,
         )
         self.client, self.server = Plug(self.relay.client), Plug(self.relay.server)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
+import pytest
+
+from tests.support.rfc6455 import BINARY, CLOSE, CONTINUATION, TEXT
 from tests.support.rig import RawPeer, Segue, answering, raw_server, segue, status_of
+from tests.support.sockets import closing, gone, handshake, open_pair, origin
 from tests.support.waiting import PATIENCE
 
 RULES = """\
@@ -112,7 +117,7 @@ async def test_bodies_of_one_address_are_refused_beyond_its_share_and_others_are
         assert status_of(head) == 503
         assert b"\r\nRetry-After: 1\r\n" in head
         assert b"limits.memory" in body
-        assert await proxy.metric(REFUSED, kind="body") == 1
+        assert await proxy.metric(REFUSED) == 1
         assert await proxy.metric("segue_limits_hit_total", limit="memory") == 1
         assert await proxy.metric("segue_errors_total", error="memory_full") == 1
         async with client_at(proxy, "127.0.0.3") as another:
@@ -240,3 +245,223 @@ async def test_a_new_budget_counts_from_the_reload_on(tmp_path: Path) -> None:
         await begin(peer, 500 * KIB)
         await peer.send(b"1")
         assert status_of((await peer.read_response())[0]) == 200
+
+
+MODERN = b"X-Client-Version: 2.1"
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+async def test_a_message_that_finds_no_room_ends_its_own_websocket_with_1013(
+    tmp_path: Path, side: str
+) -> None:
+    config = written(tmp_path)
+    async with origin() as upstream, segue(upstream.url, config=config) as proxy:
+        pairs = [await open_pair(proxy, upstream, fields=(MODERN,)) for _ in range(3)]
+        ends = [each.client if side == "client" else each.server for each in pairs]
+        others = [each.server if side == "client" else each.client for each in pairs]
+        # Fragments are kept as they came and unmasked.
+        for sender in ends[:2]:
+            await sender.send(TEXT, b'{"a":"' + b"x" * (80 * KIB), fin=False)
+        async with asyncio.timeout(PATIENCE):
+            while await proxy.metric(RESERVED, kind="message") < 320 * KIB:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        await ends[2].send(TEXT, b'{"a":"' + b"x" * (80 * KIB), fin=False)
+        code, _ = await others[2].close_frame()
+        assert code == 1001
+        await others[2].send(CLOSE, closing(code))
+        assert await ends[2].close_frame() == (1013, "no room for the message")
+        assert await proxy.metric(REFUSED, kind="message") == 1
+        assert await proxy.metric("segue_limits_hit_total", limit="memory") == 1
+        # The others end as if nothing had been.
+        for sender, other in zip(ends[:2], others[:2], strict=True):
+            await sender.send(CONTINUATION, b'"}')
+            assert (await other.message()).startswith(b'{"b":"xx')
+        await becomes(proxy, 0, "message")
+        for pair in pairs:
+            await pair.client.peer.close()
+            await pair.server.peer.close()
+        await gone(proxy)
+        faults = [json.loads(line).get("fault") for line in proxy.log.getvalue().splitlines()]
+        assert [each for each in faults if each] == ["no room for the message"]
+
+
+async def test_a_message_that_is_more_than_one_client_may_have_is_too_big(tmp_path: Path) -> None:
+    config = written(tmp_path)
+    async with origin() as upstream, segue(upstream.url, config=config) as proxy:
+        pair = await open_pair(proxy, upstream, fields=(MODERN,))
+        frame = pair.client.frame(TEXT, b"x" * (900 * KIB))
+        await pair.client.peer.send(frame[: 500 * KIB])
+        assert (await pair.server.close_frame())[0] == 1009
+        await pair.server.send(CLOSE, closing(1009))
+        assert await pair.client.close_frame() == (1009, "message too big for one client")
+        await becomes(proxy, 0, "message")
+        await pair.client.peer.close()
+        await pair.server.peer.close()
+
+
+@pytest.mark.parametrize("how", ["end", "drain"])
+async def test_what_was_reserved_for_a_message_is_given_back_when_its_websocket_ends(
+    tmp_path: Path, how: str
+) -> None:
+    config = written(tmp_path)
+    async with origin() as upstream, segue(upstream.url, config=config) as proxy:
+        pair = await open_pair(proxy, upstream, fields=(MODERN,))
+        await pair.client.send(TEXT, b"x" * (50 * KIB), fin=False)
+        async with asyncio.timeout(PATIENCE):
+            while not await proxy.metric(RESERVED, kind="message"):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        if how == "drain":
+            for each in proxy.server._data.connections:
+                each.drain()
+            assert (await pair.client.close_frame())[0] == 1012
+        pair.client.peer.reset()
+        pair.server.peer.reset()
+        await becomes(proxy, 0, "message")
+        await gone(proxy)
+        assert proxy.server._data.memory.holders == 0
+
+
+async def test_a_websocket_is_cut_whose_client_does_not_take_what_finds_no_room(
+    tmp_path: Path,
+) -> None:
+    config = written(tmp_path)
+    async with origin() as upstream, segue(upstream.url, config=config) as proxy:
+        async with client_at(proxy, "127.0.0.3") as stranger:
+            await begin(stranger, 360 * KIB)
+            await becomes(proxy, 360 * KIB, "body")
+            slow = await open_pair(proxy, upstream, fields=(MODERN,))
+            async with client_at(proxy, "127.0.0.3") as peer:
+                await peer.send(handshake(b"/ws/jobs/1/", MODERN))
+                server, _ = await upstream.accept()
+                await peer.read_head()
+                peer.stop_reading()
+
+                async def send() -> None:
+                    with suppress(ConnectionError):
+                        while True:
+                            await server.send(BINARY, b"x" * (64 * KIB))
+
+                async with asyncio.timeout(PATIENCE):
+                    await send()
+                assert await proxy.metric(REFUSED, kind="unsent") == 1
+                await becomes(proxy, 0, "unsent")
+            await gone(proxy, left=1)
+            lines = map(json.loads, proxy.log.getvalue().splitlines())
+            faults = {each["fault"]: each["fault_side"] for each in lines if each.get("fault")}
+            assert faults == {"too much waits to be sent": "client"}
+            # Another address is not asked for anything.
+            await slow.server.send(TEXT, b'{"a":1}')
+            assert await slow.client.message() == b'{"b":1}'
+            await slow.client.peer.close()
+            await slow.server.peer.close()
+
+
+async def test_a_response_is_broken_off_whose_client_does_not_take_what_finds_no_room(
+    tmp_path: Path,
+) -> None:
+    config = written(tmp_path)
+    length = 1 << 30
+
+    async def script(peer: RawPeer) -> None:
+        await peer.read_head()
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length)
+        while True:
+            await peer.send(b"x" * (64 * KIB))
+
+    async with raw_server(script) as server, segue(server.url, config=config) as proxy:
+        async with proxy.client() as stranger, proxy.client() as slow:
+            await begin(stranger, 360 * KIB)
+            await becomes(proxy, 360 * KIB, "body")
+            slow.stop_reading()
+            await slow.send(b"GET /other HTTP/1.1\r\nHost: h\r\n\r\n")
+            async with asyncio.timeout(PATIENCE):
+                while not await proxy.metric(REFUSED, kind="unsent"):  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            slow.read_on()
+            assert await slow.ended_by_reset()
+        await becomes(proxy, 0, "unsent")
+        assert await proxy.metric("segue_errors_total", error="memory_full") == 1
+
+
+async def test_a_slow_reader_is_counted_until_it_takes_what_waits(tmp_path: Path) -> None:
+    config = written(tmp_path)
+    config.write_text(CONFIGURATION.replace("memory: 1MiB", "memory: 8MiB"), encoding="utf-8")
+    size = 32 << 20
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
+
+    async with (
+        raw_server(answering(head + b"x" * size)) as server,
+        segue(server.url, config=config) as proxy,
+        proxy.client() as slow,
+    ):
+        slow.stop_reading()
+        await slow.send(b"GET /other HTTP/1.1\r\nHost: h\r\n\r\n")
+        async with asyncio.timeout(PATIENCE):
+            while not await proxy.metric(RESERVED, kind="unsent"):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        slow.read_on()
+        await slow.read_response()
+        await becomes(proxy, 0, "unsent")
+
+
+async def test_an_upload_that_a_slow_server_does_not_take_is_refused_where_it_finds_no_room(
+    tmp_path: Path,
+) -> None:
+    config = written(tmp_path)
+    done = asyncio.Event()
+
+    async def script(peer: RawPeer) -> None:
+        peer.stop_reading()
+        await done.wait()
+
+    async with raw_server(script) as server, segue(server.url, config=config) as proxy:
+        async with proxy.client() as stranger, proxy.client() as slow:
+            await begin(stranger, 360 * KIB)
+            await becomes(proxy, 360 * KIB, "body")
+            await slow.send(
+                b"POST /other HTTP/1.1\r\nHost: h\r\nContent-Length: 1073741824\r\n\r\n"
+            )
+
+            async def send() -> None:
+                with suppress(ConnectionError):
+                    while True:
+                        await slow.send(b"x" * (64 * KIB))
+
+            sending = asyncio.create_task(send())
+            head, _ = await slow.read_response()
+            assert status_of(head) == 503
+            assert b"\r\nRetry-After: 1\r\n" in head
+            sending.cancel()
+            assert await proxy.metric("segue_errors_total", error="memory_full") == 1
+        done.set()
+        for kind in ("received", "unsent", "body"):
+            await becomes(proxy, 0, kind)
+
+
+async def test_heads_that_are_never_whole_are_counted_and_refused(tmp_path: Path) -> None:
+    config = written(tmp_path)
+    part = b"GET / HTTP/1.1\r\nHost: h\r\n" + b"".join(
+        b"X-%d: %b\r\n" % (number, b"x" * 10_000) for number in range(5)
+    )
+    async with (
+        raw_server(answering(b"HTTP/1.1 204 No Content\r\n\r\n")) as server,
+        segue(server.url, config=config) as proxy,
+        AsyncExitStack() as stack,
+    ):
+
+        async def drip() -> RawPeer:
+            peer = await stack.enter_async_context(proxy.client())
+            await peer.send(part)
+            return peer
+
+        kept = [await drip() for _ in range(3)]
+        # The parser has a copy.
+        await becomes(proxy, 3 * 2 * len(part), "received")
+        refused = await drip()
+        head, _ = await refused.read_response()
+        assert status_of(head) == 503
+        assert await proxy.metric(REFUSED, kind="received") == 1
+        for peer in kept:
+            await peer.send(b"\r\n")
+            assert status_of(await peer.read_head()) == 204
+        await becomes(proxy, 0, "received")

@@ -8,11 +8,13 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import cast
 
 import pytest
 
 from proxy.gateway.open_websocket import OpenWebSocket
+from proxy.memory import MemoryBudget
 from proxy.relay.websocket import Relay, SocketLimits
 from proxy.rewriting import MessageCounts, MessageHandling, Rewriter
 from proxy.websocket.failures import MESSAGE_TOO_SLOW
@@ -861,6 +863,7 @@ def unplugged(
         ),
         on_end=lambda _: None,
         on_limit=limits.append,
+        reserve=partial(MemoryBudget(1 << 20).reserve, holder=""),
         loop=asyncio.get_running_loop(),
     )
     return relay, Stuck(relay.client), Stuck(relay.server)
