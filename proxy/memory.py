@@ -68,7 +68,7 @@ class MemoryBudget:
 
         Args:
             size: bytes.
-            on_refused: told `memory`, and for whom there was none, each time that there was no room.
+            on_refused: told `memory`, and for whom, each time that there was no room.
         """
         self.size = size
         self.held = 0

@@ -135,7 +135,8 @@ LIMITS: Final = (
     ),
     Limit(
         "memory",
-        "503 or 413; a response passes unmapped, an answer is not shared",
+        "503, 413, close code 1013; a response passes unmapped, an answer is not shared; who takes"
+        " nothing is cut off",
         "`segue_memory_refusals_total` says for what; raise it if the machine has more",
         ("limits.memory",),
     ),

@@ -14,6 +14,7 @@ from proxy.configuration.sessions import SessionSettings, StoreSettings
 from proxy.configuration.units import duration, size
 from proxy.configuration.upstream import Ejection, HealthCheck, Upstream
 from proxy.configuration.websocket import SocketBound
+from proxy.memory import Kind
 from tests.support.checkout import ROOT
 
 DOCS = ROOT / "docs"
@@ -69,6 +70,11 @@ def test_documented_default_is_the_one_that_applies(key: str, default: float | N
 
 def test_every_limit_says_what_happens() -> None:
     assert [key for key, cells in documented().items() if not all(cells[1:3])] == []
+
+
+def test_every_kind_of_what_is_held_is_documented() -> None:
+    text = (DOCS / "limits.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| \*\*(\w+)\*\* \|", text, re.MULTILINE) == [*Kind]
 
 
 def test_errors_that_limits_name_are_labels() -> None:
