@@ -45,6 +45,8 @@ class Kind(StrEnum):
     """Of a WebSocket, until it is whole."""
     SHARED_ANSWER = "shared_answer"
     """For several requests at once."""
+    KEPT_ANSWER = "kept_answer"
+    """For requests that may come."""
     UNSENT = "unsent"
     """Written, and not yet taken by the other end."""
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from proxy.configuration.reading import Config
 from proxy.configuration.sections import CoalescingRoute
 from proxy.configuration.websocket import SocketBound
+from proxy.freshness.resources import FreshRoutes
 from proxy.http.routing import Routes
 from proxy.mapping.catalog import Catalog
 from proxy.mapping.switched import SwitchedCatalog
@@ -56,6 +57,7 @@ class Snapshot:
         catalog: the compiled mappings of each cohort.
         switches: which of them apply to whom; it counts what it decides.
         coalescing: the routes on which GETs share an upstream request; None where there are none.
+        fresh: those of them on which answers are given again; None where there are none.
         socket_bounds: the paths at which a session may have so many WebSockets; None where there
             are none.
         source: where it was read.
@@ -68,6 +70,7 @@ class Snapshot:
     catalog: Catalog
     switches: SwitchedCatalog
     coalescing: Routes[CoalescingRoute] | None
+    fresh: FreshRoutes | None
     socket_bounds: Routes[SocketBound] | None
     source: Source = field(repr=False)
     files: Mapping[Path, Stamp] = field(repr=False)

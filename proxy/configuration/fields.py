@@ -20,12 +20,14 @@ from pydantic import (
 
 from proxy.configuration import units
 from proxy.configuration.document import WrittenText, as_written
+from proxy.configuration.field_paths import read_path
 from proxy.configuration.units import Address, Network
+from proxy.freshness.resources import check_named_pattern
 from proxy.http.responses import PASSING
 from proxy.http.routing import check_pattern
 from proxy.tokens.sealing import read_key
 from proxy.tokens.secret_paths import check_secret_path
-from proxy.types import check_label
+from proxy.types import FieldPath, check_label
 from proxy.versions.sources import SOURCES, VersionSource
 from proxy.versions.version import Range, Version, parse_range
 
@@ -33,6 +35,7 @@ WEEK: Final = 7 * 86400
 KIB: Final = 1024
 MIB: Final = 1024**2
 _MAX_KEYS: Final = 16
+_MAX_FIELDS: Final = 16
 
 
 def _source(value: object) -> VersionSource:
@@ -119,6 +122,17 @@ def _not_too_many(keys: tuple[str, ...]) -> tuple[str, ...]:
     return keys
 
 
+def _naming_fields(value: object) -> tuple[tuple[FieldPath, str], ...]:
+    if not isinstance(value, dict) or not value or len(value) > _MAX_FIELDS:
+        raise ValueError(
+            "expected fields of messages, each with the name of a placeholder: {jobId: id}"
+        )
+    names = [as_written(name) for name in value.values()]
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("expected the name of a placeholder behind each field")
+    return tuple((read_path(key), str(name)) for key, name in zip(value, names, strict=True))
+
+
 # The input types are for the JSON Schema: what may be written, where that is not what is held.
 Seconds = Annotated[float, BeforeValidator(units.duration, json_schema_input_type=str | float)]
 Duration = Annotated[Seconds, Field(gt=0, le=WEEK)]
@@ -147,6 +161,11 @@ Method = Annotated[str, AfterValidator(_method)]
 Label = Annotated[WrittenText, AfterValidator(check_label)]
 SecretPath = Annotated[WrittenText, AfterValidator(check_secret_path)]
 PathPattern = Annotated[WrittenText, AfterValidator(check_pattern)]
+NamedPath = Annotated[WrittenText, AfterValidator(check_named_pattern)]
+NamingFields = Annotated[
+    tuple[tuple[FieldPath, str], ...],
+    PlainValidator(_naming_fields, json_schema_input_type=dict[str, str]),
+]
 ClientVersion = Annotated[Version, PlainValidator(_version, json_schema_input_type=str | float)]
 ExactPath = Annotated[WrittenText, AfterValidator(_exact_path)]
 VersionRange = Annotated[Range, PlainValidator(_range, json_schema_input_type=str)]

@@ -28,6 +28,7 @@ from proxy.configuration.sections import Config
 from proxy.configuration.switching import unknown_switches
 from proxy.configuration.tokens import contradictions
 from proxy.errors import ConfigError, Diagnostic
+from proxy.freshness.resources import placeholders
 from proxy.switching.limits import NO_LIMITS
 from proxy.switching.table import read_name
 from proxy.types import NONE, Role
@@ -176,6 +177,32 @@ def _coalescing_named_apart(config: Config) -> _Found:
             )
 
 
+def _resources_named(config: Config) -> _Found:
+    for index, route in enumerate(config.coalescing):
+        told = route.fresh_until
+        if told is None:
+            continue
+        place: tuple[str | int, ...] = ("coalescing", index, "fresh_until")
+        named = {name for _, name in told.message}
+        missing = sorted(named.difference(placeholders(route.path)))
+        if missing:
+            yield (
+                (*place, "message"),
+                f"`{{{missing[0]}}}` is no placeholder of coalescing[{index}].path",
+            )
+        elif told.socket is None and len(named) > 1:
+            yield (
+                place,
+                "add `socket`, the path of the WebSockets: it says where each placeholder stands",
+            )
+        elif told.socket is not None and named != set(placeholders(told.socket)):
+            yield (
+                (*place, "socket"),
+                "expected the placeholders that `message` names, and no others: "
+                + ", ".join(f"{{{name}}}" for name in sorted(named)),
+            )
+
+
 def _listeners_apart(config: Config) -> _Found:
     listen, admin = config.listen.address, config.admin.address
     same_host = (
@@ -309,6 +336,7 @@ _CHECKS: Final[tuple[tuple[frozenset[str], Callable[[Config], _Found]], ...]] = 
     (frozenset({"cohorts"}), _cohorts_all_reachable),
     (frozenset({"cohorts", "switching"}), _switches_there),
     (frozenset({"coalescing"}), _coalescing_named_apart),
+    (frozenset({"coalescing"}), _resources_named),
     (frozenset({"admin", "listen"}), _listeners_apart),
     (frozenset({"admin"}), _tokens_apart),
     (frozenset({"admin"}), _admin_credentials_of_use),

@@ -7,6 +7,7 @@ by its type, in `fields`.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -25,7 +26,9 @@ from proxy.configuration.fields import (
     ListedNetwork,
     ListenAddress,
     Method,
+    NamedPath,
     Names,
+    NamingFields,
     Origin,
     Parameter,
     PathPattern,
@@ -43,6 +46,8 @@ from proxy.configuration.tracing import Tracing
 from proxy.configuration.units import Address
 from proxy.configuration.upstream import Upstream
 from proxy.configuration.websocket import WebSockets
+from proxy.freshness.generations import LONGEST_SETTLE
+from proxy.freshness.resources import FreshRoute, without_names
 from proxy.switching.table import SwitchName
 from proxy.types import MAX_DEPTH
 from proxy.versions.cohorts import Cohort, Cohorts
@@ -130,27 +135,56 @@ class RouteMappings(Section):
     to_server: Names = ()
 
 
+class FreshUntil(Section):
+    """Which messages of the server tell that what a path names has changed.
+
+    Attributes:
+        message: the fields that name it, by what the server calls them, wherever in a message they
+            stand; each with the placeholder of `path` whose value it has.
+        socket: the path of the WebSockets on which such messages come, with the same placeholders.
+            Without, it is every WebSocket whose path has the value as one of its segments.
+    """
+
+    message: NamingFields
+    socket: NamedPath | None = None
+
+
 class CoalescingRoute(Section):
     """A route on which identical GETs that wait at the same moment share one upstream request.
 
     Attributes:
         name: what the metrics call it.
         path: as in the request line, without the query: `{}` is one segment, `/**` at the end any
-            rest.
+            rest. One that messages name has a name here, too: `{id}`.
+        fresh_until: until when an answer may be given again to the same session, while it has a
+            WebSocket open; null keeps none. A write by somebody else of which the server sends no
+            message is not seen for `at_most`.
+        at_most: how long an answer is given again, whatever comes.
+        settle: how long after a message a question waits before it is sent, where messages overtake
+            the server's database; each answer that follows a message is later by so much.
     """
 
     name: Label
-    path: PathPattern
+    path: NamedPath
+    fresh_until: FreshUntil | None = None
+    at_most: Annotated[Seconds, Field(gt=0, le=3600)] = 2.0
+    settle: Annotated[Seconds, Field(ge=0, le=LONGEST_SETTLE)] = 0.0
 
     @property
     def pattern(self) -> str:
-        """The path."""
-        return self.path
+        """The path, without names."""
+        return without_names(self.path)
 
     @property
     def methods(self) -> frozenset[str]:
         """Only reads are alike."""
         return frozenset({"GET"})
+
+    @cached_property
+    def fresh(self) -> FreshRoute | None:
+        """What is kept of it; None where nothing is."""
+        told = self.fresh_until
+        return None if told is None else FreshRoute(self.path, told.message, told.socket)
 
 
 class CohortSettings(Section):

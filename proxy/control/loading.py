@@ -23,6 +23,7 @@ from proxy.configuration.environment import Kind, Override, applied, attributed,
 from proxy.configuration.reading import Config
 from proxy.configuration.sections import CohortSettings, LimitSettings, Mappings
 from proxy.errors import ConfigError, Diagnostic
+from proxy.freshness.resources import FreshRoutes
 from proxy.http.routing import Routes
 from proxy.mapping.catalog import Catalog, CohortBinding, RouteBinding
 from proxy.mapping.catalog import build as build_catalog
@@ -93,6 +94,7 @@ def load(
         raise ConfigError(problems)
     config = _resolved(config, file.parent)
     reader.look_at(_tls_files(config))
+    fresh = [route.fresh for route in config.coalescing if route.fresh is not None]
     per_session = config.websocket.per_session
     return Snapshot(
         config=config,
@@ -100,6 +102,7 @@ def load(
         catalog=catalog,
         switches=SwitchedCatalog(catalog, config.switching.first()),
         coalescing=Routes(config.coalescing) if config.coalescing else None,
+        fresh=FreshRoutes(fresh) if fresh else None,
         socket_bounds=Routes(per_session) if per_session else None,
         source=Source(file, env, flags, required),
         files=reader.seen,

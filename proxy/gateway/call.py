@@ -15,6 +15,7 @@ from typing import Final
 
 from proxy.downstream.connection import ClientConnection, Flow
 from proxy.gateway.context import RequestContext
+from proxy.gateway.freshness import Asked, Question
 from proxy.http.headers import values_of
 from proxy.http.sharing import may_be_shared
 from proxy.memory import Kind, Reservation
@@ -67,6 +68,9 @@ class InFlightCall:
         exchange: what carries it.
         error: why there is no answer.
         response: the bytes of the answer, for an HTTP/1.1 connection that goes on.
+        question: what its answer may be kept for; None where it is not.
+        not_before: when it may be sent, on the clock of freshness.
+        asked: when it was.
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class InFlightCall:
         max_size: int,
         has_credentials: bool,
         room: Reservation,
+        question: Question | None = None,
     ) -> None:
         """Wait for those who wait.
 
@@ -88,7 +93,11 @@ class InFlightCall:
             max_size: bytes of the largest answer that is held, with its head.
             has_credentials: whether the requests say whose they are.
             room: what is reserved for the answer: it counts for who asked first.
+            question: see the attribute.
         """
+        self.question = question
+        self.not_before = 0.0
+        self.asked: Asked | None = None
         self.key = key
         self.route = route
         self.waiters: dict[Waiter, None] = {}
@@ -125,6 +134,18 @@ class InFlightCall:
         self.error = error
         self.response = b"".join(self._pieces)
         self._pieces = []
+        self._settle(WaitOutcome.SHARED)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its answer is there, and held."""
+        alone, forgotten = self._alone is not None, self._is_forgotten
+        return self.landed and self.error is None and not (alone or forgotten)
+
+    def land_with(self, other: InFlightCall) -> None:
+        """Give those who wait the answer to another one, which holds for them, too."""
+        self.landed = True
+        self.info, self.exchange, self.response = other.info, other.exchange, other.response
         self._settle(WaitOutcome.SHARED)
 
     def dismiss(self) -> None:

@@ -8,6 +8,9 @@ For each question there is at most one request at the server, and one that waits
 
 A request to the server is a task of its own: no client's end cancels it while another one waits.
 After an answer that was not for everybody, those who wait for the next ask alone, too.
+
+Where it is known until when an answer holds (`proxy.gateway.freshness`), it is also given to those
+who wait for the next, and to those who ask later.
 """
 
 from __future__ import annotations
@@ -18,8 +21,11 @@ from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from time import perf_counter
 
+from proxy.configuration.sections import CoalescingRoute
 from proxy.gateway.call import InFlightCall, Waiter, WaitOutcome, deliver
 from proxy.gateway.context import RequestContext
+from proxy.gateway.freshness import SAFE, Freshness, Question
+from proxy.gateway.kept_answers import KeptAnswer
 from proxy.gateway.sending import Sender
 from proxy.http.sharing import has_credentials, likeness, may_wait
 from proxy.memory import Kind
@@ -43,8 +49,11 @@ class Coalescer:
         sent: requests to the server for them.
     """
 
-    def __init__(self, sender: Sender, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, sender: Sender, freshness: Freshness, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self._sender = sender
+        self._freshness = freshness
         self._loop = loop
         self._queues: dict[Hashable, _Queue] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -52,11 +61,11 @@ class Coalescer:
         self.received: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()
 
-    async def exchange(self, context: RequestContext) -> Exchange:
-        """Answer a request: together with others, where that can be.
+    async def exchange(self, context: RequestContext) -> Exchange | KeptAnswer:
+        """Answer a request: together with others, where that can be, or with a kept answer.
 
         Returns:
-            The exchange with the server, which others may have had too.
+            The exchange with the server, which others may have had too; or what was kept of one.
 
         Raises:
             SegueError: there is no answer; every request that waited for it is told.
@@ -68,17 +77,52 @@ class Coalescer:
         if context.info.trail is not None:
             context.info.trail.note("coalescing", route=None if route is None else route.name)
         if route is None:
-            return await self._sender.carry(context)
+            if snapshot.fresh is None or request.method in SAFE:
+                return await self._sender.carry(context)
+            with self._freshness.writing(context):
+                return await self._sender.carry(context)
         self.received[route.name] += 1
-        if self._waiting < snapshot.config.limits.shared_waiters and may_wait(
-            request.method, request.version, context.fields
-        ):
-            waiter = Waiter(context, self._loop.create_future())
-            exchange = await self._wait(self._join(route.name, waiter), waiter)
-            if exchange is not None:
-                return exchange
+        question = self._freshness.question(context, route)
+        if may_wait(request.method, request.version, context.fields):
+            answer = await self._together(context, route, question)
+            if answer is not None:
+                return answer
+        elif question is not None:
+            await self._settle(route.name, self._freshness.due(question))
         self.sent[route.name] += 1
         return await self._sender.carry(context)
+
+    async def _together(
+        self, context: RequestContext, route: CoalescingRoute, question: Question | None
+    ) -> Exchange | KeptAnswer | None:
+        """Answer a request with what others get, or got; None where it is to be sent alone."""
+        key = _key(context)
+        if question is not None:
+            kept = self._freshness.find(question, key, context.fields)
+            if kept is not None:
+                await self._give(kept, context)
+                return kept
+        if self._waiting >= context.snapshot.config.limits.shared_waiters:
+            return None
+        waiter = Waiter(context, self._loop.create_future())
+        return await self._wait(self._join(key, route.name, waiter, question), waiter)
+
+    async def _give(self, kept: KeptAnswer, context: RequestContext) -> None:
+        info = context.info
+        info.upstream, info.shared_from = kept.upstream, kept.request_id
+        if info.trail is not None:
+            info.trail.note("kept", age=round(kept.age_at(self._freshness.clock()), 3))
+        await deliver(kept.written(self._freshness.clock()), context.client)
+
+    async def _settle(self, route: str, due: float) -> None:
+        """Wait until a question may be sent."""
+        clock = self._freshness.clock
+        begun = clock()
+        # A loop may wake whoever sleeps a moment too early.
+        while (left := due - clock()) > 0:  # noqa: ASYNC110 (it waits for a time)
+            await asyncio.sleep(left)
+        if (waited := clock() - begun) > 0 and due > begun:
+            self._freshness.settle(route, waited)
 
     async def close(self) -> None:
         """Give up what is still asked of the server."""
@@ -109,20 +153,16 @@ class Coalescer:
             self._waiting -= 1
             self._leave(call, waiter)
 
-    def _join(self, route: str, waiter: Waiter) -> InFlightCall:
+    def _join(
+        self, key: Hashable, route: str, waiter: Waiter, question: Question | None
+    ) -> InFlightCall:
         """Find the request to the server whose answer will be new enough, or begin one."""
-        context = waiter.context
-        # What a reload has changed, it may have changed for this answer too.
-        like = likeness(context.target, context.fields)
-        # Whose token is put in does not show in the fields: who has the token and lacks the
-        # session's cookie, which goes no further than here, is somebody else.
-        session = None if context.session is None else context.session.cached.record.session
-        # What is done to the answer is done once for all who share it.
-        key = (context.snapshot, context.info.cohort, context.decision, session, like)
+        context, due = waiter.context, self._freshness.due(question)
         queue = self._queues.get(key)
         call = None
         if queue is not None:
-            call = queue.next if queue.current.sent else queue.current
+            is_late = queue.current.sent or queue.current.not_before < due
+            call = queue.next if is_late else queue.current
         if call is None:
             call = InFlightCall(
                 key,
@@ -131,7 +171,9 @@ class Coalescer:
                 max_size=context.snapshot.config.limits.shared_body,
                 has_credentials=has_credentials(context.fields),
                 room=context.client.reserve(Kind.SHARED_ANSWER),
+                question=question,
             )
+        call.not_before = max(call.not_before, due)
         call.waiters[waiter] = None
         if queue is None:
             self._queues[key] = _Queue(call)
@@ -150,25 +192,48 @@ class Coalescer:
         """Ask the server in the name of the first who waits."""
 
         def begin(connection: Connection) -> Exchange:
+            if call.question is not None:
+                call.asked = self._freshness.ask(call.question)
             call.exchange = self._sender.exchange(leader.context, call, connection)
             return call.exchange
 
         info = call.info = replace(leader.context.info)
         error: Exception | None = None
+        await self._settle(call.route, call.not_before)
         try:
             await self._sender.carry(leader.context, info, begin)
         except Exception as fault:  # noqa: BLE001 (whoever waits is told, and tells the log)
             error = fault
         call.land(error)
-        self._advance(call)
+        kept = self._keep(call, leader)
+        self._advance(call, kept=kept)
 
-    def _advance(self, call: InFlightCall) -> None:
-        """Let the next one be sent, where it is this one that it waits for."""
+    def _keep(self, call: InFlightCall, leader: Waiter) -> bool:
+        """Keep an answer for those who ask later, where that may be."""
+        if call.question is None or call.asked is None or not call.is_whole:
+            return False
+        assert call.exchange is not None
+        assert call.info is not None
+        context = leader.context
+        return self._freshness.keep(
+            call.question, call.key, call.asked, context, call.exchange, call.response, call.info
+        )
+
+    def _advance(self, call: InFlightCall, *, kept: bool = False) -> None:
+        """Let the next one be sent, where it is this one that it waits for.
+
+        Args:
+            call: the one that is over.
+            kept: whether its answer holds for whoever waits for the next, too.
+        """
         queue = self._queues.get(call.key)
         if queue is None or queue.current is not call:
             return
         if queue.next is None:
             del self._queues[call.key]
+        elif kept:
+            del self._queues[call.key]
+            queue.next.land_with(call)
         else:
             queue.current, queue.next = queue.next, None
             self._launch(queue.current)
@@ -195,3 +260,14 @@ class Coalescer:
         elif call.task is not None:
             call.task.cancel()
             self._advance(call)
+
+
+def _key(context: RequestContext) -> Hashable:
+    """Equal for requests that may have the same answer."""
+    # What a reload has changed, it may have changed for this answer too.
+    like = likeness(context.target, context.fields)
+    # Whose token is put in does not show in the fields: who has the token and lacks the session's
+    # cookie, which goes no further than here, is somebody else.
+    session = None if context.session is None else context.session.cached.record.session
+    # What is done to the answer is done once for all who share it.
+    return (context.snapshot, context.info.cohort, context.decision, session, like)

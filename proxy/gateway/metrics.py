@@ -98,7 +98,8 @@ def families(
         gauge(
             "segue_memory_reserved_bytes",
             "Bytes that are counted against `limits.memory`, by what they are: `body`, `message`,"
-            " `shared_answer` as in `segue_held_bytes`; `received`, of requests, and not read yet;"
+            " `shared_answer` as in `segue_held_bytes`; `kept_answer`, of answers that may be given"
+            " again; `received`, of requests, and not read yet;"
             " `unsent`, written to clients and servers that are slow to take it. What is small on"
             " one connection is left out (docs/limits.md).",
             ("kind",),

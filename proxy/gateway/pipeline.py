@@ -23,6 +23,7 @@ from proxy.errors import ClientError, ClientGone, SegueError, Unavailable, Upstr
 from proxy.gateway.coalescing import Coalescer
 from proxy.gateway.context import RequestContext
 from proxy.gateway.forwarding import checked_head, forwarded_fields, last_answer
+from proxy.gateway.kept_answers import KeptAnswer
 from proxy.gateway.request_outcomes import RequestOutcomes
 from proxy.gateway.rewriting import Rewriting
 from proxy.gateway.sessions import SessionFilter
@@ -128,7 +129,7 @@ class Gateway:
 
     # The steps, in the order in which they are taken.
 
-    async def _answer(self, context: RequestContext) -> Exchange | Reply | None:
+    async def _answer(self, context: RequestContext) -> Exchange | KeptAnswer | Reply | None:
         """Take a request through the steps; None where it became a WebSocket."""
         steps = self._steps
         # head
@@ -191,7 +192,7 @@ class Gateway:
 
     # Outcomes.
 
-    def _conclude(self, context: RequestContext, outcome: Exchange | Reply) -> None:
+    def _conclude(self, context: RequestContext, outcome: Exchange | KeptAnswer | Reply) -> None:
         """Record how an exchange went; an incomplete response breaks the connection off."""
         client, info = context.client, context.info
         if isinstance(outcome, Reply):
@@ -205,6 +206,9 @@ class Gateway:
                 )
             client.write(response)
             info.status, info.response_size = outcome.status, len(outcome.body)
+            return
+        if isinstance(outcome, KeptAnswer):
+            info.status, info.response_size = outcome.status, outcome.body_size
             return
         info.request_size = outcome.request_size
         info.response_size = outcome.response_size

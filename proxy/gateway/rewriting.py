@@ -63,7 +63,7 @@ def shape_of(path: str, routes: Iterable[str]) -> str:
 def _routes(config: Config) -> Iterator[str]:
     for cohort in config.cohorts:
         yield from (route.path for route in cohort.http)
-    yield from (route.path for route in config.coalescing)
+    yield from (route.pattern for route in config.coalescing)
 
 
 def _carries_tokens(context: RequestContext) -> bool:

@@ -6,12 +6,14 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Hashable
 from dataclasses import replace
+from functools import partial
 from time import perf_counter
 from typing import Final, TypeVar
 
 from proxy.downstream.websockets import Connections
 from proxy.errors import OriginRefused, UpstreamError
 from proxy.gateway.context import RequestContext
+from proxy.gateway.freshness import Freshness
 from proxy.gateway.open_websocket import OpenAs, OpenWebSocket, SocketGroup
 from proxy.gateway.rewriting import Rewriting
 from proxy.gateway.sending import Sender
@@ -19,7 +21,7 @@ from proxy.gateway.sessions import SessionFilter
 from proxy.gateway.socket_bounds import SocketBounds
 from proxy.observability.access_log import AccessLog
 from proxy.relay.exchange import Exchange
-from proxy.relay.first_message import FirstMessageStage
+from proxy.relay.first_message import Decide, FirstMessageStage
 from proxy.snapshot import Live
 from proxy.versions.selection import answered_subprotocol
 from proxy.websocket import handshake
@@ -49,6 +51,7 @@ class Upgrades:
         sender: Sender,
         sessions: SessionFilter,
         rewriting: Rewriting,
+        freshness: Freshness,
         connections: Connections,
         access_log: AccessLog,
         on_limit: Callable[[str, str], None],
@@ -59,6 +62,7 @@ class Upgrades:
         self._sender = sender
         self._sessions = sessions
         self._rewriting = rewriting
+        self._freshness = freshness
         self._connections = connections
         self._access_log = access_log
         self._on_limit = on_limit
@@ -147,6 +151,7 @@ class Upgrades:
         self._count(socket, socket.open_as)
         pool.sockets += 1
         self._rewriting.taps.attach(relay, context.info.selected, context.info.request_id)
+        self._freshness.listen(socket, context.snapshot, context.path)
         decide = self._sessions.first_message(context, socket)
         transport, tail = client.take_transport(relay.client)
         at_once = tail if decide is None else b""
@@ -156,8 +161,17 @@ class Upgrades:
             self.bounds.opened(group, socket)
         if decide is not None:
             timeout = context.snapshot.config.timeouts.message
+            decide = partial(self._decided, decide, socket, context)
             FirstMessageStage(relay.client, decide, timeout, self._loop).begin(tail)
         return None
+
+    async def _decided(
+        self, decide: Decide, socket: OpenWebSocket, context: RequestContext, message: bytes
+    ) -> bytes | None:
+        """Decide on a first message; from here on it may be known whose WebSocket it is."""
+        changed = await decide(message)
+        self._freshness.listen(socket, context.snapshot, context.path)
+        return changed
 
     def _moved(self, socket: OpenWebSocket) -> None:
         if socket.counted is not None:
@@ -178,6 +192,8 @@ class Upgrades:
         self.bounds.ended(socket)
         self._count(socket, None)
         socket.pool.sockets -= 1
+        if socket.relay.server.watcher is not None:
+            socket.relay.server.watcher.end()
         self._sessions.closed(socket.session, socket)
         self._rewriting.taps.detach(socket.relay)
         self._access_log.close_socket(

@@ -1,12 +1,15 @@
 """When one answer may be given to several requests: rules about requests and responses.
 
-RFC 9111 section 4 lets a cache answer several requests with one response. Here nothing is kept: an
-answer goes only to requests that were waiting before the server was asked, and only to those that
-differ in nothing that the server could look at. Where there is a doubt, nothing is shared.
+RFC 9111 section 4 lets a cache answer several requests with one response. An answer goes only to
+requests that were waiting before the server was asked, and only to those that differ in nothing
+that the server could look at; where it is known until when it holds, it may be kept for those that
+come later. Where there is a doubt, nothing is shared, and nothing is kept.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from math import inf
 from typing import Final
 
 from proxy.http.headers import RawFields, tokens, values_of
@@ -22,6 +25,11 @@ _FOR_ONE: Final = frozenset({b"authentication-info", b"clear-site-data", b"set-c
 
 _STATUSES_FOR_ONE: Final = frozenset({206, 401, 407, 421})
 """Statuses that belong to a range, to the credentials of one attempt, or to one connection."""
+
+_STATUSES_TO_KEEP: Final = frozenset({200, 203, 204, 304, 404, 410})
+"""Those that say how something is, and not that something went wrong."""
+
+_AGES: Final = frozenset({b"max-age", b"s-maxage"})
 
 _CREDENTIALS: Final = frozenset({b"authorization", b"cookie"})
 
@@ -93,3 +101,54 @@ def may_be_shared(status: int, fields: RawFields, *, has_credentials: bool) -> b
     # A stream of events has no end to wait for.
     types = values_of(fields, b"content-type")
     return not any(value.strip().lower().startswith(b"text/event-stream") for value in types)
+
+
+def longest_age(fields: RawFields) -> float:
+    """How old an answer may be that is given to a request, in seconds (RFC 9111 section 5.2.1).
+
+    Returns:
+        0 for a request that wants none that was kept.
+    """
+    directives = tokens(values_of(fields, b"cache-control"))
+    if b"no-cache" in directives or b"no-store" in directives:
+        return 0.0
+    if not directives and b"no-cache" in tokens(values_of(fields, b"pragma")):
+        return 0.0  # RFC 9111 section 5.4.
+    return _shortest(directives)
+
+
+def longest_kept(status: int, fields: RawFields) -> float:
+    """For how long an answer may be kept, in seconds, as far as it says so itself.
+
+    Args:
+        status, fields: of an answer that may be shared (`may_be_shared`), as the server sent them.
+
+    Returns:
+        0 for one that may not be kept.
+    """
+    directives = tokens(values_of(fields, b"cache-control"))
+    names = {directive.partition(b"=")[0].rstrip() for directive in directives}
+    if status not in _STATUSES_TO_KEEP or not names.isdisjoint((b"no-cache", b"no-store")):
+        return 0.0
+    if not directives and b"no-cache" in tokens(values_of(fields, b"pragma")):
+        return 0.0  # Servers write it, though it is defined for requests alone.
+    if names.isdisjoint(_AGES) and values_of(fields, b"expires"):
+        return 0.0  # Servers write a date that is past; which one is not looked at.
+    return max(_shortest(directives) - age_of(fields), 0.0)
+
+
+def age_of(fields: RawFields) -> int:
+    """How old an answer was when it came, in seconds (RFC 9111 section 5.1)."""
+    ages = [value.strip() for value in values_of(fields, b"age")]
+    return max((int(age[:9]) for age in ages if age.isdigit()), default=0)
+
+
+def _shortest(directives: Iterable[bytes]) -> float:
+    """The shortest age among directives; 0 where one is not readable, infinite without any."""
+    shortest = inf
+    for directive in directives:
+        name, _, value = directive.partition(b"=")
+        if name.rstrip() in _AGES:
+            seconds = value.strip(b' "')
+            shortest = min(shortest, float(seconds[:9]) if seconds.isdigit() else 0.0)
+    return shortest

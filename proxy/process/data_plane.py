@@ -13,10 +13,11 @@ from proxy.downstream.certificate import Certificate
 from proxy.downstream.limits import client_bucket
 from proxy.downstream.listener import Listener
 from proxy.downstream.websockets import Connections
+from proxy.gateway import freshness_metrics, switch_metrics
 from proxy.gateway import metrics as gateway_metrics
-from proxy.gateway import switch_metrics
 from proxy.gateway.coalescing import Coalescer
 from proxy.gateway.flow import Flow, totals
+from proxy.gateway.freshness import Freshness
 from proxy.gateway.pipeline import Gateway, Steps
 from proxy.gateway.request_outcomes import RequestOutcomes
 from proxy.gateway.rewriting import Rewriting
@@ -65,6 +66,7 @@ class DataPlane:
         access_log, decisions: what is known of requests, and what is logged of how they were
             decided.
         recorder, tail, shadows: who looks at messages.
+        freshness: which answers are kept.
         flow: how much goes through.
         outcomes: what became of requests.
         rewriting: finds the programs of requests.
@@ -122,11 +124,13 @@ class DataPlane:
         session_filter = renewal or SessionFilter()
         self.rewriting = Rewriting(metrics, taps, self.shadows, self._warnings, self.decisions)
         sender = Sender(Dispatcher(self.fleet), session_filter, self.rewriting, loop)
-        self.coalescer = Coalescer(sender, loop)
+        self.freshness = Freshness()
+        self.coalescer = Coalescer(sender, self.freshness, loop)
         self.upgrades = Upgrades(
             sender,
             session_filter,
             self.rewriting,
+            self.freshness,
             self.connections,
             self.access_log,
             self._limit_reached,
@@ -194,6 +198,7 @@ class DataPlane:
             self.shadows,
             self._live,
         )
+        yield freshness_metrics.families(self.freshness)
         yield switch_metrics.families(self._live, self.upgrades, self._decided)
         if self.sessions is not None:
             yield self.sessions.counts.families()
@@ -224,6 +229,7 @@ class DataPlane:
         self._warnings.check(now)
         self._limits.check(now)
         self.flow.check(now)
+        self.freshness.check()
         if self.sessions is not None:
             self.sessions.tick()
 

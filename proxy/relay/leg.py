@@ -72,6 +72,16 @@ class Keeper(Protocol):
         """A transport is closed."""
 
 
+class Watcher(Protocol):
+    """Who has to know what a side sends before anything of it goes on."""
+
+    def data(self, data: bytes) -> None:
+        """Take note of bytes that came."""
+
+    def end(self) -> None:
+        """Take note that no more will come; perhaps again."""
+
+
 class Leg(asyncio.Protocol):
     """One side of a relay: its transport, and the filter of what arrives on it.
 
@@ -88,6 +98,7 @@ class Leg(asyncio.Protocol):
             last slow.
         kept: what is reserved for what its filter keeps; None where that is little.
         unsent: what is reserved for what waits to be sent to it; None where it takes all.
+        watcher: is told of everything first; None where nobody has to know.
     """
 
     __slots__ = (
@@ -104,6 +115,7 @@ class Leg(asyncio.Protocol):
         "side",
         "transport",
         "unsent",
+        "watcher",
     )
 
     # Compiled by mypyc, a class says which of its attributes may be deleted; see `Relay._end`.
@@ -124,10 +136,13 @@ class Leg(asyncio.Protocol):
         self.held_from = 0.0
         self.kept: Reservation | None = None
         self.unsent: Reservation | None = None
+        self.watcher: Watcher | None = None
 
     def data_received(self, data: bytes) -> None:
         frame_filter = self.frame_filter
         self.received += len(data)
+        if self.watcher is not None:
+            self.watcher.data(data)
         if frame_filter.control_frames:
             self.forget_control_frames()
             out = frame_filter.feed(data)
@@ -178,6 +193,7 @@ class Leg(asyncio.Protocol):
 
         TLS has no half-close.
         """
+        self._end_watching()
         is_plain = self.transport.get_extra_info("sslcontext") is None
         return is_plain and self.relay.on_eof(self)
 
@@ -200,6 +216,7 @@ class Leg(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's signature)
         self.lost = True
         self.give_back()
+        self._end_watching()
         self.relay.on_lost(self)
 
     def forget_control_frames(self) -> None:
@@ -231,3 +248,7 @@ class Leg(asyncio.Protocol):
             self.transport.write_eof()
         else:
             self.transport.close()
+
+    def _end_watching(self) -> None:
+        if self.watcher is not None:
+            self.watcher.end()

@@ -42,6 +42,78 @@ from tests.support.configured import MINIMAL, problems
             "coalescing[2].name",
             "taken by coalescing[0]",
         ),
+        (
+            MINIMAL + "coalescing: [{name: a, path: '/a/{Id}/'}]\n",
+            "coalescing[0].path",
+            "expected a path",
+        ),
+        (
+            MINIMAL + "coalescing: [{name: a, path: '/a/{id}/{id}/'}]\n",
+            "coalescing[0].path",
+            "stands there twice",
+        ),
+        (
+            MINIMAL + "coalescing: [{name: a, path: '/a/{id}/', fresh_until: {}}]\n",
+            "coalescing[0].fresh_until.message",
+            "required",
+        ),
+        (
+            MINIMAL + "coalescing: [{name: a, path: '/a/{id}/', fresh_until: {message: []}}]\n",
+            "coalescing[0].fresh_until.message",
+            "expected fields of messages",
+        ),
+        (
+            MINIMAL + "coalescing: [{name: a, path: '/a/{id}/', fresh_until: {message: {}}}]\n",
+            "coalescing[0].fresh_until.message",
+            "expected fields of messages",
+        ),
+        (
+            MINIMAL
+            + "coalescing: [{name: a, path: '/a/{id}/', fresh_until: {message: {a: [id]}}}]\n",
+            "coalescing[0].fresh_until.message",
+            "the name of a placeholder",
+        ),
+        (
+            MINIMAL
+            + "coalescing: [{name: a, path: '/a/{id}/', fresh_until: {message: {'.a': id}}}]\n",
+            "coalescing[0].fresh_until.message",
+            "expected a field",
+        ),
+        (
+            MINIMAL + "coalescing: [{name: a, path: '/a/{}/', fresh_until: {message: {a: id}}}]\n",
+            "coalescing[0].fresh_until.message",
+            "no placeholder",
+        ),
+        (
+            MINIMAL
+            + "coalescing: [{name: a, path: '/{b}/{id}', fresh_until: {message: {a: id, b: b}}}]\n",
+            "coalescing[0].fresh_until",
+            "add `socket`",
+        ),
+        (
+            MINIMAL
+            + "coalescing: [{name: a, path: '/{id}',"
+            + " fresh_until: {message: {a: id}, socket: '/ws/'}}]\n",
+            "coalescing[0].fresh_until.socket",
+            "expected the placeholders",
+        ),
+        (
+            MINIMAL
+            + "coalescing: [{name: a, path: '/{id}',"
+            + " fresh_until: {message: {a: id}, socket: '/{id}/{b}'}}]\n",
+            "coalescing[0].fresh_until.socket",
+            "expected the placeholders",
+        ),
+        (
+            MINIMAL + "coalescing: [{name: a, path: '/{id}', at_most: 0}]\n",
+            "coalescing[0].at_most",
+            "",
+        ),
+        (
+            MINIMAL + "coalescing: [{name: a, path: '/{id}', settle: 11s}]\n",
+            "coalescing[0].settle",
+            "",
+        ),
         (MINIMAL + "cohorts: [{name: none, versions: '>=2'}]\n", "cohorts[0].name", "another name"),
         (MINIMAL + "cohorts: [{name: A b, versions: '>=2'}]\n", "cohorts[0].name", "small letters"),
         (

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from proxy.configuration.units import Address
+from proxy.freshness.resources import FreshRoute
 from proxy.http.headers import shape_of
 from proxy.versions.sources import SOURCES, Received, VersionSource
 from proxy.versions.version import Version
@@ -223,3 +224,20 @@ def test_the_rules_for_versions_follow_the_settings() -> None:
     assert cohort(target=b"/?v=2") == "new"
     assert cohort((b"Cookie", b"c=2")) == "new"
     assert cohort(subprotocols=(b"p.2",)) == "new"
+
+
+def test_a_route_says_until_when_its_answers_are_fresh() -> None:
+    config = read(
+        MINIMAL + "coalescing:\n"
+        "  - {name: a, path: '/api/jobs/{id}/', fresh_until: {message: {jobId: id, meta.id: id}},\n"
+        "     at_most: 2s, settle: 50ms}\n"
+        "  - {name: b, path: '/b/{x}/{}/', fresh_until: {message: {x: x}, socket: '/ws/{x}/'}}\n"
+        "  - {name: c, path: '/c/{id}/'}\n",
+    )
+    one, two, three = config.coalescing
+    fields = ((("jobId",), "id"), (("meta", "id"), "id"))
+    assert one.fresh == FreshRoute("/api/jobs/{id}/", fields, None)
+    assert (one.pattern, one.at_most, one.settle) == ("/api/jobs/{}/", 2.0, 0.05)
+    assert two.fresh == FreshRoute("/b/{x}/{}/", ((("x",), "x"),), "/ws/{x}/")
+    assert (two.pattern, two.at_most, two.settle) == ("/b/{}/{}/", 2.0, 0.0)
+    assert three.fresh is None

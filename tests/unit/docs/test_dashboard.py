@@ -31,6 +31,7 @@ UNITS = (
     (r"rate\(segue_(\w+_)?messages_(added_)?total", {"suffix: msg/s"}),
     (r"rate\(segue_(mapping_failures|unmapped_kinds)_total", {"suffix: msg/s"}),
     (r"rate\(segue_(requests|errors|handshakes|version_sources|upstream_retries)_total", {"reqps"}),
+    (r"rate\(segue_coalescing_settle_seconds", {"short"}),
     (r"rate\(segue_coalescing_", {"reqps"}),
     (r"segue_switch_percent", {"percent"}),
     (r"\brate\(", PER_SECOND),

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.http.sharing import has_credentials, likeness, may_be_shared, may_wait
+from proxy.http.sharing import (
+    age_of,
+    has_credentials,
+    likeness,
+    longest_age,
+    longest_kept,
+    may_be_shared,
+    may_wait,
+)
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -120,3 +130,57 @@ def test_what_is_private_is_shared_only_where_credentials_say_whose_it_is(
     answered = [(b"Cache-Control", directive)]
     assert may_be_shared(200, answered, has_credentials=True)
     assert not may_be_shared(200, answered, has_credentials=False)
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ([], inf),
+        ([(b"Cache-Control", b"only-if-cached")], inf),
+        ([(b"Cache-Control", b"No-Cache")], 0),
+        ([(b"Cache-Control", b"a"), (b"cache-control", b"no-store")], 0),
+        ([(b"Cache-Control", b"max-age=0")], 0),
+        ([(b"Cache-Control", b'max-age="3", max-age=2')], 2),
+        ([(b"Cache-Control", b"max-age=soon")], 0),
+        ([(b"Cache-Control", b"max-age")], 0),
+        ([(b"Pragma", b"no-cache")], 0),
+        ([(b"Pragma", b"no-cache"), (b"Cache-Control", b"max-age=2")], 2),
+    ],
+)
+def test_a_request_says_how_old_an_answer_may_be(sent: Fields, expected: float) -> None:
+    assert longest_age(sent) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "answered", "expected"),
+    [
+        (200, [], inf),
+        (204, [], inf),
+        (304, [(b"ETag", b'"1"')], inf),
+        (404, [], inf),
+        (500, [], 0),
+        (403, [], 0),
+        (302, [], 0),
+        (200, [(b"Cache-Control", b"private, must-revalidate")], inf),
+        (200, [(b"Cache-Control", b"No-Cache")], 0),
+        (200, [(b"Cache-Control", b'no-cache="set-cookie"')], 0),
+        (200, [(b"Cache-Control", b"no-store")], 0),
+        (200, [(b"Cache-Control", b"max-age=0, must-revalidate")], 0),
+        (200, [(b"Cache-Control", b"max-age=60, s-maxage=5")], 5),
+        (200, [(b"Cache-Control", b"max-age=60"), (b"Age", b"58")], 2),
+        (200, [(b"Cache-Control", b"max-age=60"), (b"Age", b"61")], 0),
+        (200, [(b"Pragma", b"no-cache")], 0),
+        (200, [(b"Expires", b"0")], 0),
+        (200, [(b"Expires", b"0"), (b"Cache-Control", b"max-age=3")], 3),
+    ],
+)
+def test_an_answer_says_for_how_long_it_may_be_kept(
+    status: int, answered: Fields, expected: float
+) -> None:
+    assert longest_kept(status, answered) == expected
+
+
+def test_the_age_of_an_answer_is_the_highest_that_can_be_read() -> None:
+    assert age_of([]) == 0
+    assert age_of([(b"age", b" 3 "), (b"Age", b"1"), (b"Age", b"-9"), (b"Age", b"x")]) == 3
+    assert age_of([(b"Age", b"9" * 5000)]) == 999_999_999

@@ -1,0 +1,124 @@
+"""Answers that are given again: the store of them, for as long as `proxy.freshness` lets them be.
+
+What is kept is bounded in bytes, and each answer in time. One that does not hold any more is never
+given; it is forgotten when somebody asks for it, or within a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Final
+
+from proxy.freshness.generations import Generations, Stamp
+from proxy.memory import Reservation
+
+MAX_KEPT: Final = 32 * 1024 * 1024
+"""Bytes of all answers that are kept in a process, with what they are found by: a part of
+`limits.memory`."""
+
+_OVERHEAD: Final = 1024
+"""Bytes that each takes up beside itself: its key has the fields of a request."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """An answer of the server's, as it was sent to whoever asked.
+
+    Attributes:
+        response: its bytes, without `Age`, for an HTTP/1.1 connection that goes on.
+        status: its status code.
+        body_size: bytes of its body.
+        age: seconds that it was old when it came.
+        asked: when the question was sent, on the clock of the store.
+        until: from when on it is not given any more.
+        stamp: of its question.
+        room: what is reserved for it.
+        request_id: under which the server was asked.
+        upstream: the server's name.
+    """
+
+    response: bytes = field(repr=False)
+    status: int
+    body_size: int
+    age: int
+    asked: float
+    until: float
+    stamp: Stamp = field(repr=False)
+    room: Reservation = field(repr=False)
+    request_id: str
+    upstream: str
+
+    def age_at(self, now: float) -> float:
+        """How old it is, in seconds (RFC 9111 section 4.2.3): counted from its question."""
+        return self.age + max(now - self.asked, 0.0)
+
+    def written(self, now: float) -> bytes:
+        """Its bytes with its age (RFC 9111 section 5.1)."""
+        fields = self.response.index(b"\r\n") + 2
+        age = b"Age: %d\r\n" % self.age_at(now)
+        return b"".join((self.response[:fields], age, self.response[fields:]))
+
+
+class KeptAnswers:
+    """Keeps them.
+
+    Attributes:
+        size: bytes that are taken up.
+    """
+
+    def __init__(self, generations: Generations) -> None:
+        self._generations = generations
+        self._answers: dict[Hashable, KeptAnswer] = {}
+        self.size = 0
+
+    def __len__(self) -> int:
+        """How many are kept."""
+        return len(self._answers)
+
+    def find(self, key: Hashable, now: float) -> KeptAnswer | None:
+        """The answer to a question, if it still holds."""
+        answer = self._answers.get(key)
+        if answer is None or self._holds(answer, now):
+            return answer
+        self._forget(key)
+        return None
+
+    def keep(self, key: Hashable, answer: KeptAnswer) -> bool:
+        """Keep an answer that holds; the oldest give way.
+
+        Returns:
+            False where there is no room for it.
+        """
+        size = len(answer.response) + _OVERHEAD
+        if size > MAX_KEPT:
+            return False
+        self._forget(key)
+        while self.size + size > MAX_KEPT:
+            self._forget(next(iter(self._answers)))
+        if not answer.room.resize(size):
+            return False
+        self._answers[key] = answer
+        self.size += size
+        return True
+
+    def forget_past(self, now: float) -> None:
+        """Forget what does not hold any more; called about twice a second."""
+        for key in [k for k, each in self._answers.items() if not self._holds(each, now)]:
+            self._forget(key)
+
+    def _holds(self, answer: KeptAnswer, now: float) -> bool:
+        return now < answer.until and self._generations.holds(answer.stamp)
+
+    def _forget(self, key: Hashable) -> None:
+        answer = self._answers.pop(key, None)
+        if answer is not None:
+            self.size -= answer.room.size
+            answer.room.release()
+
+
+def without_age(response: bytes) -> bytes:
+    """A response without the fields that say how old it was."""
+    head, end, body = response.partition(b"\r\n\r\n")
+    lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"age:")]
+    return b"\r\n".join(lines) + end + body
