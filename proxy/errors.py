@@ -188,6 +188,13 @@ class OutOfResources(Unavailable):
         self.elsewhere = elsewhere
 
 
+NO_FILES: Final = (
+    "this process may open no more files: raise LimitNOFILE (ulimit -n) above twice"
+    " limits.connections, or start more replicas"
+)
+"""The detail where a connection takes a file that there is not, or that is kept for others."""
+
+
 class MemoryFull(Unavailable):
     """There is no room in memory for what would have to be held of this; a moment later may do."""
 

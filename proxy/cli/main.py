@@ -41,7 +41,7 @@ from proxy.cli.parser import Parser
 from proxy.cli.version import segue_version
 from proxy.errors import ConfigError
 from proxy.observability import log as logs
-from proxy.process import core_dumps, running
+from proxy.process import core_dumps, open_files, running
 from proxy.types import MAX_DEPTH
 
 _UNWRITTEN: Final = (errno.ENOSPC, errno.EDQUOT)
@@ -139,6 +139,7 @@ def parser() -> Parser:
 
 def _run(options: argparse.Namespace) -> int:
     core_dumps.forbid()  # Before the first key is read.
+    open_files.raise_limit()
     loaded = snapshot(options)
     writer = logs.to_stderr()
     settings = loaded.config.log

@@ -123,6 +123,7 @@ class ClientConnection(RequestHandler):
         deadline: the loop's time at which the next request must have arrived.
         address: of the client, as its socket gives it; empty where it has none.
         bucket: for whom the connection counts (`client_bucket`).
+        file: the number of its open file: the lowest that was free when it was made.
         held: what of it is held.
         cut: why Segue breaks it off: it stops and the time for a drain is over, or too much waits
             to be sent. None where it does not.
@@ -144,6 +145,7 @@ class ClientConnection(RequestHandler):
         "bucket",
         "cut",
         "deadline",
+        "file",
         "flow",
         "held",
         "persistent",
@@ -179,6 +181,7 @@ class ClientConnection(RequestHandler):
         self.deadline = NEVER
         self.address = ""
         self.bucket = ""
+        self.file = -1
         self.held = HeldByConnection(listener.memory, "")
         self.cut: SegueError | None = None
 
@@ -278,12 +281,16 @@ class ClientConnection(RequestHandler):
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if isinstance(peer, tuple) else ""
         self.bucket = self.held.holder = client_bucket(self.address)
+        sock = transport.get_extra_info("socket")
+        self.file = -1 if sock is None else sock.fileno()
         self._listener.connection_made(self, self.transport)
         self._task_handler = self._loop.create_task(self.start())
         refusal = self._listener.refusal_of(self)
         if refusal is not None:
             self._listener.refuse(self, refusal)
             self._discard()
+            if self.file >= limits.last_file:
+                self.abort()  # To linger until the answer has arrived would take the last ones.
 
     def data_received(self, data: bytes) -> None:
         if self._discarding:

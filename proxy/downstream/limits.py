@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -31,6 +32,9 @@ class ClientLimits:
         connections: how many connections may be open at once, WebSockets among them.
         connections_per_address: how many of them for one `client_bucket`.
         trusted_proxies: who stands for many clients, and is not counted so.
+        files: the number of an open file from which on a client is refused: the rest is kept for
+            connections to servers.
+        last_file: that from which on it is not even listened to any more.
     """
 
     header_timeout: float
@@ -42,6 +46,8 @@ class ClientLimits:
     connections: int
     connections_per_address: int
     trusted_proxies: tuple[Network, ...] = ()
+    files: int = sys.maxsize
+    last_file: int = sys.maxsize
 
 
 def is_in(networks: Iterable[Network], peer: str) -> bool:

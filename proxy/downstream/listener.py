@@ -12,7 +12,14 @@ from aiohttp.web import BaseRequest, RequestHandler, Server, StreamResponse
 from proxy.downstream.connection import ClientConnection, Refuse, Serve
 from proxy.downstream.limits import ClientLimits, is_in
 from proxy.downstream.websockets import Connections
-from proxy.errors import AddressFull, ConnectionsFull, SegueError, Unavailable
+from proxy.errors import (
+    NO_FILES,
+    AddressFull,
+    ConnectionsFull,
+    OutOfResources,
+    SegueError,
+    Unavailable,
+)
 from proxy.memory import MemoryBudget
 
 
@@ -65,11 +72,13 @@ class Listener(Server):
         if self.open > limits.connections:
             return ConnectionsFull("too many connections")
         count = self._buckets[bucket] + self.elsewhere.open_from(bucket)
-        if not bucket or count <= limits.connections_per_address:
-            return None
-        if is_in(limits.trusted_proxies, connection.address):
-            return None
-        return AddressFull("too many connections from one address")
+        if (
+            bucket
+            and count > limits.connections_per_address
+            and not is_in(limits.trusted_proxies, connection.address)
+        ):
+            return AddressFull("too many connections from one address")
+        return OutOfResources(NO_FILES) if connection.file >= limits.files else None
 
     def check(self, now: float) -> None:
         """Close the connections whose time is up; called about twice a second."""

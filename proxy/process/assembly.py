@@ -16,6 +16,7 @@ from proxy.configuration.reading import Config
 from proxy.configuration.upstream import HealthCheck
 from proxy.downstream.limits import ClientLimits
 from proxy.errors import ConfigError, Diagnostic
+from proxy.process import open_files
 from proxy.process.tls_files import (
     ServedCertificate,
     load_authorities,
@@ -120,6 +121,7 @@ def _target(url: str, config: Config, context: ssl.SSLContext | None) -> Target:
         max_idle=config.upstream.connections,
         keepalive=config.upstream.keepalive,
         write_buffer=config.limits.buffer,
+        last_file=open_files.shares().servers,
     )
 
 
@@ -197,6 +199,7 @@ def state_directory(env: Mapping[str, str]) -> Path:
 
 def client_limits(config: Config) -> ClientLimits:
     """Return the bounds of client connections."""
+    files = open_files.shares()
     return ClientLimits(
         header_timeout=config.timeouts.header,
         keepalive_timeout=config.timeouts.keepalive,
@@ -207,4 +210,6 @@ def client_limits(config: Config) -> ClientLimits:
         connections=config.limits.connections,
         connections_per_address=config.limits.connections_per_address,
         trusted_proxies=config.listen.trusted_proxies,
+        files=files.clients,
+        last_file=files.refusals,
     )

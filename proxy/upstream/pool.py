@@ -15,7 +15,13 @@ from contextlib import ExitStack
 from time import perf_counter
 from typing import Final, Protocol
 
-from proxy.errors import OutOfResources, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from proxy.errors import (
+    NO_FILES,
+    OutOfResources,
+    UpstreamError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from proxy.upstream.connection import Connection, Owner
 from proxy.upstream.deadline import Deadline
 from proxy.upstream.health import EjectionRules, Health, SignsOfLife
@@ -255,6 +261,11 @@ async def open_connection(owner: Owner, target: Target) -> Connection:
                 server_hostname=target.server_name if target.tls is not None else None,
             )
         opened = not connection.transport.is_closing()
+        if opened and _number(connection.transport) >= target.last_file:
+            # What is left is for the admin listener, and whoever else looks after the process.
+            opened = False
+            connection.transport.abort()
+            raise OutOfResources(NO_FILES)
     except TimeoutError:
         raise UpstreamTimeout("no connection to the server in time") from None
     except ssl.SSLCertVerificationError as error:
@@ -276,9 +287,14 @@ async def open_connection(owner: Owner, target: Target) -> Connection:
     return connection
 
 
+def _number(transport: asyncio.BaseTransport) -> int:
+    """That of the open file; -1 where it is closed."""
+    sock = transport.get_extra_info("socket")
+    return -1 if sock is None else int(sock.fileno())
+
+
 _OWN: Final = {
-    errno.EMFILE: "this process may open no more files: raise LimitNOFILE (ulimit -n) above twice"
-    " limits.connections, or start more replicas",
+    errno.EMFILE: NO_FILES,
     errno.ENFILE: "this machine may open no more files: raise fs.file-max",
     errno.ENOBUFS: "this machine has no buffers left for sockets: give it more memory, or raise"
     " net.ipv4.tcp_mem",

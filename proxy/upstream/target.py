@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import sys
 from collections import Counter
 from dataclasses import dataclass
 
@@ -25,6 +26,8 @@ class Target:
         max_idle: how many unused connections are kept.
         keepalive: how long one is kept, where the server does not say how long it does.
         write_buffer: the high-water mark of a connection's write buffer.
+        last_file: the number of an open file from which on no connection is made: the rest is kept
+            for others.
     """
 
     host: str
@@ -39,6 +42,7 @@ class Target:
     max_idle: int
     keepalive: float
     write_buffer: int
+    last_file: int = sys.maxsize
 
     @property
     def name(self) -> str:

@@ -125,6 +125,7 @@ async def running(
     env: Mapping[str, str] | None = None,
     inherited: socket.socket | None = None,
     starting: Callable[[Process], Awaitable[None]] | None = None,
+    open_files: tuple[int, int] | None = None,
 ) -> AsyncIterator[Process]:
     """Run it until the end of the test, or until the test stops it.
 
@@ -134,6 +135,7 @@ async def running(
         env: further environment.
         inherited: a listening socket to hand over, as systemd does.
         starting: called while the process starts.
+        open_files: how many it may open, soft and hard; as this one where it is None.
     """
     command = [sys.executable, "-W", "error", "-m", "proxy", "run", "--config", str(config)]
     command += ["--listen", listen, "--admin", "127.0.0.1:0"]
@@ -144,6 +146,15 @@ async def running(
         shell = f'exec {_INHERITED}<&{number}; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"'
         command = ["bash", "-c", shell, "bash", *command]
         files = (number,)
+    if open_files is not None:
+        soft, hard = open_files
+        command = [
+            "bash",
+            "-c",
+            f'ulimit -Sn {soft} && ulimit -Hn {hard} && exec "$@"',
+            "bash",
+            *command,
+        ]
     child = await asyncio.create_subprocess_exec(
         *command,
         env={**os.environ, "SEGUE_LOG__FORMAT": "json", **(env or {})},

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from proxy.errors import OutOfResources
+from proxy.process.open_files import FileShares
 from proxy.upstream import pool
 from proxy.upstream.connection import Connection
 from proxy.upstream.pool import Pool, own_trouble
@@ -95,6 +96,20 @@ async def test_no_file_left_is_503_and_says_nothing_of_the_server(
             assert await proxy.metric("segue_upstream_failures_total") == 0
             assert await proxy.metric("segue_upstream_ejections_total") == 0
             assert await proxy.metric("segue_upstream_up") == 2
+
+
+async def test_files_that_are_kept_for_others_are_taken_by_no_connection_to_a_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = FileShares(limit=1024, clients=1024, refusals=1024, servers=0)
+    monkeypatch.setattr("proxy.process.open_files.shares", lambda: kept)
+    async with raw_server(answer) as server, segue(server.url) as proxy:
+        for sent in (LAST, handshake()):
+            response = await proxy.ask(sent)
+            assert status_of(response) == 503
+            assert b"LimitNOFILE" in response
+        assert await proxy.metric("segue_upstream_failures_total") == 0
+        assert await proxy.metric("segue_upstream_connections") == 0
 
 
 async def test_probe_for_which_no_file_is_left_says_nothing_of_the_server() -> None:
