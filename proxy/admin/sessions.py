@@ -46,11 +46,14 @@ class Ending(AdminRequest):
 
     Attributes:
         user: whose.
+        host: only those that began at this host; null: at any. What applications at several hosts
+            call the same user may be several people.
         after: go on after the session of this name: `next` of the answer before; empty: from the
             first.
     """
 
     user: Label
+    host: Label | None = None
     after: _Name = ""
 
 
@@ -60,6 +63,7 @@ class SessionView(pydantic.BaseModel):
     Attributes:
         session: its name: an id of Segue's own, which is no token.
         user: whose its token claims to be; empty where it does not say.
+        host: where it began, as its login named it; empty where that is not known.
         cohort: of its client, when it was used last.
         version: of its client, as it was told last; empty for none.
         age, idle: seconds since it began, and since it was used.
@@ -74,6 +78,7 @@ class SessionView(pydantic.BaseModel):
 
     session: str
     user: str
+    host: str
     cohort: str
     version: str
     age: float
@@ -192,9 +197,12 @@ class SessionOrders:
     async def end_all(self, request: web.Request, ending: Ending) -> EndedSome:
         """End the next sessions of a user."""
         ended, following = await self._sessions.end_all(
-            ending.user, ending.after, str(author(request))
+            ending.user, ending.after, str(author(request)), ending.host
         )
-        self._audit.write("sessions ended", **signature(request), user=ending.user, ended=ended)
+        where = {} if ending.host is None else {"host": ending.host}
+        self._audit.write(
+            "sessions ended", **signature(request), user=ending.user, **where, ended=ended
+        )
         return EndedSome(ended=ended, next=following or None)
 
     @property
@@ -224,6 +232,7 @@ def _shown(seen: ShownSession) -> SessionView:
     return SessionView(
         session=record.session,
         user=record.user,
+        host=record.host,
         cohort=record.cohort,
         version=record.version,
         age=seen.age,

@@ -66,6 +66,7 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     action.add_argument("session", metavar="SESSION", help="as `list` shows it")
     action = add_asking(actions, "end-user", "end all sessions of a user", _end_user)
     action.add_argument("user", metavar="ID", help="as `list` shows it")
+    action.add_argument("--host", help="only those that began at this host; else at any")
 
 
 def _list(options: argparse.Namespace) -> None:
@@ -135,7 +136,7 @@ def _end_user(options: argparse.Namespace) -> None:
     try:
         # Each step is one that the proxy answers in time, however many there are.
         while after is not None:
-            order = {"user": options.user, "after": after}
+            order = {"user": options.user, "after": after, "host": options.host}
             answer = ask(where, END_ALL, order)
             total += int(answer.get("ended") or 0)
             after = answer.get("next")

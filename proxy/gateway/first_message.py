@@ -67,7 +67,6 @@ class FirstMessageToken:
         session = await sessions.look_up(token, self._what, self._settings)
         if session is None or (session.cookie and not self._same_origin):
             return None
-        sessions.remember(session, fields)
         current = await sessions.fresh(session, fields, Trigger.HANDSHAKE)
         socket.session = session
         sessions.socket_opened(session, socket, fields)

@@ -44,6 +44,7 @@ class Send(Protocol):
 
 _UNAUTHORIZED: Final = frozenset({401})
 _REFUSALS: Final = frozenset({401, 403})
+_TAKEN: Final = frozenset({101, *range(200, 300)})
 
 _MOST_TOKENS: Final = 4
 """In the query of a handshake: each is looked up."""
@@ -186,22 +187,25 @@ class TokenRenewal(SessionFilter):
         self, context: RequestContext, session: SessionToken, send: Send
     ) -> Exchange:
         request, fields, sessions = context.request, context.fields, self.sessions
-        sessions.remember(session, fields)
+        again = True
+        if has_body(request):
+            timeouts = context.snapshot.config.timeouts
+            again = await _keep_body(
+                request,
+                HoldLimits(session.settings.retry_body, timeouts.body, timeouts.message),
+                context.client.reserve(Kind.BODY),
+            )
+            await sessions.check(session)  # It may have ended while the body came.
         token = sessions.current(session) or await sessions.fresh(session, fields)
         if token is None:
             return await send(fields)
-        timeouts = context.snapshot.config.timeouts
-        again = not has_body(request) or await _keep_body(
-            request,
-            HoldLimits(session.settings.retry_body, timeouts.body, timeouts.message),
-            context.client.reserve(Kind.BODY),
-        )
         if token != session.token:
             fields = _places(context).with_access(fields, session.token, token)
         _note_token(context, fresh=token != session.token)
         exchange = await send(fields, _UNAUTHORIZED)
         hold = exchange.held
         if hold is None or hold.head is None:
+            self._remember(context, session, exchange)
             return exchange
         fresh = None
         if again and is_token_error(hold.plain_body):
@@ -213,9 +217,16 @@ class TokenRenewal(SessionFilter):
         sessions.counts.retries["http"] += 1
         again_fields = _places(context).with_access(context.fields, session.token, fresh)
         exchange = await send(again_fields)
+        self._remember(context, session, exchange)
         if exchange.head is not None and exchange.head.status == 401:
             sessions.refused_again(session)
         return exchange
+
+    def _remember(self, context: RequestContext, session: SessionToken, exchange: Exchange) -> None:
+        """Remember of a request that the server has taken what refreshes are to go with."""
+        head = exchange.head
+        if session.settings.carry and head is not None and head.status in _TAKEN:
+            self.sessions.remember(session, context.fields)
 
     def handshake(self, context: RequestContext, shake: Shake) -> Awaitable[HandshakeResult]:
         if context.session is None:
@@ -231,7 +242,6 @@ class TokenRenewal(SessionFilter):
         second try only where the token that was sent should have been renewed before.
         """
         sessions, fields = self.sessions, context.fields
-        sessions.remember(session, fields)
         token = await sessions.fresh(session, fields, Trigger.HANDSHAKE)
         if token is None:
             return await shake(context.target, fields, ())
@@ -240,6 +250,7 @@ class TokenRenewal(SessionFilter):
         first = await shake(*_carrying(context, session, token), watched)
         hold = first.exchange.held
         if hold is None or hold.head is None:
+            self._remember(context, session, first.exchange)
             return first
         try:
             fresh = await sessions.after_refusal(session, token, Trigger.HANDSHAKE, fields)
@@ -251,6 +262,7 @@ class TokenRenewal(SessionFilter):
             return first
         sessions.counts.retries["websocket"] += 1
         second = await shake(*_carrying(context, session, fresh), ())
+        self._remember(context, session, second.exchange)
         head = second.exchange.head
         if head is not None and head.status in _REFUSALS:
             sessions.refused_again(session)

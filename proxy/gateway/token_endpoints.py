@@ -33,6 +33,7 @@ from proxy.sessions.client_refresh import ClientRefresh
 from proxy.sessions.possession import Possession
 from proxy.sessions.unopened import Unopened
 from proxy.tokens.bodies import MAX_BODY, Pair, read_pair, text_fields
+from proxy.tokens.grants import asks_for_refresh
 from proxy.tokens.places import TokenPlaces
 from proxy.tokens.request_bodies import is_in_query, read_token, with_current
 from proxy.types import FieldPath
@@ -46,7 +47,7 @@ class TokenRoute(Enum):
     REFRESH = auto()
     LOGOUT = auto()
     GRANT = auto()
-    """Of logins and refreshes both, as OAuth 2.0 has it: with a refresh token it is a refresh."""
+    """Of logins and refreshes both, as OAuth 2.0 has it: the body says which."""
     CARRY = auto()
     """Of no tokens, but one stands in the body."""
 
@@ -124,11 +125,14 @@ class TokenEndpoints:
             return await self._logout(context, what)
         if route is TokenRoute.CARRY:
             return await self._carry(context, what)
-        token = in_body = await self._read(context, places.refresh_request)
-        if route is TokenRoute.REFRESH:
-            token = _same(in_body, places.refresh_cookies(request.fields))
-        elif token is None:
-            return await self._issue(context)
+        in_body = await self._read(context, places.refresh_request)
+        in_cookies = places.refresh_cookies(request.fields)
+        if route is TokenRoute.GRANT and in_body is None:
+            body, own = request.body or b"", (*places.request_fields, places.refresh_request)
+            names = {name for name, *_ in own}
+            if not in_cookies or not asks_for_refresh(body, names, request.fields):
+                return await self._issue(context)
+        token = _same(in_body, in_cookies)
         return await self._refresh(context, token, in_body, what)
 
     async def _read(self, context: RequestContext, path: FieldPath) -> str | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
+from proxy.configuration.sessions import SessionSettings
 from proxy.sessions import endings
 from proxy.sessions import rules as session_rules
+from proxy.sessions.possession import home_of
 from proxy.sessions.record import Eviction, Record
 from proxy.sessions.repository import SessionRepository
 
@@ -53,8 +56,14 @@ class SessionPage:
 class Administration:
     """Shows sessions, and ends them."""
 
-    def __init__(self, repository: SessionRepository, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self,
+        repository: SessionRepository,
+        settings: Callable[[], SessionSettings],
+        log: FilteringBoundLogger,
+    ) -> None:
         self._repository = repository
+        self._settings = settings
         self._log = log
 
     async def page(self, *, user: str | None, after: str, limit: int) -> SessionPage:
@@ -112,11 +121,15 @@ class Administration:
         self._log.info("session ended", session=session, reason="operator", author=author)
         return True
 
-    async def end_all(self, user: str, after: str, author: str) -> tuple[int, str]:
-        """End the next `AT_ONCE` sessions of a user.
+    async def end_all(
+        self, user: str, after: str, author: str, host: str | None = None
+    ) -> tuple[int, str]:
+        """End sessions of a user, of the next `AT_ONCE`.
 
         Args:
             user: whose; never empty, because that is everybody whose token does not say.
+            host: only those that began at this host, or at one that counts as the same; at any
+                where it is None.
             after: the name of the last session of the step before; empty for the first.
             author: who wants it, for the log.
 
@@ -129,7 +142,9 @@ class Administration:
         """
         store = self._repository.store
         found = await self._repository.asked(store.sessions, user=user, after=after, limit=AT_ONCE)
-        ended = 0
+        ended, settings = 0, self._settings()
         for record in found.records:
+            if host is not None and home_of(settings, record.host) != home_of(settings, host):
+                continue
             ended += bool(await self.end(record.session, author))
         return ended, found.after

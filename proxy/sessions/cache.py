@@ -187,6 +187,7 @@ class SessionCache:
         self.with_sockets: dict[str, CachedSession] = {}
         # Anybody can make up tokens, of any length: what is kept of each is as long as of any.
         self._misses: dict[bytes, float] = {}
+        self._elsewhere: dict[bytes, tuple[float, SessionSettings]] = {}
         self._key = os.urandom(16)
         self._sessions: WeakValueDictionary[str, CachedSession] = WeakValueDictionary()
 
@@ -254,14 +255,28 @@ class SessionCache:
     def forget_misses(self) -> None:
         """Look for every token anew: what led nowhere may now be known to have ended."""
         self._misses.clear()
+        self._elsewhere.clear()
 
     def is_miss(self, token: str, now: float) -> bool:
         """Whether it was looked for in vain a moment ago."""
         return now < self._misses.get(self._digest(token), 0.0)
 
-    def _digest(self, token: str) -> bytes:
+    def elsewhere(self, token: str, host: bytes, settings: SessionSettings, until: float) -> None:
+        """Remember for a while that a token of a session leads nowhere at one host."""
+        key = self._digest(token, host)
+        _put(self._elsewhere, key, (until, settings), MAX_MISSES)
+
+    def is_elsewhere(self, token: str, host: bytes, settings: SessionSettings, now: float) -> bool:
+        """Whether a token was found to lead nowhere at a host, under these settings."""
+        if not self._elsewhere:
+            return False
+        until, under = self._elsewhere.get(self._digest(token, host), (0.0, None))
+        return now < until and under is settings
+
+    def _digest(self, token: str, host: bytes = b"") -> bytes:
         # Keyed, so that nobody outside can make two tokens of one digest.
-        return blake2b(token.encode(errors="surrogatepass"), digest_size=16, key=self._key).digest()
+        text = b"%b\0%b" % (host, token.encode(errors="surrogatepass"))
+        return blake2b(text, digest_size=16, key=self._key).digest()
 
 
 def _put(into: dict[_K, _T], key: _K, value: _T, bound: int) -> None:

@@ -301,6 +301,7 @@ class Presenter:
         """
         repository = self._repository
         generation, life = cached.record.generation, repository.rules()
+        was_closed = cached.record.closed is not None
         digest = repository.sealer.digest
         spent = None if taken is None else digest(taken)
         handles = None if given is None else (digest(given[0]), digest(given[1]))
@@ -323,8 +324,8 @@ class Presenter:
             wanted = change(cached.record)
             if wanted is not None:
                 repository.keep(cached, wanted)
-        if cached.record.ended is not None:
-            repository.cache.forget_misses()
+        if was_closed or cached.record.ended is not None:
+            repository.cache.forget_misses()  # They lead somewhere again, or to an end.
 
     async def _close(
         self, cached: CachedSession, record: Record, trigger: Trigger, result: str, fence: int

@@ -101,7 +101,7 @@ class Sessions:
         self.routes = TokenExchange(
             self._repository, self._renewals, settings, limit, log, self.unopened
         )
-        self.administration = Administration(self._repository, log)
+        self.administration = Administration(self._repository, settings, log)
 
     # Requests.
 
@@ -142,7 +142,24 @@ class Sessions:
         session_token = self.at_hand(token, what, settings)
         if session_token is not None or self._cache.is_miss(token, self._clock.steady()):
             return session_token
+        if self._cache.is_elsewhere(token, what.host, settings, self._clock.steady()):
+            return None
         return await self._look_up(token, what, settings, self._cache.tokens.get(token))
+
+    async def check(self, session_token: SessionToken) -> None:
+        """See that a session has not ended since its token was looked up, which may be a while ago.
+
+        Raises:
+            SessionEnded: somebody has ended it.
+        """
+        cached = session_token.cached
+        if self._clock.steady() >= cached.pace.checked + TRUST:
+            try:
+                await self._repository.reread(cached)
+            except StoreAway:
+                cached.pace.checked = self._clock.steady()  # What is known has to do.
+        if cached.record.ended is not None:
+            raise SessionEnded("the session has ended")
 
     def is_known(self, token: str) -> bool:
         """Whether a token leads to a session, as far as this process knows without asking."""
@@ -164,12 +181,17 @@ class Sessions:
             trigger: what a renewal is counted under.
 
         Raises:
+            SessionEnded: somebody has ended the session since its token was looked up.
             SessionUnavailable: the token has ended and cannot be renewed at the moment.
         """
         cached = session_token.cached
         if self._clock.now() < cached.due:
-            return cached.access or None
-        return await self._renewals.current(cached, trigger, fields)
+            current = cached.access or None
+        else:
+            current = await self._renewals.current(cached, trigger, fields)
+        if cached.record.ended is not None:
+            raise SessionEnded("the session has ended")
+        return current
 
     def is_near_its_end(self, session_token: SessionToken) -> bool:
         """Whether the session's token should have been renewed before it was sent."""
@@ -222,7 +244,11 @@ class Sessions:
             self._touch(cached, cached.record.version, cached.record.cohort)
 
     def remember(self, session_token: SessionToken, fields: RawFields) -> None:
-        """Remember what `sessions.carry` names of a request's fields, as they are forwarded."""
+        """Remember what `sessions.carry` names of a request's fields, as they are forwarded.
+
+        For requests that the server has answered with success: anybody could send one with a token
+        that was stolen and is good no more.
+        """
         if session_token.settings.carry:
             self._renewals.remember(session_token.cached, fields)
 
@@ -324,6 +350,7 @@ class Sessions:
             return None
         if not is_at_home(settings, cached.record, what):
             self._tell_of_host(cached, what.host)
+            self._cache.elsewhere(token, what.host, settings, self._clock.steady() + TRUST)
             return None
         cookie = proving(self._repository, settings, cached.record, what)
         if cookie is None:

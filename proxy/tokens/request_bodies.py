@@ -69,6 +69,21 @@ def read_token(body: bytes, path: FieldPath, fields: RawFields) -> str | None:
     return _checked(token)
 
 
+def names_in(body: bytes, fields: RawFields) -> set[str]:
+    """The names of the members, or of the fields, of a body that was read.
+
+    Args:
+        body: of the request.
+        fields: of the request.
+    """
+    if not body.strip():
+        return set()
+    if _media_type(fields) == FORM.decode():
+        return {name for name, _ in _pairs(body) if name}
+    found = json.loads(body.decode())
+    return set(found) if isinstance(found, dict) else set()
+
+
 def with_current(
     body: bytes, path: FieldPath, token: str, fields: RawFields
 ) -> tuple[bytes, bytes]:

@@ -14,7 +14,7 @@ from proxy.cli.main import main
 from proxy.cli.terminal import span
 from proxy.sessions import administration
 from tests.support.authority import Authority, Client, authority, proxied, response
-from tests.support.rig import RawPeer, Segue, answering, raw_server, segue
+from tests.support.rig import RawPeer, Segue, answering, raw_server, segue, status_of
 from tests.support.storages import SqliteStorage
 
 
@@ -117,6 +117,26 @@ async def test_end_ends_one_and_end_user_the_others(
         assert await other.get() == 200
         assert await segue_sessions(proxy, "end-user", "anna", "--json") == 0
         assert capsys.readouterr().out == '{"ended": 0}\n'
+
+
+async def test_end_user_ends_those_of_one_host_where_that_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hosts = {"SESSIONS__HOSTS": "[app.example.com, ws.example.com]"}
+    async with authority() as server, proxied(server, tmp_path, **hosts) as proxy:
+        here = await logged_in(server, proxy, "anna")
+        answer = await proxy.ask(
+            b"POST /api/auth/login/ HTTP/1.1\r\nHost: shop.example.com\r\nConnection: close\r\n"
+            b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+        )
+        assert status_of(answer) == 200
+        assert await segue_sessions(proxy, "end-user", "anna", "--host", "other.example.com") == 0
+        assert capsys.readouterr().out == "0 ended\n"
+        assert await here.get() == 200
+        for host in ("WS.example.com:443", "shop.example.com"):
+            assert await segue_sessions(proxy, "end-user", "anna", "--host", host) == 0
+            assert capsys.readouterr().out == "1 ended\n"
+            assert await here.get() == 401
 
 
 async def test_unknown_name_and_no_sessions_are_1(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,18 @@ from tests.support.storages import SqliteStorage
 from tests.support.waiting import PATIENCE
 
 KEYS = {
-    *("session", "user", "cohort", "version", "age", "idle", "created", "used", "refreshed"),
+    *(
+        "session",
+        "user",
+        "host",
+        "cohort",
+        "version",
+        "age",
+        "idle",
+        "created",
+        "used",
+        "refreshed",
+    ),
     *("refreshes", "generation", "websockets", "access_expires", "refresh_expires", "over"),
 }
 
@@ -77,6 +88,7 @@ async def test_a_session_is_shown_with_whose_it_is_and_without_its_tokens(tmp_pa
         assert shown["next"] is None
         assert set(seen) == KEYS
         assert (seen["user"], seen["cohort"], seen["version"]) == ("anna", "modern", "2.1")
+        assert seen["host"] == "app.example.com"
         assert (seen["generation"], seen["refreshes"], seen["websockets"]) == (2, 1, 1)
         now = time.time()
         assert 0 <= seen["idle"] <= seen["age"] < 60

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from proxy.sessions import service
+from proxy.sessions.store.base import Store
 from tests.support.authority import Authority, Client, authority, proxied
 from tests.support.rig import Segue, status_of
 from tests.support.sockets import fields_of, handshake
@@ -131,6 +135,61 @@ async def test_the_log_says_once_that_a_session_is_of_another_host(tmp_path: Pat
         assert [line["host"] for line in told][:2] == ["h1.example.com", "h0.example.com"]
         assert {line["began_at"] for line in told} == {"App.example.com"}
         assert len(told) == 16
+
+
+class Counted:
+    """How often the store was asked for what a token leads to, or what is new of it."""
+
+    def __init__(self, proxy: Segue, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert proxy.server._data.sessions is not None
+        repository = proxy.server._data.sessions._repository
+        self.times = 0
+        for name in ("find", "load"):
+            monkeypatch.setattr(repository.store, name, self._counting(repository.store, name))
+
+    def _counting(self, store: Store, name: str) -> Callable[..., Awaitable[object]]:
+        method = getattr(store, name)
+
+        async def counting(*args: object) -> object:
+            self.times += 1
+            return await method(*args)
+
+        return counting
+
+
+async def test_a_token_that_is_used_at_another_host_is_looked_up_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "TRUST", 3600.0)
+    async with authority() as server, proxied(server, tmp_path) as proxy:
+        client = await logged_in(proxy)
+        asked = Counted(proxy, monkeypatch)
+        for _ in range(5):
+            assert (await ask(proxy, b"ws.example.com", client.access))[0] == 200
+            assert (await ask(proxy, HOME, client.access))[0] == 200
+        assert asked.times == 1
+        assert (await ask(proxy, b"other.example.com", client.access))[0] == 200
+        assert asked.times == 2
+        # Its end is one there as well.
+        assert (await ask(proxy, HOME, client.access, LOGOUT, b"{}"))[0] == 205
+        assert (await ask(proxy, b"ws.example.com", client.access))[0] == 401
+        assert server.received[-1].path == LOGOUT
+
+
+async def test_hosts_that_are_named_later_share_their_sessions_from_then_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "TRUST", 3600.0)
+    async with authority() as server, proxied(server, tmp_path) as proxy:
+        client = await logged_in(proxy)
+        server.revoked.add(client.access)
+        assert (await ask(proxy, b"ws.example.com", client.access))[0] == 401
+        live = proxy.server._live
+        hosts_now = ("app.example.com", "ws.example.com")
+        sessions = live.current.config.sessions.model_copy(update={"hosts": hosts_now})
+        config = live.current.config.model_copy(update={"sessions": sessions})
+        live.replace(replace(live.current, config=config))
+        assert (await ask(proxy, b"ws.example.com", client.access))[0] == 200
 
 
 async def test_a_login_that_names_no_host_is_one_everywhere(tmp_path: Path) -> None:

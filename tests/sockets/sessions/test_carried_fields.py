@@ -67,16 +67,57 @@ async def test_a_refresh_goes_with_nothing_that_is_not_named(tmp_path: Path) -> 
         assert tenants(server) == [[]]
 
 
-async def test_the_last_request_of_a_session_counts(tmp_path: Path) -> None:
-    async with authority(access=SHORT) as server, proxied(server, tmp_path, **CARRY) as proxy:
+async def test_the_last_request_that_the_server_has_taken_counts(tmp_path: Path) -> None:
+    async with authority() as server, proxied(server, tmp_path, **CARRY) as proxy:
         client = await logged_in(proxy, ACME, b"X-Device: 1")
-        server.access = 3600
         client.fields = (b"x-tenant-id: other",)
-        await asyncio.sleep(SHORT)
-        # It is renewed for this very request.
+        assert await client.get() == 200
+        server.revoked.add(client.access)
         assert await client.get() == 200
         assert tenants(server) == [[b"other"]]
         assert fields_of(server.at(REFRESH)[0].head, b"x-device") == [b"1"]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 500])
+async def test_one_request_with_a_stolen_token_chooses_no_tenant_for_its_owner(
+    tmp_path: Path, status: int
+) -> None:
+    async def refuse(server: Authority, _: RawPeer, received: Received) -> bytes | None:
+        mine = fields_of(received.head, b"x-tenant-id") != [b"evil"]
+        return server.usual(received) if mine else response(status)
+
+    async with (
+        authority(answers={"/api/jobs/": refuse, "/ws/jobs/": refuse}) as server,
+        proxied(server, tmp_path, **CARRY) as proxy,
+    ):
+        client = await logged_in(proxy, ACME)
+        thief = Client(proxy, client.access, fields=(b"X-Tenant-Id: evil",))
+        assert await thief.get() == status
+        async with proxy.client() as peer:
+            asked = handshake(f"/ws/jobs/?token={client.access}".encode())
+            await peer.send(asked.replace(b"\r\n\r\n", b"\r\nX-Tenant-Id: evil\r\n\r\n"))
+            assert status_of(await peer.read_head()) == status
+        server.revoked.add(client.access)
+        assert await client.get() == 200
+        assert tenants(server) == [[b"acme"]]
+
+
+async def test_a_refresh_that_was_refused_chooses_no_tenant_either(tmp_path: Path) -> None:
+    async def refuse(server: Authority, _: RawPeer, received: Received) -> bytes | None:
+        mine = fields_of(received.head, b"x-tenant-id") != [b"evil"]
+        return server.usual(received) if mine else response(400, b'{"detail": "no such tenant"}')
+
+    async with (
+        authority(answers={REFRESH: refuse}) as server,
+        proxied(server, tmp_path, **CARRY) as proxy,
+    ):
+        client = await logged_in(proxy, ACME)
+        client.fields = (b"X-Tenant-Id: evil",)
+        assert (await client.exchange())[0] == 400
+        client.fields = ()
+        server.revoked.add(client.access)
+        assert await client.get() == 200
+        assert tenants(server) == [[b"evil"], [b"acme"]]
 
 
 async def test_a_websocket_goes_with_what_was_sent_before_it(tmp_path: Path) -> None:
