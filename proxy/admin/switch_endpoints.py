@@ -131,21 +131,21 @@ class RevisionsQuery(AdminRequest):
 
 
 _READ: Final = {503: "The store of switches is away."}
-_CHANGED: Final = {
+CHANGED: Final = {
     409: "It cannot be done as things are, or the configuration's file is the authority.",
     503: "The store of switches is away; what is in force stays. The change may have been made:"
     " look at the revisions when it is back.",
 }
-_CONDITIONAL: Final = {
-    **_CHANGED,
+CONDITIONAL: Final = {
+    **CHANGED,
     412: "It was changed since the revision in `If-Match`: `detail` says by whom, to what.",
     428: "It needs `If-Match`: only what lowers does not.",
 }
-_NO_SWITCH: Final = "There is no switch of this name."
+NO_SWITCH: Final = "There is no switch of this name."
 _NO_STEP_DOWN: Final = (
     "This is no step down, and everything is off, or the configuration's file is the authority"
 )
-_IF_MATCH: Final = HeaderField(
+IF_MATCH: Final = HeaderField(
     "If-Match",
     'the revision on which the change builds, such as `"7"`: of a switch as `ETag` and `revision`'
     " tell it, else the newest of all; needed for all that raises",
@@ -163,7 +163,7 @@ SHOW: Final = Endpoint(
     Role.VIEWER,
     None,
     SwitchView,
-    refusals={**_READ, 404: _NO_SWITCH},
+    refusals={**_READ, 404: NO_SWITCH},
     gives=(_ETAG,),
     segments=OF_A_SWITCH,
     example=Example(segments=SOME_SWITCH),
@@ -175,12 +175,12 @@ SET: Final = Endpoint(
     SetRequest,
     Changed,
     refusals={
-        **_CONDITIONAL,
-        404: _NO_SWITCH,
+        **CONDITIONAL,
+        404: NO_SWITCH,
         409: f"{_NO_STEP_DOWN}; or there are as many exceptions as there can be.",
         422: "No version of the cohort is in the exception's range.",
     },
-    takes=(_IF_MATCH,),
+    takes=(IF_MATCH,),
     segments=OF_A_SWITCH,
     alternative=DryRun,
     example=Example(
@@ -196,11 +196,11 @@ DROP: Final = Endpoint(
     DropQuery,
     Changed,
     refusals={
-        **_CONDITIONAL,
+        **CONDITIONAL,
         404: "There is no switch of this name, or it has no such exception.",
         409: f"{_NO_STEP_DOWN}.",
     },
-    takes=(_IF_MATCH,),
+    takes=(IF_MATCH,),
     segments=_OF_AN_EXCEPTION,
     example=Example(
         {"reason": "2.1.3 is fixed"}, {**SOME_SWITCH, "name": "broken-2-1-3"}, _AT_SEVEN
@@ -212,8 +212,8 @@ RESTORE_SWITCH: Final = Endpoint(
     Role.OPERATOR,
     ChangeRequest,
     Changed,
-    refusals={**_CONDITIONAL, 404: _NO_SWITCH, 409: f"{_NO_STEP_DOWN}; or nothing was set of it."},
-    takes=(_IF_MATCH,),
+    refusals={**CONDITIONAL, 404: NO_SWITCH, 409: f"{_NO_STEP_DOWN}; or nothing was set of it."},
+    takes=(IF_MATCH,),
     segments=OF_A_SWITCH,
     example=Example({"reason": "the canary went well"}, SOME_SWITCH, _AT_EIGHT),
 )
@@ -223,7 +223,7 @@ ALL_OFF: Final = Endpoint(
     Role.OPERATOR,
     AllOffRequest,
     Changed,
-    refusals={**_CHANGED, 409: "Everything is off already (`type` is `/problems/already-so`)."},
+    refusals={**CHANGED, 409: "Everything is off already (`type` is `/problems/already-so`)."},
     example=Example({"reason": "frames are wrong since noon"}),
 )
 RESTORE: Final = Endpoint(
@@ -233,10 +233,10 @@ RESTORE: Final = Endpoint(
     ChangeRequest,
     Changed,
     refusals={
-        **_CONDITIONAL,
+        **CONDITIONAL,
         409: "Everything is not off, or the configuration's file is the authority.",
     },
-    takes=(_IF_MATCH,),
+    takes=(IF_MATCH,),
     example=Example({"reason": "the server is fixed"}, fields=_AT_EIGHT),
 )
 REVISIONS: Final = Endpoint(
@@ -265,9 +265,9 @@ UNDO: Final = Endpoint(
     UndoRequest,
     Changed,
     refusals={
-        **_CONDITIONAL,
+        **CONDITIONAL,
         404: "There is no such revision to go back to, or it is not kept any more.",
     },
-    takes=(_IF_MATCH,),
+    takes=(IF_MATCH,),
     example=Example({"reason": "it was the wrong switch"}, fields=_AT_EIGHT),
 )

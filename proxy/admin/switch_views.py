@@ -8,7 +8,9 @@ import pydantic
 
 from proxy.admin.shadow import ShadowOutcomes
 from proxy.control.in_force import ExceptionInForce
-from proxy.switching.setting import Mode
+from proxy.switching.guards import Figure, Finding, Outcome
+from proxy.switching.ramps import Move, Ramp, RampStatus
+from proxy.switching.setting import Mode, Setting
 from proxy.switching.table import OpenSockets
 
 
@@ -54,6 +56,53 @@ class ExceptionView(ExceptionInForce):
     users: UsersView | None
 
 
+class RampView(pydantic.BaseModel):
+    """Through which states a switch goes by itself.
+
+    Attributes:
+        steps: as they are written.
+        step: the one that is next; null where there is none.
+        every: seconds that each is in force at least.
+        since: when the newest was taken, or the ramp was resumed, in seconds since 1970.
+        status: `running`, `paused`, `stopped` (by the guard) or `finished`.
+        author, reason: who began it, and why.
+        move: what it does now: `wait`, `hold`, `step` or `none`; null where this process does not
+            know.
+        why: for what it holds.
+        held: for how many seconds it has been held; null where it is not.
+    """
+
+    steps: list[str]
+    step: str | None
+    every: float
+    since: float
+    status: RampStatus
+    author: str
+    reason: str
+    move: Move | None = None
+    why: list[str] = []
+    held: float | None = None
+
+
+def ramp_view(ramp: Ramp, setting: Setting) -> RampView:
+    """Show a ramp.
+
+    Args:
+        ramp: that one.
+        setting: of its switch.
+    """
+    to = ramp.after(setting)
+    return RampView(
+        steps=[str(each) for each in ramp.steps],
+        step=None if to is None else str(to),
+        every=ramp.every,
+        since=ramp.since,
+        status=ramp.status,
+        author=ramp.author,
+        reason=ramp.reason,
+    )
+
+
 class SwitchView(pydantic.BaseModel):
     """One switch, as it is in force in the process that answers.
 
@@ -68,7 +117,7 @@ class SwitchView(pydantic.BaseModel):
         term: of what it is set to.
         users: of a canary.
         sockets_behind: open WebSockets of its cohort that are not on the newest revision.
-        guard: always null: a place for what will watch it.
+        ramp: through which states it goes by itself; null for none.
     """
 
     switch: str
@@ -82,7 +131,7 @@ class SwitchView(pydantic.BaseModel):
     term: TermView
     users: UsersView | None
     sockets_behind: int
-    guard: None = None
+    ramp: RampView | None = None
 
 
 class SocketsOnRevision(pydantic.BaseModel):
@@ -161,6 +210,49 @@ class StateView(pydantic.BaseModel):
     restore: bool
 
 
+class FindingView(pydantic.BaseModel):
+    """What is said of one figure.
+
+    Attributes:
+        figure: `failed`, `unmapped`, `protocol_closes`, `added_latency` (requests that are slower
+            than `limit`) or `http_errors`.
+        outcome: `pass`, `fail` or `inconclusive`.
+        value: the share that was seen, from 0 to 1; null where there is nothing to take it of.
+        lower, upper: between which the true share is, with the confidence of the guard.
+        bound: what it may be at most.
+        limit: the bound as the configuration has it; of `added_latency` in seconds.
+        failed, of: the sample.
+        text: all of it, in words.
+    """
+
+    figure: Figure
+    outcome: Outcome
+    value: float | None
+    lower: float
+    upper: float
+    bound: float
+    limit: float
+    failed: int
+    of: int
+    text: str
+
+
+def finding_view(found: Finding) -> FindingView:
+    """Show what is said of a figure."""
+    return FindingView(
+        figure=found.figure,
+        outcome=found.outcome,
+        value=found.value,
+        lower=found.lower,
+        upper=found.upper,
+        bound=found.bound,
+        limit=found.limit,
+        failed=found.failed,
+        of=found.of,
+        text=str(found),
+    )
+
+
 class RevisionView(pydantic.BaseModel):
     """One change that was made.
 
@@ -168,11 +260,13 @@ class RevisionView(pydantic.BaseModel):
         number: 1 for the first; each is one more than the one before it.
         at: when, in seconds since 1970.
         author: who made it: `NAME (token)`, `uid 1000 (socket)` and the like; `configuration
-            DIGEST` where the file is the authority.
+            DIGEST` where the file is the authority; `guard`, `ramp` and `segue` for what is done by
+            itself.
         role: what they were allowed then; empty where Segue did it by itself.
         reason: in their words.
         kind: `set`, `drop`, `all-off`, `restore`, `restore-switch`, `undo`, `follow` (another
-            configuration file, which is the authority) or `expire`.
+            configuration file, which is the authority), `expire`, `guard` (a step back), `ramp`
+            (one that begins), `ramp-step`, `ramp-pause`, `ramp-resume` or `ramp-stop`.
         scope: the names of the switches that changed.
         open_sockets: what WebSockets that were open did.
         before, after: what the switches of `scope` were set to, by their names.
@@ -183,6 +277,8 @@ class RevisionView(pydantic.BaseModel):
         was_all_off: whether everything was off before.
         cut: whether there was more of it than can be kept: `before` and `after` are empty then,
             `scope` and `outlived` may lack some.
+        finding: why a guard took a switch back: the figure, its value, its bound and the sample;
+            null for all other changes.
     """
 
     number: int
@@ -200,6 +296,7 @@ class RevisionView(pydantic.BaseModel):
     outlived: list[str] = []
     was_all_off: bool = False
     cut: bool = False
+    finding: FindingView | None = None
 
 
 class RevisionPage(pydantic.BaseModel):

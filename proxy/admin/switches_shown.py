@@ -17,6 +17,8 @@ from proxy.admin.switch_views import (
     SwitchView,
     TermView,
     UsersView,
+    finding_view,
+    ramp_view,
 )
 from proxy.control.current_switches import CurrentSwitches
 from proxy.control.in_force import exception_in_force, switch_in_force
@@ -87,6 +89,7 @@ def revision_view(revision: Revision) -> RevisionView:
         outlived=list(revision.outlived),
         was_all_off=revision.was_all_off,
         cut=revision.cut,
+        finding=None if revision.finding is None else finding_view(revision.finding),
     )
 
 
@@ -181,6 +184,9 @@ def _switch_view(
         users=_users_of(users, name, ""),
         sockets_behind=behind[name.cohort],
         term=_term(wanted.term),
+        ramp=None
+        if wanted.ramp is None or wanted.setting is None
+        else ramp_view(wanted.ramp, wanted.setting),
     )
 
 

@@ -129,7 +129,7 @@ class SwitchOrders:
 
     async def show(self, request: web.Request) -> Answer:
         """Show one switch."""
-        switch = _switch(request)
+        switch = switch_of(request)
         if switch not in self._board.current.in_force.first:
             return refusal(404, f"there is no switch `{switch}`; GET /switches lists them")
         view = switch_view(self._board.current, self._rollover, switch)
@@ -143,12 +143,12 @@ class SwitchOrders:
         try:
             setting = _setting(order)
             change = SetSwitch(
-                _switch(request),
+                switch_of(request),
                 setting,
                 None if order.versions is None else parse_range(order.versions),
                 order.name or "",
                 self._term(request, order, setting),
-                _expected(request),
+                expected_of(request),
             )
         except ValueError as error:
             return refusal(400, str(error))
@@ -159,31 +159,31 @@ class SwitchOrders:
                 return refusal(422, f"versions: {wrong}")
         if order.dry_run:
             return await self._dry(change, author(request).limits, order.owner)
-        return await self._made(request, change, order.reason, order.open_sockets, order.owner)
+        return await self.made(request, change, order.reason, order.open_sockets, order.owner)
 
     async def drop(self, request: web.Request, order: DropQuery) -> Answer:
         """Take an exception of a switch away."""
         name = request.match_info["name"]
-        change = DropException(_switch(request), name, _expected(request))
-        return await self._made(request, change, order.reason, order.open_sockets)
+        change = DropException(switch_of(request), name, expected_of(request))
+        return await self.made(request, change, order.reason, order.open_sockets)
 
     async def restore_switch(self, request: web.Request, order: ChangeRequest) -> Answer:
         """End what was set of a switch: it is as the configuration says again."""
-        change = RestoreSwitch(_switch(request), _expected(request))
-        return await self._made(request, change, order.reason, order.open_sockets)
+        change = RestoreSwitch(switch_of(request), expected_of(request))
+        return await self.made(request, change, order.reason, order.open_sockets)
 
     async def all_off(self, request: web.Request, order: AllOffRequest) -> Answer:
         """Have everything pass as it is, on open WebSockets from the next message on."""
-        return await self._made(request, AllOff(), order.reason, None)
+        return await self.made(request, AllOff(), order.reason, None)
 
     async def restore(self, request: web.Request, order: ChangeRequest) -> Answer:
         """End that everything passes as it is: switches are what they are set to again."""
-        change = Restore(_expected(request))
-        return await self._made(request, change, order.reason, order.open_sockets)
+        change = Restore(expected_of(request))
+        return await self.made(request, change, order.reason, order.open_sockets)
 
     async def undo(self, request: web.Request, order: UndoRequest) -> Answer:
         """Take back the newest change, or all since an earlier revision: by a new revision."""
-        expected = _expected(request)
+        expected = expected_of(request)
         return await self._answered(
             lambda: self._board.undo(
                 order.to, expected, _author(request), order.reason, order.open_sockets
@@ -213,6 +213,10 @@ class SwitchOrders:
             return refusal(404, "there is no such revision, or it is not kept any more")
         return revision_view(found[0])
 
+    def name_of(self, request: web.Request) -> str:
+        """Who asks."""
+        return author(request).name
+
     async def _dry(self, change: SetSwitch, limits: Limits, owner: str) -> Answer:
         try:
             after = self._board.preview(change, limits)
@@ -229,7 +233,7 @@ class SwitchOrders:
             is_dropped=self._shadows.was_dropped(str(change.switch)),
         )
 
-    async def _made(
+    async def made(
         self,
         request: web.Request,
         change: Change,
@@ -237,6 +241,15 @@ class SwitchOrders:
         open_sockets: OpenSockets | None,
         owner: str = "",
     ) -> Answer:
+        """Make a change, and say what came of it.
+
+        Args:
+            request: of whoever asks.
+            change: to be made.
+            reason: why.
+            open_sockets: what open WebSockets do; None: as the configuration says.
+            owner: who is named for it; empty for nobody.
+        """
         switch = getattr(change, "switch", None)
         return await self._answered(
             lambda: self._board.change(change, _author(request), reason, open_sockets),
@@ -310,7 +323,8 @@ def _setting(order: SetRequest) -> Setting:
     return Setting(order.state, 0 if order.percent is None else share_of(order.percent))
 
 
-def _switch(request: web.Request) -> SwitchName:
+def switch_of(request: web.Request) -> SwitchName:
+    """The switch that the path names."""
     return SwitchName(request.match_info["cohort"], request.match_info["mapping"])
 
 
@@ -319,7 +333,7 @@ def _author(request: web.Request) -> Author:
     return Author(str(principal), principal.role.value, principal.limits)
 
 
-def _expected(request: web.Request) -> int | None:
+def expected_of(request: web.Request) -> int | None:
     """The revision that `If-Match` names.
 
     Raises:

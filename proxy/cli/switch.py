@@ -11,7 +11,7 @@ from typing import Final
 from proxy.admin.endpoints import Endpoint
 from proxy.admin.switch_endpoints import ALL_OFF, DROP, RESTORE, RESTORE_SWITCH
 from proxy.admin.switch_views import Changed
-from proxy.cli import changes, switch_lists, switch_set
+from proxy.cli import changes, switch_lists, switch_ramp, switch_set
 from proxy.cli.admin import told_as
 from proxy.cli.admin_place import place
 from proxy.cli.advice import change
@@ -33,6 +33,7 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
     add_asking(actions, "list", "show them, with exceptions, users and what is overdue", _list)
     switch_set.add(actions)
+    switch_ramp.add(actions)
     text = "take an exception for some versions away"
     action = add_asking(actions, "drop", text, _drop, CHANGING)
     add_switch(action)

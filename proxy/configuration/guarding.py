@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field, PlainValidator
 
+from proxy.configuration import units
 from proxy.configuration.document import WrittenText
 from proxy.configuration.fields import Count, Duration, Seconds, Section
 from proxy.switching.guards import GuardMode, GuardRules
 from proxy.switching.windows import RiseWindow, parse_clock, parse_days
 
-_SHARE: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%")
 _HOURS: Final = re.compile(r"([0-9:]{4,5}) ?- ?([0-9:]{4,5})")
-
-
-def _share(value: object) -> object:
-    if value is None:
-        return None
-    found = _SHARE.fullmatch(value.strip()) if isinstance(value, str) else None
-    if found is None or float(found[1]) > 100:
-        raise ValueError('expected a share such as "1%"')
-    return float(found[1]) / 100
 
 
 def _days(value: str) -> str:
@@ -53,7 +44,13 @@ def _timezone(value: str) -> str:
     return value
 
 
-Share = Annotated[float, BeforeValidator(_share, json_schema_input_type=str), Field(ge=0, lt=1)]
+def _confidence(value: units.Share) -> units.Share:
+    if not 0.9 <= value <= 0.999999:
+        raise ValueError("expected a confidence from 90% to 99.9999%")
+    return value
+
+
+Share = Annotated[units.Share, PlainValidator(units.share, json_schema_input_type=str)]
 
 
 class Guard(Section):
@@ -82,14 +79,14 @@ class Guard(Section):
             above) may be higher than that of the users of the cohort who are not in the canary.
     """
 
-    mode: GuardMode = GuardMode.ENFORCE
+    mode: Literal["enforce", "observe", "off"] = "enforce"
     window: Annotated[Duration, Field(ge=10, le=7 * 86400)] = 3600.0
-    confidence: Annotated[Share, Field(ge=0.9, le=0.999999)] = 0.999
+    confidence: Annotated[Share, AfterValidator(_confidence)] = units.Share(0.999)
     min_messages: Annotated[Count, Field(ge=1, le=1_000_000)] = 200
     min_users: Annotated[Count, Field(ge=0, le=1_000_000)] = 10
-    failed: Share | None = 0.01
-    unmapped: Share | None = 0.05
-    protocol_closes: Share | None = 0.05
+    failed: Share | None = units.Share(0.01)
+    unmapped: Share | None = units.Share(0.05)
+    protocol_closes: Share | None = units.Share(0.05)
     added_latency: Annotated[Seconds, Field(gt=0, le=60)] | None = 0.25
     http_errors: Share | None = None
 
@@ -101,7 +98,8 @@ class Guard(Section):
         """
         said = {} if override is None else override.model_dump(exclude_unset=True)
         facts = {**self.model_dump(), **said}
-        return GuardRules(error=1 - facts.pop("confidence"), **facts)
+        error, mode = 1 - facts.pop("confidence"), GuardMode(facts.pop("mode"))
+        return GuardRules(error=error, mode=mode, **facts)
 
 
 class RiseHours(Section):

@@ -19,6 +19,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(ms|s|m|h)?")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
+_SHARE: Final = re.compile(r"([0-9]{1,2}(?:\.[0-9]{1,6})?) ?%")
+
 _SIZE: Final = re.compile(r"([0-9]{1,15}) ?(B|kB|KB|MB|GB|KiB|MiB|GiB)?")
 _BYTES: Final = {
     "B": 1,
@@ -75,6 +77,27 @@ def duration(value: object) -> float:
     if match is None:
         raise ValueError('expected a duration such as "15s", "500ms", "2m", "1h", or plain seconds')
     return float(match[1]) * _SECONDS[match[2] or "s"]
+
+
+class Share(float):
+    """A part of 1, written in percent."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return f"{format(self * 100, '.6f').rstrip('0').rstrip('.')}%"
+
+
+def share(value: object) -> Share:
+    """Read a share of less than all, such as `1%`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = _SHARE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError('expected a share below 100%, such as "1%"')
+    return Share(round(float(found[1]) / 100, 9))
 
 
 def size(value: object) -> int:

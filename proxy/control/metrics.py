@@ -6,20 +6,29 @@ import time
 
 from proxy.control.audit import Audit
 from proxy.control.current_switches import CurrentSwitches
+from proxy.control.guard_watch import GuardWatch
 from proxy.control.reload import Reloads
 from proxy.control.replicas import Replicas
 from proxy.observability.families import Combined, Families, Samples, counter, gauge
 from proxy.snapshot import Live
+from proxy.switching.guards import Outcome
+from proxy.switching.ramps import Move
 from proxy.switching.terms import overdue
 
 
 def families(
-    live: Live, reloads: Reloads, audit: Audit, switches: CurrentSwitches, replicas: Replicas
+    live: Live,
+    reloads: Reloads,
+    audit: Audit,
+    switches: CurrentSwitches,
+    replicas: Replicas,
+    guards: GuardWatch,
 ) -> Families:
     """Return what the metrics page shows of the control plane."""
     return (
         *_of_reloads(live, reloads),
         *_of_switches(switches, replicas),
+        *_of_guards(guards),
         *_of_audit(audit),
     )
 
@@ -110,6 +119,72 @@ def _of_switches(switches: CurrentSwitches, replicas: Replicas) -> Families:
             over_processes=Combined.MAX,
         ),
     )
+
+
+def _of_guards(guards: GuardWatch) -> Families:
+    return (
+        gauge(
+            "segue_switch_guard_verdict",
+            "1 for what the guard of a switch says of the figures of all processes, 0 for the rest:"
+            " `pass`, `fail` or `inconclusive`, which is too little data. A switch that is not"
+            " judged is not there.",
+            ("switch", "verdict"),
+            lambda: _verdicts(guards),
+            over_processes=Combined.MAX,
+        ),
+        gauge(
+            "segue_switch_guard_latched",
+            "1 where a guard has set what a switch is, until a person sets it.",
+            ("switch",),
+            lambda: [((str(name),), each.latched) for name, each in guards.judged.items()],
+            over_processes=Combined.MAX,
+        ),
+        counter(
+            "segue_switch_guard_failures",
+            "Guards that failed, by what came of it: this process took the switch one state back"
+            " (`taken_back`), or it would have (`observed`), once for each revision.",
+            ("action",),
+            lambda: [(("taken_back",), guards.steps_back), (("observed",), guards.observed)],
+        ),
+        gauge(
+            "segue_switch_ramp_state",
+            "1 for where the ramp of a switch is, 0 for the rest: `running`, `held` (it would go"
+            " on, and may not), `paused`, `stopped` (by the guard) or `finished`.",
+            ("switch", "state"),
+            lambda: _ramps(guards),
+            over_processes=Combined.MAX,
+        ),
+        gauge(
+            "segue_switch_ramp_held_seconds",
+            "For how long the ramp of a switch has been held; 0 where it is not.",
+            ("switch",),
+            lambda: _held(guards),
+            over_processes=Combined.MAX,
+        ),
+    )
+
+
+def _verdicts(guards: GuardWatch) -> Samples:
+    for name, each in guards.judged.items():
+        for outcome in Outcome if each.verdict is not None else ():
+            said = each.verdict is not None and each.verdict.outcome is outcome
+            yield (str(name), outcome.value), said
+
+
+def _ramps(guards: GuardWatch) -> Samples:
+    for name, each in guards.judged.items():
+        if each.state.ramp is None:
+            continue
+        now = "held" if each.move.move is Move.HOLD else each.state.ramp.status.value
+        for state in ("running", "held", "paused", "stopped", "finished"):
+            yield (str(name), state), state == now
+
+
+def _held(guards: GuardWatch) -> Samples:
+    for name, each in guards.judged.items():
+        if each.state.ramp is not None:
+            is_held = each.move.move is Move.HOLD
+            yield (str(name),), max(time.time() - each.move.at, 0.0) if is_held else 0.0
 
 
 def _replicas(replicas: Replicas) -> Samples:

@@ -27,6 +27,7 @@ from proxy.admin.log_watches import LogWatches
 from proxy.admin.mappings import Mappings
 from proxy.admin.metrics import Refusal
 from proxy.admin.openapi import OpenApi
+from proxy.admin.ramps import RampOrders
 from proxy.admin.recording import Recordings
 from proxy.admin.reload import ReloadOrders
 from proxy.admin.replicas import ReplicasPage
@@ -184,6 +185,7 @@ class Server:
                 self.audit,
                 self._switches.current,
                 self._switches.replicas,
+                self._switches.guards,
             ),
             admin_metrics.families(self._refused),
         ):
@@ -252,6 +254,9 @@ class Server:
         """Everything that the admin listener answers."""
         data = self._data
         administration = None if data.sessions is None else data.sessions.administration
+        orders = SwitchOrders(
+            self._switches.board, self._switches.rollover, data.flow, data.shadows
+        )
         endpoints = (
             *probes(
                 self.metrics, lambda: self.state, self._store_state, lambda: self._switches.trouble
@@ -264,9 +269,8 @@ class Server:
             *Versions(data.access_log.versions).endpoints(),
             *LogWatches(data.decisions, self._live, self.audit).endpoints(),
             *self._socket_orders.endpoints(),
-            *SwitchOrders(
-                self._switches.board, self._switches.rollover, data.flow, data.shadows
-            ).endpoints(),
+            *orders.endpoints(),
+            *RampOrders(orders, self._switches.board, self._switches.guards).endpoints(),
             *ReplicasPage(self._switches.replicas).endpoints(),
             *ShadowPage(data.shadows, self._switches.rollover, self._live, self.audit).endpoints(),
             *FlowPage(data.flow, data.upgrades, self._live).endpoints(),

@@ -117,4 +117,4 @@ def test_reference_tells_types_defaults_bounds_and_what_is_required() -> None:
     assert rows["state"][:2] == ["`off`, `shadow`, `canary`, `on`", "yes"]
     assert rows["If-Match"][:3] == ["header", "string", "no"]
     assert "curl" in turning
-    assert "`guard` | null | always null" in page
+    assert "| `ramp` | [RampView](#rampview) or null | that of the switch" in page
