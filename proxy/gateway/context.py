@@ -96,12 +96,12 @@ class RequestContext:
     request: Request
     snapshot: Snapshot
     info: RequestInfo
-    head: ReceivedHead = NOT_READ
-    target: bytes = b""
-    fields: Fields = field(default_factory=list)
+    head: ReceivedHead = field(default=NOT_READ, repr=False)
+    target: bytes = field(default=b"", repr=False)
+    fields: Fields = field(default_factory=list, repr=False)
     subprotocols: Sequence[bytes] = ()
     session: SessionToken | None = None
-    sent_token: str = ""
+    sent_token: str = field(default="", repr=False)
     ended_cookies: bool = False
     bodies: BodyMapping | None = None
     decision: Decision | None = None

@@ -1,4 +1,4 @@
-"""Telling an operator why logins open no sessions, where a setting would help.
+"""Telling an operator why sessions are not opened, or not found, where a setting would help.
 
 One reason would be told with every login, and so it is told once an hour.
 """
@@ -19,7 +19,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 
 
 class Unopened(StrEnum):
-    """Why a login opens no session, or none that is found again."""
+    """Why a login opens no session, or an open one is not found by a token of its."""
 
     NOT_FOUND = "no tokens found in the answer"
     NO_REFRESH = "no refresh token found in the answer"
@@ -55,7 +55,7 @@ class UnopenedLog:
         """Tell a reason, unless it was told within the hour.
 
         Args:
-            reason: why there is no session.
+            reason: why there is no session, or it is not found.
             names: of members, cookies or schemes that were seen, from anybody.
         """
         now = self._clock()
@@ -66,6 +66,8 @@ class UnopenedLog:
             what: [each for each in list(found)[:_MOST_NAMES] if _NAME.fullmatch(each)]
             for what, found in names.items()
         }
-        self._log.warning(
-            "logins open no sessions", reason=reason.value, set=_TO_SET[reason], **told
-        )
+        log = self._log.bind(reason=reason.value, set=_TO_SET[reason], **told)
+        if reason is Unopened.SCHEME:
+            log.warning("the token of a session is not looked at")
+        else:
+            log.warning("logins open no sessions")

@@ -40,13 +40,11 @@ class Claims:
     Attributes:
         exp: when it ends, in seconds since 1970 (RFC 7519 section 4.1.4).
         iat: when it was issued, in seconds since 1970; None where it does not say.
-        jti: its identifier; None where it has none.
         user: whose it claims to be: SimpleJWT's `user_id`, otherwise `sub`; None without either.
     """
 
     exp: float
     iat: float | None
-    jti: str | None
     user: str | None
 
 
@@ -65,7 +63,6 @@ class _Header(msgspec.Struct):
 class _Payload(msgspec.Struct):
     exp: int | float | None = None
     iat: int | float | None = None
-    jti: str | None = None
     user_id: int | str | None = None
     sub: int | str | None = None
 
@@ -84,7 +81,6 @@ def read(token: str) -> Claims | None:
     return Claims(
         exp=float(payload.exp),
         iat=None if payload.iat is None else float(payload.iat),
-        jti=payload.jti,
         user=_user(payload),
     )
 

@@ -35,3 +35,7 @@ def test_all_reasons_say_what_helps() -> None:
         for reason in Unopened:
             log.tell(reason)
     assert all(line["set"] for line in lines)
+    events = {line["event"] for line in lines if line["reason"] != Unopened.SCHEME}
+    assert events == {"logins open no sessions"}
+    (other,) = [line["event"] for line in lines if line["reason"] == Unopened.SCHEME]
+    assert other == "the token of a session is not looked at"
