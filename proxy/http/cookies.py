@@ -2,14 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from proxy.http.headers import RawFields, values_of
 
 _MOST: Final = 32
 """Cookies of one name that are read; nobody has use for as many."""
+
+
+class Cookie(NamedTuple):
+    """A cookie's name and value, where a request brings it or an answer sets it.
+
+    Attributes:
+        written: the pair, as it was sent.
+        name: its name; empty where there is none.
+        value: its value, without quotes around it (RFC 6265 section 4.1.1).
+    """
+
+    written: bytes
+    name: bytes
+    value: bytes
+
+
+def cookie(written: bytes) -> Cookie:
+    """Read a pair of a name and a value, with white space around them or not."""
+    name, equals, value = written.partition(b"=")
+    if not equals:
+        return Cookie(written, b"", b"")
+    value = value.strip(b" \t")
+    quoted = len(value) >= 2 and value[:1] == value[-1:] == b'"'
+    return Cookie(written, name.strip(b" \t"), value[1:-1] if quoted else value)
+
+
+def cookies_in(field: bytes) -> Iterator[Cookie]:
+    """The cookies in a `Cookie` field."""
+    return map(cookie, field.split(b";"))
+
+
+def set_in(field: bytes) -> Cookie:
+    """The cookie that a `Set-Cookie` field sets (RFC 6265 section 5.2)."""
+    return cookie(field.partition(b";")[0])
 
 
 def cookies_of(fields: RawFields, name: bytes) -> tuple[str, ...]:
@@ -27,9 +61,9 @@ def without_cookie(fields: RawFields, name: bytes) -> list[tuple[bytes, bytes]]:
         if key.lower() != b"cookie" or name not in whole:
             kept.append((key, whole))
             continue
-        parts = whole.split(b";")
-        rest = [part for part in parts if part.strip(b" \t").partition(b"=")[0] != name]
-        if len(rest) == len(parts):
+        found = [*cookies_in(whole)]
+        rest = [each.written for each in found if each.name != name]
+        if len(rest) == len(found):
             kept.append((key, whole))
         elif rest:
             kept.append((key, b";".join(rest).lstrip(b" \t")))
@@ -39,10 +73,11 @@ def without_cookie(fields: RawFields, name: bytes) -> list[tuple[bytes, bytes]]:
 def cookie_values(fields: RawFields, name: bytes) -> list[str]:
     """The values of every cookie of that name that are not empty, without quotes around them."""
     return [
-        value.decode("latin-1")
+        each.value.decode("latin-1")
         for whole in values_of(fields, b"cookie")
-        for value in (_value_of(part, name) for part in whole.split(b";"))
-        if value
+        if name in whole
+        for each in cookies_in(whole)
+        if each.name == name and each.value
     ]
 
 
@@ -52,10 +87,11 @@ def with_cookie(fields: RawFields, name: bytes, old: str, new: str) -> list[tupl
     changed = []
     for key, whole in fields:
         if key.lower() == b"cookie" and before in whole:
-            parts = whole.split(b";")
             whole = b";".join(  # noqa: PLW2901
-                part.partition(b"=")[0] + after if _value_of(part, name) == before else part
-                for part in parts
+                each.written.partition(b"=")[0] + after
+                if each.name == name and each.value == before
+                else each.written
+                for each in cookies_in(whole)
             )
         changed.append((key, whole))
     return changed
@@ -79,18 +115,16 @@ def put_cookie(fields: RawFields, name: bytes, value: str) -> list[tuple[bytes, 
 def cookie_set(fields: RawFields, name: bytes) -> str | None:
     """The value of a cookie that an answer sets; None where it does not, or takes it back."""
     found = [
-        value
-        for whole in values_of(fields, b"set-cookie")
-        for value in (_value_of(whole.partition(b";")[0], name),)
-        if value
+        each.value
+        for each in map(set_in, values_of(fields, b"set-cookie"))
+        if each.name == name and each.value
     ]
     return found[-1].decode("latin-1") if found else None
 
 
 def names_set(fields: RawFields) -> list[str]:
     """The names of the cookies that an answer sets."""
-    values = values_of(fields, b"set-cookie")
-    return [value.partition(b"=")[0].strip(b" \t").decode("latin-1") for value in values]
+    return [set_in(whole).name.decode("latin-1") for whole in values_of(fields, b"set-cookie")]
 
 
 def lasting(fields: RawFields, name: bytes, seconds: float) -> list[tuple[bytes, bytes]]:
@@ -100,29 +134,26 @@ def lasting(fields: RawFields, name: bytes, seconds: float) -> list[tuple[bytes,
     """
     return [
         (key, _lasting(whole, seconds))
-        if key.lower() == b"set-cookie" and _value_of(whole.partition(b";")[0], name)
+        if key.lower() == b"set-cookie" and _sets(whole, name)
         else (key, whole)
         for key, whole in fields
     ]
 
 
-def _lasting(cookie: bytes, seconds: float) -> bytes:
-    parts = cookie.split(b";")
+def _sets(field: bytes, name: bytes) -> bool:
+    found = set_in(field)
+    return found.name == name and found.value != b""
+
+
+def _lasting(field: bytes, seconds: float) -> bytes:
+    parts = field.split(b";")
     kept = [part for part in parts if part.partition(b"=")[0].strip().lower() not in _ENDS]
     if len(kept) == len(parts):
-        return cookie
+        return field
     return b";".join([*kept, b" Max-Age=%d" % int(seconds)])
 
 
 _ENDS = frozenset({b"max-age", b"expires"})
-
-
-def _value_of(part: bytes, name: bytes) -> bytes:
-    """The value of a pair of a cookie's name and value, if it is of that name; else empty."""
-    key, _, value = part.partition(b"=")
-    if key.strip(b" \t") != name:
-        return b""
-    return _unquoted(value)
 
 
 def shared_cookies(fields: RawFields, values: Collection[bytes]) -> list[tuple[bytes, bytes]]:
@@ -133,19 +164,10 @@ def shared_cookies(fields: RawFields, values: Collection[bytes]) -> list[tuple[b
         values: of the cookies that they may have; all others are not set.
     """
     return [
-        item for item in fields if item[0].lower() not in _SETTING or _value_set(item[1]) in values
+        item
+        for item in fields
+        if item[0].lower() not in _SETTING or set_in(item[1]).value in values
     ]
 
 
 _SETTING = frozenset({b"set-cookie", b"set-cookie2"})
-
-
-def _value_set(field: bytes) -> bytes:
-    """The value of the cookie that a `Set-Cookie` sets (RFC 6265 section 5.2)."""
-    return _unquoted(field.partition(b";")[0].partition(b"=")[2])
-
-
-def _unquoted(value: bytes) -> bytes:
-    value = value.strip(b" \t")
-    quoted = len(value) >= 2 and value[:1] == value[-1:] == b'"'
-    return value[1:-1] if quoted else value

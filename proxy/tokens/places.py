@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 from proxy.http.cookies import cookie_values, put_cookie, with_cookie
+from proxy.http.forms import Parameter, parameters
 from proxy.http.headers import Fields, RawFields, values_of
 from proxy.types import FieldPath
 
@@ -151,19 +151,23 @@ class TokenPlaces:
 
         Read as servers do: percent-encoded or not.
         """
-        parts = target.partition(b"?")[2].split(b"&")
-        return [value for name, value in map(_decoded, parts) if name in self.query and value]
+        found = filter(self._holds_token, parameters(target.partition(b"?")[2]))
+        return [each.value.decode("latin-1") for each in found if each.raw]
 
     def with_query_token(self, target: bytes, old: str, new: str) -> bytes:
         """The target with another token wherever a parameter for tokens has the old one."""
         path, mark, query = target.partition(b"?")
-        after = b"=" + new.encode("latin-1")
-        parts = []
-        for part in query.split(b"&"):
-            name, value = _decoded(part)
-            is_it = name in self.query and value == old
-            parts.append(part.partition(b"=")[0] + after if is_it else part)
+        before, after = old.encode("latin-1"), new.encode("latin-1")
+        parts = [
+            each.with_value(after)
+            if self._holds_token(each) and each.value == before
+            else each.written
+            for each in parameters(query)
+        ]
         return path + mark + b"&".join(parts)
+
+    def _holds_token(self, each: Parameter) -> bool:
+        return each.name.decode("latin-1") in self.query
 
     def _with_offer(self, value: bytes, old: bytes, new: bytes) -> bytes:
         parts = [part.strip(b" \t") for part in value.split(b",")]
@@ -174,8 +178,3 @@ class TokenPlaces:
 
 
 _PROTOCOL: Final = b"sec-websocket-protocol"
-
-
-def _decoded(part: bytes) -> tuple[str, str]:
-    name, _, value = part.replace(b"+", b" ").partition(b"=")
-    return unquote_to_bytes(name).decode("latin-1"), unquote_to_bytes(value).decode("latin-1")

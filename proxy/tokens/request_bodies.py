@@ -11,9 +11,10 @@ import json
 import re
 from collections.abc import Iterator
 from typing import Any, Final, NoReturn
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote
 
 from proxy.errors import ClientError, UnsupportedMediaType
+from proxy.http.forms import parameters, parameters_of_either
 from proxy.http.headers import RawFields, values_of
 from proxy.tokens.bodies import FORM, JSON, form_name, with_token
 from proxy.types import FieldPath
@@ -104,8 +105,9 @@ def with_current(
     if _media_type(fields) != FORM.decode():
         return kind, with_token(body, path, token)
     name = form_name(path)
-    parts = [part for part in body.split(b"&") if [each for each, _ in _pairs(part)] != [name]]
-    return kind, b"&".join([*parts, f"{quote(name)}={quote(token)}".encode()])
+    wanted = name.encode()
+    kept = [each.written for each in parameters(body) if each.name != wanted]
+    return kind, b"&".join([*kept, f"{quote(name)}={quote(token)}".encode()])
 
 
 def is_in_query(target: bytes, path: FieldPath) -> bool:
@@ -197,12 +199,11 @@ def _in_form(body: bytes, path: FieldPath) -> str | None:
 
 def _pairs(form: bytes) -> Iterator[tuple[str, bytes]]:
     """The names and values of a form, or a query; some servers separate them by semicolons."""
-    parts = re.split(rb"[&;]", form)
-    if len(parts) > _MAX_FORM:
+    found = parameters_of_either(form)
+    if len(found) > _MAX_FORM:
         raise ClientError("the form has too many fields")
-    for part in parts:
-        name, _, value = part.replace(b"+", b" ").partition(b"=")
-        yield unquote_to_bytes(name).decode("latin-1"), unquote_to_bytes(value)
+    for each in found:
+        yield each.name.decode("latin-1"), each.value
 
 
 def _folded(name: str) -> str:

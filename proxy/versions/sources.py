@@ -9,7 +9,6 @@ request in, values out; what clients send can be of any content and length.
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,9 +16,9 @@ from enum import StrEnum
 from typing import ClassVar, Final, NamedTuple, Protocol
 from urllib.parse import unquote_to_bytes
 
+from proxy.http.cookies import cookies_in
+from proxy.http.forms import parameters
 from proxy.versions.version import MAX_LENGTH, Version
-
-_QUOTED: Final = re.compile(rb'\A"(.*)"\Z', re.DOTALL)
 
 RawFields = Sequence[tuple[bytes, bytes]]
 
@@ -264,11 +263,10 @@ class QuerySource(Source):
         # The name stands in the query as it is, or behind a percent sign, or not at all.
         if not (name in query or b"%" in query):
             return None
-        for part in query.split(b"&"):
-            key, _, value = part.partition(b"=")
-            if _is_named(key, name):
+        for each in parameters(query):
+            if each.name == name:
                 # `+` stays: as a space it could only make `2.0.0+build` unreadable.
-                return _decoded(value)
+                return _decoded(each.raw)
         return None
 
     def strip(self, parts: RequestParts) -> RequestParts:
@@ -280,8 +278,8 @@ class QuerySource(Source):
         path, _, query = parts.target.partition(b"?")
         if not (name in query or b"%" in query):
             return parts
-        found = query.split(b"&")
-        kept = [part for part in found if not _is_named(part.partition(b"=")[0], name)]
+        found = [*parameters(query)]
+        kept = [each.written for each in found if each.name != name]
         if len(kept) == len(found):
             return parts
         rest = b"&".join(kept)
@@ -303,7 +301,6 @@ class CookieSource(Source):
 
     def __init__(self, name: str) -> None:
         self._name = name.encode()
-        self._pattern = re.compile(rb"(?:^|;)[ \t]*" + re.escape(self._name) + rb"[ \t]*=([^;]*)")
 
     @classmethod
     def of(cls, settings: SourceSettings) -> CookieSource:
@@ -316,12 +313,13 @@ class CookieSource(Source):
 
     def read(self, request: Received) -> bytes | None:
         """The value of the first cookie of that name."""
+        name = self._name
         for cookies in request.shape.values(request.fields, b"cookie"):
-            match = self._pattern.search(cookies) if self._name in cookies else None
-            if match is not None:
-                value = match[1].strip(b" \t")
-                # RFC 6265 section 4.1.1: the value may stand in quotes, which are not part of it.
-                return _decoded(_QUOTED.sub(rb"\1", value))
+            if name not in cookies:
+                continue
+            for each in cookies_in(cookies):
+                if each.name == name:
+                    return _decoded(each.value)
         return None
 
     def tell(self, parts: RequestParts, version: bytes) -> RequestParts:
@@ -369,12 +367,6 @@ def make_sources(labels: Iterable[VersionSource], settings: SourceSettings) -> S
     """Make the sources of these labels, in their order."""
     kinds = {kind.label: kind for kind in KINDS}
     return tuple(kinds[label].of(settings) for label in labels)
-
-
-def _is_named(name: bytes, own: bytes) -> bool:
-    return name == own or (
-        b"%" in name and len(name) <= 3 * len(own) and unquote_to_bytes(name) == own
-    )
 
 
 def _decoded(value: bytes) -> bytes:

@@ -8,6 +8,11 @@ from proxy.http import cookies
 from proxy.http.cookies import cookies_of, shared_cookies, without_cookie
 
 
+def test_a_cookie_without_a_name_is_none_of_any_name() -> None:
+    assert cookies.cookie(b" at ") == (b" at ", b"", b"")
+    assert cookies.cookie(b" at = \t") == (b" at = \t", b"at", b"")
+
+
 def test_every_cookie_of_a_name_is_read_once() -> None:
     fields = [(b"Cookie", b"a=1; sid=x=y"), (b"cookie", b"xsid=2; sid=; sidx=3")]
     assert cookies_of(fields, b"sid") == ("x=y",)
