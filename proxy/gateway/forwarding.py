@@ -51,13 +51,20 @@ def check_credentials(context: RequestContext) -> None:
     """Refuse what could show a session's token, or another one than was looked at.
 
     Raises:
-        ClientError: there are several `Authorization` fields, of which servers take either one.
+        ClientError: there are several `Authorization` fields, of which servers take either one, or
+            one in which a server may read a token that is not read here.
         MethodNotAllowed: it is a TRACE, whose answer shows the token that was put in.
     """
     request = context.request
     told = request.shape.values(request.fields, b"authorization")
     if len(told) > 1:
         raise ClientError("there are several Authorization fields")
+    if told and context.head.bearer is None:
+        places = context.snapshot.config.sessions.tokens.places
+        if places.may_hide_bearer(told[0]):
+            raise ClientError(
+                "Authorization is not one scheme and one token, and a server may read a token in it"
+            )
     if request.method == "TRACE":
         raise MethodNotAllowed("TRACE would show the token of a session")
 

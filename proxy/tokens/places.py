@@ -6,6 +6,7 @@ knows whether a token is good.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -50,16 +51,38 @@ class TokenPlaces:
     subprotocol: bytes | None = None
     first_message: FieldPath | None = None
     bodies: Mapping[bytes, FieldPath] = field(default_factory=dict)
+    _scheme_word: re.Pattern[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Work out what schemes look like within other text."""
+        schemes = "|".join(re.escape(scheme.decode().casefold()) for scheme in self.schemes)
+        object.__setattr__(self, "_scheme_word", re.compile(rf"(?<![a-z0-9_-])(?:{schemes})"))
 
     def bearer(self, values: Sequence[bytes]) -> str | None:
         """The token in the `Authorization` fields (RFC 6750 section 2.1); None if there is not one.
 
-        Servers split at any white space, so this does.
+        Servers split at any white space, so this does. What could separate a token from another one
+        is in none.
         """
         parts = values[0].split() if len(values) == 1 else ()
         if len(parts) != 2 or parts[0].lower() not in self.schemes:
             return None
-        return parts[1].decode("latin-1")
+        return None if parts[1].translate(None, _IN_TOKENS) else parts[1].decode("latin-1")
+
+    def may_hide_bearer(self, value: bytes) -> bool:
+        """Whether a server may find a token in an `Authorization` in which `bearer` finds none.
+
+        Servers take the first of several credentials, or the last (`Basic YTpi, Bearer <token>`),
+        split at white space of other alphabets, or cut the scheme off without looking what stands
+        around it. So what may hide one is a value with one of the schemes at the beginning of a
+        word, and something that could be a JWT: nothing that is both is a credential of another
+        kind, whatever a Digest has in its quotes.
+        """
+        if _LIKE_JWT.search(value) is None:
+            return False
+        # Some fold the case of Unicode, in which a Kelvin sign is a k.
+        told = (value.decode("latin-1"), value.decode("utf-8", "surrogateescape"))
+        return any(self._scheme_word.search(each.casefold()) is not None for each in told)
 
     def with_bearer(self, fields: RawFields, token: str) -> Fields:
         """The fields with another token in their `Authorization`, where that has a token.
@@ -176,5 +199,12 @@ class TokenPlaces:
             for name, each in pairwise([b"", *parts])
         )
 
+
+_IN_TOKENS: Final = bytes(set(range(0x21, 0x7F)) - set(b"\"',;"))
+"""What tokens are made of, of whatever kind: visible, and no comma, semicolon or quote."""
+
+_LIKE_JWT: Final = re.compile(rb"(?<![\w-])[\w-]{10,}+\.[\w-]{10,}+\.")
+"""What could be a JWT (RFC 7515 section 3.1), or ends with one's head: there is no shorter one that
+names an algorithm and an end."""
 
 _PROTOCOL: Final = b"sec-websocket-protocol"

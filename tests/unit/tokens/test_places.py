@@ -23,7 +23,11 @@ JWT_AND_TOKEN = TokenPlaces(schemes=frozenset({b"jwt", b"token"}))
         ([b"Bearer"], None),
         ([b"Bearerabc"], None),
         ([b"Bearer a", b"Bearer b"], None),
-        ([b"Bearer \xff"], "\xff"),
+        ([b"Bearer \xff"], None),
+        ([b"Bearer a,b"], None),
+        ([b"Bearer a;b"], None),
+        ([b'Bearer "a"'], None),
+        ([b"Bearer 1|ab=~+/"], "1|ab=~+/"),
         ([], None),
     ],
 )
@@ -39,6 +43,68 @@ def test_a_bearer_token_is_read_where_there_is_exactly_one(
 )
 def test_a_token_is_read_behind_the_schemes_that_are_named(line: bytes, token: str | None) -> None:
     assert JWT_AND_TOKEN.bearer([line]) == token
+
+
+HEAD = b"eyJhbGciOiJIUzI1NiJ9"
+JWT = HEAD + b".eyJleHAiOjE4MDAwMDAwMDB9.c2ln"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"Basic YTpi, Bearer " + JWT,
+        b"Bearer x, Bearer " + JWT,
+        b"Bearer " + JWT + b", x",
+        b"Bearer " + JWT + b";x",
+        b"Bearer\xa0" + JWT,
+        b"Bearer\xc2\xa0" + JWT,
+        b"Bearer\x85" + JWT,
+        b"Bearer\xe3\x80\x80" + JWT,
+        b'Bearer "' + JWT + b'"',
+        b'Bearer token="' + JWT + b'"',
+        b"bearer" + JWT,
+        b"Bearer, " + JWT,
+        b"Bearer: " + JWT,
+        b"Bearer x " + JWT,
+        b"Bearer " + JWT + b" x",
+        b"x,BEARER " + JWT,
+        b'Digest realm="x, Bearer ' + JWT + b'"',
+        b"Bearer " + JWT.replace(b".c2ln", b"."),
+    ],
+)
+def test_what_hides_a_token_is_known(value: bytes) -> None:
+    assert PLACES.bearer([value]) is None or value.endswith(b".")
+    assert PLACES.may_hide_bearer(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"Bearer",
+        b"Bearer ",
+        b"Bearer null",
+        b"Bearer 1|LcTqEKLPm5zTZN",
+        b"Bearer a b",
+        b"Basic YmVhcmVyOmJlYXJlcg==",
+        b'Digest username="bearer", realm="Bearer tokens", uri="/a.b.c/", response="6629fae49393"',
+        b'Digest username="bearer", realm="www.example.com", nonce="dcd98b7102dd2f0e8b11d0f6"',
+        b"AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/bearer/s3/aws4_request",
+        b"Negotiate YIIJvwYGKwYBBQUCoIIJszCCCa+gJDAi",
+        b"JWT " + JWT,
+        b"Forbearer " + JWT,
+        b"x-bearer " + JWT,
+        b"Bearer " + b"a" * 100_000,
+    ],
+)
+def test_credentials_of_other_kinds_hide_none(value: bytes) -> None:
+    assert not PLACES.may_hide_bearer(value)
+
+
+def test_a_scheme_is_known_in_whatever_case_a_server_takes_it() -> None:
+    assert JWT_AND_TOKEN.may_hide_bearer(b"To\xe2\x84\xaaen " + JWT)
+    assert JWT_AND_TOKEN.may_hide_bearer(b"x, jWt " + JWT)
+    assert not JWT_AND_TOKEN.may_hide_bearer(b"x, Bearer " + JWT)
 
 
 @pytest.mark.parametrize(
