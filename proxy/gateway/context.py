@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -86,8 +86,7 @@ class RequestContext:
         subprotocols: those that the server is to be offered.
         session: the token of a session that it carries; None for whoever has none.
         sent_token: the access token that the server was last sent in place of that; empty for none.
-        ended_cookies: whether its cookies have the token of a session that has ended: it goes on
-            without that.
+        taken_out: the access tokens of sessions that have ended, without which it goes on.
         bodies: what is done to its bodies; None for nearly all.
         decision: which mappings apply to it; None while nobody had to know.
     """
@@ -102,7 +101,7 @@ class RequestContext:
     subprotocols: Sequence[bytes] = ()
     session: SessionToken | None = None
     sent_token: str = field(default="", repr=False)
-    ended_cookies: bool = False
+    taken_out: Collection[str] = field(default=(), repr=False)
     bodies: BodyMapping | None = None
     decision: Decision | None = None
 

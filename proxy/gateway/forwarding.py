@@ -93,8 +93,10 @@ def forwarded_fields(context: RequestContext) -> Fields:
         fields = [field for field in fields if headers.folded(field[0]) not in dropped]
     if sessions.enabled and sessions.binding == "cookie":
         fields = without_cookie(fields, sessions.cookie.encode())  # It is Segue's own.
-    if context.ended_cookies and (name := sessions.tokens.places.access_cookie) is not None:
-        fields = without_cookie(fields, name)
+    if sessions.enabled and b"cookie" in shape:
+        fields = sessions.tokens.places.without_hidden_cookies(fields)
+    if context.taken_out:
+        fields = sessions.tokens.places.without_access(fields, context.taken_out)
     named = named_host(context)
     kept = named if config.upstream.preserve_host else b""
     if head.authority is not None or not kept:

@@ -138,19 +138,21 @@ class Gateway:
         context.info.protocol = "websocket" if head.upgrade else "http"
         if head.hops == 0:
             return last_answer(context)
-        # session; the routes of tokens find theirs themselves
+        # session; on the routes of tokens, the one that the head of the request tells
         endpoints = steps.token_endpoints
-        answer = None if endpoints is None else endpoints.find(context)
-        if answer is None:
-            context.session = await steps.sessions.enter(context)
-            if context.session is not None:
-                record = context.session.cached.record
-                self._access_log.identify(context.info, record.session, record.user)
-            if context.info.trail is not None:
-                name = None if context.session is None else context.session.cached.record.session
-                context.info.trail.note("session", session=name)
-        elif context.info.trail is not None:
+        route = None if endpoints is None else endpoints.find(context)
+        enter = steps.sessions.enter
+        if route is not None and route.issues:
+            enter = steps.sessions.enter_for_tokens
+        context.session = await enter(context)
+        if route is None and context.session is not None:
+            record = context.session.cached.record
+            self._access_log.identify(context.info, record.session, record.user)
+        if context.info.trail is not None and route is not None:
             context.info.trail.note("session", endpoint="one of the routes of tokens")
+        elif context.info.trail is not None:
+            name = None if context.session is None else context.session.cached.record.session
+            context.info.trail.note("session", session=name)
         # version
         stripping = self._choose(context)
         # fields
@@ -168,7 +170,9 @@ class Gateway:
         if bodies is not None:
             context.fields = await bodies.prepare(context.client, context.request, context.fields)
         # relay
-        return await (steps.coalescing.exchange if answer is None else answer)(context)
+        if endpoints is None or route is None:
+            return await steps.coalescing.exchange(context)
+        return await endpoints.answer(route, context)
 
     def _choose(self, context: RequestContext) -> Sources:
         """Choose the client's version, and with it the cohort.

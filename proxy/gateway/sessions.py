@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Final, Protocol
 
 from proxy.downstream.request import Request
-from proxy.errors import ClientError, OriginRefused, SessionEnded, SessionUnavailable
+from proxy.errors import ClientError, OriginRefused, SessionEnded, SessionUnavailable, StoreAway
 from proxy.gateway.context import RequestContext
 from proxy.gateway.first_message import FirstMessageToken
 from proxy.gateway.forwarding import named_host
@@ -29,6 +29,7 @@ from proxy.sessions.metrics import Trigger
 from proxy.sessions.possession import Possession
 from proxy.sessions.service import Sessions
 from proxy.sessions.unopened import Unopened
+from proxy.tokens import jwt
 from proxy.tokens.bodies import is_token_error
 from proxy.tokens.places import TokenPlaces
 from proxy.versions.selection import Selection
@@ -47,7 +48,11 @@ _REFUSALS: Final = frozenset({401, 403})
 _TAKEN: Final = frozenset({101, *range(200, 300)})
 
 _MOST_TOKENS: Final = 4
-"""In the query of a handshake: each is looked up."""
+"""In the query and the offers of a handshake: each is looked up."""
+
+_MOST_COOKIES: Final = 32
+"""Tokens in cookies that are looked up. Sibling hosts can set some for the whole domain, and a user
+is not to be kept out by them."""
 
 Shake = Callable[[bytes, Fields, Collection[int]], Awaitable[HandshakeResult]]
 """Shakes hands for a target, with these fields; a refusal with one of these statuses is held."""
@@ -64,6 +69,18 @@ class SessionFilter:
             OriginRefused: a page of another origin, with the cookie of a session.
             ClientError: a handshake with more tokens than anybody has use for.
             StoreAway: a token that has ended, and nobody can say whose it was.
+        """
+        del context
+        return None
+
+    async def enter_for_tokens(self, context: RequestContext) -> SessionToken | None:
+        """Look who comes to get tokens, or others for those he has.
+
+        Who has logged out logs in again, and many clients send the token along that they have: one
+        of a session that has ended is taken out, wherever it stands.
+
+        Raises:
+            ClientError: see `enter`.
         """
         del context
         return None
@@ -133,31 +150,55 @@ class TokenRenewal(SessionFilter):
             scheme = parts[0].decode("latin-1")
             self.sessions.unopened.tell(Unopened.SCHEME, schemes=[scheme])
 
+    async def enter_for_tokens(self, context: RequestContext) -> SessionToken | None:
+        token, what, found = context.head.bearer, possession(context), None
+        if token is not None:
+            try:
+                found = await self.sessions.look_up(token, what, context.snapshot.config.sessions)
+            except SessionEnded:
+                context.taken_out = {token}
+            except StoreAway:
+                pass  # By what it says itself it has ended, and the server takes it for nothing.
+        return await self._in_cookies(context, what, found)
+
     async def _any(self, context: RequestContext, what: Possession) -> SessionToken | None:
         """The first token of a session among all that a request carries.
 
         Which one the server looks at is its own choice: one of an ended session is not let through
-        beside another. A browser sends cookies along with everything, also with what a user who is
-        logged out has to see: a cookie of an ended session is taken out.
+        beside another.
         """
-        settings, places = context.snapshot.config.sessions, _places(context)
-        fields, head = context.request.fields, context.head
-        others = places.other_tokens(fields, head.target if head.upgrade else None)
-        if len(others) > _MOST_TOKENS:
-            raise ClientError("there are too many tokens in the request")
-        in_cookies = places.cookie_tokens(fields)
-        elsewhere = dict.fromkeys(others[: len(others) - len(in_cookies)])
+        settings, head = context.snapshot.config.sessions, context.head
+        others = [] if head.bearer is None else [head.bearer]
+        if head.upgrade:
+            others += _few(_places(context).handshake_tokens(context.request.fields, head.target))
         found: SessionToken | None = None
-        for each in dict.fromkeys([head.bearer, *elsewhere] if head.bearer else elsewhere):
+        for each in dict.fromkeys(others):
             session = await self.sessions.look_up(each, what, settings)
             found = found or session
-        for each in dict.fromkeys(in_cookies):
+        return await self._in_cookies(context, what, found)
+
+    async def _in_cookies(
+        self, context: RequestContext, what: Possession, found: SessionToken | None
+    ) -> SessionToken | None:
+        """What was found elsewhere, or else the first token of a session in a request's cookies.
+
+        A browser sends cookies along with everything, also with what a user who is logged out has
+        to see: those of sessions that have ended are taken out. So are they beside a good one,
+        which may well be the user's own.
+        """
+        settings, away = context.snapshot.config.sessions, None
+        in_cookies = _places(context).cookie_tokens(context.request.fields)
+        for each in _few(in_cookies, _MOST_COOKIES):
             try:
                 session = await self.sessions.look_up(each, what, settings)
             except SessionEnded:
-                context.ended_cookies = True
+                context.taken_out = {*context.taken_out, each}
+            except StoreAway as error:
+                away = error
             else:
                 found = found or session
+        if found is None and away is not None:
+            raise away
         return found
 
     async def _shaking(self, context: RequestContext, what: Possession) -> SessionToken | None:
@@ -307,6 +348,21 @@ def possession(context: RequestContext) -> Possession:
     fields, settings = context.request.fields, context.snapshot.config.sessions
     cookies = cookies_of(fields, settings.cookie.encode()) if settings.binding == "cookie" else ()
     return Possession(cookies, named_host(context))
+
+
+def _few(tokens: Collection[str], most: int = _MOST_TOKENS) -> Collection[str]:
+    """Each of these tokens once; of many, those that can be one of a session.
+
+    Raises:
+        ClientError: they are more than anybody has use for.
+    """
+    each_once = dict.fromkeys(tokens)
+    if len(each_once) <= _MOST_TOKENS:
+        return each_once
+    readable = [each for each in each_once if jwt.read(jwt.canonical(each)) is not None]
+    if len(readable) > most:
+        raise ClientError("there are too many tokens in the request")
+    return readable
 
 
 def _places(context: RequestContext) -> TokenPlaces:

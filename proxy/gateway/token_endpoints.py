@@ -9,9 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
 from enum import Enum, auto
-from functools import partial
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -19,6 +17,7 @@ from proxy.configuration.sessions import SessionPaths, SessionSettings
 from proxy.errors import ClientError
 from proxy.gateway.context import RequestContext
 from proxy.gateway.forwarding import check_credentials, named_host
+from proxy.gateway.presented_refresh import presented_refresh
 from proxy.gateway.sending import Sender
 from proxy.gateway.sessions import TokenRenewal, has_body, possession
 from proxy.http.cookies import lasting, names_set
@@ -32,6 +31,7 @@ from proxy.sessions.cache import CachedSession
 from proxy.sessions.client_refresh import ClientRefresh
 from proxy.sessions.possession import Possession
 from proxy.sessions.unopened import Unopened
+from proxy.tokens import jwt
 from proxy.tokens.bodies import MAX_BODY, Pair, read_pair, text_fields
 from proxy.tokens.grants import asks_for_refresh
 from proxy.tokens.places import TokenPlaces
@@ -51,9 +51,10 @@ class TokenRoute(Enum):
     CARRY = auto()
     """Of no tokens, but one stands in the body."""
 
-
-Answer = Callable[[RequestContext], Awaitable[Exchange | Reply]]
-"""Answers a request."""
+    @property
+    def issues(self) -> bool:
+        """Whether clients come here for tokens."""
+        return self in (TokenRoute.ISSUE, TokenRoute.REFRESH, TokenRoute.GRANT)
 
 
 class TokenEndpoints:
@@ -68,8 +69,8 @@ class TokenEndpoints:
         self._routes: dict[bytes, TokenRoute] = {}
         self._spelled = SpelledPaths(())
 
-    def find(self, context: RequestContext) -> Answer | None:
-        """What answers a request for one of the routes; None for nearly all requests.
+    def find(self, context: RequestContext) -> TokenRoute | None:
+        """Which of the routes a request is for; None for nearly all requests.
 
         Raises:
             ClientError: a server may see another token, route or method in it than is seen here.
@@ -105,9 +106,9 @@ class TokenEndpoints:
             return None
         if overrides:
             raise ClientError("no field may override the method of a request for tokens")
-        return partial(self._answer, route)
+        return route
 
-    async def _answer(self, route: TokenRoute, context: RequestContext) -> Exchange | Reply:
+    async def answer(self, route: TokenRoute, context: RequestContext) -> Exchange | Reply:
         """Answer a request for one of them.
 
         Raises:
@@ -119,20 +120,20 @@ class TokenEndpoints:
         """
         if route is TokenRoute.ISSUE:
             return await self._issue(context)
-        request, places = context.request, _places(context)
-        what = possession(context)
+        places, what = _places(context), possession(context)
         if route is TokenRoute.LOGOUT:
             return await self._logout(context, what)
         if route is TokenRoute.CARRY:
             return await self._carry(context, what)
         in_body = await self._read(context, places.refresh_request)
-        in_cookies = places.refresh_cookies(request.fields)
         if route is TokenRoute.GRANT and in_body is None:
-            body, own = request.body or b"", (*places.request_fields, places.refresh_request)
+            request, own = context.request, (*places.request_fields, places.refresh_request)
             names = {name for name, *_ in own}
-            if not in_cookies or not asks_for_refresh(body, names, request.fields):
+            if not places.refresh_cookies(context.fields) or not asks_for_refresh(
+                request.body or b"", names, request.fields
+            ):
                 return await self._issue(context)
-        token = _same(in_body, in_cookies)
+        token = await presented_refresh(self._exchange, context, in_body, what)
         return await self._refresh(context, token, in_body, what)
 
     async def _read(self, context: RequestContext, path: FieldPath) -> str | None:
@@ -190,7 +191,7 @@ class TokenEndpoints:
     async def _refresh(
         self, context: RequestContext, token: str | None, in_body: str | None, what: Possession
     ) -> Exchange | Reply:
-        if token is None:
+        if token is None or jwt.read(jwt.canonical(token)) is None:
             # Whatever the server makes of it, nothing is kept: it could be an ended session's.
             return await self._sender.sending(context)(context.fields)
         settings = context.snapshot.config.sessions
@@ -215,7 +216,6 @@ class TokenEndpoints:
         sessions = self._filter.sessions
         path = _places(context).bodies[unquote_to_bytes(context.path)]
         token = await self._read(context, path)
-        context.session = await self._filter.enter(context)
         if token is not None:
             settings = context.snapshot.config.sessions
             session = await sessions.look_up(token, what, settings)
@@ -225,11 +225,9 @@ class TokenEndpoints:
         return await self._sender.carry(context)
 
     async def _logout(self, context: RequestContext, what: Possession) -> Exchange:
-        request, places = context.request, _places(context)
+        places, session, cached = _places(context), context.session, None
         in_body = await self._read(context, places.logout_request)
-        refresh = _same(in_body, places.refresh_cookies(request.fields))
-        session = await self._filter.enter(context)
-        cached = None
+        refresh = await presented_refresh(self._exchange, context, in_body, what)
         if refresh is not None:
             # The token that is to be made useless says whose logout it is, not who asks for it.
             cached = await self._tokens.session_of(refresh, what)
@@ -261,18 +259,6 @@ class TokenEndpoints:
                 hold.head.fields.append(_cookie(settings, "", 0))
             hold.let_go()
         return exchange
-
-
-def _same(in_body: str | None, in_cookies: Collection[str]) -> str | None:
-    """The one refresh token of a request, wherever it stands; None where there is none.
-
-    Raises:
-        ClientError: there are several, of which servers take either one.
-    """
-    found = {*in_cookies} if in_body is None else {in_body, *in_cookies}
-    if len(found) > 1:
-        raise ClientError("there are several refresh tokens in the request")
-    return next(iter(found), None)
 
 
 def _places(context: RequestContext) -> TokenPlaces:

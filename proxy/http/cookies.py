@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -56,13 +56,26 @@ def cookies_of(fields: RawFields, name: bytes) -> tuple[str, ...]:
 
 def without_cookie(fields: RawFields, name: bytes) -> list[tuple[bytes, bytes]]:
     """The fields without a cookie of that name; the others keep their bytes."""
+    return without(fields, lambda each: each.name == name)
+
+
+def without_values(
+    fields: RawFields, name: bytes, values: Collection[str]
+) -> list[tuple[bytes, bytes]]:
+    """The fields without the cookies of that name that have one of these values."""
+    gone = {value.encode("latin-1") for value in values}
+    return without(fields, lambda each: each.name == name and each.value in gone)
+
+
+def without(fields: RawFields, is_gone: Callable[[Cookie], bool]) -> list[tuple[bytes, bytes]]:
+    """The fields without some cookies; the others keep their bytes."""
     kept = []
     for key, whole in fields:
-        if key.lower() != b"cookie" or name not in whole:
+        if key.lower() != b"cookie":
             kept.append((key, whole))
             continue
         found = [*cookies_in(whole)]
-        rest = [each.written for each in found if each.name != name]
+        rest = [each.written for each in found if not is_gone(each)]
         if len(rest) == len(found):
             kept.append((key, whole))
         elif rest:

@@ -207,6 +207,29 @@ class TokenExchange:
         await supersede_older(self._repository, cached, handle.order)
         return cached
 
+    async def find(self, refresh: str, what: Possession) -> tuple[CachedSession, int] | None:
+        """The session of a refresh token, ended or not, and with which delivery it came.
+
+        None where it is of no session, or of none that this client has shown to be its own.
+
+        Raises:
+            StoreAway: nobody can say.
+        """
+        token = self._repository.presented(refresh)
+        found = None
+        if token is not None:
+            found = await self._repository.find_by(token, HandleKind.REFRESH)
+        if found is None:
+            return None
+        cached, handle = found
+        record, settings = cached.record, self._settings()
+        if record.ended is None and (
+            not is_at_home(settings, record, what)
+            or proving(self._repository, settings, record, what) is None
+        ):
+            return None
+        return cached, handle.order
+
     async def session_of(self, refresh: str, what: Possession) -> CachedSession | None:
         """The session of a refresh token that is good, for a logout.
 

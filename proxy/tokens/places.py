@@ -7,12 +7,13 @@ knows whether a token is good.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
-from proxy.http.cookies import cookie_values, put_cookie, with_cookie
+from proxy.http.cookie_spellings import SpelledCookie, is_plain
+from proxy.http.cookies import cookie_values, put_cookie, with_cookie, without_values
 from proxy.http.forms import Parameter, parameters
 from proxy.http.headers import Fields, RawFields, values_of
 from proxy.types import FieldPath
@@ -52,11 +53,15 @@ class TokenPlaces:
     first_message: FieldPath | None = None
     bodies: Mapping[bytes, FieldPath] = field(default_factory=dict)
     _scheme_word: re.Pattern[str] = field(init=False, repr=False, compare=False)
+    _cookies: tuple[SpelledCookie, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Work out what schemes look like within other text."""
+        """Work out what schemes look like within other text, and cookies in other spellings."""
         schemes = "|".join(re.escape(scheme.decode().casefold()) for scheme in self.schemes)
         object.__setattr__(self, "_scheme_word", re.compile(rf"(?<![a-z0-9_-])(?:{schemes})"))
+        names = (self.access_cookie, self.refresh_cookie)
+        cookies = tuple(SpelledCookie(name) for name in names if name is not None)
+        object.__setattr__(self, "_cookies", cookies)
 
     def bearer(self, values: Sequence[bytes]) -> str | None:
         """The token in the `Authorization` fields (RFC 6750 section 2.1); None if there is not one.
@@ -141,11 +146,35 @@ class TokenPlaces:
 
     def refresh_cookies(self, fields: RawFields) -> list[str]:
         """The refresh tokens in the cookies of a request."""
-        return [] if self.refresh_cookie is None else cookie_values(fields, self.refresh_cookie)
+        return _plain_values(fields, self.refresh_cookie)
 
     def cookie_tokens(self, fields: RawFields) -> list[str]:
         """The access tokens in the cookies of a request; of several, servers take either one."""
-        return [] if self.access_cookie is None else cookie_values(fields, self.access_cookie)
+        return _plain_values(fields, self.access_cookie)
+
+    def without_hidden_cookies(self, fields: RawFields) -> Fields:
+        """The fields without cookies in which servers may read tokens that are not read here."""
+        kept = list(fields)
+        for each in self._cookies:
+            kept = each.without_hidden(kept)
+        return kept
+
+    def hides_refresh(self, fields: RawFields) -> bool:
+        """Whether a server may read a refresh token in a cookie that is not read here."""
+        return any(
+            each.is_hidden(fields) for each in self._cookies if each.name == self.refresh_cookie
+        )
+
+    def without_access(self, fields: RawFields, tokens: Collection[str]) -> Fields:
+        """The fields without these access tokens, in `Authorization` and in cookies."""
+        kept = [
+            (name, value)
+            for name, value in fields
+            if name.lower() != b"authorization" or self.bearer([value]) not in tokens
+        ]
+        return (
+            kept if self.access_cookie is None else without_values(kept, self.access_cookie, tokens)
+        )
 
     def other_tokens(self, fields: RawFields, handshake: bytes | None) -> list[str]:
         """The access tokens of a request that are not in `Authorization`; cookies come last.
@@ -155,9 +184,11 @@ class TokenPlaces:
             handshake: the target of one that opens a WebSocket: browsers cannot set fields on it.
         """
         found = self.cookie_tokens(fields)
-        if handshake is None:
-            return found
-        return [*self.query_tokens(handshake), *self.offered_tokens(fields), *found]
+        return found if handshake is None else [*self.handshake_tokens(fields, handshake), *found]
+
+    def handshake_tokens(self, fields: RawFields, target: bytes) -> list[str]:
+        """The access tokens of a handshake that are neither in `Authorization` nor in cookies."""
+        return [*self.query_tokens(target), *self.offered_tokens(fields)]
 
     def offered_tokens(self, fields: RawFields) -> list[str]:
         """The tokens that a handshake offers as if they were subprotocols."""
@@ -198,6 +229,10 @@ class TokenPlaces:
             new if each == old and name == self.subprotocol else each
             for name, each in pairwise([b"", *parts])
         )
+
+
+def _plain_values(fields: RawFields, name: bytes | None) -> list[str]:
+    return [] if name is None else [each for each in cookie_values(fields, name) if is_plain(each)]
 
 
 _IN_TOKENS: Final = bytes(set(range(0x21, 0x7F)) - set(b"\"',;"))

@@ -333,22 +333,6 @@ async def test_a_token_in_the_body_of_a_named_route_is_renewed(tmp_path: Path) -
         assert len(issuer.at(VERIFY)) == 2
 
 
-async def test_more_tokens_than_anybody_has_use_for_are_refused(tmp_path: Path) -> None:
-    issuer = Baking()
-    async with (
-        issuing(issuer),
-        in_front(issuer, tmp_path, COOKIES) as proxy,
-        browser(proxy) as client,
-    ):
-        many = "; ".join(f"at={number}" for number in range(5))
-        async with client.get("/", headers={"Cookie": many}) as answer:
-            assert answer.status == 400
-        for body in ({"refresh": "a"}, {"refresh": "b"}):
-            async with client.post(REFRESH, json=body, headers={"Cookie": "rt=a"}) as answer:
-                assert answer.status == (401 if body["refresh"] == "a" else 400)
-        assert len(issuer.seen) == 1
-
-
 def unopened(proxy: Segue, event: str = "logins open no sessions") -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in proxy.log.getvalue().splitlines()]
     told = [line for line in lines if line["event"] == event]

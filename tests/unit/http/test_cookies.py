@@ -45,6 +45,14 @@ def test_a_cookie_is_taken_out_and_the_others_keep_their_bytes(
     assert without_cookie(fields, b"sid") == expected
 
 
+def test_cookies_are_taken_out_by_their_values_too() -> None:
+    fields = [(b"Cookie", b'at=1; a=1; at="2";at=3'), (b"cookie", b"at=2"), (b"at", b"1")]
+    assert cookies.without_values(fields, b"at", {"1", "2"}) == [
+        (b"Cookie", b"a=1;at=3"),
+        (b"at", b"1"),
+    ]
+
+
 COOKIES = [
     (b"Host", b"h"),
     (b"cookie", b'a=1; at=old;at="old" ; b=old; at=other; at='),

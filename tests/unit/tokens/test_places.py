@@ -201,6 +201,26 @@ def test_tokens_are_found_in_cookies_and_offers_that_are_named() -> None:
     assert PLACES.offered_tokens(FIELDS) == []
 
 
+def test_cookies_that_servers_may_read_and_that_are_not_read_are_taken_out() -> None:
+    hidden = rb'at="\145y"; x=1; rt=%65y'
+    assert COOKIES.cookie_tokens([(b"Cookie", hidden)]) == []
+    assert COOKIES.refresh_cookies([(b"Cookie", hidden)]) == []
+    assert COOKIES.hides_refresh([(b"Cookie", hidden)])
+    assert not COOKIES.hides_refresh([(b"Cookie", rb'at="\145y"; rt=ey')])
+    assert COOKIES.without_hidden_cookies([(b"Cookie", hidden)]) == [(b"Cookie", b"x=1")]
+    assert PLACES.without_hidden_cookies([(b"Cookie", hidden)]) == [(b"Cookie", hidden)]
+    assert not PLACES.hides_refresh([(b"Cookie", hidden)])
+
+
+def test_an_access_token_is_taken_out_wherever_it_stands() -> None:
+    rest = [(b"Cookie", b"rt=r; x=old"), *FIELDS[2:]]
+    assert COOKIES.without_access(FIELDS, {"old"}) == rest
+    assert COOKIES.without_access(FIELDS, {"r"}) == FIELDS
+    assert PLACES.without_access(FIELDS, {"old"}) == FIELDS[1:]
+    other = [(b"Authorization", b"Basic old")]
+    assert PLACES.without_access(other, {"old"}) == other
+
+
 @pytest.mark.parametrize("adds", [True, False])
 def test_a_logout_goes_with_the_tokens_that_are_current(*, adds: bool) -> None:
     fields = [(b"Cookie", b"at=old; rt=r")]
