@@ -71,6 +71,8 @@ class TokenSettings(Section):
         schemes: the schemes of `Authorization` with which access tokens come.
         query: the parameters of a WebSocket's URL in which they come.
         cookies: the cookies that hold tokens.
+        refresh_in_authorization: whether the token of a refresh may stand in `Authorization`, in
+            place of an access token, as flask-jwt-extended has it.
         subprotocol: the subprotocol behind which a WebSocket's client offers its access token as if
             it were another one, as in `bearer, <token>`; null where none does.
         first_message: the field of the access token in the first message that a WebSocket's client
@@ -92,6 +94,7 @@ class TokenSettings(Section):
     ] = ("Bearer",)
     query: Annotated[tuple[Parameter, ...], Field(max_length=_MOST)] = ("token", "access_token")
     cookies: TokenCookies = TokenCookies()
+    refresh_in_authorization: bool = False
     subprotocol: Token | None = None
     first_message: TokenField | None = None
     bodies: Annotated[dict[ExactPath, TokenField], Field(max_length=_MOST_ROUTES)] = Field(
@@ -114,6 +117,7 @@ class TokenSettings(Section):
             query=frozenset(self.query),
             access_cookie=None if cookies.access is None else cookies.access.encode(),
             refresh_cookie=None if cookies.refresh is None else cookies.refresh.encode(),
+            refresh_in_authorization=self.refresh_in_authorization,
             subprotocol=None if self.subprotocol is None else self.subprotocol.encode(),
             first_message=None if self.first_message is None else read_path(self.first_message),
             bodies={unquote_to_bytes(path): read_path(to) for path, to in self.bodies.items()},

@@ -1,8 +1,8 @@
 """Which refresh token does a request for the routes of tokens present? One, or none for certain.
 
-A body is what its page has written, and so a token there is the one. Cookies can be set by sibling
-hosts, for the whole domain: of several the one is taken that leads to a session, and none but that
-goes on, so that the server takes no other one.
+A body is what its page has written, as is `Authorization`, and so a token there is the one. Cookies
+can be set by sibling hosts, for the whole domain: of several the one is taken that leads to a
+session, and none but that goes on, so that the server takes no other one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,12 @@ _MOST: Final = 32
 
 
 async def presented_refresh(
-    exchange: TokenExchange, context: RequestContext, in_body: str | None, what: Possession
+    exchange: TokenExchange,
+    context: RequestContext,
+    what: Possession,
+    *,
+    in_body: str | None,
+    in_head: str | None = None,
 ) -> str | None:
     """The one refresh token of a request; None where there is none that can be told for certain.
 
@@ -33,8 +38,9 @@ async def presented_refresh(
     Args:
         exchange: knows whose tokens are.
         context: of the request.
-        in_body: the token in its body; None for none.
         what: what came with it.
+        in_body, in_head: the token in its body, and the one in `Authorization` where that is a
+            refresh token; None for none.
 
     Raises:
         ClientError: there are too many, or several of open sessions, or none but such as a server
@@ -43,13 +49,13 @@ async def presented_refresh(
     """
     places = context.snapshot.config.sessions.tokens.places
     in_cookies = [*dict.fromkeys(places.refresh_cookies(context.fields))]
-    if in_body is None and not in_cookies and places.hides_refresh(context.request.fields):
+    chosen = in_body or in_head
+    if chosen is None and not in_cookies and places.hides_refresh(context.request.fields):
         raise ClientError(
             "the cookie of the refresh token holds what is none, or is not spelled so"
         )
-    chosen: str | None
-    if in_body is not None:
-        chosen, gone = in_body, [each for each in in_cookies if each != in_body]
+    if chosen is not None:
+        gone = [each for each in in_cookies if each != chosen]
     elif len(in_cookies) < 2:  # Nearly always.
         return next(iter(in_cookies), None)
     else:

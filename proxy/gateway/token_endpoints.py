@@ -133,7 +133,12 @@ class TokenEndpoints:
                 request.body or b"", names, request.fields
             ):
                 return await self._issue(context)
-        token = await presented_refresh(self._exchange, context, in_body, what)
+        in_head = None
+        if route is TokenRoute.REFRESH and places.refresh_in_authorization:
+            in_head = context.head.bearer
+        token = await presented_refresh(
+            self._tokens, context, what, in_body=in_body, in_head=in_head
+        )
         return await self._refresh(context, token, in_body, what)
 
     async def _read(self, context: RequestContext, path: FieldPath) -> str | None:
@@ -227,7 +232,7 @@ class TokenEndpoints:
     async def _logout(self, context: RequestContext, what: Possession) -> Exchange:
         places, session, cached = _places(context), context.session, None
         in_body = await self._read(context, places.logout_request)
-        refresh = await presented_refresh(self._exchange, context, in_body, what)
+        refresh = await presented_refresh(self._tokens, context, what, in_body=in_body)
         if refresh is not None:
             # The token that is to be made useless says whose logout it is, not who asks for it.
             cached = await self._tokens.session_of(refresh, what)

@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Final
 
 from proxy.http.content_coding import plain
-from proxy.http.cookies import shared_cookies, with_cookie
+from proxy.http.cookies import shared_cookies
 from proxy.http.headers import RawFields, values_of
 from proxy.http.representation import with_length
 from proxy.tokens import jwt
@@ -112,7 +112,7 @@ class ClientRefresh:
         body: of it.
         token: the refresh token that comes along.
         places: where tokens stand.
-        in_body: whether that stands in the body; else it is in a cookie.
+        in_body: whether that stands in the body; else it is in a field.
         proof: the cookie that has proved whose its session is; empty where none is asked for.
         answered: the server's answer, once there is one.
         given_up: whether the client waits no more.
@@ -173,8 +173,7 @@ class ClientRefresh:
             fields = self.places.with_access(fields, each, access)
         if token == self.spelled:
             return RefreshRequest(self.target, fields, body)
-        if self.places.refresh_cookie is not None:
-            fields = with_cookie(fields, self.places.refresh_cookie, self.token, token)
+        fields = self.places.with_other_refresh(fields, self.token, token)
         if self.in_body:
             kind, body = with_current(body, self.places.refresh_request, token, fields)
             fields = [item for item in fields if item[0].lower() != b"content-type"]

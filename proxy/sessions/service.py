@@ -23,10 +23,10 @@ from proxy.sessions.maintenance import Maintenance
 from proxy.sessions.metrics import Counts, Trigger
 from proxy.sessions.possession import Possession, is_at_home, proving, supersede_older
 from proxy.sessions.presenting import Presenter
-from proxy.sessions.record import MAX_TEXT, HandleKind
+from proxy.sessions.record import MAX_TEXT, Handle, HandleKind
 from proxy.sessions.refresh_call import Connect
 from proxy.sessions.renewals import Renewals
-from proxy.sessions.repository import SessionRepository, handle_in
+from proxy.sessions.repository import PresentedToken, SessionRepository
 from proxy.sessions.rules import SessionRules, Standing
 from proxy.sessions.store.base import Store
 from proxy.sessions.token_exchange import TokenExchange
@@ -336,14 +336,10 @@ class Sessions:
                     return None
                 raise
             cached.pace.checked = self._clock.steady()  # What is known has to do.
-        access = HandleKind.ACCESS
-        handle = None if cached is None else handle_in(cached, presented_token, access)
+        handle = None if cached is None else self._handle_in(cached, presented_token, token)
         if cached is None or handle is None:
             self._miss(token)
             return None
-        if cached.record.ended is not None:
-            self._cache.forget(token)
-            raise SessionEnded("the session has ended")
         now = self._clock.now()
         if rules.standing(handle, now, self._rules()) is not Standing.GOOD or now >= cached.over:
             self._miss(token)
@@ -360,6 +356,16 @@ class Sessions:
         if token == presented_token.spelled:  # It has one such spelling, and any number of others.
             self._cache.remember(session_token)
         return session_token
+
+    def _handle_in(
+        self, cached: CachedSession, presented_token: PresentedToken, token: str
+    ) -> Handle | None:
+        handle = rules.handle_of(cached.record, presented_token.digests)
+        if handle is not None and cached.record.ended is not None:
+            # A refresh token's too: some servers take one for others where access tokens stand.
+            self._cache.forget(token)
+            raise SessionEnded("the session has ended")
+        return handle if handle is not None and handle.kind is HandleKind.ACCESS else None
 
     def _miss(self, token: str) -> None:
         self._cache.miss(token, self._clock.steady() + _MISS_LIFETIME)

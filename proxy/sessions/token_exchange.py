@@ -215,7 +215,7 @@ class TokenExchange:
         Raises:
             StoreAway: nobody can say.
         """
-        token = self._repository.presented(refresh)
+        token = self._repository.read_token(refresh)
         found = None
         if token is not None:
             found = await self._repository.find_by(token, HandleKind.REFRESH)

@@ -32,6 +32,7 @@ class TokenPlaces:
         schemes: all with which access tokens come, in lower case.
         query: the parameters of a handshake in which they come.
         access_cookie, refresh_cookie: the names of the cookies that hold tokens; None for none.
+        refresh_in_authorization: whether a refresh may have its token in `Authorization`.
         subprotocol: the one behind which a handshake offers its token; None where none does.
         first_message: the field of the access token in a WebSocket's first message; None where none
             is looked for.
@@ -49,6 +50,7 @@ class TokenPlaces:
     query: frozenset[str] = frozenset({"token", "access_token"})
     access_cookie: bytes | None = None
     refresh_cookie: bytes | None = None
+    refresh_in_authorization: bool = False
     subprotocol: bytes | None = None
     first_message: FieldPath | None = None
     bodies: Mapping[bytes, FieldPath] = field(default_factory=dict)
@@ -139,10 +141,23 @@ class TokenPlaces:
         return [*changed, (b"Authorization", self.scheme + b" " + access.encode("latin-1"))]
 
     def with_refresh(self, fields: RawFields, refresh: str) -> Fields:
-        """The fields with a refresh token in its cookie, where it has one."""
+        """The fields of Segue's own refresh, with the token where it stands in fields."""
+        added = list(fields)
+        if self.refresh_in_authorization:
+            added.append((b"Authorization", self.scheme + b" " + refresh.encode("latin-1")))
         if self.refresh_cookie is None:
-            return list(fields)
-        return put_cookie(fields, self.refresh_cookie, refresh)
+            return added
+        return put_cookie(added, self.refresh_cookie, refresh)
+
+    def with_other_refresh(self, fields: RawFields, old: str, new: str) -> Fields:
+        """The fields of a client's own refresh, with another token wherever the old one stands."""
+        changed = []
+        for item in fields:
+            is_it = item[0].lower() == b"authorization" and self.bearer([item[1]]) == old
+            changed += self.with_bearer([item], new) if is_it else [item]
+        if self.refresh_cookie is None:
+            return changed
+        return with_cookie(changed, self.refresh_cookie, old, new)
 
     def refresh_cookies(self, fields: RawFields) -> list[str]:
         """The refresh tokens in the cookies of a request."""

@@ -55,6 +55,15 @@ class LoggingOutByName(Issuer):
         return str(seen.json["refresh_token" if seen.path == LOGOUT else "refresh"])
 
 
+class Extended(Issuer):
+    """Reads the token of a refresh in `Authorization`, as flask-jwt-extended does."""
+
+    def refresh_of(self, seen: Seen) -> str:
+        if seen.path == LOGOUT:
+            return super().refresh_of(seen)
+        return seen.headers["Authorization"].removeprefix("Bearer ")
+
+
 class Opening(Issuer):
     """Opens WebSockets for whoever has a good token in the query, as `jwt`."""
 

@@ -20,6 +20,7 @@ from tests.support.issuers import (
     VERIFY,
     Baking,
     Enveloped,
+    Extended,
     Granting,
     LoggingOutByName,
     Named,
@@ -119,6 +120,55 @@ async def test_a_client_of_such_a_server_refreshes_by_itself(tmp_path: Path) -> 
         assert [each.json for each in issuer.at(REFRESH)] == [body]
         async with client.get("/api/jobs/", headers=bearer(second["access"])) as answer:
             assert answer.status == 200
+
+
+async def test_a_refresh_token_may_come_where_access_tokens_do(tmp_path: Path) -> None:
+    issuer = Extended(access=SHORT)
+    async with (
+        issuing(issuer),
+        in_front(issuer, tmp_path, "{refresh_in_authorization: true}") as proxy,
+        browser(proxy) as client,
+    ):
+        first = await logged_in(client)
+        await asyncio.sleep(SHORT)
+        issuer.access = 3600.0
+        async with client.get("/api/jobs/", headers=bearer(first["access"])) as answer:
+            assert answer.status == 200
+        # The one that the client has is spent by now: Segue has renewed the session.
+        async with client.post(REFRESH, headers=bearer(first["refresh"])) as answer:
+            assert answer.status == 200
+            second = await answer.json()
+        own, asked = issuer.at(REFRESH)
+        assert asked.headers["Authorization"] != own.headers["Authorization"]
+        assert first["refresh"] in own.headers["Authorization"]
+        assert asked.body == b""
+        async with client.get("/api/jobs/", headers=bearer(second["access"])) as answer:
+            assert answer.status == 200
+        body = {"refresh": second["refresh"]}
+        async with client.post(LOGOUT, json=body, headers=bearer(second["access"])) as answer:
+            assert answer.status == 205
+        issuer.spent.clear()
+        for token in (first["refresh"], second["refresh"]):
+            async with client.post(REFRESH, headers=bearer(token)) as answer:
+                assert answer.status == 401
+        assert len(issuer.at(REFRESH)) == 2
+
+
+@pytest.mark.parametrize("path", [REFRESH, "/api/auth/refresh/"])
+async def test_an_ended_refresh_token_where_none_is_expected_brings_nobody_back(
+    tmp_path: Path, path: str
+) -> None:
+    issuer = Extended(refresh="/api/auth/refresh/")
+    async with issuing(issuer), in_front(issuer, tmp_path) as proxy, browser(proxy) as client:
+        pair = await logged_in(client)
+        body = {"refresh": pair["refresh"]}
+        async with client.post(LOGOUT, json=body, headers=bearer(pair["access"])) as answer:
+            assert answer.status == 205
+        issuer.spent.clear()
+        async with client.post(path, headers=bearer(pair["refresh"])) as answer:
+            assert answer.status == 401
+        assert issuer.at(issuer.refresh) == []
+        assert all(pair["refresh"] not in str(each.headers) for each in issuer.seen)
 
 
 @pytest.mark.parametrize("scheme", ["JWT", "Token", "jwt"])

@@ -27,6 +27,7 @@ def test_places_are_read_by_their_keys_and_once() -> None:
             " logout_request: refresh_token, request_format: form,"
             " request_fields: {grant_type: refresh_token, n: 1.10}, schemes: [JWT, Token],"
             " query: [jwt], cookies: {access: at, refresh: rt}, subprotocol: bearer,"
+            " refresh_in_authorization: true,"
             " first_message: payload.authToken,"
             " bodies: {/api/verify%2F: token.value}"
         )
@@ -44,6 +45,7 @@ def test_places_are_read_by_their_keys_and_once() -> None:
         access_cookie=b"at",
         refresh_cookie=b"rt",
         subprotocol=b"bearer",
+        refresh_in_authorization=True,
         first_message=("payload", "authToken"),
         bodies={b"/api/verify/": ("token", "value")},
     )

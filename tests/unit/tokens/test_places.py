@@ -212,6 +212,22 @@ def test_cookies_that_servers_may_read_and_that_are_not_read_are_taken_out() -> 
     assert not PLACES.hides_refresh([(b"Cookie", hidden)])
 
 
+def test_a_refresh_token_stands_in_authorization_where_that_is_so() -> None:
+    places = TokenPlaces(refresh_in_authorization=True, scheme=b"JWT", schemes=frozenset({b"jwt"}))
+    assert places.with_refresh([(b"H", b"h")], "r") == [
+        (b"H", b"h"),
+        (b"Authorization", b"JWT r"),
+    ]
+    assert PLACES.with_refresh([(b"H", b"h")], "r") == [(b"H", b"h")]
+    fields = [(b"authorization", b"jwt old"), (b"Cookie", b"rt=old")]
+    assert places.with_other_refresh(fields, "old", "new") == [
+        (b"authorization", b"jwt new"),
+        fields[1],
+    ]
+    assert places.with_other_refresh(fields, "o", "new") == fields
+    assert COOKIES.with_other_refresh(fields, "old", "new") == [fields[0], (b"Cookie", b"rt=new")]
+
+
 def test_an_access_token_is_taken_out_wherever_it_stands() -> None:
     rest = [(b"Cookie", b"rt=r; x=old"), *FIELDS[2:]]
     assert COOKIES.without_access(FIELDS, {"old"}) == rest
