@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from enum import Enum, auto
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -57,6 +58,19 @@ class TokenRoute(Enum):
         return self in (TokenRoute.ISSUE, TokenRoute.REFRESH, TokenRoute.GRANT)
 
 
+_ROUTES_OF: Final[Mapping[str, Collection[TokenRoute]]] = {
+    "POST": frozenset(TokenRoute),
+    "PUT": (TokenRoute.REFRESH, TokenRoute.LOGOUT),
+    "PATCH": (TokenRoute.REFRESH, TokenRoute.LOGOUT),
+    "DELETE": (TokenRoute.LOGOUT,),
+    "GET": (TokenRoute.REFRESH,),
+}
+"""What a request of a method may be for. A page may stand where others log in or out, for a GET."""
+
+_SPELLED: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+"""Methods whose paths are looked at in other spellings, too."""
+
+
 class TokenEndpoints:
     """Serves them."""
 
@@ -78,10 +92,12 @@ class TokenEndpoints:
         request = context.request
         check_credentials(context)
         overrides = request.shape.overrides_method
-        if request.method != "POST" and not overrides:
+        places, may_be = _places(context), _ROUTES_OF.get(request.method, ())
+        if request.method == "GET" and not places.has_refresh_in_fields:
+            may_be = ()  # It has no body, and so no token.
+        if not may_be and not overrides:
             return None
         paths = context.snapshot.config.sessions.paths
-        places = _places(context)
         if paths is not self._paths or places is not self._places:
             self._paths, self._places = paths, places
             self._routes = {
@@ -98,7 +114,7 @@ class TokenEndpoints:
         path = context.path
         route = self._routes.get(unquote_to_bytes(path))
         if route is None:
-            if self._spelled.may_be(path):
+            if (overrides or request.method in _SPELLED) and self._spelled.may_be(path):
                 raise ClientError(
                     "a server may read this path as that of a route of tokens: spell it as"
                     " `sessions.paths` does"
@@ -106,7 +122,7 @@ class TokenEndpoints:
             return None
         if overrides:
             raise ClientError("no field may override the method of a request for tokens")
-        return route
+        return route if route in may_be else None
 
     async def answer(self, route: TokenRoute, context: RequestContext) -> Exchange | Reply:
         """Answer a request for one of them.
@@ -196,13 +212,21 @@ class TokenEndpoints:
     async def _refresh(
         self, context: RequestContext, token: str | None, in_body: str | None, what: Possession
     ) -> Exchange | Reply:
+        if token is None and context.request.method != "POST":
+            return await self._sender.carry(context)  # What else is there, for anybody.
         if token is None or jwt.read(jwt.canonical(token)) is None:
             # Whatever the server makes of it, nothing is kept: it could be an ended session's.
             return await self._sender.sending(context)(context.fields)
         settings = context.snapshot.config.sessions
         body, places = context.request.body or b"", settings.tokens.places
         asked = ClientRefresh(
-            context.target, context.fields, body, token, places, in_body=in_body is not None
+            context.target,
+            context.fields,
+            body,
+            token,
+            places,
+            in_body=in_body is not None,
+            method=context.request.method,
         )
         given = await self._tokens.refresh(asked, what)
         if given is None:
@@ -241,16 +265,23 @@ class TokenEndpoints:
         if cached is None:
             return await self._sender.sending(context)(context.fields)
         by_cookie_alone = in_body is None and places.refresh_cookie is not None
-        return await self._log_out(context, cached, by_cookie_alone=by_cookie_alone)
+        return await self._log_out(
+            context, cached, in_body=in_body is not None, by_cookie_alone=by_cookie_alone
+        )
 
     async def _log_out(
-        self, context: RequestContext, cached: CachedSession, *, by_cookie_alone: bool
+        self,
+        context: RequestContext,
+        cached: CachedSession,
+        *,
+        in_body: bool,
+        by_cookie_alone: bool,
     ) -> Exchange:
         send, places = self._sender.sending(context), _places(context)
         async with self._tokens.logging_out(cached, context.fields) as leaving:
             if leaving is None:
                 return await send(context.fields)
-            if not by_cookie_alone:
+            if not by_cookie_alone and (context.request.method == "POST" or in_body):
                 _put(context, places.logout_request, leaving.refresh)
             fields = places.with_current(
                 context.fields, leaving.access, leaving.refresh, adds=not by_cookie_alone

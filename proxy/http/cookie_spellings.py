@@ -15,6 +15,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from proxy.http.cookies import Cookie, cookies_in, without
+from proxy.http.forms import variable_name
 from proxy.http.headers import RawFields
 
 _PLAIN_VALUE: Final = re.compile(rb"[A-Za-z0-9_.-]*")
@@ -24,7 +25,6 @@ _PLAIN: Final = re.compile(rb"[ \t]*+([\w-]++)[ \t]*+=[!-+\--~]*+[ \t]*+|[ \t]*+
 """A pair that can be read in one way only, as far as its name goes; `;` is in none."""
 
 _PAIRS: Final = re.compile(r"[\s,\0\ufeff]+")
-_LIKE_UNDERSCORES: Final = str.maketrans("[. ", "___")
 _DECODINGS: Final = 2
 
 
@@ -45,7 +45,7 @@ class SpelledCookie:
             name: as it is spelled where it is read.
         """
         self.name = name
-        self._folded = _folded(name.decode("latin-1"))
+        self._folded = variable_name(name.decode("latin-1"))
 
     def is_hidden(self, fields: RawFields) -> bool:
         """Whether a server may find the cookie in a request, with a value that is not read here."""
@@ -67,7 +67,7 @@ class SpelledCookie:
             return False
         plain = _PLAIN.fullmatch(written)
         if plain is not None:
-            return plain[1] is not None and _folded(plain[1].decode()) == self._folded
+            return plain[1] is not None and variable_name(plain[1].decode()) == self._folded
         # Nearly no pair comes here.
         texts = {written.decode("latin-1"), written.decode("utf-8", "surrogateescape")}
         return any(
@@ -79,12 +79,7 @@ class SpelledCookie:
 
     def _is_named(self, name: str) -> bool:
         for _ in range(_DECODINGS):
-            if _folded(name) == self._folded:
+            if variable_name(name) == self._folded:
                 return True
             name = unquote(name)
-        return _folded(name) == self._folded
-
-
-def _folded(name: str) -> str:
-    """A name as PHP has it, and without the white space that others take off."""
-    return name.partition("\0")[0].strip().strip("\ufeff").translate(_LIKE_UNDERSCORES)
+        return variable_name(name) == self._folded

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 _SEPARATORS: Final = re.compile(rb"[&;]")
+_LIKE_UNDERSCORES: Final = str.maketrans("[. ", "___")
 
 
 class Parameter(NamedTuple):
@@ -51,6 +52,14 @@ def parameters(text: bytes) -> Iterator[Parameter]:
 def parameters_of_either(text: bytes) -> list[Parameter]:
     """The same to servers that take a semicolon for a separator, too, as HTML 4 had it."""
     return [parameter(part) for part in _SEPARATORS.split(text)]
+
+
+def variable_name(name: str) -> str:
+    """A name as PHP makes a variable of it, and without the white space that others take off.
+
+    It ends at a NUL, and dots, spaces and brackets in it are underscores.
+    """
+    return name.partition("\0")[0].strip().strip("\ufeff").translate(_LIKE_UNDERSCORES)
 
 
 def decoded(text: bytes) -> bytes:

@@ -28,7 +28,8 @@ _CUT: Final = re.compile(rb"[\x00?#]")
 _CONTROLS: Final = bytes((*range(0x20), 0x7F))
 _PARAMETERS: Final = re.compile(rb";[^/]*")
 _SLASHES: Final = re.compile(rb"/{2,}")
-_SUFFIX: Final = re.compile(r"(?<=[^/])\.[a-z0-9]{1,8}$")
+_SUFFIX: Final = re.compile(r"(?<=[^/])\.[^/.]+$")
+"""A format, of any length (Rails)."""
 
 
 class SpelledPaths:

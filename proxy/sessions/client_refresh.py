@@ -30,17 +30,19 @@ _OVERHEAD: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class RefreshRequest:
-    """What the server is sent; it is a POST.
+    """What the server is sent.
 
     Attributes:
         target: path and query.
         fields: all but the length of the body, and the codings that are understood.
         body: with the refresh token in it.
+        method: of a client's own; Segue's is a POST.
     """
 
     target: bytes = field(repr=False)
     fields: RawFields = field(repr=False)
     body: bytes = field(repr=False)
+    method: str = "POST"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ class ClientRefresh:
         token: the refresh token that comes along.
         places: where tokens stand.
         in_body: whether that stands in the body; else it is in a field.
+        method: of the request.
         proof: the cookie that has proved whose its session is; empty where none is asked for.
         answered: the server's answer, once there is one.
         given_up: whether the client waits no more.
@@ -124,6 +127,7 @@ class ClientRefresh:
     token: str = field(repr=False)
     places: TokenPlaces
     in_body: bool = True
+    method: str = "POST"
     proof: str = field(default="", repr=False)
     answered: SharedAnswer | None = None
     given_up: bool = False
@@ -172,13 +176,13 @@ class ClientRefresh:
         for each in older:
             fields = self.places.with_access(fields, each, access)
         if token == self.spelled:
-            return RefreshRequest(self.target, fields, body)
+            return RefreshRequest(self.target, fields, body, self.method)
         fields = self.places.with_other_refresh(fields, self.token, token)
         if self.in_body:
             kind, body = with_current(body, self.places.refresh_request, token, fields)
             fields = [item for item in fields if item[0].lower() != b"content-type"]
             fields = with_length([*fields, (b"Content-Type", kind)], len(body))
-        return RefreshRequest(self.target, fields, body)
+        return RefreshRequest(self.target, fields, body, self.method)
 
     def answer(self, answer: RefreshAnswer, pair: Pair | None = None) -> SharedAnswer:
         """Note what the server has answered, with which tokens."""

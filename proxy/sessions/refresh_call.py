@@ -49,7 +49,7 @@ async def present(connect: Connect, request: RefreshRequest, timeout: float) -> 
         (b"Content-Length", b"%d" % len(body)),
     ]
     try:
-        head = serialize(b"POST %b HTTP/1.1" % request.target, fields)
+        head = serialize(b"%b %b HTTP/1.1" % (request.method.encode(), request.target), fields)
     except ValueError:
         connection.abort()
         raise UpstreamError("a field of the request carries a line break") from None

@@ -14,7 +14,7 @@ from typing import Final
 
 from proxy.http.cookie_spellings import SpelledCookie, is_plain
 from proxy.http.cookies import cookie_values, put_cookie, with_cookie, without_values
-from proxy.http.forms import Parameter, parameters
+from proxy.http.forms import Parameter, parameter, parameters, parameters_of_either, variable_name
 from proxy.http.headers import Fields, RawFields, values_of
 from proxy.types import FieldPath
 
@@ -56,6 +56,7 @@ class TokenPlaces:
     bodies: Mapping[bytes, FieldPath] = field(default_factory=dict)
     _scheme_word: re.Pattern[str] = field(init=False, repr=False, compare=False)
     _cookies: tuple[SpelledCookie, ...] = field(init=False, repr=False, compare=False)
+    _variables: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Work out what schemes look like within other text, and cookies in other spellings."""
@@ -64,6 +65,12 @@ class TokenPlaces:
         names = (self.access_cookie, self.refresh_cookie)
         cookies = tuple(SpelledCookie(name) for name in names if name is not None)
         object.__setattr__(self, "_cookies", cookies)
+        object.__setattr__(self, "_variables", frozenset(map(variable_name, self.query)))
+
+    @property
+    def has_refresh_in_fields(self) -> bool:
+        """Whether a refresh needs no body."""
+        return self.refresh_cookie is not None or self.refresh_in_authorization
 
     def bearer(self, values: Sequence[bytes]) -> str | None:
         """The token in the `Authorization` fields (RFC 6750 section 2.1); None if there is not one.
@@ -218,25 +225,33 @@ class TokenPlaces:
     def query_tokens(self, target: bytes) -> list[str]:
         """The tokens in a handshake's query: of all its parameters for them that are not empty.
 
-        Read as servers do: percent-encoded or not.
+        Read as servers do: percent-encoded or not, and by some with semicolons between parameters.
         """
-        found = filter(self._holds_token, parameters(target.partition(b"?")[2]))
-        return [each.value.decode("latin-1") for each in found if each.raw]
+        query = target.partition(b"?")[2]
+        found = [*parameters(query)]
+        if b";" in query:
+            found += parameters_of_either(query)
+        return [
+            each.value.decode("latin-1") for each in found if each.raw and self._holds_token(each)
+        ]
 
     def with_query_token(self, target: bytes, old: str, new: str) -> bytes:
         """The target with another token wherever a parameter for tokens has the old one."""
         path, mark, query = target.partition(b"?")
         before, after = old.encode("latin-1"), new.encode("latin-1")
-        parts = [
-            each.with_value(after)
-            if self._holds_token(each) and each.value == before
-            else each.written
-            for each in parameters(query)
-        ]
-        return path + mark + b"&".join(parts)
+
+        def changed(each: Parameter) -> bytes:
+            if self._holds_token(each) and each.value == before:
+                return each.with_value(after)
+            if b";" not in each.written:
+                return each.written
+            return b";".join(changed(parameter(part)) for part in each.written.split(b";"))
+
+        return path + mark + b"&".join(map(changed, parameters(query)))
 
     def _holds_token(self, each: Parameter) -> bool:
-        return each.name.decode("latin-1") in self.query
+        name = each.name.decode("latin-1")
+        return name in self.query or variable_name(name) in self._variables
 
     def _with_offer(self, value: bytes, old: bytes, new: bytes) -> bytes:
         parts = [part.strip(b" \t") for part in value.split(b",")]

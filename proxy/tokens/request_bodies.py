@@ -210,9 +210,9 @@ def _folded(name: str) -> str:
     """A name as the most forgiving server compares it.
 
     Some forget about case, some turn `refreshToken` into `refresh_token`, some dots and spaces into
-    underscores, and some take `refresh[0]` for a list of that name.
+    underscores, some take `refresh[0]` for a list of that name, and some read up to a NUL.
     """
-    return _NO_LETTERS.sub("", _INDEX.sub("", name)).casefold()
+    return _NO_LETTERS.sub("", _INDEX.sub("", name.partition("\0")[0])).casefold()
 
 
 def _checked(token: Any) -> str | None:

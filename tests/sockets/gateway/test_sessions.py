@@ -354,6 +354,24 @@ async def test_a_handshake_goes_with_a_fresh_token_in_its_query(tmp_path: Path, 
         assert await refreshes(proxy) == {("handshake", "renewed"): 1}
 
 
+@pytest.mark.parametrize(
+    "query", ["a=1;token=%s", "token=%s;a=1", "access.token=%s", "token%%00=%s"]
+)
+async def test_an_ended_token_shakes_no_hands_in_a_query_that_some_servers_read_otherwise(
+    tmp_path: Path, query: str
+) -> None:
+    """Rack 2 separates by semicolons, and PHP makes variables of names."""
+    async with authority() as server, proxied(server, tmp_path) as proxy:
+        client = await logged_in(proxy)
+        target = "/ws/1/?" + query % client.access
+        assert await shake(client, target) in (101, 403)
+        body = json.dumps({"refresh": client.refresh}).encode()
+        assert (await client.send("POST", "/api/auth/logout/", body))[0] == 205
+        count = len(server.received)
+        assert await shake(client, target) == 401
+        assert len(server.received) == count
+
+
 async def test_a_handshake_goes_with_a_fresh_token_in_its_header(tmp_path: Path) -> None:
     async with authority(access=SHORT) as server, proxied(server, tmp_path) as proxy:
         client = await logged_in(proxy)

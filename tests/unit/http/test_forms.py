@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.http.forms import parameter, parameters, parameters_of_either
+from proxy.http.forms import parameter, parameters, parameters_of_either, variable_name
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,17 @@ def test_another_value_leaves_the_name_as_it_was() -> None:
 def test_a_semicolon_separates_to_some() -> None:
     assert [each.name for each in parameters(b"a=1;b=2&c")] == [b"a", b"c"]
     assert [each.name for each in parameters_of_either(b"a=1;b=2&c")] == [b"a", b"b", b"c"]
+
+
+def test_a_name_is_a_variable_of_php() -> None:
+    for name in (
+        "access_token",
+        "access.token",
+        " access token\xa0",
+        "access[token",
+        "\ufeffaccess_token\0x",
+    ):
+        assert variable_name(name) == "access_token"
 
 
 @given(st.binary(max_size=40))

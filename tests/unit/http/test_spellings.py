@@ -25,6 +25,8 @@ ROUTES = SpelledPaths((LOGIN, REFRESH))
         b"/api/auth/login.",
         b"/api/auth/login...",
         b"/api/auth/login.json",
+        b"/api/auth/login.geojsonsequence",
+        b"/api/auth/login.x-custom+json",
         b"/api/auth/login/%2e",
         b"//api/auth/login/",
         b"/api//auth/login/",

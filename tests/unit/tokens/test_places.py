@@ -161,6 +161,20 @@ def test_another_token_takes_its_place_in_the_query_and_every_other_byte_stays()
     assert PLACES.with_query_token(b"/", "old", "new") == b"/"
 
 
+def test_a_query_is_read_with_semicolons_too() -> None:
+    assert set(PLACES.query_tokens(b"/?a=1;token=x&b;access_token=y")) == {"x", "y"}
+    assert set(PLACES.query_tokens(b"/?token=x;b=1")) == {"x;b=1", "x"}
+    assert PLACES.with_query_token(b"/?a=1;token=x&token=x;b", "x", "n") == (
+        b"/?a=1;token=n&token=n;b"
+    )
+    assert PLACES.with_query_token(b"/?token=x;b=1&c;d", "x;b=1", "n") == b"/?token=n&c;d"
+
+
+def test_a_parameters_name_is_read_as_php_reads_it() -> None:
+    assert PLACES.query_tokens(b"/?access.token=x&token%00y=z&+token=w") == ["x", "z", "w"]
+    assert PLACES.with_query_token(b"/?access.token=x", "x", "n") == b"/?access.token=n"
+
+
 def test_a_parameter_of_another_name_is_read_where_it_is_named() -> None:
     places = TokenPlaces(query=frozenset({"jwt"}))
     assert places.query_tokens(b"/ws?token=a&jwt=b") == ["b"]

@@ -168,6 +168,8 @@ def test_a_content_coding_is_refused(coding: bytes) -> None:
         (FORM, b"a=1;refresh=r"),
         (FORM, b"refresh=r;a=1"),
         (FORM, b"Refresh=r"),
+        (FORM, b"refresh%00x=r"),
+        (FORM, b"re.fresh=r"),
         (FORM, b"+refresh=r"),
         (FORM, b"refresh%00=r"),
         (FORM, b"refresh[]=r"),
