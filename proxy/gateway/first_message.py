@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from proxy.configuration.sessions import SessionSettings
-from proxy.errors import SessionEnded, SessionUnavailable, StoreAway
+from proxy.errors import ClientError, SessionEnded, SessionUnavailable, StoreAway
 from proxy.gateway.open_websocket import OpenWebSocket
 from proxy.http.headers import RawFields
 from proxy.sessions.metrics import Trigger
 from proxy.sessions.possession import Possession
 from proxy.sessions.service import Sessions
-from proxy.tokens.messages import read_token, with_token
+from proxy.tokens.messages import may_hold_token, read_token, with_token
 from proxy.types import FieldPath
+from proxy.websocket.failures import FIRST_MESSAGE_UNREADABLE, FOREIGN_PAGE
 
 
 class FirstMessageToken:
@@ -49,9 +50,17 @@ class FirstMessageToken:
     async def decide(self, message: bytes) -> bytes | None:
         """What goes to the server in place of a message; None for the message as it is.
 
-        Where its session has ended, or cannot be renewed in time, the WebSocket begins to close.
+        Where its session has ended, or cannot be renewed in time, the WebSocket begins to close. So
+        does it where a server may read a token that is not read here, and where a page of another
+        origin comes with the token of a session that is bound to a cookie: its handshake with that
+        token would have been refused.
         """
-        token = read_token(message, self._path)
+        try:
+            token = read_token(message, self._path)
+        except ClientError:
+            if may_hold_token(message):
+                self._socket.refuse(FIRST_MESSAGE_UNREADABLE)
+            return None
         if token is None:
             return None
         try:
@@ -65,7 +74,10 @@ class FirstMessageToken:
     async def _substituted(self, message: bytes, token: str) -> bytes | None:
         sessions, socket, fields = self._sessions, self._socket, self._fields
         session = await sessions.look_up(token, self._what, self._settings)
-        if session is None or (session.cookie and not self._same_origin):
+        if session is None:
+            return None
+        if session.cookie and not self._same_origin:
+            socket.refuse(FOREIGN_PAGE)
             return None
         current = await sessions.fresh(session, fields, Trigger.HANDSHAKE)
         socket.session = session

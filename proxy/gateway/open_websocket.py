@@ -23,6 +23,7 @@ from proxy.snapshot import Snapshot
 from proxy.types import Direction
 from proxy.upstream.pool import Pool
 from proxy.websocket.closing import Side
+from proxy.websocket.failures import Fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +344,10 @@ class OpenWebSocket:
     def make_room(self, code: int) -> None:
         """Begin to close it in an orderly way, with this code: there is a newer one."""
         self.replaced = self.relay.make_room(code)
+
+    def refuse(self, fault: Fault) -> None:
+        """Begin to close it for what its client has sent, and read no more of it."""
+        self.relay.client.give_up(fault)
 
     def abort(self) -> None:
         """Close it at once."""

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from proxy.memory import UNCOUNTED, Kind, Reservation
 from proxy.relay.leg import Leg
+from proxy.websocket.failures import FIRST_MESSAGE_TOO_BIG, MESSAGE_TOO_SLOW, NO_ROOM, Fault
 from proxy.websocket.first_message import FirstMessage
 
 Decide = Callable[[bytes], Awaitable[bytes | None]]
@@ -22,7 +23,8 @@ meanwhile: then nothing goes on."""
 class FirstMessageStage(asyncio.Protocol):
     """Holds the first message of a client, and what comes behind it, until it is decided on.
 
-    A message for which there is no room goes on as it comes.
+    One that may be a JSON object, and so may hold a token, and that is too large, too slow to come,
+    or has no room, ends the WebSocket. Anything else goes on as it comes.
     """
 
     def __init__(
@@ -33,7 +35,7 @@ class FirstMessageStage(asyncio.Protocol):
         Args:
             leg: of the client.
             decide: asked once, and bounded in time by itself.
-            message_timeout: seconds for which a message is collected; then it goes on as it comes.
+            message_timeout: seconds for which a message is collected.
             loop: that of the transport.
         """
         self._leg = leg
@@ -66,16 +68,22 @@ class FirstMessageStage(asyncio.Protocol):
         passed = message.feed(data)
         if passed:
             leg.data_received(passed)
-        if message.text is not None:
+        has_room = self._keep()
+        if message.payload is not None:
             self._stop_timer()
             self._pause()
-            self._task = self._loop.create_task(self._ask(message.text))
-        elif message.is_over or not self._keep():
+            self._task = self._loop.create_task(self._ask(message.payload))
+        elif message.too_big:
+            self._give_up(FIRST_MESSAGE_TOO_BIG)
+        elif message.is_over:
             self._let_go(None)
+        elif not has_room:
+            self._end_if_object(NO_ROOM)
         elif not message.holds:
             self._stop_timer()
         elif self._timer is None:
-            self._timer = self._loop.call_later(self._message_timeout, self._let_go, None)
+            later, end = self._loop.call_later, self._end_if_object
+            self._timer = later(self._message_timeout, end, MESSAGE_TOO_SLOW)
 
     def eof_received(self) -> bool:
         if self._task is not None:
@@ -96,35 +104,53 @@ class FirstMessageStage(asyncio.Protocol):
             self._task.cancel()
         self._leg.connection_lost(exc)
 
-    async def _ask(self, text: bytes) -> None:
+    async def _ask(self, payload: bytes) -> None:
         changed = None
         try:
-            changed = await self._decide(text)
+            changed = await self._decide(payload)
         finally:
             self._let_go(changed)
 
-    def _let_go(self, changed: bytes | None) -> None:
-        """Hand over to the leg, for good."""
+    def _end_if_object(self, fault: Fault) -> None:
+        if self._message.may_be_object:
+            self._give_up(fault)
+        else:
+            self._let_go(None)
+
+    def _give_up(self, fault: Fault) -> None:
+        """End the WebSocket; what was held goes nowhere."""
+        if self._step_aside():
+            self._leg.give_up(fault)
+
+    def _step_aside(self) -> bool:
+        """Have the leg read from now on; whether there is anything to be read."""
         self._stop_timer()
         self._give_back()
-        leg, message, transport = self._leg, self._message, self._leg.transport
+        leg, transport = self._leg, self._leg.transport
         if leg.lost:
-            return
+            return False
         transport.set_protocol(leg)
         # First, because what follows may fill a buffer and pause it again.
         if self._paused and not transport.is_closing():
             transport.resume_reading()
+        return True
+
+    def _let_go(self, changed: bytes | None) -> None:
+        """Hand over to the leg, for good."""
+        if not self._step_aside():
+            return
+        leg, message = self._leg, self._message
         data = message.as_it_came()
         if changed is not None:
             came = len(data)
-            data = message.with_text(changed, os.urandom(4))
+            data = message.with_payload(changed, os.urandom(4))
             leg.received += came - len(data)
         if data:
             leg.data_received(data)
 
     def _keep(self) -> bool:
         """Whether there is room for what is held."""
-        size = self._message.size
+        size = self._leg.relay.ahead = self._message.size
         if self._kept is None:
             if size <= UNCOUNTED:
                 return True
@@ -132,6 +158,7 @@ class FirstMessageStage(asyncio.Protocol):
         return self._kept.resize(size)
 
     def _give_back(self) -> None:
+        self._leg.relay.ahead = 0
         if self._kept is not None:
             self._kept.release()
 

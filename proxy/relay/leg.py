@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from proxy.memory import UNCOUNTED, Kind, Reservation, Reserve
 from proxy.websocket.closing import Side
-from proxy.websocket.failures import NO_ROOM, NO_ROOM_EVER
+from proxy.websocket.failures import NO_ROOM, NO_ROOM_EVER, Fault
 from proxy.websocket.filter import FrameFilter
 from proxy.websocket.frames import encode_close
 from proxy.websocket.state import FilterState
@@ -46,12 +46,14 @@ class Keeper(Protocol):
         control_rate: how many control frames a second each side may send in the long run.
         on_limit: told the name of a limit that was reached, each time.
         reserve: returns a reservation of nothing yet, for the client.
+        ahead: bytes that are held in front of the client's leg.
     """
 
     clock: Callable[[], float]
     control_rate: float
     on_limit: Callable[[str], None]
     reserve: Reserve
+    ahead: int
 
     def on_final(self, leg: Leg) -> None:
         """A leg has sent a Close frame, or something that cannot be relayed."""
@@ -225,6 +227,11 @@ class Leg(asyncio.Protocol):
         allowed = (now - self.forgot) * self.relay.control_rate
         frame_filter.control_frames = max(frame_filter.control_frames - allowed, 0.0)
         self.forgot = now
+
+    def give_up(self, fault: Fault) -> None:
+        """Read nothing more of this side, for a fault that is found from outside."""
+        self.frame_filter.give_up(fault)
+        self.relay.on_final(self)
 
     def hold_close(self, code: int, reason: str) -> None:
         """Hold a Close frame for this side; the other side says no more than the frame it is at."""

@@ -92,6 +92,7 @@ class Relay:
         "_timeout",
         "_timer",
         "_too_slow",
+        "ahead",
         "client",
         "clock",
         "control_rate",
@@ -124,6 +125,7 @@ class Relay:
         """
         self._loop = loop
         self.reserve = reserve
+        self.ahead = 0
         self._too_slow: Side | None = None
         self._on_end = on_end
         self.on_limit = on_limit
@@ -231,7 +233,7 @@ class Relay:
     def held(self) -> tuple[int, int]:
         """The bytes in memory: of what is not whole yet, and written and not yet taken."""
         client, server = self.client, self.server
-        return client.frame_filter.waiting + server.frame_filter.waiting, sum(
+        return self.ahead + client.frame_filter.waiting + server.frame_filter.waiting, sum(
             leg.transport.get_write_buffer_size() for leg in (client, server) if not leg.lost
         )
 
@@ -333,8 +335,7 @@ class Relay:
             if remaining > 0:
                 left.append(remaining)
             else:
-                frame_filter.give_up(MESSAGE_TOO_SLOW)
-                self.on_final(leg)
+                leg.give_up(MESSAGE_TOO_SLOW)
         if left:
             self._message_timer = self._loop.call_later(min(left), self._look_at_held)
 

@@ -92,7 +92,7 @@ class TokenPlaces:
         word, and something that could be a JWT: nothing that is both is a credential of another
         kind, whatever a Digest has in its quotes.
         """
-        if _LIKE_JWT.search(value) is None:
+        if LIKE_JWT.search(value) is None:
             return False
         # Some fold the case of Unicode, in which a Kelvin sign is a k.
         told = (value.decode("latin-1"), value.decode("utf-8", "surrogateescape"))
@@ -268,7 +268,7 @@ def _plain_values(fields: RawFields, name: bytes | None) -> list[str]:
 _IN_TOKENS: Final = bytes(set(range(0x21, 0x7F)) - set(b"\"',;"))
 """What tokens are made of, of whatever kind: visible, and no comma, semicolon or quote."""
 
-_LIKE_JWT: Final = re.compile(rb"(?<![\w-])[\w-]{10,}+\.[\w-]{10,}+\.")
+LIKE_JWT: Final = re.compile(rb"(?<![\w-])[\w-]{10,}+\.[\w-]{10,}+\.")
 """What could be a JWT (RFC 7515 section 3.1), or ends with one's head: there is no shorter one that
 names an algorithm and an end."""
 

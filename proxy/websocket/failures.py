@@ -40,6 +40,11 @@ MESSAGE_TOO_BIG: Final = Fault(1009, "message too big", limit="message")
 TOO_MANY_FRAGMENTS: Final = Fault(1009, "too many fragments", limit="fragments")
 MESSAGE_TOO_SLOW: Final = Fault(1008, "message took too long", limit="message_time")
 TOO_MANY_CONTROL_FRAMES: Final = Fault(1008, "too many control frames", limit="control_frames")
+FIRST_MESSAGE_TOO_BIG: Final = Fault(1009, "first message too big")
+FIRST_MESSAGE_UNREADABLE: Final = Fault(1008, "token cannot be read for certain")
+FOREIGN_PAGE: Final = Fault(1008, "origin not allowed")
+"""Those of a message in which a token is looked for."""
+
 NO_ROOM: Final = Fault(1013, "no room for the message")
 NO_ROOM_EVER: Final = Fault(1009, "message too big for one client")
 NOT_TAKEN: Final = Fault(1013, "too much waits to be sent")

@@ -209,22 +209,19 @@ async def test_nothing_is_looked_at_behind_the_first_message(tmp_path: Path) -> 
 OTHERS: Final[dict[str, Callable[[bytes], tuple[int, bytes]]]] = {
     "nobody's": lambda _: (TEXT, hello(token("a", 99, 0, 4e9))),
     "none": lambda _: (TEXT, b'{"type": "connection_init"}'),
+    "none, and no JSON": lambda _: (TEXT, b'{"payload": {"authToken": NaN}, "a": NaN'),
     "elsewhere": lambda own: (TEXT, b'{"token": "%s"}' % own),
-    "no text": lambda own: (TEXT, b'{"payload": {"authToken": ["%s"]}}' % own),
-    "twice": lambda own: (TEXT, b'{"payload": {"authToken": "%s", "authToken": "x"}}' % own),
-    "no JSON": lambda own: (TEXT, hello(own.decode()) + b"}"),
-    "no UTF-8": lambda own: (TEXT, hello(own.decode())[:-1] + b',"\xff":1}'),
-    "UTF-16": lambda own: (TEXT, hello(own.decode()).decode().encode("utf-16")),
-    "too deep": lambda own: (TEXT, hello(own.decode())[:-1] + b',"d":' + b"[" * 9000),
+    "a list": lambda own: (TEXT, b"[%s]" % hello(own.decode())),
     "empty": lambda _: (TEXT, b""),
-    "binary": lambda own: (BINARY, hello(own.decode())),
-    "large": lambda own: (TEXT, hello(own.decode()) + b" " * 65_000),
-    "too large": lambda own: (TEXT, hello(own.decode()) + b" " * 70_000),
+    "no JSON at all": lambda own: (TEXT, b"token=%s" % own),
+    "binary": lambda own: (BINARY, b"\x82\xa5token\xd9" + own),
+    "large, and no object": lambda own: (TEXT, b'["%s"]' % own + b" " * 70_000),
+    "large and binary": lambda own: (BINARY, b"\x82" + own + b" " * 70_000),
 }
 
 
 @pytest.mark.parametrize("name", OTHERS)
-async def test_what_holds_no_token_of_a_session_goes_on_as_it_came(
+async def test_what_can_hold_no_token_of_a_session_goes_on_as_it_came(
     tmp_path: Path, name: str
 ) -> None:
     async with scene(tmp_path) as at:
@@ -232,13 +229,85 @@ async def test_what_holds_no_token_of_a_session_goes_on_as_it_came(
         client, server = await at.open()
         sent = await client.send(*OTHERS[name](at.user.access.encode()))
         sent += await client.send(TEXT, b"next")
-        if name == "large":  # It is one that is read.
-            new = told(await server.message())
-            assert at.server.is_good(new)
-            assert await server.message() == b"next"
+        assert await server.peer.read(len(sent)) == sent
+        assert at.server.presented() == []
+
+
+@pytest.mark.parametrize(
+    ("opcode", "behind"),
+    [(BINARY, b""), (TEXT, b" " * 65_000), (BINARY, b"\n" * 65_000)],
+    ids=["binary", "large", "large and binary"],
+)
+async def test_a_token_is_found_whatever_kind_of_message_it_is_in(
+    tmp_path: Path, opcode: int, behind: bytes
+) -> None:
+    async with scene(tmp_path) as at:
+        await at.expire()
+        client, server = await at.open()
+        await client.send(opcode, hello(at.user.access) + behind)
+        await client.send(TEXT, b"next")
+        frame = await server.receive()
+        assert frame.opcode == opcode
+        assert at.server.is_good(told(frame.payload))
+        assert await server.message() == b"next"
+
+
+UNREADABLE: Final[dict[str, Callable[[str], tuple[int, bytes]]]] = {
+    "no text": lambda own: (TEXT, b'{"payload": {"authToken": ["%s"]}}' % own.encode()),
+    "twice": lambda own: (TEXT, hello(own).replace(b'"n"', b'"authToken"')),
+    "twice, escaped": lambda own: (
+        TEXT,
+        b'{"payload": {"authToken": "x", "authToken": "%s"}}'
+        % "".join(f"\\u{ord(each):04x}" for each in own).encode(),
+    ),
+    "another name": lambda own: (TEXT, hello(own).replace(b"authToken", b"auth_token")),
+    "no JSON": lambda own: (TEXT, hello(own) + b"}"),
+    "no UTF-8": lambda own: (TEXT, hello(own)[:-1] + b',"\xff":1}'),
+    "a mark": lambda own: (TEXT, b"\xef\xbb\xbf" + hello(own)),
+    "UTF-16": lambda own: (BINARY, hello(own).decode().encode("utf-16")),
+    "too deep": lambda own: (TEXT, hello(own)[:-1] + b',"d":' + b"[" * 9000),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+async def test_what_may_hold_an_ended_token_and_is_not_read_for_certain_goes_nowhere(
+    tmp_path: Path, name: str
+) -> None:
+    async with scene(tmp_path, access=3600.0) as at:
+        await at.log_out()
+        client, server = await at.open()
+        await client.send(*UNREADABLE[name](at.user.access))
+        await client.send(TEXT, b"next")
+        await given_up(at, client, server, 1008, 1001, "token cannot be read for certain")
+
+
+async def given_up(
+    at: Scene, client: Socket, server: Socket, code: int, onward: int, reason: str
+) -> None:
+    """Not a byte of a message gets to the server before it is told; then the client is."""
+    assert await server.close_frame() == (onward, reason)
+    await server.send(CLOSE, closing(onward))
+    assert await client.close_frame() == (code, reason)
+    await client.peer.close()
+    await server.peer.close()
+    await gone(at.proxy)
+
+
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+@pytest.mark.parametrize("pieces", [False, True])
+async def test_an_object_that_is_too_large_to_be_read_goes_nowhere(
+    tmp_path: Path, opcode: int, *, pieces: bool
+) -> None:
+    async with scene(tmp_path, access=3600.0) as at:
+        await at.log_out()
+        client, server = await at.open()
+        padded = b'{"a":"%s",' % (b"x" * 70_000) + hello(at.user.access)[1:]
+        if pieces:
+            await client.send(opcode, padded[:40_000], fin=False)
+            await client.send(CONTINUATION, padded[40_000:])
         else:
-            assert await server.peer.read(len(sent)) == sent
-            assert at.server.presented() == []
+            await client.send(opcode, padded)
+        await given_up(at, client, server, 1009, 1009, "first message too big")
 
 
 async def test_a_token_that_is_current_goes_on_as_it_came(tmp_path: Path) -> None:
@@ -366,13 +435,65 @@ async def test_a_client_that_goes_meanwhile_leaves_nothing_behind(tmp_path: Path
         assert '"level":"error"' not in at.proxy.log.getvalue().replace(" ", "")
 
 
-async def test_a_message_that_does_not_become_whole_goes_on_as_it_comes(tmp_path: Path) -> None:
+async def test_an_object_that_does_not_become_whole_goes_nowhere(tmp_path: Path) -> None:
+    async with scene(tmp_path, access=3600.0, TIMEOUTS__MESSAGE="500ms") as at:
+        await at.log_out()
+        for some in (1, 3, 40):
+            client, server = await at.open()
+            await client.peer.send(client.frame(TEXT, hello(at.user.access))[:some])
+            await given_up(at, client, server, 1008, 1001, "message took too long")
+
+
+async def test_another_message_that_does_not_become_whole_goes_on_as_it_comes(
+    tmp_path: Path,
+) -> None:
     async with scene(tmp_path, TIMEOUTS__MESSAGE="500ms") as at:
         client, server = await at.open()
-        frame = client.frame(TEXT, hello(at.user.access))
+        frame = client.frame(TEXT, b"x" * 80)
         for part in (frame[:40], frame[40:]):
             await client.peer.send(part)
             assert await server.peer.read(len(part)) == part
+
+
+async def test_what_is_held_is_told(tmp_path: Path) -> None:
+    async with scene(tmp_path) as at:
+        client, server = await at.open()
+        frame = client.frame(TEXT, hello(at.user.access) + b" " * 30_000)
+        ping = client.frame(PING, b"")
+        # What comes behind the ping has come with it.
+        await client.peer.send(ping + frame[:20_000])
+        assert await server.peer.read(len(ping)) == ping
+        held = 0.0
+        async with asyncio.timeout(PATIENCE):
+            while held < 20_000:
+                held = await at.proxy.metric("segue_held_bytes", kind="message")
+        assert held == 20_000
+        await client.peer.send(frame[20_000:])
+        await server.message()
+        assert await at.proxy.metric("segue_held_bytes", kind="message") == 0
+
+
+async def test_a_page_of_another_origin_may_not_use_a_session_that_is_bound_to_a_cookie(
+    tmp_path: Path,
+) -> None:
+    async with scene(tmp_path, access=3600.0, SESSIONS__BINDING="cookie") as at:
+        head = await at.user.log_in()
+        (cookie,) = fields_of(head, b"set-cookie")
+        name = b"Cookie: " + cookie.partition(b";")[0]
+        for origin, may in ((b"https://evil.example", False), (b"http://app.example.com", True)):
+            peer = await at.proxy.connect()
+            at.clients.append(peer)
+            fields = (name, b"Origin: " + origin)
+            await peer.send(shaking(b"/ws/1/", *fields))
+            server, client = await at.opened.next(), Socket(peer, is_client=True)
+            assert status_of(await peer.read_head()) == 101
+            sent = await client.send(TEXT, hello(at.user.access))
+            if may:
+                assert await server.peer.read(len(sent)) == sent
+            else:
+                assert await server.close_frame() == (1001, "origin not allowed")
+                await server.send(CLOSE, closing(1001))
+                assert await client.close_frame() == (1008, "origin not allowed")
 
 
 @pytest.mark.parametrize("part", [b"", b"\x01\x83" + MASK + b"abc"], ids=["none", "a fragment"])

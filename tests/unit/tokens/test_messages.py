@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.tokens.messages import read_token, with_token
+from proxy.errors import ClientError
+from proxy.tokens.messages import may_hold_token, read_token, with_token
 
 PATH = ("payload", "authToken")
 
@@ -14,19 +15,46 @@ PATH = ("payload", "authToken")
     [
         (b'{"payload": {"authToken": "a.b.c"}}', "a.b.c"),
         (b'{"payload": {"authToken": ""}}', None),
-        (b'{"payload": {"authToken": 1}}', None),
-        (b'{"payload": {"AuthToken": "a"}}', None),
-        (b'{"payload": {"authToken": "a b"}}', None),
-        (b'{"payload": ["a"]}', None),
-        (b'{"payload": {"authToken": "a", "authToken": "a"}}', None),
-        (b'[{"payload": {"authToken": "a"}}]', None),
-        (b"authToken=a", None),
-        (b"\xff", None),
+        (b'{"payload": {}, "authToken": "a.b.c"}', None),
         (b"", None),
     ],
 )
-def test_a_token_is_read_where_there_is_one_for_certain(message: bytes, token: str | None) -> None:
+def test_a_token_is_read_where_there_is_one(message: bytes, token: str | None) -> None:
     assert read_token(message, PATH) == token
+
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjE4MDAwMDAwMDB9.c2ln"
+ESCAPED = "".join(f"\\u{ord(each):04x}" for each in JWT)
+
+
+@pytest.mark.parametrize(
+    ("message", "may_hold"),
+    [
+        ('{"payload": {"authToken": 1}}', False),
+        ('{"payload": {"authToken": ["%s"]}}', True),
+        ('{"payload": {"AuthToken": "%s"}}', True),
+        ('{"payload": {"authToken": "%s x"}}', True),
+        ('{"payload": ["%s"]}', True),
+        ('{"payload": {"authToken": "%s", "authToken": "a"}}', True),
+        ('{"payload": {"authToken": NaN}, "x": NaN, "www.example.com": 1}', False),
+        ('{"payload": {"authToken": "%s"}, "n": NaN}', True),
+        ('\ufeff{"payload": {"authToken": "%s"}}', True),
+        ("{payload: {authToken: '%s'}}", True),
+        ('[{"payload": {"authToken": "%s"}}]', False),
+        ("authToken=%s", False),
+        ("\xff", False),
+        ('40{"payload": {"authToken": "%s"}}', False),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-be", "utf-32"])
+def test_what_is_not_read_for_certain_may_hold_a_token_or_not(
+    message: str, encoding: str, *, may_hold: bool
+) -> None:
+    for token in (JWT, ESCAPED):
+        written = message.replace("%s", token).encode(encoding)
+        with pytest.raises(ClientError):
+            read_token(written, PATH)
+        assert may_hold_token(written) is may_hold
 
 
 @pytest.mark.parametrize(
@@ -43,6 +71,10 @@ def test_a_token_is_read_where_there_is_one_for_certain(message: bytes, token: s
         (
             b'{"id": "old", "payload": {"authToken": "old", "x": "old"}}',
             b'{"id": "old", "payload": {"authToken": "new", "x": "old"}}',
+        ),
+        (
+            b'{"old": 1, "new": 2, "payload": {"authToken": "old"}}',
+            b'{"old": 1, "new": 2, "payload": {"authToken": "new"}}',
         ),
         (b'{"payload": {"authToken": "\\u006fld"}}', None),
         (b'{"payload": {"authToken": " old"}}', None),
