@@ -6,14 +6,15 @@ They advance
 - when a message that names the resource is received from the server, on any WebSocket of an owner;
   a message also names what its WebSocket is for. One that cannot be read advances all of its
   owner;
-- when a WebSocket for it opens, or closes;
 - when a request that is not safe is sent for it, by anybody, and when that is answered. One of an
   owner's own, for whatever, advances all of the owner.
 
 While a message has begun that is not whole, or such a request has no answer yet, nothing may be
-given of what that may concern. An answer may be given again while its stamp, taken when the
-question was sent, is still the current one; there is none without an open WebSocket of that owner
-for that resource.
+given of what that may concern. An answer may be given again while the generations stand that there
+were when the question was sent, and while a WebSocket of that owner for that resource is open that
+was open then: it has brought every message since. One that opens meanwhile changes nothing of that,
+nor does one that closes; but what closes may take messages with it that others, which opened later,
+were never sent.
 
 A page may have many WebSockets to one path, and each brings a copy of each message. The first one
 advances; a copy does not: an answer to a question that was sent after the first is as new as the
@@ -62,12 +63,14 @@ class Stamp(NamedTuple):
     Attributes:
         owner, resource: whose, and of what.
         of_owner, of_names: the generations.
+        number: the newest that was given then, to whatever.
     """
 
     owner: Hashable
     resource: Resource
     of_owner: int
     of_names: tuple[int, ...]
+    number: int
 
 
 class _Event:
@@ -99,16 +102,18 @@ class Ear:
         path: of its handshake.
         resources: that it is for.
         is_open: whether it counts.
+        opened: its number, in the order in which things happen.
         in_message: whether a message has begun that is not whole.
     """
 
-    __slots__ = ("in_message", "is_open", "owner", "path", "resources")
+    __slots__ = ("in_message", "is_open", "opened", "owner", "path", "resources")
 
     def __init__(self, owner: Hashable, path: bytes, resources: Collection[Resource]) -> None:
         self.owner = owner
         self.path = path
         self.resources = tuple(resources)
         self.is_open = False
+        self.opened = 0
         self.in_message = False
 
 
@@ -138,7 +143,7 @@ class _Owner(_Generation):
 
     Attributes:
         unfinished: how many WebSockets have a message that is not whole.
-        open: how many there are for each resource.
+        open: those that are, for each resource, the oldest first.
         paths: those with the same path.
     """
 
@@ -147,7 +152,7 @@ class _Owner(_Generation):
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.unfinished = 0
-        self.open: Counter[Resource] = Counter()
+        self.open: dict[Resource, dict[Ear, None]] = {}
         self.paths: dict[bytes, _Path] = {}
 
 
@@ -169,18 +174,21 @@ class Generations:
     # WebSockets.
 
     def open(self, ear: Ear) -> None:
-        """A WebSocket has opened: what it is for may have changed before it could say so."""
+        """A WebSocket has opened."""
         owner = self._owners.get(ear.owner)
         if owner is None:
             owner = self._owners[ear.owner] = _Owner(self._next())
         owner.ears += 1
         owner.paths.setdefault(ear.path, _Path()).ears.add(ear)
         ear.is_open = True
+        ear.opened = self._next()
         for resource in ear.resources:
-            _add(owner.open, resource, 1)
+            owner.open.setdefault(resource, {})[ear] = None
         for name in _names_of(ear):
-            self._names.setdefault(name, _Generation(0)).ears += 1
-        self._advance_names(_names_of(ear))
+            known = self._names.get(name)
+            if known is None:
+                known = self._names[name] = _Generation(self._next())
+            known.ears += 1
         self.signs[Sign.SOCKET] += 1
 
     def close(self, ear: Ear) -> None:
@@ -192,14 +200,16 @@ class Generations:
         self._whole(ear, owner)
         owner.ears -= 1
         for resource in ear.resources:
-            _add(owner.open, resource, -1)
+            ears = owner.open[resource]
+            del ears[ear]
+            if not ears:
+                del owner.open[resource]
         path = owner.paths[ear.path]
         path.ears.discard(ear)
         if not path.ears:
             del owner.paths[ear.path]
         for event in path.events:
             event.pending.discard(ear)
-        self._advance_names(_names_of(ear))
         for name in _names_of(ear):
             self._names[name].ears -= 1
         self.signs[Sign.SOCKET] += 1
@@ -261,11 +271,15 @@ class Generations:
         if owner in self._writers or not self._written.keys().isdisjoint(resource.names):
             return None
         numbers = tuple([self._names[name].number for name in resource.names])
-        return Stamp(owner, resource, known.number, numbers)
+        return Stamp(owner, resource, known.number, numbers, self._number)
 
     def holds(self, stamp: Stamp) -> bool:
         """Whether an answer to a question of that stamp may be given now."""
-        return self.stamp(stamp.owner, stamp.resource) == stamp
+        now = self.stamp(stamp.owner, stamp.resource)
+        if now is None or now[:4] != stamp[:4]:
+            return False
+        oldest = next(iter(self._owners[stamp.owner].open[stamp.resource]))
+        return oldest.opened <= stamp.number
 
     def is_open(self, owner: Hashable, resource: Resource) -> bool:
         """Whether there is an open WebSocket of that owner for that resource."""

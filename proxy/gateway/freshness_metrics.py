@@ -29,9 +29,9 @@ def families(freshness: Freshness) -> Families:
             "segue_coalescing_signs",
             "What was taken for a sign that a resource may have changed: `message`, `unreadable`"
             " (a message: all of its session counts as changed), `socket` (one has opened, or"
-            " closed), `write` (a request that is not safe was sent, or answered); and `copy`, of a"
-            " message that had come on another WebSocket of the same session and path, and counts"
-            " for nothing.",
+            " closed: what was asked for before all that are open is not given), `write` (a request"
+            " that is not safe was sent, or answered); and `copy`, of a message that had come on"
+            " another WebSocket of the same session and path, and counts for nothing.",
             ("sign",),
             lambda: [((sign.value,), count) for sign, count in freshness.generations.signs.items()],
         ),
