@@ -14,6 +14,9 @@ from proxy.types import OnError
 OUTCOMES: Final = ("mapped", "passed", "dropped", "failed", "undelivered")
 """What can become of a message."""
 
+NEEDED: Final = ("mapped", "dropped", "failed")
+"""What becomes of one that needed its mapping."""
+
 SAMPLED: Final = 32
 """Of so many messages with the same outcome, one is asked with which kind it came."""
 
@@ -140,6 +143,11 @@ class MessageCounts:
     def received(self) -> int:
         """The number of data messages that arrived whole."""
         return self.mapped + self.passed + self.dropped + self.failed + self.undelivered
+
+    @property
+    def needed(self) -> int:
+        """Those of them that were changed or dropped by the mapping, or failed in it."""
+        return self.mapped + self.dropped + self.failed
 
 
 class Rewriter(Protocol):

@@ -41,6 +41,7 @@ EFFECTS: Final[Mapping[str, str]] = {
     "switching.open_sockets": "the next change",
     "switching.reconnect_over": "the next change",
     "switching.shadow_budget": "at once",
+    "switching.sunset": "at once, for new connections",
     "coalescing": _NEXT,
     "mappings": _BEGINS,
     "reload": "at once",

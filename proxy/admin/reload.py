@@ -16,6 +16,7 @@ from proxy.admin.endpoints import Endpoint, Served
 from proxy.admin.orders import AdminRequest, refusal
 from proxy.control.reload import ReloadOutcome, Reloads, Stopping
 from proxy.errors import Diagnostic
+from proxy.switching.sunset_verdict import Verdict
 from proxy.types import Role
 
 
@@ -42,6 +43,23 @@ class Problem(pydantic.BaseModel):
     text: str
 
 
+class RemovedView(pydantic.BaseModel):
+    """A mapping that is taken from a cohort, and was not said to be safe to delete.
+
+    Attributes:
+        switch: the name of its switch.
+        verdict: what was said of it: `needed`, `idle` or `unknown`.
+        last_needed: when a message last needed it, in seconds since 1970; null where that was not
+            seen.
+        users: about how many users needed it today or yesterday, in UTC, whichever is more.
+    """
+
+    switch: str
+    verdict: Verdict
+    last_needed: float | None
+    users: int
+
+
 class Reloaded(pydantic.BaseModel):
     """What came of it.
 
@@ -54,6 +72,7 @@ class Reloaded(pydantic.BaseModel):
         problems: what was wrong.
         ends_all_off: whether it ends that everything is off, because another file is the authority.
         ends_switches: those whose steps down it ends, for the same reason.
+        removed: mappings that it takes from cohorts and that may be needed.
     """
 
     succeeded: bool
@@ -64,6 +83,7 @@ class Reloaded(pydantic.BaseModel):
     problems: list[Problem]
     ends_all_off: bool = False
     ends_switches: list[str] = []
+    removed: list[RemovedView] = []
 
 
 RELOAD: Final = Endpoint(
@@ -105,6 +125,15 @@ def described(outcome: ReloadOutcome) -> Reloaded:
         problems=[_problem(each) for each in outcome.problems],
         ends_all_off=outcome.ends.all_off,
         ends_switches=list(outcome.ends.switches),
+        removed=[
+            RemovedView(
+                switch=each.switch,
+                verdict=each.judgement.verdict,
+                last_needed=each.judgement.last,
+                users=each.users,
+            )
+            for each in outcome.removed
+        ],
     )
 
 

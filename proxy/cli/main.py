@@ -27,6 +27,7 @@ from proxy.cli import (
     sessions,
     sockets,
     status,
+    sunset,
     switch,
     tail,
     test,
@@ -52,7 +53,7 @@ _SHOWN: Final = 100
 _HELP: Final = "help"
 
 _COMMANDS: Final = (
-    *(validate, reload, status, switch, history, sockets, test, explain, record, tail, log),
+    *(validate, reload, status, switch, sunset, history, sockets, test, explain, record, tail, log),
     *(sessions, versions, token, audit, config, schema, health, version, completion),
 )
 

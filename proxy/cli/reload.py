@@ -13,7 +13,7 @@ from proxy.cli.admin import ask
 from proxy.cli.admin_place import place
 from proxy.cli.asking import add_asking
 from proxy.cli.configuration import Subparsers
-from proxy.cli.terminal import printable
+from proxy.cli.terminal import printable, when
 
 _TIMEOUT: Final = 120.0
 """Seconds to wait: mappings with many examples take a while to check."""
@@ -36,6 +36,16 @@ def _reload(options: argparse.Namespace) -> int:
     return 0 if succeeded else 1
 
 
+def _removed(each: dict[str, Any]) -> str:
+    """Warn of a mapping that is gone and was not said to be safe to delete."""
+    last, users = each.get("last_needed"), each.get("users")
+    needed = f"last needed {when(last)}" if isinstance(last, int | float) else "no need was seen"
+    return (
+        f"this removes {each.get('switch')}, which is not safe to delete ({each.get('verdict')}):"
+        f" {needed}, about {users} users a day"
+    )
+
+
 def tell(answer: dict[str, Any]) -> None:
     """Print the outcome for people: what is wrong to standard error."""
     serving = printable(str(answer.get("serving")))
@@ -45,6 +55,9 @@ def tell(answer: dict[str, Any]) -> None:
         ended = [str(each) for each in answer.get("ends_switches") or ()]
         for line in changes.ended(ended, all_off=answer.get("ends_all_off") is True):
             print(printable(line))
+        for each in answer.get("removed") or ():
+            if isinstance(each, dict):
+                print(printable(_removed(each)))
         keys = ", ".join(map(str, answer.get("needs_restart") or ()))
         if keys:
             print(f"a restart is needed for some changes: {printable(keys)}")

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, PlainValidator
 from proxy.configuration.document import WrittenText, as_written
 from proxy.configuration.fields import Label, Seconds, Section, VersionRange
 from proxy.configuration.guarding import Guard, RiseHours
+from proxy.configuration.sunset import Sunset
 from proxy.switching.guards import GuardRules
 from proxy.switching.setting import Setting, parse_setting
 from proxy.switching.table import (
@@ -73,6 +74,7 @@ class Switching(Section):
             is none. What lowers is allowed at all times.
         shadow_budget: the time of the processor that shadows may take of each second; what does not
             fit is not compared, and counted.
+        sunset: when a mapping can go, and what clients are told of that.
     """
 
     authority: Literal["live", "file"] = "live"
@@ -84,6 +86,7 @@ class Switching(Section):
     guard: Guard = Guard()
     guards: Annotated[dict[Switch, Guard], Field(max_length=2000)] = Field(default_factory=dict)
     windows: Annotated[tuple[RiseHours, ...], Field(max_length=50)] = ()
+    sunset: Sunset = Sunset()
 
     def guard_rules(self, switch: SwitchName) -> GuardRules:
         """What the guard of a switch goes by."""
@@ -121,6 +124,15 @@ def unknown_switches(
         for name in getattr(settings, key)
         if read_name(name) not in known
     ]
+    announced: dict[str, int] = {}
+    for index, announcement in enumerate(settings.sunset.announce):
+        where = ("sunset", "announce", index, "switch")
+        if read_name(announcement.switch) not in known:
+            found.append((where, _unknown(announcement.switch, known)))
+        first = announced.setdefault(announcement.switch, index)
+        if first != index:
+            text = f"`{announcement.switch}` is in switching.sunset.announce[{first}]"
+            found.append((where, text))
     names: dict[tuple[str, str], int] = {}
     counts: dict[str, int] = {}
     for index, each in enumerate(settings.exceptions):

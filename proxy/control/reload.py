@@ -19,6 +19,7 @@ from structlog.typing import FilteringBoundLogger
 
 from proxy.control.file_authority import NOTHING_ENDED, EndedByFile
 from proxy.control.loading import load, needs_restart, retained, stamp
+from proxy.control.sunset import Removed
 from proxy.errors import ConfigError, Diagnostic
 from proxy.snapshot import Live, Snapshot, Stamp
 
@@ -69,6 +70,7 @@ class ReloadOutcome:
         authors: who asked for it at the admin listener, each with a role; empty for a signal, or
             files that changed.
         ends: what it ends of what was set of switches.
+        removed: mappings that it takes from cohorts and that may be needed.
     """
 
     reason: str
@@ -78,6 +80,7 @@ class ReloadOutcome:
     serving: str
     authors: tuple[tuple[str, str], ...] = ()
     ends: EndedByFile = NOTHING_ENDED
+    removed: tuple[Removed, ...] = ()
 
     @property
     def succeeded(self) -> bool:
@@ -105,6 +108,7 @@ class Reloads:
         on_end: Callable[[ReloadOutcome], None] = lambda _: None,
         dressed: Callable[[Snapshot], Snapshot] = lambda snapshot: snapshot,
         ends: Callable[[Snapshot], Awaitable[EndedByFile]] | None = None,
+        removes: Callable[[Snapshot], tuple[Removed, ...]] = lambda _: (),
     ) -> None:
         """Nothing is read yet.
 
@@ -117,6 +121,7 @@ class Reloads:
             on_end: told what came of it.
             dressed: gives what was read the switches that are in force.
             ends: tells what the same will end of what was set of them.
+            removes: tells which mappings it lacks that may be needed.
         """
         self._live = live
         self._prepare = prepare
@@ -126,6 +131,7 @@ class Reloads:
         self._on_end = on_end
         self._dressed = dressed
         self._ends = ends
+        self._removes = removes
         self._asked = asyncio.Event()
         # Of the attempt that begins next; everybody who asks before that waits for the same one.
         self._next: asyncio.Future[ReloadOutcome] | None = None
@@ -243,12 +249,22 @@ class Reloads:
             return self._failed(reason, reading.problems)
         keys = needs_restart(self._live.current.config, reading.wanted.config)
         ends = NOTHING_ENDED if self._ends is None else await self._ends(reading.serving)
+        removed = self._removes(reading.serving)
         reading.commit()
         self._live.replace(self._dressed(reading.serving))
         self._known = dict(reading.files)
         self.succeeded += 1
         self.last_succeeded = True
         self.succeeded_at = time.time()
+        for each in removed:
+            self._log.warning(
+                "a mapping is removed that may be needed",
+                switch=each.switch,
+                verdict=each.judgement.verdict.value,
+                last_needed=each.judgement.last,
+                users=each.users,
+                watched=round(each.judgement.watched, 4),
+            )
         if keys:
             self._log.warning("a restart is needed for some changes", keys=list(keys))
         self._log.info(
@@ -257,7 +273,15 @@ class Reloads:
             serving=reading.serving.digest,
             mappings=list(reading.serving.catalog.names),
         )
-        return ReloadOutcome(reason, self.succeeded_at, (), keys, reading.serving.digest, ends=ends)
+        return ReloadOutcome(
+            reason,
+            self.succeeded_at,
+            (),
+            keys,
+            reading.serving.digest,
+            ends=ends,
+            removed=removed,
+        )
 
     def _count_failure(self) -> None:
         self.failed += 1

@@ -211,7 +211,7 @@ class Flow:
             counts.settle()
         info, upstream = socket.info, socket.pool.name
         version = None if info.selection is None else info.selection.version
-        numbers = NONE if version is None else _numbers(version.epoch, version.release)
+        numbers = NONE if version is None else numbers_of(version.epoch, version.release)
         for way, more in zip(_WAYS, received, strict=True):
             if more:
                 key = info.cohort, numbers, way
@@ -230,7 +230,7 @@ class Flow:
 
 
 @lru_cache(maxsize=2 * MAX_VERSIONS)
-def _numbers(epoch: int, release: tuple[int, ...]) -> str:
+def numbers_of(epoch: int, release: tuple[int, ...]) -> str:
     """A version by its numbers alone: what else is in its spelling is a client's own text."""
     numbers = ".".join(map(str, release)) or "0"
     return f"{epoch}!{numbers}" if epoch else numbers

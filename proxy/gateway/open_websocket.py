@@ -18,7 +18,7 @@ from proxy.mapping.engine.program import Program
 from proxy.mapping.programs import Programs
 from proxy.relay.leg import Leg, LegState
 from proxy.relay.websocket import Relay, SocketLimits
-from proxy.rewriting import OUTCOMES, MessageCounts, MessageHandling
+from proxy.rewriting import NEEDED, OUTCOMES, MessageCounts, MessageHandling
 from proxy.snapshot import Snapshot
 from proxy.types import Direction
 from proxy.upstream.pool import Pool
@@ -75,6 +75,12 @@ class _EarlierAccounts:
         """The messages of a direction that arrived whole."""
         unfinished = self.unfinished.get(way)
         return self.ended[way].total() + (0 if unfinished is None else unfinished.received)
+
+    def needed(self, way: Direction) -> int:
+        """Those of them that needed a mapping."""
+        unfinished, ended = self.unfinished.get(way), self.ended[way]
+        before = 0 if unfinished is None else unfinished.needed
+        return before + sum(ended[outcome] for outcome in NEEDED)
 
 
 class OpenAs(NamedTuple):
@@ -141,6 +147,7 @@ class OpenWebSocket:
     __slots__ = (
         "_earlier",
         "_looked_at",
+        "_needed",
         "_on_end",
         "_on_limit",
         "_on_moved",
@@ -205,6 +212,7 @@ class OpenWebSocket:
         self.to_client, self.to_server = from_server.counts, from_client.counts
         self._earlier: _EarlierAccounts | None = None
         self._looked_at = (0, 0)
+        self._needed = (0, 0)
         self.relay = Relay(
             to_client=from_server,
             to_server=from_client,
@@ -256,6 +264,16 @@ class OpenWebSocket:
             to_client += earlier.received(Direction.TO_CLIENT)
             to_server += earlier.received(Direction.TO_SERVER)
         self._looked_at = to_client, to_server
+        return to_client - before[0], to_server - before[1]
+
+    def needed_since(self) -> tuple[int, int]:
+        """Messages that needed a mapping since this was last asked: to client, to server."""
+        to_client, to_server = self.to_client.needed, self.to_server.needed
+        earlier, before = self._earlier, self._needed
+        if earlier is not None:
+            to_client += earlier.needed(Direction.TO_CLIENT)
+            to_server += earlier.needed(Direction.TO_SERVER)
+        self._needed = to_client, to_server
         return to_client - before[0], to_server - before[1]
 
     def change(self, decision: Decision, snapshot: Snapshot) -> None:

@@ -112,6 +112,8 @@ class Gateway:
             self._access_log.internal_error(error)
             self._refuse(context, SegueError())
         finally:
+            if context.bodies is not None:
+                self._steps.rewriting.forget(context)
             context.give_back()
             now = perf_counter()
             if info.status != 101:

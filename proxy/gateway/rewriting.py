@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -89,6 +89,7 @@ class Rewriting:
         shadows: work out what switches in shadow would have made of messages.
         received_kinds: with which kinds the messages of servers came.
         failures: messages that a mapping failed on, by the client's cohort and the mapping's name.
+        on_mapped: told of each request on a route with a mapping that is over.
     """
 
     def __init__(
@@ -98,7 +99,19 @@ class Rewriting:
         shadows: Shadows,
         warnings: LimitedWarnings,
         decisions: DecisionLog,
+        ignored: Callable[[RequestInfo], bool] = lambda _: False,
     ) -> None:
+        """Construct.
+
+        Args:
+            metrics: has the accounts.
+            taps, shadows: see the attributes.
+            warnings: told of messages that could not be mapped.
+            decisions: who watches requests.
+            ignored: says whether a client keeps no mapping alive.
+        """
+        self._ignored = ignored
+        self.on_mapped: list[Callable[[RequestContext], None]] = []
         self._metrics = metrics
         self._warnings = warnings
         self._decisions = decisions
@@ -106,6 +119,11 @@ class Rewriting:
         self.shadows = shadows
         self.received_kinds = ReceivedKinds()
         self.failures: Counter[tuple[str, str]] = Counter()
+
+    def forget(self, context: RequestContext) -> None:
+        """A request on a route with a mapping is over."""
+        for told in self.on_mapped:
+            told(context)
 
     def open_account(self, counts: MessageCounts) -> None:
         """Show what a part of an account counts, from now on."""
@@ -152,7 +170,10 @@ class Rewriting:
         if program is None:
             handling = MessageHandling(None, self._metrics.messages(NONE, way, cohort).part())
         else:
-            whole = self._metrics.messages(program.name, way, cohort)
+            account = (
+                self._metrics.messages_of_ignored if self._ignored(info) else self._metrics.messages
+            )
+            whole = account(program.name, way, cohort)
             counts = whole.part(partial(self._failed, info, program.name, way))
             kinds = None if upstream is None else program.received_kind_of
             if upstream is not None and kinds is not None:

@@ -134,6 +134,7 @@ class Metrics(Collector):
         self.bytes: Counter[tuple[str, str]] = Counter()
         self._timings: dict[tuple[str, str], Timings] = {}
         self._messages: dict[tuple[str, str, Direction], MessageCounts] = {}
+        self._of_ignored: dict[tuple[str, str, Direction], MessageCounts] = {}
         self._open: set[MessageCounts] = set()
         self._families: list[Family | Distribution] = []
         self._preparations: list[Callable[[], Awaitable[None]]] = []
@@ -153,7 +154,31 @@ class Metrics(Collector):
 
     def accounts(self) -> Iterator[tuple[tuple[str, str, Direction], MessageCounts]]:
         """The accounts of messages: the cohort, the mapping and the direction, and what came."""
+        for ignored in self._of_ignored.values():
+            ignored.settle()
         yield from self._messages.items()
+
+    def messages_of_ignored(self, mapping: str, direction: Direction, cohort: str) -> MessageCounts:
+        """Return the account of clients that keep no mapping alive; it is a part of the whole one.
+
+        All metrics count what is in it with the rest; `needs` tells it apart.
+        """
+        counts = self._of_ignored.get((cohort, mapping, direction))
+        if counts is None:
+            counts = self.messages(mapping, direction, cohort).part()
+            self._of_ignored[cohort, mapping, direction] = counts
+        return counts
+
+    def needs(self) -> Iterator[tuple[str, str, int, int]]:
+        """How many messages needed a mapping: were changed or dropped by it, or failed in it.
+
+        Yields the cohort, the mapping, how many there were, and how many of them were of clients
+        that keep none alive, as far as they are settled.
+        """
+        for key, counts in self.accounts():
+            ignored = self._of_ignored.get(key)
+            of_ignored = 0 if ignored is None else ignored.needed
+            yield key[0], key[1], counts.needed, of_ignored
 
     def open_account(self, counts: MessageCounts) -> None:
         """Settle a part of an account with each scrape, from now on."""
@@ -336,7 +361,7 @@ class Metrics(Collector):
                 "segue_messages_added",
                 "Messages that a rule sent beyond one for one received.",
                 ("mapping", "direction"),
-                lambda: _sums((key[1:], counts.added) for key, counts in self._messages.items()),
+                lambda: _sums(self._added()),
             ),
             counter(
                 "segue_mapping_failures",
@@ -361,12 +386,16 @@ class Metrics(Collector):
 
     def message_outcomes(self) -> Samples:
         """Messages by cohort, mapping, direction and outcome, as far as they are settled."""
-        for key, counts in self._messages.items():
+        for key, counts in self.accounts():
             yield (*key, "mapped"), counts.mapped
             yield (*key, "passed"), counts.passed
             yield (*key, "dropped"), counts.dropped
             yield (*key, "failed"), counts.failed
             yield (*key, "undelivered"), counts.undelivered
+
+    def _added(self) -> Samples:
+        for key, counts in self.accounts():
+            yield key[1:], counts.added
 
     def _limits_hit(self) -> Samples:
         for label, limit in BY_ERROR.items():

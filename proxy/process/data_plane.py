@@ -18,6 +18,7 @@ from proxy.gateway import metrics as gateway_metrics
 from proxy.gateway.coalescing import Coalescer
 from proxy.gateway.flow import Flow, totals
 from proxy.gateway.freshness import Freshness
+from proxy.gateway.needs import Needs, is_ignored
 from proxy.gateway.pipeline import Gateway, Steps
 from proxy.gateway.request_outcomes import RequestOutcomes
 from proxy.gateway.rewriting import Rewriting
@@ -70,6 +71,7 @@ class DataPlane:
         flow: how much goes through.
         outcomes: what became of requests.
         rewriting: finds the programs of requests.
+        needs: what needs which mapping.
     """
 
     def __init__(
@@ -122,7 +124,14 @@ class DataPlane:
         self.sessions = self._open_sessions(log) if config.sessions.enabled else None
         renewal = None if self.sessions is None else TokenRenewal(self.sessions)
         session_filter = renewal or SessionFilter()
-        self.rewriting = Rewriting(metrics, taps, self.shadows, self._warnings, self.decisions)
+        self.rewriting = Rewriting(
+            metrics,
+            taps,
+            self.shadows,
+            self._warnings,
+            self.decisions,
+            lambda info: is_ignored(live.current.config.switching.sunset.ignore, info),
+        )
         sender = Sender(Dispatcher(self.fleet), session_filter, self.rewriting, loop)
         self.freshness = Freshness()
         self.coalescer = Coalescer(sender, self.freshness, loop)
@@ -157,6 +166,8 @@ class DataPlane:
             self.memory,
             loop,
         )
+        self.needs = Needs(metrics, self.upgrades, self.shadows, live)
+        self.rewriting.on_mapped.append(self.needs.told)
         self._decided = switch_metrics.DecisionTotals(live)
         self._held = gateway_metrics.HeldBytes(self.upgrades)
         metrics.before_page(self._held.look)

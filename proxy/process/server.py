@@ -35,17 +35,20 @@ from proxy.admin.sessions import SessionOrders
 from proxy.admin.shadow import ShadowPage
 from proxy.admin.sockets import SocketOrders
 from proxy.admin.status import StatusPage, StoreView, Watched
+from proxy.admin.sunset import SunsetPage
 from proxy.admin.switch_status import switches_status
 from proxy.admin.switching import SwitchOrders
 from proxy.admin.tail import TailPage
 from proxy.admin.upstreams import Upstreams
 from proxy.admin.versions import Versions
 from proxy.control import metrics as control_metrics
+from proxy.control import sunset_metrics
 from proxy.control.audit import Audit
 from proxy.control.audit_details import principals
 from proxy.control.events import ControlEvents
 from proxy.control.file_authority import ended_by
 from proxy.control.reload import Commit, ReloadOutcome, Reloads
+from proxy.control.sunset import SunsetRecords
 from proxy.downstream.certificate import Certificate
 from proxy.gateway.guard_figures import GuardFigures
 from proxy.gateway.rollover import Rollover
@@ -164,6 +167,16 @@ class Server:
             figures.counted,
             partial(audit_observed, self.audit),
         )
+        replicas = self._switches.replicas
+        self._sunset = SunsetRecords(
+            opened.store,
+            replicas.name,
+            self._data.needs.look,
+            lambda: replicas.last,
+            lambda: self._live.current.switches.first,
+            lambda: self._live.current.config.switching.sunset.idle,
+            log,
+        )
         self._reloads = Reloads(
             self._live,
             self._prepare,
@@ -173,6 +186,7 @@ class Server:
             self._reloaded,
             self._switches.current.under,
             partial(ended_by, self._switches.current),
+            lambda snapshot: self._sunset.removed_by(snapshot.switches.first),
         )
         self._store_was = ""
         self._reloading: asyncio.Task[None] | None = None
@@ -187,6 +201,7 @@ class Server:
                 self._switches.replicas,
                 self._switches.guards,
             ),
+            sunset_metrics.families(self._sunset, self.metrics),
             admin_metrics.families(self._refused),
         ):
             self.metrics.add(families)
@@ -199,6 +214,7 @@ class Server:
         """
         # First of all: the first request is to meet what was turned before.
         await self._switches.start()
+        self._sunset.start()
         config = self._live.current.config
         access = Access(
             lambda: self._live.current.config.admin, self._log, self._refused, self.audit
@@ -272,6 +288,7 @@ class Server:
             *orders.endpoints(),
             *RampOrders(orders, self._switches.board, self._switches.guards).endpoints(),
             *ReplicasPage(self._switches.replicas).endpoints(),
+            *SunsetPage(self._sunset, self._live).endpoints(),
             *ShadowPage(data.shadows, self._switches.rollover, self._live, self.audit).endpoints(),
             *FlowPage(data.flow, data.upgrades, self._live).endpoints(),
             *StatusPage(self._watched()).endpoints(),
@@ -347,6 +364,7 @@ class Server:
             await self._admin.close()
         # Its head goes into the store of the switches, which closes with their board.
         await self.audit.close(_LAST_LINES)
+        await self._sunset.close()
         await self._switches.close()
         if self._spans is not None:
             await asyncio.to_thread(self._spans.close, _LAST_SPANS)

@@ -84,6 +84,12 @@ CREATE TABLE IF NOT EXISTS switch_replicas (
     said REAL NOT NULL,
     until REAL NOT NULL
 );
+CREATE TABLE IF NOT EXISTS switch_days (
+    number INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    document BLOB NOT NULL,
+    PRIMARY KEY (number, name)
+);
 """
 """Beside the sessions, as the bounds are, also in a file that was made before there were any. Who
 knows nothing of them reads and writes the file as before: they are no change of its version."""

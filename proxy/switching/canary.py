@@ -58,6 +58,15 @@ class Canary:
         return place < self._end
 
 
+def counted_as(key: bytes, user: bytes) -> int:
+    """A hash of 64 bits, under which a user is counted by everybody who has the key, at all times.
+
+    It has nothing to do with their places in canaries.
+    """
+    told = blake2b(user, key=key[:_MOST], digest_size=8, person=b"segue sunset v1")
+    return int.from_bytes(told.digest())
+
+
 class Sketch:
     """About how many different users there were, in a fixed 1 KiB (HyperLogLog, Flajolet 2007).
 
@@ -83,7 +92,10 @@ class Sketch:
 
     def merge(self, other: Sketch) -> None:
         """Count those of another one too; whoever is in both counts once."""
-        self._ranks = bytearray(map(max, self._ranks, other._ranks))
+        if not any(self._ranks):
+            self._ranks = bytearray(other._ranks)
+        elif any(other._ranks):
+            self._ranks = bytearray(map(max, self._ranks, other._ranks))
 
     def count(self) -> int:
         """About how many there were; exact for none, and nearly so for few."""

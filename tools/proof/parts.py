@@ -32,6 +32,15 @@ PARTS: Final = {
         ("proxy", "bench/soak", "requirements/runtime.txt"),
         20,
     ),
+    "sunset": Part(
+        "ninety simulated days of a fleet: no mapping is called safe to delete wrongly, or late",
+        ("python3", "-m", "tools.sunset_simulation", "3"),
+        (
+            *("proxy/switching", "proxy/control/sunset.py", "proxy/control/switch_store/base.py"),
+            *("proxy/control/switch_store/memory.py", "tools/sunset_simulation.py"),
+        ),
+        30,
+    ),
     "fuzz": Part(
         "a minute of coverage-guided fuzzing for each target finds nothing",
         ("make", "-s", "fuzz"),

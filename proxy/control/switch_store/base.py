@@ -1,7 +1,7 @@
 """What a store of switches does.
 
-A store keeps revisions, a few small values, and what each replica says of itself. It reads none of
-them, and decides nothing but this:
+A store keeps revisions, a few small values, what each replica says of itself, and days: what each
+has seen in a day. It reads none of them, and decides nothing but this:
 
 - **One writer wins.** `SwitchStore.append` takes a revision only where its number follows the
   newest one's; `SwitchStore.replace` is a compare-and-set.
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from proxy.errors import RecordUnreadable
@@ -53,6 +53,18 @@ MAX_ANNOUNCED: Final = 500
 MAX_TTL: Final = 3600.0
 """Seconds that an announcement is kept at most."""
 
+MAX_DAY: Final = 256 * 1024
+"""Bytes of what somebody has seen in a day."""
+
+MAX_DAYS: Final = 400
+"""Days that are kept; where there is one more, all that is kept of the oldest goes."""
+
+MAX_DAY_ROWS: Final = 1000
+"""What is kept of all days together: of each day, what somebody has seen is one."""
+
+MAX_DAY_NUMBER: Final = 100_000
+"""The last day that there can be, in days since 1970."""
+
 _NAME: Final = re.compile(r"[!-~]{1,200}")
 
 
@@ -80,6 +92,20 @@ class Newest(NamedTuple):
 
     number: int = 0
     tag: str = ""
+
+
+class StoredDay(NamedTuple):
+    """What somebody has seen in a day.
+
+    Attributes:
+        number: of the day, in days since 1970, in UTC.
+        name: whose it is: a process's, or the sum of several.
+        document: no more than `MAX_DAY` bytes; empty where the storage has something that is none.
+    """
+
+    number: int
+    name: str
+    document: bytes
 
 
 def tag_of(revision: bytes) -> str:
@@ -175,6 +201,41 @@ class SwitchStore(Protocol):
     async def announced(self) -> dict[str, bytes]:
         """What is said of each replica, as far as its time has not ended."""
 
+    async def write_day(self, new: StoredDay, *, again: bool) -> bool:
+        """Keep what somebody has seen in a day, in place of what was kept of them before.
+
+        Where it is the first of its day, and there are `MAX_DAYS`, the oldest goes, even if that is
+        this one.
+
+        Args:
+            new: that.
+            again: whether there has to be something of them that it replaces.
+
+        Returns whether it is kept: False, and nothing is changed, where there was nothing.
+
+        Raises:
+            StoreFull: it would be one more than `MAX_DAY_ROWS`.
+        """
+
+    async def days(self, first: int, last: int) -> list[StoredDay]:
+        """What is kept of these days, in order of days and names.
+
+        Args:
+            first, last: the numbers of the first one and the last.
+        """
+
+    async def fold_days(self, gone: Sequence[StoredDay], into: StoredDay) -> bool:
+        """Keep one in place of several, in one step.
+
+        Args:
+            gone: those, as they were read; at least one. The one of the name and day of `into`, if
+                there is one, has to be among them.
+            into: their sum.
+
+        Returns whether that was done: False, and nothing is changed, where one of them is not as it
+        was, or something is kept under the name of `into` that is not among them.
+        """
+
     def listen(self, told: Callable[[], None]) -> None:
         """Have something called, in the running loop, whenever a revision may have been appended.
 
@@ -210,6 +271,23 @@ def check_announcement(replica: str, document: bytes, ttl: float) -> None:
     check_value(replica, document)
     if not 0 < ttl <= MAX_TTL:
         raise ValueError(f"an announcement is not kept for 0 to {MAX_TTL:.0f} seconds")
+
+
+def check_day(each: StoredDay) -> None:
+    """Raises a ValueError where this is no day, no name, or the document is over its bound."""
+    if _NAME.fullmatch(each.name) is None:
+        raise ValueError("a name is not 1 to 200 visible ASCII characters")
+    if not 0 <= each.number <= MAX_DAY_NUMBER:
+        raise ValueError(f"the number of a day is not from 0 to {MAX_DAY_NUMBER}")
+    if not 0 < len(each.document) <= MAX_DAY:
+        raise ValueError(f"a day is empty, or larger than {MAX_DAY} bytes")
+
+
+def check_fold(gone: Sequence[StoredDay], into: StoredDay) -> None:
+    """Raises a ValueError where these cannot be folded."""
+    check_day(into)
+    if not 0 < len(gone) <= MAX_DAY_ROWS:
+        raise ValueError(f"not 1 to {MAX_DAY_ROWS} days are folded")
 
 
 def read_part(part: object, most: int) -> bytes:

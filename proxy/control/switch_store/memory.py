@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from proxy.control.switch_store.base import (
     KEPT,
     MAX_ANNOUNCED,
+    MAX_DAY_ROWS,
+    MAX_DAYS,
     MAX_VALUES,
     Newest,
+    StoredDay,
     StoredRevision,
     check_announcement,
+    check_day,
+    check_fold,
     check_revision,
     check_value,
     newest_of,
@@ -29,6 +34,7 @@ class MemorySwitchStore:
         self._revisions: OrderedDict[int, StoredRevision] = OrderedDict()
         self._values: dict[str, bytes] = {}
         self._announced: dict[str, tuple[float, bytes]] = {}
+        self._days: dict[tuple[int, str], bytes] = {}
         self._listeners = Listeners()
 
     async def load(self) -> StoredRevision | None:
@@ -88,6 +94,38 @@ class MemorySwitchStore:
     async def announced(self) -> dict[str, bytes]:
         now = time.monotonic()
         return {name: said for name, (until, said) in self._announced.items() if until > now}
+
+    async def write_day(self, new: StoredDay, *, again: bool) -> bool:
+        check_day(new)
+        number, name, document = new
+        if (number, name) not in self._days:
+            if again:
+                return False
+            if len(self._days) >= MAX_DAY_ROWS:
+                raise StoreFull("the store holds as many days as it may")
+        self._days[number, name] = document
+        numbers = sorted({each for each, _ in self._days})
+        for oldest in numbers[:-MAX_DAYS]:
+            self._days = {key: kept for key, kept in self._days.items() if key[0] != oldest}
+        return True
+
+    async def days(self, first: int, last: int) -> list[StoredDay]:
+        return [
+            StoredDay(number, name, document)
+            for (number, name), document in sorted(self._days.items())
+            if first <= number <= last
+        ]
+
+    async def fold_days(self, gone: Sequence[StoredDay], into: StoredDay) -> bool:
+        check_fold(gone, into)
+        keys = {(each.number, each.name) for each in gone}
+        is_there = into[:2] in self._days and into[:2] not in keys
+        if is_there or any(self._days.get(each[:2]) != each.document for each in gone):
+            return False
+        for key in keys:
+            del self._days[key]
+        self._days[into[:2]] = into.document
+        return True
 
     def listen(self, told: Callable[[], None]) -> None:
         self._listeners.add(told)

@@ -7,7 +7,7 @@ subscribe, on a connection of its own, which is there while somebody listens.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from proxy.control.switch_store import scripts
@@ -17,12 +17,16 @@ from proxy.control.switch_store.base import (
     MAX_STATE,
     MAX_VALUE,
     Newest,
+    StoredDay,
     StoredRevision,
     check_announcement,
+    check_day,
+    check_fold,
     check_revision,
     check_value,
     page_size,
     read_part,
+    tag_of,
 )
 from proxy.control.switch_store.listeners import Listeners
 from proxy.errors import RecordUnreadable, StoreFull
@@ -33,6 +37,8 @@ _SCRIPTS: Final = (
     scripts.ANNOUNCE,
     scripts.ANNOUNCED,
     scripts.APPEND,
+    scripts.DAYS,
+    scripts.FOLD_DAYS,
     scripts.LOAD,
     scripts.NEWEST,
     scripts.NUMBER,
@@ -40,8 +46,9 @@ _SCRIPTS: Final = (
     scripts.REVISION,
     scripts.REVISIONS,
     scripts.VALUE,
+    scripts.WRITE_DAY,
 )
-_ONCE: Final = (scripts.APPEND, scripts.REPLACE)
+_ONCE: Final = (scripts.APPEND, scripts.FOLD_DAYS, scripts.REPLACE)
 _NO_ROOM: Final = -1
 _UNREADABLE: Final = -2
 
@@ -124,6 +131,22 @@ class RedisSwitchStore:
             if document
         }
 
+    async def write_day(self, new: StoredDay, *, again: bool) -> bool:
+        check_day(new)
+        outcome = await self._run(scripts.WRITE_DAY, *new, int(again))
+        if outcome == _NO_ROOM:
+            raise StoreFull("the store holds as many days as it may")
+        return bool(outcome)
+
+    async def days(self, first: int, last: int) -> list[StoredDay]:
+        found = await self._run(scripts.DAYS, first, last)
+        return [_day(member, document) for member, document in found]
+
+    async def fold_days(self, gone: Sequence[StoredDay], into: StoredDay) -> bool:
+        check_fold(gone, into)
+        each = [part for day in gone for part in (day.number, day.name, tag_of(day.document))]
+        return bool(await self._run(scripts.FOLD_DAYS, *into, *each))
+
     def listen(self, told: Callable[[], None]) -> None:
         self._listeners.add(told)
         if self._subscription is None:
@@ -148,6 +171,11 @@ def _written(value: bytes | None) -> bytes:
 def _part(part: Any, most: int) -> bytes:
     """What a script says of some bytes: `=` and the bytes, where they can be read."""
     return read_part(part[1:] if part else None, most)
+
+
+def _day(member: bytes, document: bytes) -> StoredDay:
+    number, _, name = member.partition(b"/")
+    return StoredDay(_number(number), name.decode("ascii", errors="replace"), document[1:])
 
 
 def _number(text: bytes) -> int:

@@ -4,8 +4,10 @@ A revision is a field, its number, of two hashes: `segue:switches:revisions` and
 `segue:switches:states`; the sorted set `segue:switches:numbers` has all numbers that are kept, and
 so the newest. Named values are the hash `segue:switches:values`. What replicas say is the hash
 `segue:switches:replicas`, and until when, by the server's clock, the sorted set
-`segue:switches:until`. None of the keys ends by itself. All names are made inside the scripts, so
-these are for one server (with its replicas), not for a cluster.
+`segue:switches:until`. What was seen in a day is a field of the hash `segue:switches:days`, the
+day's number and a name with `/` between, and which there are, by day, the sorted set
+`segue:switches:daynumbers`. None of the keys ends by itself. All names are made inside the scripts,
+so these are for one server (with its replicas), not for a cluster.
 
 Numbers of revisions go in and out as text, so that none is rounded on the way. What is larger than
 it may be is not sent: the empty text in place of `=` and the bytes.
@@ -18,6 +20,9 @@ from typing import Final
 from proxy.control.switch_store.base import (
     KEPT,
     MAX_ANNOUNCED,
+    MAX_DAY,
+    MAX_DAY_ROWS,
+    MAX_DAYS,
     MAX_REVISION,
     MAX_STATE,
     MAX_TTL,
@@ -33,6 +38,8 @@ _NAMES: Final = (
 local NUMBERS, REVISIONS = 'segue:switches:numbers', 'segue:switches:revisions'
 local STATES, VALUES = 'segue:switches:states', 'segue:switches:values'
 local REPLICAS, UNTIL = 'segue:switches:replicas', 'segue:switches:until'
+local DAYS, DAYNUMBERS = 'segue:switches:days', 'segue:switches:daynumbers'
+local MAX_DAY, MAX_DAYS, MAX_DAY_ROWS = {MAX_DAY}, {MAX_DAYS}, {MAX_DAY_ROWS}
 local CHANNEL = '{CHANNEL}'
 local KEPT, MAX_REVISION, MAX_STATE = {KEPT}, {MAX_REVISION}, {MAX_STATE}
 local MAX_VALUE, MAX_VALUES = {MAX_VALUE}, {MAX_VALUES}
@@ -181,3 +188,68 @@ return found
 """
 )
 """Pairs of replica and document."""
+
+WRITE_DAY: Final = (
+    _NAMES
+    + """
+local number, member = ARGV[1], ARGV[1] .. '/' .. ARGV[2]
+local is_new = redis.call('HEXISTS', DAYS, member) == 0
+if is_new then
+    if ARGV[4] == '1' then return 0 end
+    if redis.call('HLEN', DAYS) >= MAX_DAY_ROWS then return -1 end
+end
+redis.call('HSET', DAYS, member, ARGV[3])
+redis.call('ZADD', DAYNUMBERS, number, member)
+if is_new then
+    local found, count, before = redis.call('ZREVRANGE', DAYNUMBERS, 0, -1), 0, ''
+    for _, each in ipairs(found) do
+        local day = string.match(each, '^%d+')
+        if day ~= before then count, before = count + 1, day end
+        if count > MAX_DAYS then
+            redis.call('HDEL', DAYS, each)
+            redis.call('ZREM', DAYNUMBERS, each)
+        end
+    end
+end
+return 1
+"""
+)
+"""Number, name, document, and 1 where something has to be there; 1 where it is kept, 0 where
+nothing was there, -1 where there is no room."""
+
+DAYS: Final = (
+    _NAMES
+    + """
+local found = {}
+local members = redis.call('ZRANGEBYSCORE', DAYNUMBERS, ARGV[1], ARGV[2], 'LIMIT', 0, MAX_DAY_ROWS)
+for _, each in ipairs(members) do found[#found + 1] = {each, part(DAYS, each, MAX_DAY) or ''} end
+return found
+"""
+)
+"""The first and the last number; pairs of the number and the name, with `/` between, and `=` and
+the document."""
+
+FOLD_DAYS: Final = (
+    _NAMES
+    + """
+local into, known = ARGV[1] .. '/' .. ARGV[2], false
+for at = 4, #ARGV, 3 do
+    local each = ARGV[at] .. '/' .. ARGV[at + 1]
+    local kept = part(DAYS, each, MAX_DAY)
+    if not kept or kept == '' then return 0 end
+    if redis.sha1hex(string.sub(kept, 2)) ~= ARGV[at + 2] then return 0 end
+    known = known or each == into
+end
+if not known and redis.call('HEXISTS', DAYS, into) == 1 then return 0 end
+for at = 4, #ARGV, 3 do
+    local each = ARGV[at] .. '/' .. ARGV[at + 1]
+    redis.call('HDEL', DAYS, each)
+    redis.call('ZREM', DAYNUMBERS, each)
+end
+redis.call('HSET', DAYS, into, ARGV[3])
+redis.call('ZADD', DAYNUMBERS, ARGV[1], into)
+return 1
+"""
+)
+"""Number, name and document of the sum, and number, name and tag of each that it stands for; 1
+where it was done."""

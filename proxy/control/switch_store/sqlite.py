@@ -13,21 +13,27 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from proxy.control.switch_store.base import (
     KEPT,
     MAX_ANNOUNCED,
+    MAX_DAY,
+    MAX_DAY_ROWS,
+    MAX_DAYS,
     MAX_NUMBER,
     MAX_REVISION,
     MAX_STATE,
     MAX_VALUE,
     MAX_VALUES,
     Newest,
+    StoredDay,
     StoredRevision,
     check_announcement,
+    check_day,
+    check_fold,
     check_revision,
     check_value,
     newest_of,
@@ -70,6 +76,17 @@ _ANNOUNCED: Final = (
     "SELECT replica, document FROM switch_replicas WHERE said <= ? AND ? < until"
     " AND typeof(document) = 'blob' AND length(document) <= ?"
     " ORDER BY until DESC LIMIT ?"
+)
+
+_DAYS: Final = (
+    "SELECT number, name,"
+    " CASE WHEN typeof(document) = 'blob' AND length(document) <= ? THEN document ELSE x'' END"
+    " FROM switch_days WHERE number BETWEEN ? AND ? ORDER BY number, name LIMIT ?"
+)
+_DAY: Final = "SELECT document FROM switch_days WHERE number = ? AND name = ?"
+_OLDEST: Final = (
+    "DELETE FROM switch_days WHERE number IN"
+    " (SELECT DISTINCT number FROM switch_days ORDER BY number DESC LIMIT -1 OFFSET ?)"
 )
 
 
@@ -182,6 +199,48 @@ class SqliteSwitchStore:
             now = time.time()
             values = (now, now, MAX_VALUE, MAX_ANNOUNCED)
             return dict(connection.execute(_ANNOUNCED, values).fetchall())
+
+        return await self._database.call(work)
+
+    async def write_day(self, new: StoredDay, *, again: bool) -> bool:
+        check_day(new)
+
+        def work(connection: sqlite3.Connection) -> bool:
+            with transaction(connection, durable=False):
+                if connection.execute(_DAY, new[:2]).fetchone() is None:
+                    if again:
+                        return False
+                    (count,) = connection.execute("SELECT count(*) FROM switch_days").fetchone()
+                    if count >= MAX_DAY_ROWS:
+                        raise StoreFull("the store holds as many days as it may")
+                connection.execute("REPLACE INTO switch_days VALUES (?, ?, ?)", new)
+                connection.execute(_OLDEST, (MAX_DAYS,))
+                return True
+
+        return await self._database.call(work)
+
+    async def days(self, first: int, last: int) -> list[StoredDay]:
+        def work(connection: sqlite3.Connection) -> list[StoredDay]:
+            found = connection.execute(_DAYS, (MAX_DAY, first, last, MAX_DAY_ROWS))
+            return [StoredDay(*row) for row in found]
+
+        return await self._database.call(work)
+
+    async def fold_days(self, gone: Sequence[StoredDay], into: StoredDay) -> bool:
+        check_fold(gone, into)
+
+        def work(connection: sqlite3.Connection) -> bool:
+            with transaction(connection, durable=True):
+                found = {each[:2]: connection.execute(_DAY, each[:2]).fetchone() for each in gone}
+                if any(found[each[:2]] != (each.document,) for each in gone):
+                    return False
+                if into[:2] not in found and connection.execute(_DAY, into[:2]).fetchone():
+                    return False
+                connection.executemany(
+                    "DELETE FROM switch_days WHERE number = ? AND name = ?", list(found)
+                )
+                connection.execute("INSERT INTO switch_days VALUES (?, ?, ?)", into)
+                return True
 
         return await self._database.call(work)
 

@@ -12,6 +12,10 @@ import pytest
 from proxy.control.switch_store.base import (
     KEPT,
     MAX_ANNOUNCED,
+    MAX_DAY,
+    MAX_DAY_NUMBER,
+    MAX_DAY_ROWS,
+    MAX_DAYS,
     MAX_NUMBER,
     MAX_PAGE,
     MAX_REVISION,
@@ -20,6 +24,7 @@ from proxy.control.switch_store.base import (
     MAX_VALUE,
     MAX_VALUES,
     Newest,
+    StoredDay,
     StoredRevision,
     SwitchStore,
     newest_of,
@@ -375,3 +380,86 @@ async def test_switches_and_sessions_do_not_meet(shared: Shared) -> None:
         assert await switches.load() == revision(1)
         assert await sessions.purge(record().purge_after) == 1
         assert await switches.load() == revision(1)
+
+
+def day(number: int, name: str, text: str = "") -> StoredDay:
+    return StoredDay(number, name, f"{number} {name} {text}".encode())
+
+
+async def kept(store: SwitchStore) -> list[StoredDay]:
+    return await store.days(0, MAX_DAY_NUMBER)
+
+
+async def test_days_are_kept_and_replaced(store: SwitchStore, other: SwitchStore) -> None:
+    assert await kept(store) == []
+    assert await store.write_day(day(20, "b"), again=False)
+    assert await store.write_day(day(20, "a"), again=False)
+    assert await store.write_day(day(9, "b"), again=False)
+    assert await other.write_day(day(20, "b", "later"), again=True)
+    assert await kept(other) == [day(9, "b"), day(20, "a"), day(20, "b", "later")]
+    assert await store.days(10, 20) == [day(20, "a"), day(20, "b", "later")]
+    assert await store.days(10, 19) == []
+
+
+async def test_a_day_that_has_gone_is_not_written_again(store: SwitchStore) -> None:
+    assert not await store.write_day(day(20, "a"), again=True)
+    assert await kept(store) == []
+
+
+async def test_days_are_folded_in_one_step(store: SwitchStore, other: SwitchStore) -> None:
+    for each in (day(20, "a"), day(20, "b"), day(21, "a")):
+        await store.write_day(each, again=False)
+    assert await other.fold_days([day(20, "a"), day(20, "b")], day(20, "sum"))
+    assert await kept(store) == [day(20, "sum"), day(21, "a")]
+    # Once more, with the sum among them.
+    await store.write_day(day(20, "c"), again=False)
+    assert await other.fold_days([day(20, "c"), day(20, "sum")], day(20, "sum", "two"))
+    assert await kept(store) == [day(20, "sum", "two"), day(21, "a")]
+    # And a day that was written by a clock that was ahead goes into another one.
+    assert await other.fold_days([day(20, "sum", "two"), day(21, "a")], day(20, "sum"))
+    assert await kept(store) == [day(20, "sum")]
+
+
+async def test_nothing_is_folded_that_has_changed(store: SwitchStore) -> None:
+    await store.write_day(day(20, "a"), again=False)
+    await store.write_day(day(20, "sum"), again=False)
+    before = await kept(store)
+    assert not await store.fold_days([day(20, "a", "other")], day(20, "sums"))
+    assert not await store.fold_days([day(20, "a"), day(20, "b")], day(20, "sums"))
+    assert not await store.fold_days([day(20, "a")], day(20, "sum", "lost"))
+    assert await kept(store) == before
+
+
+async def test_the_oldest_day_goes(store: SwitchStore) -> None:
+    for number in range(100, 100 + MAX_DAYS):
+        await store.write_day(day(number, "a"), again=False)
+    await store.write_day(day(100, "b"), again=False)
+    await store.write_day(day(900, "a"), again=False)
+    found = await kept(store)
+    assert [found[0].number, found[-1].number, len(found)] == [101, 900, MAX_DAYS]
+    # One that would be the oldest goes at once.
+    assert await store.write_day(day(50, "a"), again=False)
+    assert (await kept(store))[0].number == 101
+
+
+async def test_days_are_bounded(store: SwitchStore) -> None:
+    for number in range(MAX_DAY_ROWS):
+        await store.write_day(day(5, f"a{number}"), again=False)
+    with pytest.raises(StoreFull):
+        await store.write_day(day(5, "one more"[:3]), again=False)
+    assert await store.write_day(day(5, "a0", "new"), again=True)
+    assert len(await kept(store)) == MAX_DAY_ROWS
+    largest = StoredDay(5, "a0", b"x" * MAX_DAY)
+    assert await store.write_day(largest, again=False)
+    assert largest in await kept(store)
+    for wrong in (
+        StoredDay(5, "a0", b"x" * (MAX_DAY + 1)),
+        StoredDay(5, "a0", b""),
+        StoredDay(-1, "a0", b"x"),
+        StoredDay(MAX_DAY_NUMBER + 1, "a0", b"x"),
+        StoredDay(5, "a b", b"x"),
+    ):
+        with pytest.raises(ValueError, match=r"day|name"):
+            await store.write_day(wrong, again=False)
+    with pytest.raises(ValueError, match="folded"):
+        await store.fold_days([], day(5, "sum"))

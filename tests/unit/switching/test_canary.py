@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.switching.canary import KEY_LENGTH, Canary, Sketch
+from proxy.switching.canary import KEY_LENGTH, Canary, Sketch, counted_as
 from proxy.switching.setting import WHOLE
 from tests.support.checkout import ROOT
 
@@ -150,3 +150,13 @@ def test_a_sketch_is_read_as_it_is_written() -> None:
 def test_what_is_no_sketch_is_refused(written: bytes) -> None:
     with pytest.raises(ValueError, match="not a sketch"):
         Sketch.read(written)
+
+
+def test_users_are_counted_by_a_hash_that_is_no_place_of_theirs() -> None:
+    sketch = Sketch()
+    for user in USERS[:5000]:
+        sketch.add(counted_as(KEY, user))
+        sketch.add(counted_as(KEY, user))
+    assert abs(sketch.count() - 5000) <= 4 * Sketch.ERROR * 5000
+    assert counted_as(KEY, USERS[0]) != counted_as(KEY[::-1], USERS[0])
+    assert counted_as(KEY, USERS[0]) != Canary(KEY, SALTS[0], 0).place(USERS[0])
