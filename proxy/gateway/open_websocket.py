@@ -349,15 +349,23 @@ class OpenWebSocket:
 
     def drain(self) -> None:
         """Begin to close it in an orderly way: its client is told to come back (1012)."""
+        self._give_place_up()
         self.relay.drain()
 
     def revoke(self) -> None:
         """Begin to close it in an orderly way: its session has ended (1008)."""
+        self._give_place_up()
         self.relay.revoke()
 
     def try_later(self) -> None:
         """Begin to close it in an orderly way: its session cannot be renewed now (1013)."""
+        self._give_place_up()
         self.relay.try_later()
+
+    def _give_place_up(self) -> None:
+        """Count no more where there is a bound: whoever comes back for it is not one more."""
+        if self.group is not None:
+            self.group.sockets.pop(self, None)
 
     def make_room(self, code: int) -> None:
         """Begin to close it in an orderly way, with this code: there is a newer one."""

@@ -128,11 +128,11 @@ class SocketBounds:
         """A WebSocket has ended."""
         group, socket.group = socket.group, None
         if group is not None:
-            del group.sockets[socket]
+            group.sockets.pop(socket, None)
             self._forget_empty(group)
 
     def _forget_empty(self, group: SocketGroup) -> None:
-        if not group.sockets and not group.shaking:
+        if not group.sockets and not group.shaking and self._groups.get(group.key) is group:
             del self._groups[group.key]
 
     def _who(self, context: RequestContext) -> str | bytes | None:

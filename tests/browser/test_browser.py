@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page
 from pytest_aiohttp import AiohttpServer
 
 from tests.support.backend import Backend
+from tests.support.browser import browser_page, in_page
 from tests.support.jobs import NEW_ORDER, OLD_ORDER, Job
 from tests.support.rig import Segue, segue
-from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.needs_chromium
-
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 FETCH = """
 async ([url, headers]) => {
@@ -72,29 +56,6 @@ async def other_origin(aiohttp_server: AiohttpServer) -> str:
     app = web.Application()
     app.router.add_get("/", empty)
     return str((await aiohttp_server(app)).make_url("")).rstrip("/")
-
-
-@asynccontextmanager
-async def browser_page(address: str, profile: Path) -> AsyncIterator[Page]:
-    """Open the page in Debian's Chromium, with a profile that nobody has used."""
-    chromium = shutil.which("chromium")
-    assert chromium is not None
-    async with async_playwright() as playwright:
-        context = await playwright.chromium.launch_persistent_context(
-            str(profile), executable_path=chromium, args=ARGUMENTS, timeout=PATIENCE * 1000
-        )
-        context.set_default_timeout(PATIENCE * 1000)
-        try:
-            page = await context.new_page()
-            await page.goto(address)
-            yield page
-        finally:
-            await context.close()
-
-
-async def in_page(page: Page, script: str, *arguments: object) -> Any:
-    async with asyncio.timeout(PATIENCE):
-        return await page.evaluate(script, list(arguments))
 
 
 async def test_a_page_of_another_origin_fetches_with_its_version_and_gets_its_dialect(

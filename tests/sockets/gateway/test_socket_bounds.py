@@ -93,6 +93,21 @@ async def test_the_oldest_ends_with_the_code_when_the_new_one_is_open(code: int)
         assert len(proxy.server._data.upgrades.bounds) == 0
 
 
+async def test_whoever_comes_back_after_a_drain_does_not_wait_for_what_is_ending() -> None:
+    async with standing(bounded(most=2, pace=0.001)) as (proxy, upstream):
+        pairs = await open_each(proxy, upstream, 2)
+        for each in tuple(proxy.server._data.upgrades.sockets):
+            each.drain()
+        back = await open_each(proxy, upstream, 2)
+        for pair in back:
+            await goes_on(pair)
+        assert await proxy.metric("segue_handshakes_paced_total") == 0
+        assert await proxy.metric("segue_limits_hit_total", limit=LIMIT) == 0
+        await close(*pairs, *back)
+        await gone(proxy)
+        assert len(proxy.server._data.upgrades.bounds) == 0
+
+
 async def test_a_handshake_that_fails_costs_nobody_a_socket() -> None:
     async with standing(bounded(most=1)) as (proxy, upstream):
         (pair,) = await open_each(proxy, upstream, 1)
