@@ -116,13 +116,16 @@ async def test_killed_at_any_stage_of_a_refresh_in_front_of_redis(
             assert {name: tuple(hop.presentations(users[name].refresh)) for name in STAGES} == {
                 name: stage.presented for name, stage in STAGES.items()
             }
-            # What is known to be spent is never presented again, not even by its owner.
+            # What is known to be spent is never presented again, not even by its owner; who asks
+            # for what the server has refused gets that from the server.
             presented = len(hop.presented)
             for name, stage in STAGES.items():
                 status, _ = await exchange(http, survivor, users[name].refresh)
                 assert status == stage.status, name
-            first = {user.refresh for user in users.values()}
-            assert first.isdisjoint(each.token for each in hop.presented[presented:])
+            again = [each.token for each in hop.presented[presented:]]
+            for name, stage in STAGES.items():
+                by_its_owner = 1 if stage.status == 401 else 0
+                assert again.count(users[name].refresh) <= by_its_owner, name
 
 
 async def test_killed_twice_in_front_of_a_file(

@@ -259,6 +259,41 @@ async def test_a_page_of_another_origin_gets_an_answer_for_its_own(tmp_path: Pat
         assert len(set(server.presented())) == len(server.presented()) >= 2
 
 
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("differs", ["query", "body"])
+async def test_who_asks_for_something_else_gets_an_answer_of_its_own(
+    tmp_path: Path, differs: str, late: bool
+) -> None:
+    async with authority() as server, proxied(server, tmp_path) as proxy:
+        client = await logged_in(proxy)
+
+        async def asks(tenant: str) -> tuple[int, bytes]:
+            path = f"{REFRESH}?tenant={tenant}" if differs == "query" else REFRESH
+            more = {"tenant": tenant} if differs == "body" else {}
+            body = json.dumps({"refresh": client.refresh} | more).encode()
+            status, _, said = await client.send("POST", path, body)
+            return status, said
+
+        gate = Gate()
+        if late:
+            first = await asks("a")
+            second, again = await asks("b"), await asks("b")
+            assert again == second
+        else:
+            server.answers[REFRESH] = gate
+            leading = asyncio.create_task(asks("a"))
+            await gate.reached.wait()
+            other = asyncio.create_task(asks("b"))
+            async with asyncio.timeout(PATIENCE):
+                while not await proxy.metric("segue_session_waiters_total"):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            gate.open.set()
+            first, second = await leading, await other
+        assert first[0] == second[0] == 200
+        assert first != second
+        assert len(set(server.presented())) == len(server.presented()) == 2
+
+
 async def test_who_finds_a_refresh_of_segues_own_under_way_makes_another(tmp_path: Path) -> None:
     gate = Gate()
     async with (

@@ -96,6 +96,19 @@ async def test_an_answer_that_is_too_large_is_asked_for_once(tmp_path: Path) -> 
         assert len(issuer.at(REFRESH)) == 1
 
 
+async def test_a_refusal_that_is_too_large_is_one(tmp_path: Path) -> None:
+    async def refuse(_: Authority, __: RawPeer, ___: Received) -> bytes | None:
+        return response(401, b" " * (MAX_ANSWER + 1))
+
+    async with authority(answers={REFRESH: refuse}) as server, proxied(server, tmp_path) as proxy:
+        client = await logged_in(proxy)
+        status, said = await client.exchange()
+        assert (status, said["code"]) == (401, "token_not_valid")
+        assert server.presented() == [client.refresh]
+        server.answers.clear()
+        assert (await client.exchange())[0] == 200, "it may still go on"
+
+
 @pytest.mark.usefixtures("soon")
 async def test_an_own_refresh_whose_answers_were_lost_ends_with_the_access_token(
     tmp_path: Path,

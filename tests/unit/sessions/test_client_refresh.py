@@ -68,6 +68,34 @@ def test_what_comes_along_is_read_from_its_fields() -> None:
     assert asked(((b"Origin", b"http://a"), (b"origin", b"b"))).origin == b"http://a,b"
 
 
+def test_an_answer_is_for_who_asks_for_the_same_but_for_the_token() -> None:
+    def likeness(
+        target: bytes = b"/r/",
+        body: bytes = b'{"refresh":"%b"}',
+        token: str = "mine",
+        origin: bytes = b"https://a",
+        *,
+        in_body: bool = True,
+    ) -> bytes:
+        body = body.replace(b"%b", token.encode())
+        fields = ((b"Origin", origin), (b"X-Request-Id", token.encode()))
+        return ClientRefresh(target, fields, body, token, PLACES, in_body=in_body).likeness
+
+    assert likeness() == likeness(token="older")
+    others = {
+        likeness(),
+        likeness(target=b"/r/?tenant=b"),
+        likeness(body=b'{"refresh":"%b","tenant":"b"}'),
+        likeness(origin=b"https://b"),
+        likeness(origin=b"https:", target=b"//a/r/"),
+        likeness(in_body=False),
+    }
+    assert len(others) == 6
+    # One that stands in a cookie is no part of the body.
+    assert likeness(in_body=False) != likeness(token="older", in_body=False)
+    assert likeness(body=b"{}", in_body=False) == likeness(b"/r/", b"{}", "older", in_body=False)
+
+
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
