@@ -9,8 +9,8 @@ from typing import Final
 import aiohttp
 import pytest
 
-from tests.browser.test_browser import browser_page
 from tests.support.backend import Backend
+from tests.support.browser import browser_page
 from tests.support.refetching_page import new_job, visit
 from tests.support.rig import segue
 
