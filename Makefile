@@ -230,3 +230,10 @@ DURATION ?= 600
 .PHONY: soak
 soak: setup ## mixed traffic for DURATION seconds (600), then memory and every account are checked
 	@$(BIN)/python -m bench.soak --seconds $(DURATION)
+
+RUNS ?= 1000
+
+.PHONY: freshness
+freshness: setup ## RUNS (1000) of a page that polls after every frame, and the same in Chromium: is anything stale?
+	@FRESHNESS_RUNS=$(RUNS) FRESHNESS_SOCKETS=255 FRESHNESS_CHATS=10 $(BIN)/python -m pytest --quiet --capture=no \
+		tests/sockets/gateway/test_freshness_runs.py tests/browser/test_refetching.py $(ARGS)

@@ -41,6 +41,17 @@ PARTS: Final = {
         ),
         30,
     ),
+    "freshness": Part(
+        "1,000 runs of a page that polls, with messages before, at and after their commit, show"
+        " nothing stale; in Chromium, with 255 WebSockets, the server is asked once for a message",
+        ("make", "-s", "freshness"),
+        (
+            *("proxy", "demo/backend", "requirements/runtime.txt", "requirements/demo.txt"),
+            *("tests/browser", "tests/sockets/gateway/test_freshness_runs.py"),
+            *("tests/support/refetching_page.py", "tests/support/refetching_runs.py"),
+        ),
+        15,
+    ),
     "fuzz": Part(
         "a minute of coverage-guided fuzzing for each target finds nothing",
         ("make", "-s", "fuzz"),
