@@ -154,7 +154,7 @@ class SunsetPage:
     async def show(self, _: object) -> SunsetView:
         """Tell for each mapping of each cohort what needed it, and whether it can go."""
         records, snapshot, now = self._records, self._live.current, time.time()
-        announced = {each.switch: each for each in snapshot.config.switching.sunset.announce}
+        announced = snapshot.config.switching.sunset.announced
         return SunsetView(
             now=now,
             read_at=records.read_at,

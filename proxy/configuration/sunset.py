@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from calendar import monthrange, timegm
+from functools import cached_property
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, PlainValidator, model_validator
@@ -112,3 +113,8 @@ class Sunset(Section):
     idle: Annotated[Seconds, Field(ge=_DAY, le=365 * _DAY)] = 14.0 * _DAY
     ignore: Annotated[tuple[IgnoredClients, ...], Field(max_length=100)] = ()
     announce: Annotated[tuple[Announcement, ...], Field(max_length=2000)] = ()
+
+    @cached_property
+    def announced(self) -> dict[str, Announcement]:
+        """What clients are told, by the names of switches."""
+        return {each.switch: each for each in self.announce}

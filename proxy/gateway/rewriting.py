@@ -14,6 +14,7 @@ from proxy.configuration.reading import Config
 from proxy.errors import MappingFailure
 from proxy.gateway.context import RequestContext
 from proxy.gateway.identity import identity_of
+from proxy.gateway.notices import Notices
 from proxy.gateway.received_kinds import ReceivedKinds
 from proxy.gateway.shadow import Shadows
 from proxy.gateway.shadow_switch import ShadowTarget
@@ -89,6 +90,7 @@ class Rewriting:
         shadows: work out what switches in shadow would have made of messages.
         received_kinds: with which kinds the messages of servers came.
         failures: messages that a mapping failed on, by the client's cohort and the mapping's name.
+        notices: what clients are told of the end of what they use.
         on_mapped: told of each request on a route with a mapping that is over.
     """
 
@@ -119,6 +121,7 @@ class Rewriting:
         self.shadows = shadows
         self.received_kinds = ReceivedKinds()
         self.failures: Counter[tuple[str, str]] = Counter()
+        self.notices = Notices()
 
     def forget(self, context: RequestContext) -> None:
         """A request on a route with a mapping is over."""
@@ -225,6 +228,7 @@ class Rewriting:
             vary=context.snapshot.versions.header,
             request_held=context.client.reserve(Kind.BODY),
             response_held=context.client.reserve(Kind.BODY),
+            notice=self.notices.of(context, (to_server, to_client)),
         )
 
     def observer(self, context: RequestContext) -> Observer | None:

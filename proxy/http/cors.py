@@ -10,12 +10,10 @@ Fields are raw, as received: (name, value) in bytes, order and spelling kept.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from proxy.http.headers import RawFields, tokens, values_of
-
-_ALLOW_HEADERS = b"access-control-allow-headers"
 
 _TOKEN: Final = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 """A name of a method or field (RFC 9110 section 5.6.2)."""
@@ -42,21 +40,23 @@ def allow_header(request: RawFields, response: RawFields, name: bytes) -> list[t
         response: the fields of the server's answer.
         name: the name of the version header, as it is to be spelled.
     """
-    fields = list(response)
-    if not _allows_origin(request, response):
-        return fields
-    allowed = tokens(values_of(response, _ALLOW_HEADERS))
-    # `true` is compared with regard to case (Fetch, "CORS check").
-    with_credentials = values_of(response, b"access-control-allow-credentials") == [b"true"]
-    if name.lower() in allowed or (b"*" in allowed and not with_credentials):
-        return fields
-    for index in range(len(fields) - 1, -1, -1):
-        field, value = fields[index]
-        if field.lower() == _ALLOW_HEADERS:
-            value = value.strip(b" \t")
-            fields[index] = (field, value + b", " + name if value else name)
-            return fields
-    return [*fields, (b"Access-Control-Allow-Headers", name)]
+    return _listing(request, response, b"Access-Control-Allow-Headers", (name,))
+
+
+def expose_headers(
+    request: RawFields, response: RawFields, names: Iterable[bytes]
+) -> list[tuple[bytes, bytes]]:
+    """The fields of an answer, with `names` among the headers that the page may read.
+
+    As in `allow_header`, nothing is added where the answer does not allow the origin, or `*` says
+    it already.
+
+    Args:
+        request: the fields of the request.
+        response: the fields of the answer.
+        names: as they are to be spelled.
+    """
+    return _listing(request, response, b"Access-Control-Expose-Headers", names)
 
 
 def error_fields(request: RawFields, origins: Collection[str]) -> list[tuple[bytes, bytes]]:
@@ -118,6 +118,28 @@ def preflight_fields(
         # By name: `*` does not stand for Authorization (Fetch, "CORS-preflight fetch").
         fields.append((b"Access-Control-Allow-Headers", b", ".join(sorted(headers))))
     return [*fields, (b"Access-Control-Max-Age", b"0")]
+
+
+def _listing(
+    request: RawFields, response: RawFields, field: bytes, names: Iterable[bytes]
+) -> list[tuple[bytes, bytes]]:
+    """The fields of an answer in which a field lists these names too, if it allows the origin."""
+    fields = list(response)
+    if not _allows_origin(request, response):
+        return fields
+    listed = tokens(values_of(response, field.lower()))
+    # `true` is compared with regard to case (Fetch, "CORS check").
+    with_credentials = values_of(response, b"access-control-allow-credentials") == [b"true"]
+    missing = b", ".join(name for name in names if name.lower() not in listed)
+    if not missing or (b"*" in listed and not with_credentials):
+        return fields
+    for index in range(len(fields) - 1, -1, -1):
+        name, value = fields[index]
+        if name.lower() == field.lower():
+            value = value.strip(b" \t")
+            fields[index] = (name, value + b", " + missing if value else missing)
+            return fields
+    return [*fields, (field, missing)]
 
 
 def _allows_origin(request: RawFields, response: RawFields) -> bool:

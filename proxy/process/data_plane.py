@@ -209,6 +209,7 @@ class DataPlane:
             self.shadows,
             self._live,
         )
+        yield self.rewriting.notices.families()
         yield freshness_metrics.families(self.freshness)
         yield switch_metrics.families(self._live, self.upgrades, self._decided)
         if self.sessions is not None:

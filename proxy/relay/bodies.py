@@ -9,8 +9,9 @@ for a part of it nor whether it has changed. Preconditions of writes (`If-Match`
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.request import Request
@@ -21,7 +22,8 @@ from proxy.errors import (
     MemoryFull,
     RequestTimeout,
 )
-from proxy.http.headers import Fields, values_of
+from proxy.http.deprecation import Deprecation, says_so, tell
+from proxy.http.headers import Fields, RawFields, values_of
 from proxy.http.representation import (
     ask_for_identity,
     has_length,
@@ -148,6 +150,20 @@ def rewrite(handling: MessageHandling, body: bytes) -> bytes:
     return body if bodies is None else b"".join(bodies)
 
 
+class Notice(NamedTuple):
+    """What a client is told of the end of what it uses.
+
+    Attributes:
+        deprecation: that.
+        request: the fields of its request.
+        on_told: told of each answer that says so.
+    """
+
+    deprecation: Deprecation
+    request: RawFields
+    on_told: Callable[[], None]
+
+
 @dataclass(slots=True, eq=False)
 class BodyMapping:
     """What is done to the bodies of one request, on a route that has a mapping.
@@ -159,6 +175,7 @@ class BodyMapping:
             source of versions.
         request_held: what is reserved for the request's body.
         response_held: what is reserved for the response's.
+        notice: what the client is told of the end of what it uses; None for nothing.
     """
 
     to_server: MessageHandling | None
@@ -167,6 +184,7 @@ class BodyMapping:
     vary: bytes
     request_held: Reservation
     response_held: Reservation
+    notice: Notice | None = None
 
     async def prepare(self, client: ClientConnection, request: Request, fields: Fields) -> Fields:
         """Rewrite the request's body; return the fields of the request for the server.
@@ -194,8 +212,16 @@ class BodyMapping:
         return fields if self.to_client is None else ask_for_identity(fields)
 
     def amend(self, _: int, fields: Fields) -> Fields:
-        """Say that the response depends on the client's version, whether or not it was changed."""
-        return vary(fields, self.vary) if self.vary else fields
+        """Say that the response depends on the client's version, whether or not it was changed.
+
+        And tell the client of the end of what it uses, where there is something to be told.
+        """
+        if self.vary:
+            fields = vary(fields, self.vary)
+        if self.notice is None or says_so(fields):
+            return fields
+        self.notice.on_told()
+        return tell(self.notice.request, fields, self.notice.deprecation)
 
     def held_response(self, status: int, fields: Fields, body: bytes) -> tuple[Fields, bytes]:
         """Rewrite a response that was held until it was whole; return its fields and its body.
