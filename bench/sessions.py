@@ -128,7 +128,7 @@ async def measure() -> None:
             issued = pair(time.time())
             await sessions.routes.capture(issued, b"app.example.com")
             answered = object.__new__(Exchange)
-            answered.held = None
+            answered.head = answered.held = None
             session_filter = TokenRenewal(sessions)
             without = await cost(session_filter, snapshot, request(None, loop), answered)
             known = await cost(session_filter, snapshot, request(issued.access, loop), answered)
