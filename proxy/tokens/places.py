@@ -78,10 +78,15 @@ class TokenPlaces:
         Servers split at any white space, so this does. What could separate a token from another one
         is in none.
         """
-        parts = values[0].split() if len(values) == 1 else ()
-        if len(parts) != 2 or parts[0].lower() not in self.schemes:
+        if len(values) != 1:
             return None
-        return None if parts[1].translate(None, _IN_TOKENS) else parts[1].decode("latin-1")
+        scheme, _, token = values[0].partition(b" ")
+        if not token or token.translate(None, _IN_TOKENS):  # Nearly no token is spelled otherwise.
+            parts = values[0].split()
+            if len(parts) != 2 or parts[1].translate(None, _IN_TOKENS):
+                return None
+            scheme, token = parts
+        return token.decode("latin-1") if scheme.lower() in self.schemes else None
 
     def may_hide_bearer(self, value: bytes) -> bool:
         """Whether a server may find a token in an `Authorization` in which `bearer` finds none.
