@@ -153,7 +153,7 @@ class ClientRefresh:
         if self.in_body:
             body = body.replace(self.token.encode(errors="surrogatepass"), b"")
         known = sha256()
-        for part in (self.origin, self.target, body):
+        for part in (self.method.encode(), self.origin, self.target, body):
             known.update(b"%d:%b" % (len(part), part))
         return known.digest()
 

@@ -76,10 +76,13 @@ def test_an_answer_is_for_who_asks_for_the_same_but_for_the_token() -> None:
         origin: bytes = b"https://a",
         *,
         in_body: bool = True,
+        method: str = "POST",
     ) -> bytes:
         body = body.replace(b"%b", token.encode())
         fields = ((b"Origin", origin), (b"X-Request-Id", token.encode()))
-        return ClientRefresh(target, fields, body, token, PLACES, in_body=in_body).likeness
+        return ClientRefresh(
+            target, fields, body, token, PLACES, in_body=in_body, method=method
+        ).likeness
 
     assert likeness() == likeness(token="older")
     others = {
@@ -89,8 +92,9 @@ def test_an_answer_is_for_who_asks_for_the_same_but_for_the_token() -> None:
         likeness(origin=b"https://b"),
         likeness(origin=b"https:", target=b"//a/r/"),
         likeness(in_body=False),
+        likeness(method="PUT"),
     }
-    assert len(others) == 6
+    assert len(others) == 7
     # One that stands in a cookie is no part of the body.
     assert likeness(in_body=False) != likeness(token="older", in_body=False)
     assert likeness(body=b"{}", in_body=False) == likeness(b"/r/", b"{}", "older", in_body=False)

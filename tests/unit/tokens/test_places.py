@@ -242,6 +242,12 @@ def test_a_refresh_token_stands_in_authorization_where_that_is_so() -> None:
     assert COOKIES.with_other_refresh(fields, "old", "new") == [fields[0], (b"Cookie", b"rt=new")]
 
 
+def test_a_refresh_needs_no_body_where_its_token_stands_in_a_field() -> None:
+    assert COOKIES.has_refresh_in_fields
+    assert TokenPlaces(refresh_in_authorization=True).has_refresh_in_fields
+    assert not PLACES.has_refresh_in_fields
+
+
 def test_an_access_token_is_taken_out_wherever_it_stands() -> None:
     rest = [(b"Cookie", b"rt=r; x=old"), *FIELDS[2:]]
     assert COOKIES.without_access(FIELDS, {"old"}) == rest
