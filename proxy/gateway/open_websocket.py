@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -108,18 +108,26 @@ class SocketGroup:
         bound: how many there may be, as the newest of its requests found it.
         sockets: that are open, and not told to end; the oldest first.
         shaking: handshakes that are under way, those that wait among them.
-        waiting: handshakes that wait for their turn.
+        waiting: those that wait for their turn, the oldest first.
+        next_at: when the next one may go on; the loop's time.
+        timer: for that moment, while one waits.
     """
 
-    __slots__ = ("bound", "key", "next_at", "shaking", "sockets", "waiting")
+    __slots__ = ("bound", "key", "next_at", "shaking", "sockets", "timer", "waiting")
 
     def __init__(self, key: tuple[str | bytes, bytes], bound: SocketBound) -> None:
         self.key = key
         self.bound = bound
         self.sockets: dict[OpenWebSocket, None] = {}
         self.shaking = 0
-        self.waiting = 0
+        self.waiting: deque[asyncio.Future[bool]] = deque()
         self.next_at = 0.0
+        self.timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many are open as may be."""
+        return len(self.sockets) >= self.bound.most
 
 
 class OpenWebSocket:

@@ -4,7 +4,9 @@ A client that opens a socket whenever it draws its page, and forgets the one bef
 server and its own address. It cannot be told to stop; so the oldest socket ends in a way on which
 it does not connect again, once the new one is open (a handshake that fails costs nobody a live
 socket). While as many are open as may be, its handshakes go to the server one after the other, in
-their order; how many wait, and how long, is bounded.
+their order. The newest few wait; one that waited before them is answered in the server's place and
+ended at once, as if it had been open. The server has said of the same session and path that it may;
+and a client that is refused would come back.
 """
 
 from __future__ import annotations
@@ -23,10 +25,11 @@ from proxy.gateway.open_websocket import OpenWebSocket, SocketGroup
 from proxy.http.headers import values_of
 
 PER_SESSION: Final = "websockets_per_session"
-"""The name of the limit."""
+PACE: Final = "handshake_pace"
+"""The names of the limits."""
 
-MOST_WAITING: Final = 16
-"""Handshakes of one session at one path that wait for their turn."""
+MOST_WAITING: Final = 4
+"""Handshakes of one session at one path that wait for their turn: the newest."""
 
 LONGEST_WAIT: Final = 10.0
 """Seconds that one of them waits."""
@@ -57,7 +60,7 @@ class SocketBounds:
     @property
     def waiting(self) -> int:
         """Handshakes that wait for their turn now."""
-        return sum(group.waiting for group in self._groups.values())
+        return sum(len(group.waiting) for group in self._groups.values())
 
     def __len__(self) -> int:
         """How many groups there are."""
@@ -84,33 +87,53 @@ class SocketBounds:
             group.shaking -= 1
             self._forget_empty(group)
 
-    async def turn(self, group: SocketGroup, client: ClientConnection) -> None:
+    async def turn(self, group: SocketGroup, client: ClientConnection, address: str) -> bool:
         """Wait until it is the turn of a handshake that has entered.
 
+        Returns:
+            Whether it is; false where newer ones took its place, and as many sockets are open as
+            may be: as if it had been opened, and made room at once.
+
         Raises:
-            TooManyHandshakes: as many wait as may, or it would take too long.
+            TooManyHandshakes: newer ones took its place, and the sockets are not there yet.
             ClientGone: the client sends nothing more, so that it cannot want a WebSocket.
         """
         if len(group.sockets) + group.shaking <= group.bound.most:
-            return
-        time = asyncio.get_running_loop().time
-        now = time()
-        begin = max(group.next_at, now)
-        if group.waiting >= MOST_WAITING or begin > now + LONGEST_WAIT:
-            raise TooManyHandshakes(
-                "one session opens WebSockets at this path faster than they are let through"
-            )
-        group.next_at = begin + 1 / group.bound.pace
-        if begin > now:
-            self.paced += 1
-            group.waiting += 1
-            try:
-                while (left := begin - time()) > 0:
-                    if client.has_finished:
-                        raise ClientGone("the client gave its handshake up")
-                    await asyncio.sleep(min(left, _LOOK))
-            finally:
-                group.waiting -= 1
+            return True
+        loop = asyncio.get_running_loop()
+        if not group.waiting and loop.time() >= group.next_at:
+            group.next_at = loop.time() + 1 / group.bound.pace
+            return True
+        self.paced += 1
+        waiter: asyncio.Future[bool] = loop.create_future()
+        group.waiting.append(waiter)
+        if len(group.waiting) > MOST_WAITING:
+            _tell(group.waiting.popleft(), goes_on=False)
+        self._arm(group, loop)
+        try:
+            goes_on = await _told(waiter, client, loop.time() + LONGEST_WAIT)
+        finally:
+            if waiter in group.waiting:
+                group.waiting.remove(waiter)
+        if not goes_on:
+            self._on_limit(PACE, address)
+            if not group.is_full:
+                raise TooManyHandshakes(
+                    "one session opens WebSockets at this path faster than they are let through"
+                )
+        return goes_on
+
+    def _arm(self, group: SocketGroup, loop: asyncio.AbstractEventLoop) -> None:
+        if group.timer is None and group.waiting:
+            group.timer = loop.call_at(group.next_at, self._next, group, loop)
+
+    def _next(self, group: SocketGroup, loop: asyncio.AbstractEventLoop) -> None:
+        """It is the turn of the oldest."""
+        group.timer = None
+        if group.waiting:
+            _tell(group.waiting.popleft(), goes_on=True)
+            group.next_at = loop.time() + 1 / group.bound.pace
+            self._arm(group, loop)
 
     def opened(self, group: SocketGroup, socket: OpenWebSocket) -> None:
         """A WebSocket is open: the oldest make room, if there are too many."""
@@ -134,6 +157,8 @@ class SocketBounds:
     def _forget_empty(self, group: SocketGroup) -> None:
         if not group.sockets and not group.shaking and self._groups.get(group.key) is group:
             del self._groups[group.key]
+            if group.timer is not None:
+                group.timer.cancel()
 
     def _who(self, context: RequestContext) -> str | bytes | None:
         """Whose sockets count together; None for somebody of whom nothing is known.
@@ -155,3 +180,20 @@ class SocketBounds:
         # Keyed and short: no credentials are kept, and nobody can make two of one digest.
         text = b"\0".join([whose.encode(), *shown])
         return blake2b(text, digest_size=16, key=self._secret).digest()
+
+
+def _tell(waiter: asyncio.Future[bool], *, goes_on: bool) -> None:
+    if not waiter.done():
+        waiter.set_result(goes_on)
+
+
+async def _told(waiter: asyncio.Future[bool], client: ClientConnection, deadline: float) -> bool:
+    """Wait until one that waits is told whether it goes on; it does not after the deadline."""
+    time = asyncio.get_running_loop().time
+    while (left := deadline - time()) > 0:
+        done, _ = await asyncio.wait((waiter,), timeout=min(left, _LOOK))
+        if done:
+            return waiter.result()
+        if client.has_finished:
+            raise ClientGone("the client gave its handshake up")
+    return False

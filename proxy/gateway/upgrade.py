@@ -25,6 +25,8 @@ from proxy.relay.first_message import Decide, FirstMessageStage
 from proxy.snapshot import Live
 from proxy.versions.selection import answered_subprotocol
 from proxy.websocket import handshake
+from proxy.websocket.closing import REPLACED
+from proxy.websocket.frames import encode_close
 
 _AT_ONCE: Final = 100
 """Sockets that are looked at in one step of the loop."""
@@ -97,7 +99,10 @@ class Upgrades:
             return await self._open(context, None)
         with self.bounds.entered(context) as group:
             if group is not None:
-                await self.bounds.turn(group, context.client)
+                address = context.info.client or context.info.peer
+                if not await self.bounds.turn(group, context.client, address):
+                    self._supersede(context, group)
+                    return None
             return await self._open(context, group)
 
     async def _open(self, context: RequestContext, group: SocketGroup | None) -> Exchange | None:
@@ -172,6 +177,16 @@ class Upgrades:
         changed = await decide(message)
         self._freshness.listen(socket, context.snapshot, context.path)
         return changed
+
+    def _supersede(self, context: RequestContext, group: SocketGroup) -> None:
+        """Open a WebSocket in the server's place, and end it: newer ones are there, or wait."""
+        newest = next(reversed(group.sockets))
+        (key,) = context.request.shape.values(context.request.fields, b"sec-websocket-key")
+        agreed = newest.subprotocol if newest.subprotocol in context.head.offered else None
+        accepted = [(b"Sec-WebSocket-Accept", handshake.accept(key))]
+        response = handshake.switch_response(accepted, agreed)
+        context.client.write(response + encode_close(group.bound.code, REPLACED))
+        self._access_log.supersede(context.info, perf_counter())
 
     def _moved(self, socket: OpenWebSocket) -> None:
         if socket.counted is not None:

@@ -300,6 +300,17 @@ class AccessLog:
             line.update(facts)
             self._log.line("websocket opened", line)
 
+    def supersede(self, info: RequestInfo, now: float) -> None:
+        """A handshake was answered, and its WebSocket ended at once, for newer ones are there."""
+        metrics, cohort = self._metrics, info.cohort
+        info.status = 101
+        metrics.requests[cohort, "101"] += 1
+        metrics.handshakes[cohort, "superseded"] += 1
+        if self._log.is_enabled_for(logging.INFO):
+            line = _line(info, cohort, now)
+            line["replaced"] = True
+            self._log.line("request", line)
+
     def close_socket(
         self,
         info: RequestInfo,

@@ -24,7 +24,6 @@ from proxy.errors import (
     SegueError,
     StoreBusy,
     TargetTooLong,
-    TooManyHandshakes,
     UpstreamTimeout,
 )
 
@@ -108,13 +107,6 @@ LIMITS: Final = (
         OriginRefused,
     ),
     Limit(
-        "handshake_pace",
-        "503",
-        "a client opens WebSockets without end; raise the pace if the server can take it",
-        ("websocket.per_session",),
-        TooManyHandshakes,
-    ),
-    Limit(
         "store_calls",
         "503",
         "the store is too slow for what is asked of it: look at it, and at the logins in a second",
@@ -131,6 +123,12 @@ LIMITS: Final = (
         "websockets_per_session",
         "the oldest WebSocket of the session at its path was ended",
         "a client opens WebSockets without end, and its bound holds: mend it when you can",
+        ("websocket.per_session",),
+    ),
+    Limit(
+        "handshake_pace",
+        "a handshake was answered and its WebSocket ended at once, or 503",
+        "a client opens WebSockets without end; raise the pace if the server can take it",
         ("websocket.per_session",),
     ),
     Limit(

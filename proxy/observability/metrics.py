@@ -316,7 +316,8 @@ class Metrics(Collector):
             counter(
                 "segue_handshakes",
                 "WebSocket handshakes by result: accepted, refused (the server's answer was passed"
-                " on), failed (Segue answered), abandoned (the client had gone).",
+                " on), failed (Segue answered), abandoned (the client had gone), superseded (ended"
+                " at once, for newer ones of the same session: `websocket.per_session`).",
                 ("cohort", "result"),
                 self.handshakes.items,
             ),
@@ -334,12 +335,13 @@ class Metrics(Collector):
                 "How often a limit was reached: `headers` (431), `target` (414), `body` (413),"
                 " `client_time` (408), `upstream_time` (504), `connections`,"
                 " `connections_per_address`, `resources` (files, ports or memory of the machine),"
-                " `handshake_pace`, `store_calls` (503), `origin` (403); of WebSockets `frame`,"
-                " `message`, `fragments` (1009), `control_frames` and `message_time` (1008),"
+                " `store_calls` (503), `origin` (403); of WebSockets `frame`, `message`,"
+                " `fragments` (1009), `control_frames` and `message_time` (1008),"
                 " `websocket_close` (cut, as it did not end in time), `websockets_per_session` (the"
-                " oldest made room for a new one); `keepalive` (closed, as no request came, or cut,"
-                " as a response was not taken); `buffer` (a side was not read until the other took"
-                " what waited); and `memory` (`segue_memory_refusals_total` says for what).",
+                " oldest made room for a new one), `handshake_pace` (ended at once); `keepalive`"
+                " (closed, as no request came, or cut, as a response was not taken); `buffer` (a"
+                " side was not read until the other took what waited); and `memory`"
+                " (`segue_memory_refusals_total` says for what).",
                 ("limit",),
                 self._limits_hit,
             ),

@@ -21,6 +21,7 @@ from proxy.rewriting import MessageHandling
 from proxy.websocket.closing import (
     GOING_AWAY,
     POLICY_VIOLATION,
+    REPLACED,
     SERVICE_RESTART,
     TRY_AGAIN_LATER,
     Act,
@@ -213,7 +214,7 @@ class Relay:
         """
         if self._timer is not None:
             return False
-        self._leave(code, "replaced by a newer one", "replaced by a newer one")
+        self._leave(code, REPLACED, REPLACED)
         return True
 
     def abort(self) -> None:

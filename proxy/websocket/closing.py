@@ -41,6 +41,9 @@ TOO_BIG: Final = 1009
 SERVICE_RESTART: Final = 1012
 TRY_AGAIN_LATER: Final = 1013
 
+REPLACED: Final = "replaced by a newer one"
+"""The reason of a WebSocket that makes room."""
+
 
 class Side(Enum):
     """The two ends of a relay."""

@@ -15,6 +15,7 @@ from tests.support.authority import Client, authority, proxied
 from tests.support.rfc6455 import CLOSE, TEXT
 from tests.support.rig import RawPeer, Segue, segue
 from tests.support.sockets import (
+    ACCEPT,
     Origin,
     Pair,
     Socket,
@@ -177,7 +178,21 @@ async def shaking(proxy: Segue) -> RawPeer:
     return client
 
 
-async def test_handshakes_beyond_it_wait_for_their_turn_and_no_more_of_them_than_may(
+async def superseded(client: RawPeer, subprotocol: bytes | None = None) -> None:
+    """It was answered as if it were open, and ended in the same way as others that make room."""
+    head = await client.read_head()
+    assert status_of(head) == 101
+    assert fields_of(head, b"sec-websocket-accept") == [ACCEPT]
+    agreed = [] if subprotocol is None else [subprotocol]
+    assert fields_of(head, b"sec-websocket-protocol") == agreed
+    socket = Socket(client, is_client=True)
+    assert await socket.close_frame() == (1000, "replaced by a newer one")
+    await socket.send(CLOSE, closing(1000))
+    await socket.ended()
+    await client.close()
+
+
+async def test_handshakes_beyond_it_wait_for_their_turn_and_the_newest_longest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(socket_bounds, "MOST_WAITING", 2)
@@ -186,10 +201,63 @@ async def test_handshakes_beyond_it_wait_for_their_turn_and_no_more_of_them_than
     async with standing(bounded(most=1, pace=0.001)) as (proxy, upstream):
         # One is open, and the first beyond it waits for nothing.
         pairs = await open_each(proxy, upstream, 2)
-        waiting = [await shaking(proxy) for _ in range(2)]
-        await until_waiting(proxy, 2)
+        waiting = []
+        for count in (1, 2):
+            waiting.append(await shaking(proxy))
+            await until_waiting(proxy, count)
         assert await proxy.metric("segue_handshakes_waiting") == 2
         assert await proxy.metric("segue_handshakes_paced_total") == 2
+        # One more takes the place of the oldest.
+        waiting.append(await shaking(proxy))
+        await superseded(waiting[0])
+        await until_waiting(proxy, 2)
+        assert await proxy.metric("segue_limits_hit_total", limit="handshake_pace") == 1
+        assert await proxy.metric("segue_handshakes_total", result="superseded") == 1
+        line = next(
+            line
+            for line in map(json.loads, proxy.log.getvalue().splitlines())
+            if line["event"] == "request" and line.get("replaced")
+        )
+        assert line["status"] == 101
+        # Another path of the same session goes by.
+        pairs += await open_each(proxy, upstream, 1, b"/ws/jobs/2/?token=a")
+        # Nothing of those that wait has reached the server, and one that goes leaves room.
+        assert upstream.arrived.empty()
+        await waiting[1].close()
+        await until_waiting(proxy, 1)
+        await waiting[2].close()
+        await until_waiting(proxy, 0)
+        await goes_on(pairs[1])
+        await close(*pairs)
+
+
+async def test_no_handshake_waits_for_longer_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket_bounds, "LONGEST_WAIT", 0.01)
+    async with standing(bounded(most=1, pace=0.001)) as (proxy, upstream):
+        offers = (b"Sec-WebSocket-Protocol: chat, superchat",)
+        pairs = []
+        for _ in range(2):
+            client = await proxy.connect()
+            await client.send(handshake(JOB, *offers))
+            server, _ = await upstream.accept(b"Sec-WebSocket-Protocol: superchat")
+            assert status_of(await client.read_head()) == 101
+            pairs.append(Pair(proxy, upstream, Socket(client, is_client=True), server))
+        client = await proxy.connect()
+        await client.send(handshake(JOB, *offers))
+        # A browser takes no answer without one of those that it offers.
+        await superseded(client, b"superchat")
+        await goes_on(pairs[1])
+        await close(*pairs)
+
+
+async def test_nobody_is_answered_in_the_place_of_a_server_that_has_let_nobody_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(socket_bounds, "LONGEST_WAIT", 0.01)
+    async with standing(bounded(most=1, pace=0.001)) as (proxy, upstream):
+        # Two are on their way, and the server has not answered yet.
+        clients = [await shaking(proxy) for _ in range(2)]
+        servers = [await upstream.connection() for _ in clients]
         async with proxy.client() as client:
             await client.send(handshake(JOB))
             head, body = await client.read_response()
@@ -198,32 +266,14 @@ async def test_handshakes_beyond_it_wait_for_their_turn_and_no_more_of_them_than
         assert fields_of(head, b"connection") == [b"close"]
         assert b"faster than they are let through" in body
         assert await proxy.metric("segue_limits_hit_total", limit="handshake_pace") == 1
-        # Another path of the same session goes by.
-        pairs += await open_each(proxy, upstream, 1, b"/ws/jobs/2/?token=a")
-        # Nothing of those that wait has reached the server, and one that goes leaves room.
-        assert upstream.arrived.empty()
-        await waiting[0].close()
-        await until_waiting(proxy, 1)
-        await waiting[1].close()
-        await until_waiting(proxy, 0)
-        await goes_on(pairs[1])
-        await close(*pairs)
-
-
-async def test_no_handshake_waits_for_longer_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket_bounds, "LONGEST_WAIT", 60.0)
-    async with standing(bounded(most=1, pace=0.001)) as (proxy, upstream):
-        pairs = await open_each(proxy, upstream, 2)
-        async with proxy.client() as client:
-            await client.send(handshake(JOB))
-            assert status_of(await client.read_head()) == 503
-        await close(*pairs)
+        for peer in (*clients, *servers):
+            await peer.close()
 
 
 async def test_those_that_wait_come_through_when_it_is_their_turn() -> None:
     async with standing(bounded(most=1, pace=20.0)) as (proxy, upstream):
         pairs = await open_each(proxy, upstream, 2)
-        clients = [await shaking(proxy) for _ in range(5)]
+        clients = [await shaking(proxy) for _ in range(socket_bounds.MOST_WAITING)]
         servers = [(await upstream.accept())[0] for _ in clients]
         for client in clients:
             assert status_of(await client.read_head()) == 101
