@@ -121,6 +121,10 @@ async def test_what_nobody_issued_is_refused_as_without_segue_and_renews_nothing
                     continue  # No request line that a client could send.
                 through = await asked(process.address, request)
                 directly = await asked(server.removeprefix("http://"), request)
+                if name.endswith(("quoted", "twice")) and b"Authorization" in request:
+                    # Some servers would read a good one in it.
+                    assert (through, directly in (401, 403)) == (400, True)
+                    continue
                 if name.endswith("other letters") and what in TOKEN_ROUTES:
                     assert (through, directly) == (400, 401)  # It is no text that a token can be.
                     continue
