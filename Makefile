@@ -227,6 +227,10 @@ proof-check: setup ## which results in proofs/ are older than the code that they
 
 DURATION ?= 600
 
+.PHONY: guard-runs
+guard-runs: setup ## 3,000 simulated rollouts: do guards take back what they should, and nothing else?
+	@$(BIN)/python -m tools.guard_runs
+
 .PHONY: soak
 soak: setup ## mixed traffic for DURATION seconds (600), then memory and every account are checked
 	@$(BIN)/python -m bench.soak --seconds $(DURATION)

@@ -34,7 +34,7 @@ from proxy.switching.ramps import (
     parse_step,
 )
 from proxy.switching.setting import OFF
-from proxy.switching.table import UNTOUCHED, SwitchName
+from proxy.switching.table import UNTOUCHED, OpenSockets, SwitchName
 from proxy.types import Role
 
 
@@ -230,6 +230,7 @@ class RampOrders:
             time.time(),
             author=self._orders.name_of(request),
             reason=order.reason,
+            open_sockets=order.open_sockets or "",
         )
         change = StartRamp(switch_of(request), ramp, expected_of(request))
         return await self._orders.made(request, change, order.reason, order.open_sockets)
@@ -247,7 +248,11 @@ class RampOrders:
         switch = switch_of(request)
         expected = self._board.current.base.revision(switch)
         change = StepRamp(switch, time.time(), expected)
-        return await self._orders.made(request, change, order.reason, order.open_sockets)
+        ramp = self._board.current.base.states.get(switch, UNTOUCHED).ramp
+        said = order.open_sockets
+        if said is None and ramp is not None and ramp.open_sockets:
+            said = OpenSockets(ramp.open_sockets)
+        return await self._orders.made(request, change, order.reason, said)
 
     async def stop(self, request: web.Request, order: ChangeRequest) -> Answer:
         """End a ramp; the switch stays what it is."""

@@ -26,7 +26,7 @@ from proxy.storage import cancellation
 from proxy.switching.canary import Sketch
 from proxy.switching.guards import GuardMode, GuardRules, Outcome, Verdict, judge, window_of
 from proxy.switching.ramp_changes import StepBack, StepRamp
-from proxy.switching.ramps import Move, NextMove, RampStatus, next_move
+from proxy.switching.ramps import Move, NextMove, Ramp, RampStatus, next_move
 from proxy.switching.refusal import ChangeRefused
 from proxy.switching.samples import (
     Counted,
@@ -330,12 +330,18 @@ class GuardWatch:
             if each.move.move is Move.STEP:
                 change = StepRamp(name, now, each.state.revision)
                 with suppress(ChangeRefused):  # It has ended, or another one has taken it.
-                    await self._board.change(change, Author(RAMP, ""), _why(each))
+                    policy = _policy(each.state.ramp)
+                    await self._board.change(change, Author(RAMP, ""), _why(each), policy)
                     self._due.set()
 
 
 def _is_running(state: SwitchState) -> bool:
     return state.ramp is not None and state.ramp.status is RampStatus.RUNNING
+
+
+def _policy(ramp: Ramp | None) -> OpenSockets | None:
+    """What open WebSockets do at the steps of a ramp."""
+    return None if ramp is None or not ramp.open_sockets else OpenSockets(ramp.open_sockets)
 
 
 def _why(each: Judged) -> str:

@@ -71,6 +71,7 @@ class RampText(msgspec.Struct, frozen=True, omit_defaults=True):
     status: RampStatus
     author: str = ""
     reason: str = ""
+    open_sockets: OpenSockets | None = None
 
 
 class StateText(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -276,13 +277,28 @@ def state_text(state: SwitchState) -> StateText:
 
 
 def _ramp_text(ramp: Ramp) -> RampText:
-    steps = tuple(map(str, ramp.steps))
-    return RampText(steps, ramp.every, ramp.since, ramp.status, ramp.author, ramp.reason)
+    return RampText(
+        tuple(map(str, ramp.steps)),
+        ramp.every,
+        ramp.since,
+        ramp.status,
+        ramp.author,
+        ramp.reason,
+        OpenSockets(ramp.open_sockets) if ramp.open_sockets else None,
+    )
 
 
 def _ramp(text: RampText) -> Ramp:
     steps = check_steps(tuple(map(parse_setting, text.steps)))
-    return Ramp(steps, text.every, text.since, text.status, text.author, text.reason)
+    return Ramp(
+        steps,
+        text.every,
+        text.since,
+        text.status,
+        text.author,
+        text.reason,
+        text.open_sockets or "",
+    )
 
 
 def _exception_text(exception: VersionException) -> ExceptionText:

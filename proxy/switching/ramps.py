@@ -43,6 +43,8 @@ class Ramp:
         since: when the newest step was taken, or the ramp was resumed, in seconds since 1970.
         status: where it is.
         author, reason: who began it, and why.
+        open_sockets: what open WebSockets do at each step, as `OpenSockets` has it; empty: as the
+            configuration says.
     """
 
     steps: tuple[Setting, ...]
@@ -51,6 +53,7 @@ class Ramp:
     status: RampStatus = RampStatus.RUNNING
     author: str = ""
     reason: str = ""
+    open_sockets: str = ""
 
     def after(self, setting: Setting) -> Setting | None:
         """The step that is above a setting; None where there is none."""

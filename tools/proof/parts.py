@@ -64,6 +64,13 @@ PARTS: Final = {
         ("proxy", "tools/autobahn", "requirements/runtime.txt"),
         15,
     ),
+    "guards": Part(
+        "of a thousand simulated rollouts of a healthy mapping guards take back no more than is"
+        " stated, and of a broken one all",
+        ("make", "-s", "guard-runs"),
+        ("proxy/switching", "tools/guard_runs.py"),
+        20,
+    ),
     "pure-parser": Part(
         "all tests with aiohttp's parser that is written in Python",
         ("make", "-s", "test-pure"),

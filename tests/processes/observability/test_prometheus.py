@@ -268,13 +268,19 @@ async def speak_with(proxy: Segue, version: bytes) -> bytes:
 
 
 async def turn(proxy: Segue, percent: int) -> None:
-    """Make a revision."""
+    """Make revisions: a canary, and a ramp that is paused."""
     place = "/api/v1/switches/canary/m"
     async with proxy.admin() as client:
         async with client.get(place) as answer:
             tag = answer.headers["ETag"]
         order = {"state": "canary", "percent": percent, "reason": "a test"}
         async with client.put(place, json=order, headers={"If-Match": tag}) as answer:
+            assert answer.status == 200, await answer.text()
+            tag = f'"{(await answer.json())["revision"]["number"]}"'
+        ramp = {"steps": ["60%", "on"], "every": 3600, "reason": "a test"}
+        async with client.post(f"{place}/ramp", json=ramp, headers={"If-Match": tag}) as answer:
+            assert answer.status == 200, await answer.text()
+        async with client.post(f"{place}/ramp/pause", json={"reason": "a test"}) as answer:
             assert answer.status == 200, await answer.text()
 
 

@@ -309,6 +309,20 @@ async def test_switches_overdue(tmp_path: Path) -> None:
         await watched.do("SegueSwitchesOverdue")
 
 
+async def test_guard_failed(tmp_path: Path) -> None:
+    async with (
+        origin() as server,
+        scene(tmp_path, server.url, SWITCH="modern/m") as watched,
+    ):
+        await watched.operator.run(
+            "segue switch set $SWITCH canary --percent 50 --reason first --config config.yaml"
+        )
+        told = await watched.look("SegueGuardFailed")
+        assert "modern/m canary 50%: " in told
+        assert "first" in told
+        await watched.operator.run(RUNBOOKS["SegueGuardFailed-do"])
+
+
 @pytest.mark.needs_openssl
 async def test_certificate_expiring(tmp_path: Path) -> None:
     authority = trustme.CA()

@@ -54,7 +54,14 @@ FIRST: Final = {ONE: SwitchState(OFF), TWO: ALL_ON}
 SHADOW: Final = Setting(Mode.SHADOW)
 TEN: Final = Setting(Mode.CANARY, 1000)
 HALF: Final = Setting(Mode.CANARY, 5000)
-RAMP: Final = Ramp(LADDER, every=600.0, since=1000.0, author="ann", reason="a rollout")
+RAMP: Final = Ramp(
+    LADDER,
+    every=600.0,
+    since=1000.0,
+    author="ann",
+    reason="a rollout",
+    open_sockets="next_message",
+)
 BROKEN: Final = Finding(Figure.FAILED, Outcome.FAIL, 0.1, 0.05, 0.2, 0.01, 100, 1000, 0.01)
 
 
@@ -104,7 +111,7 @@ def test_it_goes_up_to_its_end() -> None:
 
 
 def test_one_step_is_a_ramp_that_has_ended() -> None:
-    ramp = replace(RAMP, steps=(ON,))
+    ramp = replace(RAMP, steps=(ON,), open_sockets="")
     assert ramp_of(then(EMPTY, StartRamp(ONE, ramp, 0))).status is RampStatus.FINISHED
 
 
