@@ -15,7 +15,7 @@ from proxy.http.headers import Fields
 from proxy.observability.access_log import RequestInfo
 from proxy.relay.bodies import MappedExchange
 from proxy.relay.dispatch import Begin, Dispatcher, HandshakeResult
-from proxy.relay.exchange import Amend, Exchange, Recipient
+from proxy.relay.exchange import Amend, Exchange, ExchangeEnds, Recipient
 from proxy.relay.observed import ObservedExchange
 from proxy.upstream.connection import Connection
 
@@ -72,39 +72,18 @@ class Sender:
     ) -> Exchange:
         """Return the exchange that carries a request and its response, rewritten or not."""
         bodies = context.bodies
-        timeout = context.snapshot.config.timeouts.body
-        if bodies is None or bodies.to_client is None:
-            amend = _amendment(context) if bodies is None else bodies.amend
-            observer = self._rewriting.observer(context)
-            if observer is not None:
-                return ObservedExchange(
-                    recipient,
-                    context.request,
-                    connection,
-                    amend=amend,
-                    body_timeout=timeout,
-                    loop=self._loop,
-                    observer=observer,
-                )
-            return Exchange(
-                recipient,
-                context.request,
-                connection,
-                amend=amend,
-                body_timeout=timeout,
-                loop=self._loop,
-            )
-        return MappedExchange(
+        ends = ExchangeEnds(
             recipient,
             context.request,
             connection,
-            amend=bodies.amend,
-            body_timeout=timeout,
-            loop=self._loop,
-            handling=bodies.to_client,
-            limits=bodies.limits,
-            held=bodies.response_held,
+            context.snapshot.config.timeouts.body,
+            self._loop,
+            _amendment(context) if bodies is None else bodies.amend,
         )
+        if bodies is not None and bodies.to_client is not None:
+            return MappedExchange(ends, bodies.to_client, bodies.limits, bodies.response_held)
+        observer = self._rewriting.observer(context)
+        return Exchange(ends) if observer is None else ObservedExchange(ends, observer)
 
     def handshake(self, context: RequestContext) -> Awaitable[HandshakeResult]:
         """Shake hands with the server, with a token that is good.
@@ -131,15 +110,10 @@ class Sender:
         timeouts = context.snapshot.config.timeouts
 
         def begin(connection: Connection) -> Exchange:
-            return Exchange(
-                context.client,
-                context.request,
-                connection,
-                amend=None,
-                body_timeout=timeouts.body,
-                loop=self._loop,
-                may_switch=True,
+            ends = ExchangeEnds(
+                context.client, context.request, connection, timeouts.body, self._loop
             )
+            return Exchange(ends, may_switch=True)
 
         return self._dispatcher.handshake(
             context.info,

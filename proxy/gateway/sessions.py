@@ -265,9 +265,10 @@ class TokenRenewal(SessionFilter):
 
     def _remember(self, context: RequestContext, session: SessionToken, exchange: Exchange) -> None:
         """Remember of a request that the server has taken what refreshes are to go with."""
-        head = exchange.head
-        if session.settings.carry and head is not None and head.status in _TAKEN:
-            self.sessions.remember(session, context.fields)
+        if session.settings.carry:
+            head = exchange.head
+            if head is not None and head.status in _TAKEN:
+                self.sessions.remember(session, context.fields)
 
     def handshake(self, context: RequestContext, shake: Shake) -> Awaitable[HandshakeResult]:
         if context.session is None:

@@ -33,10 +33,9 @@ from proxy.http.representation import (
     without_length,
 )
 from proxy.memory import Reservation
-from proxy.relay.exchange import Amend, Exchange, Recipient
+from proxy.relay.exchange import Exchange, ExchangeEnds
 from proxy.rewriting import MessageHandling
 from proxy.types import NONE, OnError
-from proxy.upstream.connection import Connection
 from proxy.upstream.response import Head
 
 
@@ -255,34 +254,22 @@ class MappedExchange(Exchange):
     __slots__ = ("_body", "_clock", "_handling", "_held_head", "_latest", "_limits", "_room")
 
     def __init__(
-        self,
-        client: Recipient,
-        request: Request,
-        connection: Connection,
-        *,
-        amend: Amend | None,
-        body_timeout: float,
-        loop: asyncio.AbstractEventLoop,
-        handling: MessageHandling,
-        limits: HoldLimits,
-        held: Reservation,
+        self, ends: ExchangeEnds, handling: MessageHandling, limits: HoldLimits, held: Reservation
     ) -> None:
         """Begin as an `Exchange` does.
 
         Args:
-            client, request, connection, amend, body_timeout, loop: as there.
+            ends: as there.
             handling: what rewrites the body of the response, and where it counts.
             limits: of a body that is held.
             held: what is reserved for it; whoever ends the request gives it back.
         """
-        super().__init__(
-            client, request, connection, amend=amend, body_timeout=body_timeout, loop=loop
-        )
+        super().__init__(ends)
         self._handling = handling
         self._limits = limits
         self._room = held
         held.release()  # Of an exchange before this one, whose response was not sent.
-        self._clock = loop.time
+        self._clock = ends.loop.time
         self._latest = 0.0
         self._held_head: Head | None = None
         self._body = bytearray()

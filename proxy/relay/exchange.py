@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 from time import perf_counter
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from proxy.downstream.connection import Flow
 from proxy.downstream.request import Request
@@ -50,6 +50,26 @@ class Recipient(Protocol):
 
     def reserve(self, kind: Kind) -> Reservation:
         """Return a reservation of nothing yet, for the client."""
+
+
+class ExchangeEnds(NamedTuple):
+    """What an exchange is between, and by what it goes.
+
+    Attributes:
+        client: whoever the response is for.
+        request: whose body goes to the server.
+        connection: to the server.
+        body_timeout: seconds until the next piece of the request's body must have come.
+        loop: in which all of it is.
+        amend: what is changed in the fields of the response; None for nothing.
+    """
+
+    client: Recipient
+    request: Request
+    connection: Connection
+    body_timeout: float
+    loop: asyncio.AbstractEventLoop
+    amend: Amend | None = None
 
 
 class Exchange:
@@ -92,17 +112,8 @@ class Exchange:
         "watched",
     )
 
-    def __init__(
-        self,
-        client: Recipient,
-        request: Request,
-        connection: Connection,
-        *,
-        amend: Amend | None,
-        body_timeout: float,
-        loop: asyncio.AbstractEventLoop,
-        may_switch: bool = False,
-    ) -> None:
+    def __init__(self, ends: ExchangeEnds, *, may_switch: bool = False) -> None:
+        client, request, connection, body_timeout, loop, amend = ends
         self._client = client
         self._request = request
         self._connection = connection

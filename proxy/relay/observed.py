@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from proxy.downstream.request import Request
 from proxy.http.headers import RawFields
-from proxy.relay.exchange import Amend, Exchange, Recipient
-from proxy.upstream.connection import Connection
+from proxy.relay.exchange import Exchange, ExchangeEnds
 from proxy.upstream.response import Head
 
 
@@ -59,26 +56,9 @@ class ObservedExchange(Exchange):
 
     __slots__ = ("_observer", "_tells")
 
-    def __init__(
-        self,
-        client: Recipient,
-        request: Request,
-        connection: Connection,
-        *,
-        amend: Amend | None,
-        body_timeout: float,
-        loop: asyncio.AbstractEventLoop,
-        observer: Observer,
-    ) -> None:
-        """Begin as an `Exchange` does.
-
-        Args:
-            client, request, connection, amend, body_timeout, loop: as there.
-            observer: is told.
-        """
-        super().__init__(
-            client, request, connection, amend=amend, body_timeout=body_timeout, loop=loop
-        )
+    def __init__(self, ends: ExchangeEnds, observer: Observer) -> None:
+        """Begin as an `Exchange` does, and tell the observer."""
+        super().__init__(ends)
         self._observer = observer
         self._tells = True
 

@@ -249,8 +249,7 @@ class Sessions:
         For requests that the server has answered with success: anybody could send one with a token
         that was stolen and is good no more.
         """
-        if session_token.settings.carry:
-            self._renewals.remember(session_token.cached, fields)
+        self._renewals.remember(session_token.cached, fields)
 
     # WebSockets.
 
