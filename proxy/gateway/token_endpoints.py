@@ -176,7 +176,7 @@ class TokenEndpoints:
             raise ClientError("the token of this route is sent in the body, not in the query")
         return read_token(request.body or b"", path, request.fields)
 
-    async def _issue(self, context: RequestContext, presented: str | None = None) -> Exchange:
+    async def _issue(self, context: RequestContext, exchanged: str | None = None) -> Exchange:
         """Pass the server's answer on, once its tokens are known."""
         send = self._sender.sending(context)
         exchange = await send(_asking_for_identity(context.fields), _SUCCESSES)
@@ -188,7 +188,7 @@ class TokenEndpoints:
                 unopened = self._filter.sessions.unopened
                 unopened.tell(Unopened.NOT_FOUND, texts=said, cookies=set_)
             cookie = await self._tokens.capture(
-                pair, named_host(context), presented, context.fields
+                pair, named_host(context), exchanged, context.fields
             )
             self._prolong(context, hold.head, pair, cookie or "")
             if cookie is not None:

@@ -14,7 +14,7 @@ def sealed(
     sealer: Sealer,
     pair: Pair,
     now: float,
-    presented: str | None = None,
+    exchanged: str | None = None,
     record: Record | None = None,
 ) -> Tokens | None:
     """The tokens of the server's answer as they are kept; None where they cannot be read.
@@ -23,18 +23,18 @@ def sealed(
         sealer: seals them.
         pair: what the server issued.
         now: when the answer came.
-        presented: the refresh token that it was issued for, which stays where there is no new
+        exchanged: the refresh token that it was issued for, which stays where there is no new
             one; None where it was a login.
         record: what was known of its session; None for a token of none.
     """
-    refresh = pair.refresh if pair.refresh is not None else presented
+    refresh = pair.refresh if pair.refresh is not None else exchanged
     if refresh is None:
         return None
     access_claims, refresh_claims = jwt.read(pair.access), jwt.read(refresh)
     if access_claims is None or refresh_claims is None:
         return None
-    kept = refresh == presented
-    before = None if presented is None else jwt.read(presented)
+    kept = refresh == exchanged
+    before = None if exchanged is None else jwt.read(exchanged)
     issued = [access_claims] if kept else [access_claims, refresh_claims]
     skew = jwt.clock_skew(issued, now, before)
     if skew is None:

@@ -76,7 +76,7 @@ class TokenExchange:
         self,
         pair: Pair | None,
         host: bytes,
-        presented: str | None = None,
+        exchanged: str | None = None,
         fields: RawFields = (),
     ) -> str | None:
         """Open a session with the tokens that the server gives a client.
@@ -84,13 +84,13 @@ class TokenExchange:
         Args:
             pair: None where its answer has none that can be read.
             host: whom the request for them named as its host.
-            presented: the refresh token that they were issued for; None where it was a login.
+            exchanged: the refresh token that they were issued for; None where it was a login.
             fields: of the request, as they are forwarded.
 
         Returns the value of the cookie to set, where one is wanted.
         """
         now = self._repository.clock.now()
-        issued = None if pair is None else sealed(self._repository.sealer, pair, now, presented)
+        issued = None if pair is None else sealed(self._repository.sealer, pair, now, exchanged)
         claims = None if pair is None else jwt.read(pair.access)
         if pair is None or issued is None or claims is None or pair.refresh is None:
             self._repository.counts.captures["unreadable"] += 1
