@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
-from proxy.http.cookie_spellings import SpelledCookie, is_plain
+from proxy.http.cookie_spellings import SpelledCookies, is_plain
 from proxy.http.cookies import cookie_values, put_cookie, with_cookie, without_values
 from proxy.http.forms import Parameter, parameter, parameters, parameters_of_either, variable_name
 from proxy.http.headers import Fields, RawFields, values_of
@@ -55,7 +55,7 @@ class TokenPlaces:
     first_message: FieldPath | None = None
     bodies: Mapping[bytes, FieldPath] = field(default_factory=dict)
     _scheme_word: re.Pattern[str] = field(init=False, repr=False, compare=False)
-    _cookies: tuple[SpelledCookie, ...] = field(init=False, repr=False, compare=False)
+    _cookies: SpelledCookies | None = field(init=False, repr=False, compare=False)
     _variables: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -63,8 +63,8 @@ class TokenPlaces:
         schemes = "|".join(re.escape(scheme.decode().casefold()) for scheme in self.schemes)
         object.__setattr__(self, "_scheme_word", re.compile(rf"(?<![a-z0-9_-])(?:{schemes})"))
         names = (self.access_cookie, self.refresh_cookie)
-        cookies = tuple(SpelledCookie(name) for name in names if name is not None)
-        object.__setattr__(self, "_cookies", cookies)
+        given = [name for name in names if name is not None]
+        object.__setattr__(self, "_cookies", SpelledCookies(given) if given else None)
         object.__setattr__(self, "_variables", frozenset(map(variable_name, self.query)))
 
     @property
@@ -181,16 +181,12 @@ class TokenPlaces:
 
     def without_hidden_cookies(self, fields: RawFields) -> Fields:
         """The fields without cookies in which servers may read tokens that are not read here."""
-        kept = list(fields)
-        for each in self._cookies:
-            kept = each.without_hidden(kept)
-        return kept
+        return list(fields) if self._cookies is None else self._cookies.without_hidden(fields)
 
     def hides_refresh(self, fields: RawFields) -> bool:
         """Whether a server may read a refresh token in a cookie that is not read here."""
-        return any(
-            each.is_hidden(fields) for each in self._cookies if each.name == self.refresh_cookie
-        )
+        name = self.refresh_cookie
+        return name is not None and SpelledCookies((name,)).are_hidden(fields)
 
     def without_access(self, fields: RawFields, tokens: Collection[str]) -> Fields:
         """The fields without these access tokens, in `Authorization` and in cookies."""
