@@ -345,7 +345,7 @@ class ClientConnection(RequestHandler):
         """
         waiting = len(self._messages)
         unread = self._newest_payload() is not None or self._intake.pending > UNCOUNTED
-        if not (unread or waiting > 1 or len(data) > _LARGE):
+        if not (unread or self._message_tail or waiting > 1 or len(data) > _LARGE):
             return
         if not self.held.receive(self._unread()):
             raise MemoryFull("what clients send is held up to `limits.memory`; try again later")
@@ -361,6 +361,7 @@ class ClientConnection(RequestHandler):
         if self._payload is not None:
             payloads.append(self._payload)
         size = sum([each._size for each in payloads if each is not EMPTY_PAYLOAD])  # noqa: SLF001
+        size += len(self._message_tail)
         # The parser keeps a copy of a head.
         return size + 2 * self._intake.pending + _PER_REQUEST * max(len(waiting) - 1, 0)
 
@@ -449,6 +450,8 @@ class ClientConnection(RequestHandler):
     def _break(self, error: ClientError | MemoryFull) -> None:
         """Take no more from the client; refuse it when what it sent before is answered."""
         self._broken = True
+        self._recent.clear()
+        self._parser = None  # With what it keeps of a head.
         self._break_body(error if isinstance(error, MemoryFull) else RequestPayloadError())
         self._messages.append((_ErrInfo(error.status, error, ""), EMPTY_PAYLOAD))
         if self._waiter is not None and not self._waiter.done():
@@ -487,6 +490,9 @@ class ClientConnection(RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self.held.give_back()
+        for message, payload in self._messages:
+            if not isinstance(message, _ErrInfo):
+                self._forget(payload)
         super().connection_lost(exc)
 
     def resume_writing(self) -> None:
@@ -533,6 +539,7 @@ class ClientConnection(RequestHandler):
                 await listener.serve(self, Request(message, payload, self._note_read))
             finally:
                 self._payload = None
+                self._forget(payload)
                 self.held.read()
             if not (self.persistent and payload.is_eof()):
                 # What comes behind the last request is ignored (RFC 9112 section 9.6), but read.
@@ -551,6 +558,15 @@ class ClientConnection(RequestHandler):
             self._finish()
         else:
             self._discard()
+
+    def _forget(self, payload: StreamReader) -> None:
+        """Let go of what nobody reads any more; in circles it would wait for the collector."""
+        if payload is EMPTY_PAYLOAD:
+            return
+        payload._buffer.clear()  # noqa: SLF001
+        if payload.exception() is not None:
+            # The one that was raised leads by its traceback to whoever read this.
+            payload.set_exception(RequestPayloadError())
 
     def _make_room(self) -> None:
         """Tell the parser that a pipelined request was taken; read on where it had stopped."""

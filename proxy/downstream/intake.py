@@ -142,6 +142,10 @@ class Recent:
             return b""
         return (bytes(self._data) + data).lstrip(b"\r\n").partition(b"\r\n")[0]
 
+    def clear(self) -> None:
+        """Keep nothing: no request comes any more."""
+        self._forget(is_known=False)
+
     def _forget(self, *, is_known: bool) -> None:
         self._is_known = is_known
         self._given = 0

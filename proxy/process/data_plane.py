@@ -37,6 +37,7 @@ from proxy.observability.log import Log
 from proxy.observability.metrics import Metrics
 from proxy.observability.tracing import SpanQueue
 from proxy.process.assembly import client_limits, state_directory
+from proxy.process.heap import Heap
 from proxy.process.traces import access_log
 from proxy.recording.recorder import Recorder
 from proxy.recording.tail import Tail
@@ -112,6 +113,7 @@ class DataPlane:
         self.fleet = Fleet(servers, loop, log, publish)
         self.connections = Connections()
         self.memory = MemoryBudget(config.limits.memory, self._limit_reached)
+        self._heap = Heap(loop)
         taps = Taps()
         self.recorder = Recorder(taps, loop, log)
         self.shadows = Shadows(
@@ -239,6 +241,7 @@ class DataPlane:
         self.listener.check(now)
         self.fleet.check(now)
         self._warnings.check(now)
+        self._heap.check(self.memory.held)
         self._limits.check(now)
         self.flow.check(now)
         self.freshness.check()

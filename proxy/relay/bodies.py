@@ -90,6 +90,8 @@ async def read_body(request: Request, limits: HoldLimits, held: Reservation) -> 
         raise
     except Exception:  # noqa: BLE001 (whatever the parser found wrong with the body)
         raise ClientError("the body of the request is not valid HTTP/1.1") from None
+    finally:
+        body.clear()  # A traceback may hold on to it for long.
 
 
 def _keep(held: Reservation, size: int) -> None:
@@ -304,13 +306,16 @@ class MappedExchange(Exchange):
         if reason:
             self._handling.refuse(MappingFailure("", NONE, reason, OnError.PASS))
             self._handling.counts.settle()
-            self._let_go(self._held_head)
+            body = bytes(self._body)
+            self._body.clear()
+            self._let_go(self._held_head, body)
 
     def on_end(self) -> None:
         """Rewrite the body, and send it."""
         head = self._held_head
         if head is not None:
             body = bytes(self._body)
+            self._body.clear()
             try:
                 rewritten = rewrite(self._handling, body)
             except MappingFailure as failure:
@@ -320,14 +325,12 @@ class MappedExchange(Exchange):
             if rewritten is not body:
                 head.fields = with_length(head.fields, len(rewritten))
                 head.chunked = head.until_close = False
-                self._body[:] = rewritten
-            self._let_go(head)
+            self._let_go(head, rewritten)
         super().on_end()
 
-    def _let_go(self, head: Head) -> None:
+    def _let_go(self, head: Head, body: bytes) -> None:
         self._held_head = None
         self._room.release()  # From here on it counts where it waits to be sent.
         super().on_head(head)
-        if self._body:
-            super().on_body(bytes(self._body))
-            self._body.clear()
+        if body:
+            super().on_body(body)

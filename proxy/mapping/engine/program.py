@@ -7,7 +7,7 @@ from sys import maxsize
 from typing import Final
 
 from proxy.errors import MappingFailure
-from proxy.mapping.engine.compiled import CompiledMapping, OutputBudget, Rewrite
+from proxy.mapping.engine.compiled import MAX_VALUES, CompiledMapping, OutputBudget, Rewrite
 from proxy.mapping.engine.explanation import Explanation, rules_for, trace
 from proxy.mapping.engine.vocabulary import together
 from proxy.mapping.json.depth import nests_deeper
@@ -96,9 +96,11 @@ class Program:
 
         Raises:
             MappingFailure: a rule matched and could not be carried out; or the message is not
-                UTF-8, or nested too deep, which the first mapping's `on_error` decides about,
-                under the rule `none`.
+                UTF-8, or nested too deep, or has too many values, which the first mapping's
+                `on_error` decides about, under the rule `none`.
         """
+        if len(message) > MAX_VALUES and message.count(b",") > MAX_VALUES:
+            raise self._refusal(f"more than {MAX_VALUES} values")
         if nests_deeper(message, self._deepest):
             raise self._refusal(f"nested deeper than {self._deepest} levels")
         members = open_object(message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+import yaml
 from pydantic import BaseModel
 
 from proxy import errors
@@ -14,10 +15,12 @@ from proxy.configuration.sessions import SessionSettings, StoreSettings
 from proxy.configuration.units import duration, size
 from proxy.configuration.upstream import Ejection, HealthCheck, Upstream
 from proxy.configuration.websocket import SocketBound
+from proxy.mapping.engine.compiled import MAX_VALUES
 from proxy.memory import Kind
 from tests.support.checkout import ROOT
 
 DOCS = ROOT / "docs"
+MIB = 1 << 20
 
 
 def rows(name: str) -> list[list[str]]:
@@ -75,6 +78,22 @@ def test_every_limit_says_what_happens() -> None:
 def test_every_kind_of_what_is_held_is_documented() -> None:
     text = (DOCS / "limits.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| \*\*(\w+)\*\* \|", text, re.MULTILINE) == [*Kind]
+
+
+def test_what_a_process_can_reach_is_under_what_the_manifest_allows_it() -> None:
+    text = (DOCS / "limits.md").read_text(encoding="utf-8")
+    sums = text.partition("**The sum.**")[2].partition("**Measured**")[0]
+    process, held, rewritten, connections = (
+        int(found) for found in re.findall(r"^\| .*\| (\d+) MiB", sums, re.MULTILINE)
+    )
+    assert held == LimitSettings().memory * 2 / MIB
+    assert rewritten >= MAX_VALUES * 212 / MIB
+    assert rewritten >= 6 * max(LimitSettings().body, LimitSettings().message) / MIB
+    manifest = (ROOT / "deploy/kubernetes/deployment.yaml").read_text(encoding="utf-8")
+    (container,) = yaml.safe_load(manifest)["spec"]["template"]["spec"]["containers"]
+    allowed = container["resources"]["limits"]["memory"]
+    assert f"allows {allowed.removesuffix('Mi')} MiB" in sums
+    assert process + held + rewritten + connections < int(allowed.removesuffix("Mi"))
 
 
 def test_errors_that_limits_name_are_labels() -> None:

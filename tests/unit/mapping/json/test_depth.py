@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import MappingFailure
+from proxy.mapping.engine.compiled import MAX_VALUES
 from proxy.mapping.engine.program import Program
 from proxy.mapping.json.depth import nests_deeper
 from proxy.types import MAX_DEPTH, OnError
@@ -101,3 +102,13 @@ def test_a_trace_says_that_no_rule_was_asked() -> None:
     told = Program([compiled(RULE)], 5).trace(nested(6))
     assert (told.passes, told.messages) == ((), (nested(6),))
     assert told.note == "no rule was tried: it is nested deeper than 5 levels"
+
+
+def test_a_message_with_more_values_than_may_be_is_left_to_on_error() -> None:
+    tested = Program([compiled(RULE, channel="http")])
+    assert tested.apply(b"[" + b"1," * MAX_VALUES + b"1]") is None
+    more = b"1," * (MAX_VALUES + 1) + b"1]"
+    for text in (b"[" + more, b'{"a":[' + more + b"}"):
+        with pytest.raises(MappingFailure, match=f"more than {MAX_VALUES} values") as caught:
+            tested.apply(text)
+        assert caught.value.rule == "none"
