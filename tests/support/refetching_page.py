@@ -76,7 +76,8 @@ async ([path, job, token, chats, most]) => {
         const content = `Wish ${turn}`;
         await new Promise((resolve) => {
             waits.push({content, resolve, begun: performance.now(), done: false});
-            sockets[0].send(JSON.stringify({kind: "chat", content}));
+            const open = sockets.findLast((each) => each.readyState === WebSocket.OPEN);
+            open.send(JSON.stringify({kind: "chat", content}));
         });
         while (running) await pause(5);
     }
