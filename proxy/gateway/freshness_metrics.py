@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Final
+
 from proxy.gateway.freshness import Freshness
-from proxy.observability.families import Combined, Families, counter, gauge
+from proxy.observability.families import Combined, Families, Samples, counter, gauge
+from proxy.snapshot import Live
+
+REASONS: Final = ("session", "request", "response", "socket", "changed", "full")
 
 
-def families(freshness: Freshness) -> Families:
-    """What was given, what was not kept and why, what was heard, and what waiting cost."""
+def families(freshness: Freshness, live: Live) -> Families:
+    """What was given, what was not kept and why, what was heard, and what waiting cost.
+
+    What has not happened yet on a route is shown as 0: a rate needs a beginning.
+    """
+
+    def routes() -> Iterator[str]:
+        return (route.name for route in live.current.config.coalescing if route.fresh_until)
+
+    def by_route(counts: Mapping[str, float]) -> Samples:
+        return [((route,), counts.get(route, 0)) for route in {*routes(), *counts}]
+
+    def not_kept() -> Samples:
+        counts = dict.fromkeys(((route, reason) for route in routes() for reason in REASONS), 0)
+        return (counts | freshness.not_kept).items()
+
     return (
         counter(
             "segue_coalescing_given",
             "GETs that were answered with an answer that was kept, on routes with `fresh_until`.",
             ("route",),
-            lambda: [((route,), count) for route, count in freshness.given.items()],
+            lambda: by_route(freshness.given),
         ),
         counter(
             "segue_coalescing_not_kept",
@@ -23,7 +43,7 @@ def families(freshness: Freshness) -> Families:
             " (a message, a write or a WebSocket came between question and answer, or the question"
             " was sent within `settle` of a message), `full` (no room in `limits.memory`).",
             ("route", "reason"),
-            freshness.not_kept.items,
+            not_kept,
         ),
         counter(
             "segue_coalescing_signs",
@@ -39,7 +59,7 @@ def families(freshness: Freshness) -> Families:
             "segue_coalescing_settle_seconds",
             "Time that questions waited before they were sent, because of `settle`.",
             ("route",),
-            lambda: [((route,), seconds) for route, seconds in freshness.settling.items()],
+            lambda: by_route(freshness.settling),
         ),
         gauge(
             "segue_coalescing_kept_answers",

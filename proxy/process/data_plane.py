@@ -212,7 +212,7 @@ class DataPlane:
             self._live,
         )
         yield self.rewriting.notices.families()
-        yield freshness_metrics.families(self.freshness)
+        yield freshness_metrics.families(self.freshness, self._live)
         yield switch_metrics.families(self._live, self.upgrades, self._decided)
         if self.sessions is not None:
             yield self.sessions.counts.families()

@@ -64,7 +64,9 @@ cohorts:
     versions: "<1"
     websocket: {to_client: [m]}
 switching: {switches: {canary/m: canary 50%, shadowed/m: shadow}}
-coalescing: [{name: polled, path: /polled}]
+coalescing:
+  - {name: polled, path: /polled}
+  - {name: told, path: "/told/{id}", fresh_until: {message: {id: id}}}
 """
 
 ENDED = 0.1

@@ -520,6 +520,19 @@ async def test_a_websocket_whose_first_message_says_whose_it_is_counts(
         assert await it.get() == old + 1
 
 
+async def test_what_has_not_happened_yet_is_shown_as_nothing(tmp_path: Path) -> None:
+    async with board(tmp_path) as it:
+        shown = {
+            (name, dict(labels).get("reason"))
+            for (name, labels), value in (await it.proxy.metrics()).items()
+            if dict(labels).get("route") == "job" and value == 0
+        }
+        assert ("segue_coalescing_given_total", None) in shown
+        assert ("segue_coalescing_settle_seconds_total", None) in shown
+        reasons = {reason for name, reason in shown if name == "segue_coalescing_not_kept_total"}
+        assert reasons == {"session", "request", "response", "socket", "changed", "full"}
+
+
 async def test_nothing_is_heard_where_no_route_has_fresh_until(tmp_path: Path) -> None:
     async with board(tmp_path, "[{name: job, path: '/api/jobs/{id}/'}]") as it:
         await it.open()
