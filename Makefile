@@ -190,6 +190,10 @@ $(VENV)/.fuzz: requirements/fuzz.txt | $(BIN)/python
 	$(INSTALL) fuzz
 	@touch $@
 
+.PHONY: sunset
+sunset: setup ## ninety simulated days of a fleet: is a mapping ever called safe wrongly, or late? (ARGS=SEEDS)
+	@$(BIN)/python -m tools.sunset_simulation $(ARGS)
+
 API_FUZZ_SECONDS ?= 60
 
 .PHONY: api-fuzz

@@ -34,7 +34,7 @@ PARTS: Final = {
     ),
     "sunset": Part(
         "ninety simulated days of a fleet: no mapping is called safe to delete wrongly, or late",
-        ("python3", "-m", "tools.sunset_simulation", "3"),
+        ("make", "-s", "sunset"),
         (
             *("proxy/switching", "proxy/control/sunset.py", "proxy/control/switch_store/base.py"),
             *("proxy/control/switch_store/memory.py", "tools/sunset_simulation.py"),

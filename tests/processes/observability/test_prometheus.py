@@ -340,6 +340,9 @@ async def test_every_expression_of_rules_and_dashboard_has_data(tmp_path: Path) 
                     proxy.server.reload()
                     await turn(proxy, 50 + rounds % 2)
                     await traffic(proxy, user)
+                    # It would look by itself, and read what the fleet has seen, in a minute.
+                    await proxy.server._sunset.step()
+                    await proxy.server._sunset.read_all()
                     await asyncio.sleep(0.5)
                     with suppress(aiohttp.ClientConnectionError):  # It has not started yet.
                         for expression in sorted(missing):
