@@ -34,10 +34,12 @@ PARTS: Final = {
     ),
     "sunset": Part(
         "ninety simulated days of a fleet: no mapping is called safe to delete wrongly, or late",
-        ("make", "-s", "sunset"),
+        ("make", "-s", "sunset", "ARGS=2"),
         (
-            *("proxy/switching", "proxy/control/sunset.py", "proxy/control/switch_store/base.py"),
-            *("proxy/control/switch_store/memory.py", "tools/sunset_simulation.py"),
+            *("proxy/switching/sunset_days.py", "proxy/switching/sunset_watch.py"),
+            *("proxy/switching/sunset_verdict.py", "proxy/switching/canary.py"),
+            *("proxy/control/sunset.py", "proxy/control/switch_store/memory.py"),
+            "tools/sunset_simulation.py",
         ),
         30,
     ),
