@@ -69,7 +69,7 @@ setup: $(VENV)/.segue $(VENV)/.demo $(VENV)/.dev ## the virtual environment with
 wheel: $(BUILT)/.done ## the package as it is shipped, its frame path compiled: build/wheel/*.whl
 
 # What was built is the same for as long as no source has changed.
-$(BUILT)/.done: $(VENV)/.compile pyproject.toml README.md LICENSE tools/compile $(shell find proxy -name '*.py')
+$(BUILT)/.done: $(VENV)/.compile pyproject.toml README.md LICENSE tools/compile $(shell find proxy -name '*.py' -o -path '*/assets/*' -type f)
 	@tools/compile $(BIN)/python $(BUILT)
 	@touch $@
 

@@ -143,6 +143,8 @@ async def _ask(client: aiohttp.ClientSession, address: str, admin: str) -> None:
     expect("a client of version 2.1 gets the new frame", await _frame(client, url, "2.1"), NEW)
     expect("one of version 1.4 the bytes of the old one", await _frame(client, url, "1.4"), OLD)
     expect("so does one that tells no version", await _frame(client, url, None), OLD)
+    async with client.get(f"http://{admin}/console/vendored/preact/preact.mjs") as answer:
+        expect("the files of the console", answer.status, 200)
     async with client.get(f"http://{admin}/readyz") as answer:
         expect("it says that it is ready", answer.status, 200)
 

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from proxy.admin.access import Access
 from proxy.admin.connections import AdminRunner, AdminSite
+from proxy.admin.console import Console
 from proxy.admin.endpoints import Endpoint, Served, routes
 from proxy.admin.metrics import Refusal
 from proxy.admin.orders import MAX_BODY
@@ -74,10 +75,14 @@ def probes(
     )
 
 
-def application(endpoints: Iterable[Served], access: Access) -> web.Application:
-    """Return an application of these endpoints, for those whom they are for."""
+def application(
+    endpoints: Iterable[Served], access: Access, pages: Console | None = None
+) -> web.Application:
+    """Return an application of these endpoints, for those whom they are for, and of a console."""
     app = web.Application(client_max_size=MAX_BODY)
     app.add_routes(routes(endpoints, access))
+    if pages is not None:
+        app.add_routes(pages.routes(access))
     return app
 
 

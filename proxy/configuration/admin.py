@@ -116,6 +116,7 @@ class Admin(Section):
             need one.
         allow_raw_recordings: whether `segue record --raw` may show messages as they are, to the
             role `admin`. Otherwise recordings have placeholders for all text that is not named.
+        console: whether there is a page for browsers, at `/console/`.
     """
 
     address: ListenAddress = Address("127.0.0.1", 9090)
@@ -128,3 +129,4 @@ class Admin(Section):
     users: Roles = {}  # noqa: RUF012 (pydantic copies it)
     protect_metrics: bool = False
     allow_raw_recordings: bool = False
+    console: bool = True

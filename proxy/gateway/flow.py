@@ -123,7 +123,11 @@ def totals(
 
 
 class Flow:
-    """Looks at the totals."""
+    """Looks at the totals.
+
+    Attributes:
+        on_look: called when they have been looked at, and all accounts are settled.
+    """
 
     def __init__(
         self,
@@ -146,6 +150,7 @@ class Flow:
         self._looks: deque[Look] = deque([Look(loop.time(), dict(read()))], _MOST_LOOKS)
         self._looking: asyncio.Task[None] | None = None
         self._asked = loop.time() - IDLE
+        self.on_look: list[Callable[[], None]] = []
         upgrades.on_end.append(self._note)
 
     def check(self, now: float) -> None:
@@ -201,6 +206,8 @@ class Flow:
         for (upstream, way), count in self._upstreams.items():
             totals["upstream", upstream, way] = count
         self._looks.append(Look(self._loop.time(), totals))
+        for told in self.on_look:
+            told()
 
     def _note(self, socket: OpenWebSocket) -> None:
         """Count what a socket has received since it was last looked at."""

@@ -1,4 +1,4 @@
-"""Content codings (RFC 9110 section 8.4): reading a body that came compressed.
+"""Content codings (RFC 9110 section 8.4): reading a body that came compressed, and who takes one.
 
 What is read is a copy; the client gets the body as it came. So a coding that is not known costs no
 more than that the body is not understood.
@@ -7,6 +7,7 @@ more than that the body is not understood.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 from typing import Final
 
 from proxy.http.headers import RawFields, values_of
@@ -42,3 +43,18 @@ def plain(body: bytes, fields: RawFields, most: int) -> bytes:
     except zlib.error:
         return b""
     return read if reader.eof and len(read) <= most else b""
+
+
+def accepts_gzip(values: Iterable[str]) -> bool:
+    """Whether a client takes a body in gzip (RFC 9110 section 12.5.3).
+
+    Args:
+        values: of its `Accept-Encoding` fields.
+    """
+    weights: dict[str, bool] = {}
+    for member in ",".join(values).split(","):
+        coding, _, parameters = member.partition(";")
+        name, _, weight = parameters.strip().partition("=")
+        refused = name.lower() == "q" and weight.strip(" 0.") == ""
+        weights[coding.strip().lower()] = not refused
+    return weights.get("gzip", weights.get("*", False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterator
 from functools import partial
 from typing import Final
@@ -13,7 +14,7 @@ from proxy.downstream.certificate import Certificate
 from proxy.downstream.limits import client_bucket
 from proxy.downstream.listener import Listener
 from proxy.downstream.websockets import Connections
-from proxy.gateway import freshness_metrics, switch_metrics
+from proxy.gateway import figures, freshness_metrics, switch_metrics
 from proxy.gateway import metrics as gateway_metrics
 from proxy.gateway.coalescing import Coalescer
 from proxy.gateway.flow import Flow, totals
@@ -31,6 +32,7 @@ from proxy.memory import MemoryBudget
 from proxy.observability import tracing
 from proxy.observability.decisions import DecisionLog
 from proxy.observability.families import Families
+from proxy.observability.last_hour import LastHour
 from proxy.observability.limited import LimitedWarnings
 from proxy.observability.limits import LimitWarnings
 from proxy.observability.log import Log
@@ -70,6 +72,7 @@ class DataPlane:
         recorder, tail, shadows: who looks at messages.
         freshness: which answers are kept.
         flow: how much goes through.
+        last_hour: how much did, for plots.
         outcomes: what became of requests.
         rewriting: finds the programs of requests.
         needs: what needs which mapping.
@@ -185,6 +188,20 @@ class DataPlane:
             ),
             loop,
         )
+        self.last_hour = LastHour()
+        self._keep_figures()
+        self.flow.on_look.append(self._keep_figures)
+
+    def _keep_figures(self) -> None:
+        """Take a point of the last hour, if it is time for one."""
+        now = self._loop.time()
+        if self.last_hour.is_due(now):
+            self.last_hour.take(
+                now,
+                time.time(),
+                figures.counts(self._metrics, self.sessions),
+                figures.levels(self.upgrades.by_revision, self.sessions),
+            )
 
     def _open_sessions(self, log: Log) -> Sessions:
         snapshot = self._live.current

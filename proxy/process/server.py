@@ -16,13 +16,16 @@ from pathlib import Path
 from typing import Final
 
 from proxy.admin import metrics as admin_metrics
+from proxy.admin import whoami
 from proxy.admin.access import Access
 from proxy.admin.application import AdminListener, ProcessState, application, probes
+from proxy.admin.console import Console
 from proxy.admin.drain import DrainOrders
 from proxy.admin.endpoints import Served
 from proxy.admin.events import EventsPage
 from proxy.admin.explain import Explanations
 from proxy.admin.flow import FlowPage
+from proxy.admin.last_hour import LastHourPage
 from proxy.admin.log_watches import LogWatches
 from proxy.admin.mappings import Mappings
 from proxy.admin.metrics import Refusal
@@ -219,7 +222,8 @@ class Server:
         access = Access(
             lambda: self._live.current.config.admin, self._log, self._refused, self.audit
         )
-        admin = AdminListener(application(self.endpoints(), access), self._refused)
+        pages = Console(lambda: self._live.current.config.admin.console)
+        admin = AdminListener(application(self.endpoints(), access, pages), self._refused)
         place = config.admin.address
         tls = self._admin_certificate.for_listener()
         try:
@@ -291,7 +295,9 @@ class Server:
             *SunsetPage(self._sunset, self._live).endpoints(),
             *ShadowPage(data.shadows, self._switches.rollover, self._live, self.audit).endpoints(),
             *FlowPage(data.flow, data.upgrades, self._live).endpoints(),
+            *LastHourPage(data.last_hour).endpoints(),
             *StatusPage(self._watched()).endpoints(),
+            *whoami.endpoints(),
             *Mappings(self._live).endpoints(),
             *Explanations(self._live).endpoints(),
             *Upstreams(data.fleet).endpoints(),

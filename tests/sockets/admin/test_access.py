@@ -45,6 +45,8 @@ NEEDED = {
     ("GET", "/api/v1/status"): "viewer",
     ("GET", "/api/v1/sockets"): "viewer",
     ("GET", "/api/v1/flow"): "viewer",
+    ("GET", "/api/v1/last-hour"): "viewer",
+    ("GET", "/api/v1/whoami"): "viewer",
     ("GET", "/api/v1/connections"): "viewer",
     ("POST", "/api/v1/sockets/close"): "operator",
     ("GET", "/api/v1/switches"): "viewer",
@@ -79,6 +81,7 @@ ANSWERS = {
 }
 ANSWERS |= {"GET /api/v1/log/watches": 200, "POST /api/v1/log/watches": 400}
 ANSWERS |= {"/api/v1/flow": 200, "/api/v1/connections": 200}
+ANSWERS |= {"/api/v1/last-hour": 200, "/api/v1/whoami": 200}
 ANSWERS |= {"/api/v1/status": 200, "/api/v1/sockets": 200, "/api/v1/sockets/close": 400}
 ANSWERS |= {
     "/api/v1/switches": 200,
@@ -103,6 +106,8 @@ ANSWERS |= {"/api/v1/upstreams": 200, "/api/v1/drain": 202}
 
 RANKS = ["metrics", "viewer", "operator", "admin"]
 OPEN = {"/healthz", "/readyz", "/metrics"}
+FILES = {"/console", "/console/{path}"}
+"""Of the console: no secrets, so that a browser can show a form to sign in."""
 
 STREAMS = {EVENTS.target(): "viewer", TAIL.target(): "operator"}
 """What goes on and on: asked for so short a time that it ends by itself."""
@@ -128,7 +133,7 @@ def protected(running: Administered) -> list[tuple[str, str]]:
     found = []
     for route in running.proxy.server._admin.app.router.routes():
         assert route.resource is not None
-        if route.resource.canonical not in OPEN and route.method != "HEAD":  # As GET.
+        if route.resource.canonical not in OPEN | FILES and route.method != "HEAD":  # As GET.
             found.append((route.method, route.resource.canonical))
     return found
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.http.content_coding import plain
+from proxy.http.content_coding import accepts_gzip, plain
 
 TEXT = b'{"code":"token_not_valid"}'
 MOST = 1024
@@ -69,3 +69,23 @@ def test_a_body_that_grows_too_large_says_nothing(size: int) -> None:
 @given(st.binary(max_size=200), st.sampled_from([b"gzip", b"deflate", b"br", b"gzip, br", b"\xff"]))
 def test_no_bytes_break_it(body: bytes, coding: bytes) -> None:
     assert len(plain(body, said(coding), MOST)) <= MOST
+
+
+@pytest.mark.parametrize(
+    ("values", "accepted"),
+    [
+        ([], False),
+        (["gzip"], True),
+        (["br, GZIP ;q=0.5"], True),
+        (["br", "gzip"], True),
+        (["gzip;q=0"], False),
+        (["gzip; Q=0.000, br"], False),
+        (["*"], True),
+        (["gzip;q=0, *"], False),
+        (["*;q=0"], False),
+        (["identity, br;q=1.0"], False),
+        (["gzip;level=0"], True),
+    ],
+)
+def test_who_takes_gzip(values: list[str], accepted: bool) -> None:
+    assert accepts_gzip(values) is accepted

@@ -1,0 +1,50 @@
+// Small pieces that several pages have.
+import { FailIcon, Icon, StateIcon } from "./icons.js";
+import { clock, day, utc, written } from "./words.js";
+import { html } from "./view.js";
+
+/** The state of a switch: a glyph and a word, no hue. @param {{state: string, percent?: number|null}} props */
+export const Badge = ({ state, percent = null }) => html`
+  <span class="badge ${state}"><${StateIcon} state=${state} percent=${percent} />${written(state, percent)}</span>`;
+
+/** A moment in the reader's zone; UTC on hover, and for screen readers. @param {{at: number}} props */
+export const Moment = ({ at, withDay = false, withSeconds = false }) => html`
+  <time datetime=${new Date(at * 1000).toISOString()} title=${utc(at)}>
+    ${withDay ? `${day(at)}, ` : ""}${clock(at, withSeconds)}</time>`;
+
+/**
+ * A control that a role may not use stays, and says what it needs.
+ * @param {{can: boolean, needs?: string, kind?: string, children?: any}} props
+ */
+export const ActButton = ({ can, needs = "operator", kind = "", children, ...rest }) =>
+  can
+    ? html`<button type="button" class="button ${kind}" ...${rest}>${children}</button>`
+    : html`<button type="button" class="button" aria-disabled="true" title="This needs the role ${needs}">
+        ${children} <span class="small">needs ${needs}</span></button>`;
+
+/** The sentence at the top: what is well, what is not, and the act beside it. */
+export const Band = ({ kind, title, children, acts }) => html`
+  <section class="band ${kind}" aria-label="State">
+    <span class="band-glyph">${kind === "bad"
+      ? html`<${FailIcon} size=${24} />`
+      : html`<${Icon} name=${kind === "hold" ? "hourglass" : "check"} size=${kind === "hold" ? 18 : 24} />`}</span>
+    <div><strong>${title}</strong><div>${children}</div></div>
+    ${acts ? html`<div class="acts">${acts}</div>` : null}
+  </section>`;
+
+/** What comes, in its shape, after 300 ms. @param {{lines?: number, what: string}} props */
+export const Loading = ({ lines = 3, what }) => html`
+  <div class="loading" role="status"><span class="hidden">Loading ${what}</span>
+    ${Array.from({ length: lines }, (_, index) => html`<div key=${index} class="line line-${index % 3}"></div>`)}</div>`;
+
+/** What could not be read, and what still works. */
+export const Failed = ({ what, problem }) => html`
+  <section class="panel failed" role="alert"><h2><${FailIcon} size=${14} /> Not read: ${what}</h2>
+    <p>${problem.message}.</p><p class="small muted">Traffic goes on with what is in force. It is asked for again by itself.</p></section>`;
+
+/** Something to copy: the same as a command. @param {{command: string}} props */
+export const Command = ({ command }) => html`
+  <details class="command"><summary>As a command</summary>
+    <div class="row"><code>${command}</code>
+      <button type="button" class="button small-button" onClick=${() => navigator.clipboard?.writeText(command)}>Copy</button></div>
+  </details>`;
