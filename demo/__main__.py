@@ -48,8 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="segue demo",
         description="Starts an old server, the proxy before it and three clients of different"
-        " versions, shows what each of them gets, turns a switch while frames flow, and keeps"
-        " running until Ctrl-C.",
+        " versions, shows what each of them gets, turns a switch while frames flow, has a guard"
+        " take a broken mapping back, and keeps running until Ctrl-C.",
     )
     parser.add_argument("--once", action="store_true", help="end when the script is through")
     parser.add_argument("--fast", action="store_true", help="play the script without pauses")

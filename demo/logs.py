@@ -17,7 +17,9 @@ from typing import BinaryIO, Final
 
 from demo.faults import ShowFailed
 
-NAMES: Final = ("proxy.log", "backend.log", "third-proxy.log", "third-backend.log")
+NAMES: Final = tuple(
+    f"{act}{program}.log" for act in ("", "third-", "fourth-") for program in ("proxy", "backend")
+)
 """The files that a run may write; no other file of the directory is touched."""
 
 DIRECTORY: Final = Path(__file__).resolve().parents[1] / ".demo" / "logs"

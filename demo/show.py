@@ -1,7 +1,8 @@
 """The show: an old server, the proxy before it, three clients of different ages, a verdict.
 
 That is the first act. The second one, in which a switch is turned, is in `demo.second`; the third,
-with a client of yet another age, in `demo.third`.
+with a client of yet another age, in `demo.third`; the fourth, with a mapping that is broken, in
+`demo.fourth`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import aiohttp
 from demo import logs, report
 from demo.clients import Client
 from demo.faults import ShowFailed
+from demo.fourth.play import FourthAct
 from demo.invitation import invitation
 from demo.rest import ACCOUNT, Rest, message_counts
 from demo.rows import Rows
@@ -161,7 +163,9 @@ class Show:
         await second.run()
         third = ThirdAct(screen, http, job, direct.access)
         await third.run(plan.server_state, plan.logs, account)
-        self.differences = found + second.found + third.found
+        fourth = FourthAct(screen, http)
+        await fourth.run(plan.server_state, plan.logs)
+        self.differences = found + second.found + third.found + fourth.found
         report.conclusion(screen, self.differences)
         if not self._options.once:
             invitation(screen, where, plan.config, plan.logs)

@@ -193,7 +193,8 @@ def test_a_switch_that_cannot_be_turned_ends_it_with_1_and_says_why(tmp_path: Pa
 def test_the_third_act_shows_words_for_the_server_a_body_and_a_renewal(
     shown: subprocess.CompletedProcess[str],
 ) -> None:
-    _, _, third = shown.stdout.partition("Third act")
+    _, _, rest = shown.stdout.partition("Third act")
+    third, _, _ = rest.partition("Fourth act")
     for row in (
         r"  client 3.0 says +{\"kind\": \"say\", \"text\": \"And a shopping list, please\"}",
         r"  said to the server +error +\"Unknown kind of message; expected chat.\"",
@@ -206,6 +207,20 @@ def test_the_third_act_shows_words_for_the_server_a_body_and_a_renewal(
         assert re.search(rf"^{row}$", third, re.MULTILINE), third
     assert third.count("✓") == 5
     assert "✗" not in third
+
+
+def test_in_the_fourth_act_a_guard_takes_a_broken_mapping_back(
+    shown: subprocess.CompletedProcess[str],
+) -> None:
+    _, _, fourth = shown.stdout.partition("Fourth act")
+    for row in (
+        r"  next/numbered-errors: canary 10%; \d+ users, and 2 of them are in it",
+        r"  revision 1  canary 1%  by guard",
+        r"    failed messages: 100% \(\d+ of \d+; .*",
+    ):
+        assert re.search(rf"^{row}$", fourth, re.MULTILINE), fourth
+    assert fourth.count("✓") == 3
+    assert "✗" not in fourth
 
 
 def test_what_is_wrong_in_the_third_act_is_counted_and_ends_with_1(tmp_path: Path) -> None:
@@ -232,7 +247,8 @@ def test_what_is_wrong_in_the_third_act_is_counted_and_ends_with_1(tmp_path: Pat
         check=False,
     )
     assert done.returncode == 1, done.stdout + done.stderr
-    first, _, third = done.stdout.partition("Third act")
+    first, _, rest = done.stdout.partition("Third act")
+    third, _, last = rest.partition("Fourth act")
     assert "✗" not in first
     for text in (
         "the server sent nothing, expected stageUpdate",
@@ -241,7 +257,7 @@ def test_what_is_wrong_in_the_third_act_is_counted_and_ends_with_1(tmp_path: Pat
         "the proxy's metrics count no token that was renewed",
     ):
         assert text in third, third
-    assert re.search(r"^  \d differences found\.$", third, re.MULTILINE)
+    assert re.search(r"^  \d differences found\.$", last, re.MULTILINE)
 
 
 def test_demo_prints_no_token_and_no_escape_sequences(
