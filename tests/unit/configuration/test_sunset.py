@@ -85,3 +85,13 @@ def test_announced_switches_have_to_be_there_once() -> None:
         (1, "no cohort names this mapping"),
         (2, "`a/b` is in switching.sunset.announce[0]"),
     ]
+
+
+def test_ignored_clients_and_announcements_are_read() -> None:
+    found = read(
+        ignore=[{"user_agent": "probe"}, {"addresses": ["10.0.0.0/8"]}, {"versions": "==0.1"}],
+        announce=[{**ONE, "sunset": "2027-01-01", "link": "https://e.org/a?b#c"}],
+    )
+    assert [each.user_agent for each in found.ignore] == ["probe", None, None]
+    assert found.announced == {"a/b": found.announce[0]}
+    assert found.announce[0].link == "https://e.org/a?b#c"
