@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -198,6 +199,11 @@ async def test_a_page_that_lost_the_process_says_so_and_comes_back_by_itself(
         await expect(row).to_be_visible()  # What was known stays.
         button = row.get_by_role("button", name="Change state…")
         await expect(button).to_have_attribute("aria-disabled", "true")
+        await expect(button).to_have_text(re.compile("disconnected"))
+        # A page that was not seen before has nothing to show, and says so.
+        await page.get_by_role("link", name="Overview").first.click()
+        await expect(page.get_by_role("heading", name="Not read yet")).to_be_visible()
+        await page.get_by_role("link", name="Switches").first.click()
         # What happens meanwhile is read when the process is back.
         await running.ask(f"/switches/{SWITCH}", "PUT", state="shadow", reason="meanwhile")
         await page.context.set_offline(False)
@@ -336,3 +342,46 @@ async def test_the_last_hour_is_there_at_once(tmp_path: Path, browser: Browser) 
             await expect(tab.page.locator(".plot canvas").first).to_be_visible()
             plot = tab.page.get_by_role("img", name="Messages:")
             await expect(plot).to_have_attribute("aria-label", "Messages: modern 0.033")
+
+
+async def test_a_ramp_is_begun_paused_and_stopped(tmp_path: Path, browser: Browser) -> None:
+    async with operated(tmp_path, traffic=False) as running, desk(browser) as tab:
+        await running.ask(f"/switches/{SWITCH}", "PUT", state="off", reason="from the start")
+        await tab.sign_in(f"{running.url}#/switches")
+        row = tab.page.get_by_role("region", name=SWITCH)
+        dialog = tab.page.get_by_role("dialog")
+        await row.get_by_role("button", name="Ramp…").click()
+        await dialog.get_by_label("Steps").fill("shadow, 5%, on")
+        await dialog.get_by_label("Reason").fill("2.4 is out")
+        assert await tab.findings() == []
+        await dialog.get_by_role("button", name="Begin a ramp of 3 steps").click()
+        await expect(row.get_by_text("Ramp running")).to_be_visible()
+        shown = await running.ask(f"/switches/{SWITCH}")
+        assert (shown["state"], shown["ramp"]["steps"]) == ("shadow", ["shadow", "canary 5%", "on"])
+        for act, words, then in (
+            ("Pause…", "Pause the ramp", "Ramp paused"),
+            ("Resume…", "Resume the ramp", "Ramp running"),
+        ):
+            await row.get_by_role("button", name=act).click()
+            await dialog.get_by_label("Reason").fill("a look at it")
+            await dialog.get_by_role("button", name=words).click()
+            await expect(row.get_by_text(then)).to_be_visible()
+        assert await tab.findings() == []
+        await row.get_by_role("button", name="Stop…").click()
+        await dialog.get_by_label("Reason").fill("not today")
+        await dialog.get_by_role("button", name="Stop the ramp").click()
+        await expect(row.get_by_text("Ramp running")).to_have_count(0)
+        assert (await running.ask(f"/switches/{SWITCH}"))["ramp"] is None
+
+
+async def test_what_others_have_written_is_text_and_nothing_else(
+    tmp_path: Path, browser: Browser
+) -> None:
+    markup = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
+    async with operated(tmp_path, traffic=False) as running, desk(browser) as tab:
+        await running.ask(f"/switches/{SWITCH}", "PUT", state="shadow", reason=markup)
+        for name in ("overview", "switches", "history"):
+            await tab.sign_in(f"{running.url}#/{name}")
+            await expect(tab.page.get_by_text(markup).first).to_be_visible()
+            assert await tab.page.locator("main img, main script").count() == 0
+            await tab.page.reload()

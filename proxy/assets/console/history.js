@@ -1,7 +1,7 @@
 // History: what was done, by whom, and why; and the way back.
 import { Change } from "./changes.js";
 import { Icon } from "./icons.js";
-import { mayTurnAll } from "./switches.js";
+import { hindrance } from "./switches.js";
 import { ActButton, Command, Failed, Loading, Moment } from "./pieces.js";
 import { author, day, several } from "./words.js";
 import { html } from "./view.js";
@@ -19,7 +19,7 @@ export function History({ store, open, route, go }) {
   const chosenAuthor = route.query.get("by") ?? "";
   const shown = all.filter((each) => (!chosenSwitch || each.scope.includes(chosenSwitch)) && (!chosenAuthor || author(each.author).name === chosenAuthor));
   const chosen = all.find((each) => String(each.number) === route.rest) ?? (route.rest ? null : shown[0]);
-  const can = mayTurnAll(store.who) && !store.isAway && store.part("switches").value?.authority !== "file";
+  const why = hindrance(store);
   const filter = (name, text) => {
     const query = new URLSearchParams(route.query);
     if (text) query.set(name, text);
@@ -29,10 +29,10 @@ export function History({ store, open, route, go }) {
   const select = (name, label, options, now) => html`<label class="filter">${label} <select class="field" value=${now} onChange=${(event) => filter(name, event.target.value)}><option value="">all</option>${options.map((each) => html`<option key=${each} value=${each}>${each}</option>`)}</select></label>`;
   return html`<header class="row wrap"><h1>History</h1><span class="small muted">${several(all.length, "revision")}${all.length === 100 ? ", the newest" : ""}. Every change, by whom, and why.</span>
       <div class="acts">${select("switch", "Switch", [...new Set(all.flatMap((each) => each.scope))].sort(), chosenSwitch)}${select("by", "By", [...new Set(all.map((each) => author(each.author).name))].sort(), chosenAuthor)}
-      ${all.length ? html`<${ActButton} can=${can} onClick=${() => open("undo", {})}><${Icon} name="undo" size=${14} />Undo ${all[0].number}…<//>` : null}</div></header>
+      ${all.length ? html`<${ActButton} why=${why} onClick=${() => open("undo", {})}><${Icon} name="undo" size=${14} />Undo ${all[0].number}…<//>` : null}</div></header>
     ${all.length === 0 ? html`<section class="panel"><h2>Nothing was changed yet</h2><p class="muted">All is as the configuration says. <a href="#/switches">Switches</a> is where a change begins; each will be here, with who made it and why.</p></section>`
       : html`<div class="split"><section class="panel list" aria-label="Revisions">${shown.length ? days(shown, chosen, route) : html`<p class="muted pad">No revision matches these filters. <a href="#/history">Show all</a></p>`}</section>
-        <section class="panel" aria-label="One revision">${chosen ? detail(chosen, all, store, open, can) : html`<p class="muted">Revision ${route.rest} is not among the newest 100, or there is none.</p>`}</section></div>`}`;
+        <section class="panel" aria-label="One revision">${chosen ? detail(chosen, all, store, open, why) : html`<p class="muted">Revision ${route.rest} is not among the newest 100, or there is none.</p>`}</section></div>`}`;
 }
 
 function days(shown, chosen, route) {
@@ -49,13 +49,13 @@ function days(shown, chosen, route) {
       <span class="small nowrap"><${Icon} name=${ICONS[author(each.author).by] ?? "steps"} size=${14} /> ${author(each.author).name}</span></a></li>`)}</ol></div>`);
 }
 
-function detail(each, all, store, open, can) {
+function detail(each, all, store, open, why) {
   const replicas = store.part("replicas").value?.replicas ?? [];
   const has = replicas.filter((one) => one.revision >= each.number).length;
   const { name, by } = author(each.author);
   const isNewest = each === all[0];
   return html`<header class="row wrap"><h2>Revision ${each.number}</h2><span class="small muted"><${Moment} at=${each.at} withDay=${true} withSeconds=${true} /></span>
-      <div class="acts">${isNewest ? html`<${ActButton} can=${can} onClick=${() => open("undo", {})}><${Icon} name="undo" size=${14} />Undo…<//>` : html`<${ActButton} can=${can} onClick=${() => open("undo", { to: each.number })}><${Icon} name="restore" size=${14} />Restore revision ${each.number}…<//>`}</div></header>
+      <div class="acts">${isNewest ? html`<${ActButton} why=${why} onClick=${() => open("undo", {})}><${Icon} name="undo" size=${14} />Undo…<//>` : html`<${ActButton} why=${why} onClick=${() => open("undo", { to: each.number })}><${Icon} name="restore" size=${14} />Restore revision ${each.number}…<//>`}</div></header>
     <p class="sentence">${each.reason}</p>
     <dl class="pairs"><dt>By</dt><dd>${name} <span class="muted">${[by, each.role].filter(Boolean).join(", ")}</span></dd>
       <dt>What</dt><dd>${each.kind}${each.all_off ? ", everything is off since" : ""}</dd><dt>Open sockets</dt><dd>${each.open_sockets.replace("_", " ")}</dd>

@@ -4,7 +4,7 @@ import { ChangeDialog } from "./change_dialog.js";
 import { Dialog } from "./dialog.js";
 import * as historyPage from "./history.js";
 import { KEYS, areOn, meant, moveFocus, turn } from "./keys.js";
-import { EverythingOff, RampAct, RestoreAll, Undo } from "./order_dialogs.js";
+import { EverythingOff, RampAct, RestoreAll, StartRamp, Undo } from "./order_dialogs.js";
 import * as overviewPage from "./overview.js";
 import { Away, PAGES, Side, Tabs, Top } from "./shell.js";
 import { SignIn } from "./sign_in.js";
@@ -15,13 +15,14 @@ import { count, several } from "./words.js";
 import { Patterns } from "./flow_picture.js";
 import { Component, html, render } from "./view.js";
 
+/** Each page: what shows it, what it wants to know, and without which of that it has nothing to show. */
 const SHOWN = {
-  overview: [overviewPage.Overview, overviewPage.WANTS],
-  switches: [switchesPage.Switches, switchesPage.WANTS],
-  history: [historyPage.History, historyPage.WANTS],
+  overview: [overviewPage.Overview, overviewPage.WANTS, ["flow", "switches", "status"]],
+  switches: [switchesPage.Switches, switchesPage.WANTS, ["switches"]],
+  history: [historyPage.History, historyPage.WANTS, ["revisions"]],
 };
-const DIALOGS = { change: ChangeDialog, "everything-off": EverythingOff, restore: RestoreAll, undo: Undo, ramp: RampAct };
-const NEEDED = { change: ["switches"], "everything-off": ["switches", "flow"], restore: ["switches"], undo: ["revisions"], ramp: [] };
+const DIALOGS = { change: ChangeDialog, "everything-off": EverythingOff, restore: RestoreAll, undo: Undo, ramp: RampAct, "start-ramp": StartRamp };
+const NEEDED = { change: ["switches"], "everything-off": ["switches", "flow"], restore: ["switches"], undo: ["revisions"], ramp: [], "start-ramp": ["switches"] };
 const TOAST = 10000;
 const SETTLED = ["switches", "replicas", "revisions", "guards"];
 
@@ -82,21 +83,21 @@ class Console extends Component {
     if (found.act === "help") this.setState({ dialog: { name: "help" } });
     if (found.act === "change") {
       const name = document.activeElement?.closest("[data-switch]")?.dataset.switch;
-      if (name && switchesPage.mayTurn(this.store.who, name)) this.open("change", { name });
+      if (name && !switchesPage.hindrance(this.store, name)) this.open("change", { name });
     }
-    if (found.act === "undo" && switchesPage.mayTurnAll(this.store.who) && !this.store.isAway) this.open("undo", {});
+    if (found.act === "undo" && !switchesPage.hindrance(this.store)) this.open("undo", {});
   }
 
   render(_, { route, dialog, toast, isUtc, now }) {
     const { store } = this;
     if (store.stranger !== null && !store.who) return html`<${SignIn} store=${store} />`;
     if (!store.who) return html`<main class="sign-in">${store.isAway ? html`<${Away} store=${store} now=${now} wants=${[]} />` : html`<p class="muted" role="status">Asking who you are.</p>`}</main>`;
-    const [Page, wants] = SHOWN[route.page];
+    const [Page, wants, needs] = SHOWN[route.page];
     const Chosen = dialog ? DIALOGS[dialog.name] : null;
     return html`<a class="skip" href="#page" onClick=${(event) => { event.preventDefault(); document.getElementById("page").focus(); }}>To the page</a>
       <div class="app ${store.isAway ? "stale" : ""}"><${Top} store=${store} now=${now} isUtc=${isUtc} onClock=${() => this.setState({ isUtc: !isUtc })} onSignOut=${() => store.signOut()} onHelp=${() => this.setState({ dialog: { name: "help" } })} />
       <${Side} store=${store} page=${route.page} open=${this.open} />
-      <main id="page" tabindex="-1"><${Away} store=${store} now=${now} wants=${wants} /><${Page} store=${store} route=${route} open=${this.open} go=${(hash) => { location.hash = hash; }} /></main></div>
+      <main id="page" tabindex="-1"><${Away} store=${store} now=${now} wants=${wants} />${store.isAway && !needs.every((name) => store.part(name).value) ? unread : html`<${Page} store=${store} route=${route} open=${this.open} go=${(hash) => { location.hash = hash; }} />`}</main></div>
       <${Patterns} /><${Tabs} page=${route.page} />
       <div class="toasts" role="status">${toast ? this.toast(toast.answer) : null}</div>
       ${Chosen ? html`<${Chosen} key=${dialog.name} store=${store} ...${dialog.props} onClose=${this.close} made=${this.made} />` : null}
@@ -113,6 +114,8 @@ class Console extends Component {
       <button type="button" class="button" onClick=${() => this.open("undo", {})}>Undo</button></div>`;
   }
 }
+
+const unread = html`<section class="panel"><h1>Not read yet</h1><p class="muted">Nothing of this page had been read when the connection was lost. It is read when there is one.</p></section>`;
 
 const help = (close) => html`<${Dialog} label="Keys" onClose=${close}><header><h2>Keys</h2></header><div class="body"><dl class="pairs">${KEYS.map(([key, text]) => html`<dt key=${key}><kbd>${key}</kbd></dt><dd>${text}</dd>`)}</dl>
   <label class="check"><input type="checkbox" checked=${areOn()} onChange=${(event) => turn(event.target.checked)} /><span>Keys are on</span></label></div>

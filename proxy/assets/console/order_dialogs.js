@@ -122,3 +122,26 @@ export class RampAct extends OrderDialog {
       <footer><button type="button" class="button" onClick=${onClose}>Cancel</button><button class="button go" aria-disabled=${this.off()}>${words}</button></footer></form><//>`;
   }
 }
+
+const PACES = { 600: "10 minutes", 3600: "1 hour", 21600: "6 hours", 86400: "1 day" };
+
+/** Have a switch rise by itself. */
+export class StartRamp extends OrderDialog {
+  constructor(props) {
+    super(props);
+    this.each = props.store.part("switches").value.switches.find((each) => each.switch === props.name);
+    this.state = { ...this.state, steps: "shadow, 1%, 10%, 50%, on", every: "3600" };
+  }
+
+  render({ store, onClose, name }, { reason, sockets, steps, every }) {
+    const listed = steps.split(",").map((each) => each.trim()).filter(Boolean);
+    const body = { steps: listed, every: Number(every), reason: reason.trim(), open_sockets: sockets };
+    const order = () => store.api.ask(`switches/${pathOf(name)}/ramp`, { method: "POST", body, revision: this.each.revision });
+    return html`<${Dialog} label="Ramp ${name}" onClose=${onClose}><form class="dialog-form" onSubmit=${(event) => this.send(event, order)} noValidate><header><h2>Ramp <code>${name}</code></h2></header>
+      <div class="body"><p>It rises by itself, step by step, as long as its guard passes. The first step above ${this.each.set_to} is taken at once. A guard that fails takes it back.</p>
+        <div><label for="steps">Steps</label><input id="steps" class="field code full" autocomplete="off" spellcheck="false" value=${steps} onInput=${(event) => this.setState({ steps: event.target.value })} /></div>
+        <div class="row wrap fieldset"><label for="every">Each for at least</label><select id="every" class="field" value=${every} onChange=${(event) => this.setState({ every: event.target.value })}>${Object.entries(PACES).map(([key, text]) => html`<option key=${key} value=${key}>${text}</option>`)}</select></div>
+        ${this.socketsField()}${this.reasonField()}${this.problem()}</div>
+      <footer><p class="small muted">Made against revision ${this.each.revision}.</p><button type="button" class="button" onClick=${onClose}>Cancel</button><button class="button go" aria-disabled=${this.off()}>Begin a ramp of ${several(listed.length, "step")}</button></footer></form><//>`;
+  }
+}

@@ -13,14 +13,14 @@ export const Moment = ({ at, withDay = false, withSeconds = false }) => html`
     ${withDay ? `${day(at)}, ` : ""}${clock(at, withSeconds)}</time>`;
 
 /**
- * A control that a role may not use stays, and says what it needs.
- * @param {{can: boolean, needs?: string, kind?: string, children?: any}} props
+ * A control that cannot be used stays, and says why not: a role that is too low, no connection.
+ * @param {{why: string, kind?: string, children?: any}} props `why` is empty where it can be used
  */
-export const ActButton = ({ can, needs = "operator", kind = "", children, ...rest }) =>
-  can
+export const ActButton = ({ why, kind = "", children, ...rest }) =>
+  why === ""
     ? html`<button type="button" class="button ${kind}" ...${rest}>${children}</button>`
-    : html`<button type="button" class="button" aria-disabled="true" title="This needs the role ${needs}">
-        ${children} <span class="small">needs ${needs}</span></button>`;
+    : html`<button type="button" class="button" aria-disabled="true" title=${why}>
+        ${children} <span class="small">${why}</span></button>`;
 
 /** The sentence at the top: what is well, what is not, and the act beside it. */
 export const Band = ({ kind, title, children, acts }) => html`

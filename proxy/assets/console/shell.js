@@ -1,7 +1,7 @@
 // What is around every page: the bar at the top, the navigation, and what is said of the connection.
 import { Icon, Mark } from "./icons.js";
 import { ActButton } from "./pieces.js";
-import { mayTurnAll } from "./switches.js";
+import { hindrance } from "./switches.js";
 import { clock, clockInZone, duration, utc } from "./words.js";
 import { html } from "./view.js";
 
@@ -36,7 +36,7 @@ const Links = ({ page, isRail }) => PAGES.map(([name, title], index) => html`<a 
 export function Side({ store, page, open }) {
   const isAllOff = store.part("switches").value?.all_off;
   return html`<nav class="side" aria-label="Pages"><${Links} page=${page} isRail=${true} /><span class="grow"></span>
-    ${isAllOff ? null : html`<${ActButton} can=${mayTurnAll(store.who) && !store.isAway} kind="danger" title="Everything off…" aria-label="Everything off…" onClick=${() => open("everything-off", {})}><${Icon} name="off" size=${14} /><span>Everything off…</span><//>`}</nav>`;
+    ${isAllOff ? null : html`<${ActButton} why=${hindrance(store)} kind="danger" title="Everything off…" aria-label="Everything off…" onClick=${() => open("everything-off", {})}><${Icon} name="off" size=${14} /><span>Everything off…</span><//>`}</nav>`;
 }
 
 export const Tabs = ({ page }) => html`<nav class="tabs" aria-label="Pages, at the foot"><${Links} page=${page} isRail=${false} /></nav>`;

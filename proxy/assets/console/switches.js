@@ -15,6 +15,14 @@ export function mayTurn(who, name) {
   return who.cohorts === null || who.cohorts.includes(name.split("/")[0]);
 }
 
+/** Why a switch cannot be turned by whoever looks, now; of all of them without a name; empty where it can. */
+export function hindrance(store, name = "") {
+  if (!["operator", "admin"].includes(store.who.role)) return "needs operator";
+  if (!(name ? mayTurn(store.who, name) : mayTurnAll(store.who))) return "not with this token";
+  if (store.isAway) return "disconnected";
+  return store.part("switches").value?.authority === "file" ? "the file decides" : "";
+}
+
 export function Switches({ store, open, route }) {
   const [switches, flow, mappings, , revisions, guards] = WANTS.map((name) => store.part(name));
   if (switches.problem && !switches.value) return html`<h1>Switches</h1><${Failed} what="the switches" problem=${switches.problem} />`;
@@ -33,7 +41,7 @@ export function Switches({ store, open, route }) {
       isChosen=${route.rest === each.switch} isFolded=${view.switches.length > FOLD_FROM && each.state === each.configured.split(" ")[0] && !each.sockets_behind && route.rest !== each.switch} />`)}
     ${view.all_off || !view.switches.length ? null : html`<section class="panel danger-edge row wrap"><div><h2>Everything off</h2>
       <p class="small muted">Segue passes all messages as they are; sessions go on. ${consequence(flow.value)} Asks twice.</p></div>
-      <div class="acts"><${ActButton} can=${mayTurnAll(store.who)} kind="danger" onClick=${() => open("everything-off", {})}><${Icon} name="off" size=${14} />Everything off…<//></div></section>`}`;
+      <div class="acts"><${ActButton} why=${hindrance(store)} kind="danger" onClick=${() => open("everything-off", {})}><${Icon} name="off" size=${14} />Everything off…<//></div></section>`}`;
 }
 
 /** Whether somebody may turn all of them. @param {any} who */
@@ -61,7 +69,7 @@ function AllOff({ store, open, revisions }) {
   const made = (revisions?.revisions ?? []).find((each) => each.kind === "all-off");
   return html`<section class="band hold" aria-label="Everything is off"><span class="band-glyph"><${Icon} name="off" size=${18} /></span>
     <div><strong>Everything is off.</strong><div>Messages pass as they came.${made ? html` By ${author(made.author).name} at <${Moment} at=${made.at} />: ${made.reason}` : null}</div></div>
-    <div class="acts"><${ActButton} can=${mayTurnAll(store.who)} onClick=${() => open("restore", {})}><${Icon} name="restore" size=${14} />Switches as set…<//></div></section>`;
+    <div class="acts"><${ActButton} why=${hindrance(store)} onClick=${() => open("restore", {})}><${Icon} name="restore" size=${14} />Switches as set…<//></div></section>`;
 }
 
 class Row extends Component {
@@ -79,20 +87,21 @@ class Row extends Component {
   }
 
   render({ each, view, flow, mapping, revision, guard, store, open, isFolded }) {
-    const can = mayTurn(store.who, each.switch) && !store.isAway && view.authority === "live";
+    const why = hindrance(store, each.switch);
     const change = () => open("change", { name: each.switch });
     return html`<section ref=${this.box} class="panel switch" tabindex="-1" data-row data-switch=${each.switch} aria-label=${each.switch}>
       <header class="row switch-head"><h2 class="code">${each.switch}</h2><${Badge} state=${each.state} percent=${each.percent} />
         <span class="small muted grow">${about(mapping, each)}</span>
-        <div class="acts"><${ActButton} can=${can} kind="go" onClick=${change}>Change state…<//>
+        <div class="acts"><${ActButton} why=${why} kind="go" onClick=${change}>Change state…<//>
+        ${(guard?.ramp ?? each.ramp)?.status === "running" || each.set_to === "on" ? null : html`<${ActButton} why=${why} onClick=${() => open("start-ramp", { name: each.switch })}>Ramp…<//>`}
         <a class="button" href="#/history?switch=${encodeURIComponent(each.switch)}">History</a></div></header>
       ${isFolded ? null : html`<div class="cells">
         <div><h3>State, revision ${each.revision}</h3>${track(each)}<p class="small muted">${setBy(each, revision)}</p></div>
         <div><h3>Traffic, now</h3>${traffic(each, flow)}</div>
         <div><h3>Guard</h3>${guardCell(each, guard)}</div>
         <div><h3>Open sockets</h3>${sockets(each, view)}</div></div>
-        ${rampLine(each, guard, can, (what) => open("ramp", { name: each.switch, what }))}
-        ${each.exceptions.map((exception) => html`<${Exception} key=${exception.name} exception=${exception} can=${can} change=${() => open("change", { name: each.switch, exception: exception.name })} />`)}
+        ${rampLine(each, guard, why, (what) => open("ramp", { name: each.switch, what }))}
+        ${each.exceptions.map((exception) => html`<${Exception} key=${exception.name} exception=${exception} why=${why} change=${() => open("change", { name: each.switch, exception: exception.name })} />`)}
         <${Command} command=${`segue switch set ${each.switch} ${each.state}${each.state === "canary" ? ` --percent ${each.percent}` : ""} --if-revision ${each.revision} --reason "..."`} />`}
     </section>`;
   }
@@ -157,11 +166,11 @@ const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 const ofFinding = (found, value) => (value === null ? "none" : found.of === null || found.of === undefined ? String(Number(value.toPrecision(3))) : `${Number((100 * value).toPrecision(3))}%`);
 
 /** The ramp of a switch: steps that are done, and to come. */
-function rampLine(each, guard, can, act) {
+function rampLine(each, guard, why, act) {
   const ramp = guard?.ramp ?? each.ramp;
   if (!ramp) return null;
   const next = ramp.steps.indexOf(ramp.step);
-  const button = (what, words) => html`<${ActButton} can=${can} kind="small-button" onClick=${() => act(what)}>${words}<//>`;
+  const button = (what, words) => html`<${ActButton} why=${why} kind="small-button" onClick=${() => act(what)}>${words}<//>`;
   return html`<div class="ramp row wrap"><strong class="small">Ramp ${ramp.status}</strong>
     <ol class="ramp-steps small">${ramp.steps.map((step, index) => html`<li key=${step} class=${next < 0 || index < next ? "done" : "to-come"}>${step}<span class="hidden">${next < 0 || index < next ? ", done" : ", to come"}</span></li>`)}</ol>
     <span class="small muted">every ${duration(ramp.every)}${ramp.held ? `; held for ${duration(ramp.held)}: ${ramp.why.join("; ")}` : ""}</span>
@@ -179,6 +188,6 @@ function sockets(each, view) {
     ${behind ? html`<p class="small muted">${older.map((row) => `r${row.revision}: ${count(row.websockets)}`).join(", ")}. They end by themselves.</p>` : null}`;
 }
 
-const Exception = ({ exception, can, change }) => html`<div class="exception row wrap"><strong class="code">${exception.name}</strong>
+const Exception = ({ exception, why, change }) => html`<div class="exception row wrap"><strong class="code">${exception.name}</strong>
   <${Badge} state=${exception.state} percent=${exception.percent} /><span class="small">exception for clients <code>${exception.versions}</code>${exception.term.owner ? ` · ${exception.term.owner} answers for it` : ""}</span>
-  <span class="end"><${ActButton} can=${can} kind="small-button" onClick=${change}>Change…<//></span></div>`;
+  <span class="end"><${ActButton} why=${why} kind="small-button" onClick=${change}>Change…<//></span></div>`;
