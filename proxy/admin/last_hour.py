@@ -67,10 +67,11 @@ class LastHourPage:
     async def show(self, _: web.Request) -> LastHourView:
         """Show figures over the last hour, of the process that answers."""
         points = self._kept.points
-        names = sorted({series for point in points for series in point.values})
+        values = [point.values for point in points]
+        names = sorted({series for each in values for series in each})
         return LastHourView(
             times=[round(point.at, 1) for point in points],
-            series=[_view(each, [point.values.get(each) for point in points]) for each in names],
+            series=[_view(each, [one.get(each) for one in values]) for each in names],
             left_out=max((point.left_out for point in points), default=0),
         )
 

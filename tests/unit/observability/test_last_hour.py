@@ -46,5 +46,6 @@ def test_an_hour_is_kept_and_of_each_point_the_highest() -> None:
     assert len(kept.points) == POINTS
     assert kept.points[-1].at == 2 * POINTS - 1
     assert {len(point.values) for point in kept.points} == {MAX_SERIES}
+    assert len({id(point.names) for point in kept.points}) == 1  # Not an hour of names.
     assert kept.points[0].left_out == 100 - MAX_SERIES
     assert min(kept.points[0].values.values()) == 100 - MAX_SERIES
