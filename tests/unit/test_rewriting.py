@@ -172,3 +172,4 @@ def test_a_part_of_an_account_is_added_to_the_whole_once() -> None:
         "undelivered": 0,
     }
     assert parts[1].received == 5
+    assert parts[1].needed == 3

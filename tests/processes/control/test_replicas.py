@@ -239,7 +239,12 @@ async def test_a_replica_with_another_file_that_is_the_authority_says_what_is_no
             ):
                 assert answer.status == 200
             assert (await asked(first, f"/switches/{ONE}"))[1]["state"] == "off"
-            await listed(first, lambda found: [each["revision"] for each in found] == [3, 3])
+            await listed(
+                first,
+                lambda found: (
+                    [(each["revision"], each["unapplied"]) for each in found] == 2 * [(3, [])]
+                ),
+            )
             assert await first.total("segue_switch_unapplied") == 0
             assert "not applied" not in (await ready(first))[1]
 
