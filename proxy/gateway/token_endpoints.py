@@ -5,6 +5,9 @@
 | login, register, token | all, as it came | a successful answer opens a session |
 | refresh | all, with the tokens that are really current | its answer reaches the client as it is |
 | logout | with the tokens that are really current | a successful answer ends the session |
+
+Servers look at methods less closely than clients think. So wherever a request may carry a token, it
+is read: by a method that is none of a route's, one with a token is refused.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from proxy.configuration.sessions import SessionPaths, SessionSettings
-from proxy.errors import ClientError
+from proxy.errors import ClientError, MethodNotAllowed
 from proxy.gateway.context import RequestContext
 from proxy.gateway.forwarding import check_credentials, named_host
 from proxy.gateway.presented_refresh import presented_refresh
@@ -60,15 +63,18 @@ class TokenRoute(Enum):
 
 _ROUTES_OF: Final[Mapping[str, Collection[TokenRoute]]] = {
     "POST": frozenset(TokenRoute),
-    "PUT": (TokenRoute.REFRESH, TokenRoute.LOGOUT),
-    "PATCH": (TokenRoute.REFRESH, TokenRoute.LOGOUT),
+    "PUT": (TokenRoute.REFRESH, TokenRoute.GRANT, TokenRoute.LOGOUT),
+    "PATCH": (TokenRoute.REFRESH, TokenRoute.GRANT, TokenRoute.LOGOUT),
     "DELETE": (TokenRoute.LOGOUT,),
-    "GET": (TokenRoute.REFRESH,),
+    "GET": (TokenRoute.REFRESH, TokenRoute.GRANT),
 }
 """What a request of a method may be for. A page may stand where others log in or out, for a GET."""
 
-_SPELLED: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-"""Methods whose paths are looked at in other spellings, too."""
+_PAGES: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods of pages, and of what asks for them before: where they have no body, their paths are not
+looked at in other spellings, and cookies make no logout of them."""
+
+_NOT_BY_THIS_METHOD: Final = "a token comes to this route by POST"
 
 
 class TokenEndpoints:
@@ -88,33 +94,23 @@ class TokenEndpoints:
 
         Raises:
             ClientError: a server may see another token, route or method in it than is seen here.
+            MethodNotAllowed: it carries a refresh token, and its method is none of the route's.
         """
         request = context.request
         check_credentials(context)
         overrides = request.shape.overrides_method
-        places, may_be = _places(context), _ROUTES_OF.get(request.method, ())
-        if request.method == "GET" and not places.has_refresh_in_fields:
-            may_be = ()  # It has no body, and so no token.
-        if not may_be and not overrides:
-            return None
+        places, in_body = _places(context), has_body(request)
+        is_page = not in_body and request.method in _PAGES
+        if is_page and not places.has_refresh_in_fields and not overrides:
+            return None  # There is no place for a token.
         paths = context.snapshot.config.sessions.paths
         if paths is not self._paths or places is not self._places:
-            self._paths, self._places = paths, places
-            self._routes = {
-                **dict.fromkeys(places.bodies, TokenRoute.CARRY),
-                **{unquote_to_bytes(path): TokenRoute.ISSUE for path in paths.login},
-                unquote_to_bytes(paths.refresh): TokenRoute.REFRESH,
-                unquote_to_bytes(paths.logout): TokenRoute.LOGOUT,
-            }
-            if paths.refresh in paths.login:
-                self._routes[unquote_to_bytes(paths.refresh)] = TokenRoute.GRANT
-            routes = (*paths.login, paths.refresh, paths.logout)
-            self._spelled = SpelledPaths([*map(str.encode, routes), *places.bodies])
+            self._learn(paths, places)
         # Servers decode a path before they look where it leads.
         path = context.path
         route = self._routes.get(unquote_to_bytes(path))
         if route is None:
-            if (overrides or request.method in _SPELLED) and self._spelled.may_be(path):
+            if (overrides or not is_page) and self._spelled.may_be(path):
                 raise ClientError(
                     "a server may read this path as that of a route of tokens: spell it as"
                     " `sessions.paths` does"
@@ -122,13 +118,32 @@ class TokenEndpoints:
             return None
         if overrides:
             raise ClientError("no field may override the method of a request for tokens")
-        return route if route in may_be else None
+        # A server that opens no WebSocket there may answer a handshake as any other GET.
+        if route in _ROUTES_OF.get(request.method, ()) and not context.head.upgrade:
+            return route
+        if _has_refresh_in_fields(route, context):
+            raise MethodNotAllowed(_NOT_BY_THIS_METHOD)
+        return route if in_body and route is not TokenRoute.ISSUE else None
+
+    def _learn(self, paths: SessionPaths, places: TokenPlaces) -> None:
+        self._paths, self._places = paths, places
+        self._routes = {
+            **dict.fromkeys(places.bodies, TokenRoute.CARRY),
+            **{unquote_to_bytes(path): TokenRoute.ISSUE for path in paths.login},
+            unquote_to_bytes(paths.refresh): TokenRoute.REFRESH,
+            unquote_to_bytes(paths.logout): TokenRoute.LOGOUT,
+        }
+        if paths.refresh in paths.login:
+            self._routes[unquote_to_bytes(paths.refresh)] = TokenRoute.GRANT
+        routes = (*paths.login, paths.refresh, paths.logout)
+        self._spelled = SpelledPaths([*map(str.encode, routes), *places.bodies])
 
     async def answer(self, route: TokenRoute, context: RequestContext) -> Exchange | Reply:
         """Answer a request for one of them.
 
         Raises:
             SessionEnded: the session that its token leads to has ended.
+            MethodNotAllowed: there is a token in its body, and its method is none of the route's.
             MisdirectedRequest: that session began at another host.
             SessionUnavailable: the session can be neither renewed nor ended at the moment.
             ClientError: the body is too large, too slow, broken, or in a form that cannot be read.
@@ -137,13 +152,20 @@ class TokenEndpoints:
         if route is TokenRoute.ISSUE:
             return await self._issue(context)
         places, what = _places(context), possession(context)
-        if route is TokenRoute.LOGOUT:
-            return await self._logout(context, what)
         if route is TokenRoute.CARRY:
             return await self._carry(context, what)
+        request = context.request
+        if route not in _ROUTES_OF.get(request.method, ()):
+            is_logout = route is TokenRoute.LOGOUT
+            path = places.logout_request if is_logout else places.refresh_request
+            if await self._read(context, path) is not None:
+                raise MethodNotAllowed(_NOT_BY_THIS_METHOD)
+            return await self._sender.carry(context)
+        if route is TokenRoute.LOGOUT:
+            return await self._logout(context, what)
         in_body = await self._read(context, places.refresh_request)
-        if route is TokenRoute.GRANT and in_body is None:
-            request, own = context.request, (*places.request_fields, places.refresh_request)
+        if route is TokenRoute.GRANT and in_body is None and request.method != "GET":
+            own = (*places.request_fields, places.refresh_request)
             names = {name for name, *_ in own}
             if not places.refresh_cookies(context.fields) or not asks_for_refresh(
                 request.body or b"", names, request.fields
@@ -161,7 +183,8 @@ class TokenEndpoints:
         """Take the whole body of a request; return the token in it, None where there is none.
 
         Raises:
-            ClientError: see `_answer`.
+            ClientError: see `answer`.
+            MemoryFull: see there.
         """
         request, config = context.request, context.snapshot.config
         if request.body is None and has_body(request):
@@ -299,6 +322,19 @@ class TokenEndpoints:
 
 def _places(context: RequestContext) -> TokenPlaces:
     return context.snapshot.config.sessions.tokens.places
+
+
+def _has_refresh_in_fields(route: TokenRoute, context: RequestContext) -> bool:
+    """Whether a request for a route has a refresh token that needs no body."""
+    places, fields = _places(context), context.request.fields
+    if route is TokenRoute.LOGOUT:
+        if context.request.method in _PAGES:
+            return False  # Browsers send cookies along with pages, too.
+    elif route not in (TokenRoute.REFRESH, TokenRoute.GRANT):
+        return False
+    elif places.refresh_in_authorization and context.head.bearer is not None:
+        return True
+    return bool(places.refresh_cookies(fields)) or places.hides_refresh(fields)
 
 
 _SUCCESSES = range(200, 300)
