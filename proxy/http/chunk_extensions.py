@@ -23,7 +23,7 @@ _QUOTED: Final = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*+"'
 _SPACE: Final = rb"[ \t]*+"
 
 _LINE: Final = re.compile(
-    rb"([0-9A-Fa-f]{1,16}+)((?:%b;%b%b(?:%b=%b(?:%b|%b))?+)*+)"
+    rb"([0-9A-Fa-f]{1,16}+)((?:%b;%b%b(?:%b=%b(?:%b|%b))?)*)"
     % (_SPACE, _SPACE, _TOKEN, _SPACE, _SPACE, _TOKEN, _QUOTED)
 )
 _BEGUN: Final = re.compile(rb"[0-9A-Fa-f]{1,16}+(?:[ \t;][\t -~\x80-\xff]*+)?+\r?")

@@ -25,11 +25,11 @@ _PLAIN_VALUE: Final = re.compile(rb"[A-Za-z0-9_.-]*")
 _PLAIN_RAW: Final = re.compile(rb'[ \t]*+("?)[A-Za-z0-9_.-]*\1[ \t]*+')
 """The same as it stands in a field: in quotes or not."""
 
-_PAIR: Final = rb"[ \t]*+(?:([\w-]++)[ \t]*+=[!-+\--:<-~]*+[ \t]*+)?+"
+_PAIR: Final = rb"[ \t]*+(?:([\w-]++)[ \t]*+=[!-+\--:<-~]*+[ \t]*+)?"
 _PLAIN: Final = re.compile(_PAIR)
 """A pair that can be read in one way only, as far as its name goes; or none."""
 
-_ALL_PLAIN: Final = re.compile(_PAIR + rb"(?:;" + _PAIR + rb")*+")
+_ALL_PLAIN: Final = re.compile(_PAIR + rb"(?:;" + _PAIR + rb")*")
 
 _PAIRS: Final = re.compile(r"[\s,\0\ufeff]+")
 _DECODINGS: Final = 2

@@ -19,9 +19,9 @@ from proxy.http.headers import RawFields, values_of
 from proxy.tokens.bodies import FORM, JSON, form_name, with_token
 from proxy.types import FieldPath
 
-_NAME: Final = r"[A-Za-z0-9!#$&^_.+-]{1,127}"
-_PARAMETER: Final = rf'[ \t]*+;[ \t]*+(?:({_NAME})=({_NAME}|"[^"\\]{{0,127}}"))?'
-_MEDIA_TYPE: Final = re.compile(rf"({_NAME}/{_NAME})((?:{_PARAMETER})*+)[ \t]*+")
+_NAME: Final = r"[A-Za-z0-9!#$&^_.+-]{1,127}+"
+_PARAMETER: Final = rf'[ \t]*+;[ \t]*+(?:({_NAME})=({_NAME}|"[^"\\]{{0,127}}+"))?'
+_MEDIA_TYPE: Final = re.compile(rf"({_NAME}/{_NAME})((?:{_PARAMETER})*)[ \t]*+")
 _PARAMETERS: Final = re.compile(_PARAMETER)
 """A media type (RFC 9110 section 8.3.1) that can be read in one way only: without escapes in quoted
 text, and without the parameters of RFC 8187, which some servers read and others do not."""
