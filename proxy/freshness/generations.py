@@ -10,7 +10,8 @@ They advance
   owner's own, for whatever, advances all of the owner.
 
 While a message has begun that is not whole, or such a request has no answer yet, nothing may be
-given of what that may concern. An answer may be given again while the generations stand that there
+given of what that may concern; nor for a while after one that will have none, because the server
+may still carry it out. An answer may be given again while the generations stand that there
 were when the question was sent, and while a WebSocket of that owner for that resource is open that
 was open then: it has brought every message since. One that opens meanwhile changes nothing of that,
 nor does one that closes; but what closes may take messages with it that others, which opened later,
@@ -45,6 +46,9 @@ COPIES_WITHIN: Final = 5.0
 
 MOST_COPIED: Final = 64
 """Messages of one path and owner of which copies are still expected; the oldest give way."""
+
+MOST_LOST: Final = 4096
+"""Owners and names that are remembered of requests without an answer; with more, all count."""
 
 
 class Sign(StrEnum):
@@ -169,6 +173,9 @@ class Generations:
         self._names: dict[Name, _Generation] = {}
         self._written: Counter[Name] = Counter()
         self._writers: Counter[Hashable] = Counter()
+        # By their hashes, because a name may be as long as a path; two that share one only wait.
+        self._lost: dict[int, float] = {}
+        self._all_lost = LONG_AGO
         self.signs: Counter[Sign] = Counter(dict.fromkeys(Sign, 0))
 
     # WebSockets.
@@ -258,8 +265,22 @@ class Generations:
         self._count_write(owner, names, 1)
 
     def end_write(self, owner: Hashable | None, names: Collection[Name]) -> None:
-        """It is answered, or there will be no answer; arguments as for `begin_write`."""
+        """It is answered; arguments as for `begin_write`."""
         self._count_write(owner, names, -1)
+
+    def lose_write(self, owner: Hashable | None, names: Collection[Name], until: float) -> None:
+        """It has no answer, and the server may still carry it out.
+
+        Args:
+            owner, names: as for `begin_write`.
+            until: when nobody expects that any more.
+        """
+        self._count_write(owner, names, -1)
+        for key in (*map(hash, names), *(() if owner is None else (hash(owner),))):
+            if key in self._lost or len(self._lost) < MOST_LOST:
+                self._lost[key] = max(self._lost.get(key, until), until)
+            else:
+                self._all_lost = max(self._all_lost, until)
 
     # Questions.
 
@@ -269,6 +290,8 @@ class Generations:
         if known is None or known.unfinished or resource not in known.open:
             return None
         if owner in self._writers or not self._written.keys().isdisjoint(resource.names):
+            return None
+        if self._is_lost(owner, resource):
             return None
         numbers = tuple([self._names[name].number for name in resource.names])
         return Stamp(owner, resource, known.number, numbers, self._number)
@@ -296,6 +319,10 @@ class Generations:
 
     def forget(self, now: float) -> None:
         """Forget what nobody watches, and copies that did not come; called from time to time."""
+        for key in [k for k, until in self._lost.items() if until <= now]:
+            del self._lost[key]
+        if self._all_lost <= now:
+            self._all_lost = LONG_AGO
         past = now - LONGEST_SETTLE
         for name in [k for k, each in self._names.items() if each.is_past(past)]:
             del self._names[name]
@@ -312,6 +339,12 @@ class Generations:
     def _next(self) -> int:
         self._number += 1
         return self._number
+
+    def _is_lost(self, owner: Hashable, resource: Resource) -> bool:
+        """Whether a request without an answer may still change it."""
+        if self._all_lost > LONG_AGO or hash(owner) in self._lost:
+            return True
+        return any(hash(name) in self._lost for name in resource.names)
 
     def _advance_names(self, names: Iterable[Name], now: float | None = None) -> None:
         for name in names:

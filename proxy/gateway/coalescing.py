@@ -79,8 +79,7 @@ class Coalescer:
         if route is None:
             if snapshot.fresh is None or request.method in SAFE:
                 return await self._sender.carry(context)
-            with self._freshness.writing(context):
-                return await self._sender.carry(context)
+            return await self._freshness.write(context, self._sender.carry(context))
         self.received[route.name] += 1
         question = self._freshness.question(context, route)
         if may_wait(request.method, request.version, context.fields):

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Collection, Hashable
 from typing import Final, NamedTuple
 
 from proxy.configuration.sections import CoalescingRoute
@@ -35,6 +34,9 @@ MAX_COLLECTED: Final = 16 * 1024 * 1024
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """Methods without an effect on the server (RFC 9110 section 9.2.1)."""
+
+_OF_A_GATEWAY: Final = frozenset({502, 504})
+"""Statuses of whoever stands in front of a server, which may go on with a request."""
 
 
 class Question(NamedTuple):
@@ -212,17 +214,35 @@ class Freshness:
         """A question waits."""
         self.settling[route] = self.settling.get(route, 0.0) + seconds
 
-    @contextmanager
-    def writing(self, context: RequestContext) -> Iterator[None]:
-        """Around a request that is not safe: from before it is sent until it is answered."""
-        fresh, session = context.snapshot.fresh, context.session
-        names = frozenset() if fresh is None else fresh.written(context.path)
+    async def write(self, context: RequestContext, sending: Awaitable[Exchange]) -> Exchange:
+        """Send a request that is not safe, and take note of it: from before that to its answer.
+
+        Without a final answer of the server's (its client has gone, or it took too long) it may be
+        carried out at any time: it counts as under way for the longest `at_most`.
+
+        Args:
+            context: the request.
+            sending: sends it; see `Sender.carry`.
+        """
+        snapshot, session = context.snapshot, context.session
+        names = frozenset() if snapshot.fresh is None else snapshot.fresh.written(context.path)
         owner = None if session is None else session.cached.record.session
         self.generations.begin_write(owner, names)
+        is_answered = False
         try:
-            yield
+            exchange = await sending
+            head = exchange.head
+            is_answered = (
+                exchange.error is None and head is not None and head.status not in _OF_A_GATEWAY
+            )
+            return exchange
         finally:
-            self.generations.end_write(owner, names)
+            if is_answered:
+                self.generations.end_write(owner, names)
+            else:
+                routes = snapshot.config.coalescing
+                longest = max((each.at_most for each in routes if each.fresh), default=0.0)
+                self.generations.lose_write(owner, names, self.clock() + longest)
 
 
 class Listening:

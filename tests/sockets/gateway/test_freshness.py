@@ -12,7 +12,7 @@ import pytest
 
 from proxy.freshness.generations import Sign
 from proxy.memory import Kind
-from tests.support.authority import Authority, Client
+from tests.support.authority import Authority, Client, response
 from tests.support.jobs_board import ROUTE, Board, board, heard
 from tests.support.rfc6455 import BINARY, CLOSE, CONTINUATION, PING, TEXT
 from tests.support.sockets import closing
@@ -269,6 +269,52 @@ async def test_an_answer_that_was_asked_for_during_a_write_is_not_kept(tmp_path:
         go.set()
         await writing
         assert await it.get() == 1
+
+
+@pytest.mark.parametrize("how", ["its client goes", "it takes too long", "a gateway answers"])
+async def test_after_a_write_without_an_answer_nothing_is_given_for_the_longest_at_most(
+    tmp_path: Path, how: str
+) -> None:
+    """The server may still carry it out, and send no message of it."""
+    settings = {"TIMEOUTS__RESPONSE": "50ms"} if how == "it takes too long" else {}
+    async with board(tmp_path, **settings) as it:
+        await it.open()
+        await kept(it)
+        reached, go = asyncio.Event(), asyncio.Event()
+        usual = it.server.answers["/api/jobs/1/"]
+
+        async def slow(*what: object) -> bytes | None:
+            reached.set()
+            if how == "a gateway answers":
+                return response(504, b"")
+            await go.wait()
+            return it.server.usual(what[2])  # type: ignore[arg-type]
+
+        it.server.answers["/api/jobs/1/"] = slow
+        signs = it.proxy.server._data.freshness.generations.signs
+        if how == "its client goes":
+            peer = await it.proxy.connect()
+            fields = b"Host: app.example.com\r\nAuthorization: Bearer " + it.client.access.encode()
+            await peer.send(b"DELETE /api/jobs/1/ HTTP/1.1\r\n" + fields + b"\r\n\r\n")
+            await reached.wait()
+            peer.reset()
+            await until(lambda: signs[Sign.WRITE] == 2)
+        else:
+            assert (await it.client.send("DELETE", "/api/jobs/1/"))[0] == 504
+        it.server.answers["/api/jobs/1/"] = usual
+        assert [await it.get(), await it.get()] == [1, 1]
+        it.versions["1"] += 1  # It is carried out.
+        go.set()
+        assert await it.get() == 2
+        freshness = it.proxy.server._data.freshness
+        freshness.clock = later(it, 3599.0)
+        freshness.check()
+        asked = it.asked["1"]
+        assert [await it.get(), await it.get()] == [2, 2]
+        assert it.asked["1"] == asked + 2
+        freshness.clock = later(it, 3600.0)
+        freshness.check()
+        await kept(it)
 
 
 async def test_copies_of_a_message_on_many_websockets_cost_one_question(tmp_path: Path) -> None:

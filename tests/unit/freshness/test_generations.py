@@ -12,6 +12,7 @@ from proxy.freshness.generations import (
     LONG_AGO,
     LONGEST_SETTLE,
     MOST_COPIED,
+    MOST_LOST,
     Ear,
     Generations,
     Sign,
@@ -355,3 +356,34 @@ class Rule(RuleBasedStateMachine):
 
 TestRule = Rule.TestCase
 TestRule.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
+
+
+def test_after_a_write_without_an_answer_nothing_is_given_until_nobody_expects_it() -> None:
+    generations = Generations()
+    for job in "12":
+        opened(generations, job, "a")
+        opened(generations, job, "b")
+    generations.begin_write("a", {name("1")})
+    generations.lose_write("a", {name("1")}, 20.0)
+    generations.begin_write(None, {name("1")})
+    generations.lose_write(None, {name("1")}, 10.0)
+    for now, lost in ((0.0, True), (19.0, True), (20.0, False)):
+        generations.forget(now)
+        found = {
+            who + job: generations.stamp(who, resource(job)) is None for who in "ab" for job in "12"
+        }
+        assert found == {"a1": lost, "a2": lost, "b1": lost, "b2": False}
+
+
+def test_with_too_many_writes_without_an_answer_all_count() -> None:
+    generations = Generations()
+    opened(generations)
+    for number in range(MOST_LOST + 1):
+        names = {name(f"x{number}")}
+        generations.begin_write(None, names)
+        generations.lose_write(None, names, 10.0)
+    assert generations.stamp("a", resource("1")) is None
+    generations.forget(9.0)
+    assert generations.stamp("a", resource("1")) is None
+    generations.forget(10.0)
+    assert generations.stamp("a", resource("1")) is not None
