@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from proxy.configuration.fields import Count, PathPattern, Section
+from proxy.configuration.fields import Count, NamedPath, Section, Token
+from proxy.freshness.resources import without_names
 
 
 def _close_code(value: int) -> int:
@@ -23,8 +24,11 @@ class SocketBound(Section):
     bounded.
 
     Attributes:
-        path: as in the request line, without the query: `{}` is one segment, `/**` at the end any
-            rest. Each path that fits has a count of its own.
+        path: as in the request line, without the query: `{}` is one segment, with a name or without
+            (`{id}`), `/**` at the end any rest. Each path that fits has a count of its own.
+        cookies: names of cookies that tell one client from another where it has no session of
+            Segue's: `sessionid`. Those of `sessions.tokens.cookies` are looked at anyway;
+            no others, since many have the same language or consent.
         most: open at the same time.
         excess: what becomes of more: `close_oldest` ends the one that was opened first, as soon as
             the new one is open.
@@ -33,7 +37,8 @@ class SocketBound(Section):
         pace: handshakes a second that reach the server while `most` are open; further ones wait.
     """
 
-    path: PathPattern
+    path: NamedPath
+    cookies: Annotated[tuple[Token, ...], Field(max_length=16)] = ()
     most: Annotated[Count, Field(ge=1, le=10_000)] = 4
     excess: Literal["close_oldest"] = "close_oldest"
     code: Annotated[Count, AfterValidator(_close_code)] = 1000
@@ -41,8 +46,8 @@ class SocketBound(Section):
 
     @property
     def pattern(self) -> str:
-        """The path."""
-        return self.path
+        """The path, without names."""
+        return without_names(self.path)
 
     @property
     def methods(self) -> frozenset[str]:

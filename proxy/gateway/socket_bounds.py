@@ -18,10 +18,12 @@ from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Final
 
+from proxy.configuration.websocket import SocketBound
 from proxy.downstream.connection import ClientConnection
 from proxy.errors import ClientGone, TooManyHandshakes
 from proxy.gateway.context import RequestContext
 from proxy.gateway.open_websocket import OpenWebSocket, SocketGroup
+from proxy.http.cookies import cookie_values
 from proxy.http.headers import values_of
 
 PER_SESSION: Final = "websockets_per_session"
@@ -71,7 +73,7 @@ class SocketBounds:
         """Count a handshake while it is under way; None where nothing bounds it."""
         bounds = context.snapshot.socket_bounds
         bound = None if bounds is None else bounds.find(context.request.method, context.path)
-        who = None if bound is None else self._who(context)
+        who = None if bound is None else self._who(context, bound)
         if bound is None or who is None:
             yield None
             return
@@ -160,17 +162,24 @@ class SocketBounds:
             if group.timer is not None:
                 group.timer.cancel()
 
-    def _who(self, context: RequestContext) -> str | bytes | None:
+    def _who(self, context: RequestContext, bound: SocketBound) -> str | bytes | None:
         """Whose sockets count together; None for somebody of whom nothing is known.
 
         An address alone is no person: everybody behind it would have these few sockets together.
+        Nor is a cookie of which nobody has said that it tells people apart.
         """
         if context.session is not None:
             return context.session.cached.record.session
         fields, places = context.request.fields, context.snapshot.config.sessions.tokens.places
+        told = (places.access_cookie, places.refresh_cookie, *map(str.encode, bound.cookies))
+        named = dict.fromkeys(name for name in told if name is not None)
         shown = [
             *values_of(fields, b"authorization"),
-            *values_of(fields, b"cookie"),
+            *(
+                name + b"=" + value.encode("latin-1")
+                for name in named
+                for value in cookie_values(fields, name)
+            ),
             *(token.encode() for token in places.query_tokens(context.head.target)),
             *(token.encode() for token in places.offered_tokens(fields)),
         ]

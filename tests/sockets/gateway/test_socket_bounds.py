@@ -128,16 +128,27 @@ async def test_a_handshake_that_fails_costs_nobody_a_socket() -> None:
         ((JOB, ()), (b"/ws/jobs/2/?token=a", ())),
         ((JOB, ()), (b"/ws/jobs/1/?token=b", ())),
         ((b"/ws/jobs/1/", (b"Cookie: s=1",)), (b"/ws/jobs/1/", (b"Cookie: s=2",))),
+        ((b"/ws/jobs/1/", (b"Cookie: s=1",)), (b"/ws/jobs/1/", (b"Cookie: t=1",))),
+        ((b"/ws/jobs/1/", (b"Cookie: lang=en",)), (b"/ws/jobs/1/", (b"Cookie: lang=en",))),
         ((b"/ws/jobs/1/", (b"Authorization: Basic YTpi",)), (JOB, ())),
         ((b"/ws/jobs/1/", ()), (b"/ws/jobs/1/", ())),
         ((b"/other/?token=a", ()), (b"/other/?token=a", ())),
     ],
-    ids=["path", "token", "cookie", "credentials", "nothing known of either", "no bound there"],
+    ids=[
+        "path",
+        "token",
+        "cookie",
+        "name",
+        "cookie of many",
+        "credentials",
+        "nothing known of either",
+        "no bound there",
+    ],
 )
 async def test_what_counts_apart_or_not_at_all(
     first: tuple[bytes, Sequence[bytes]], second: tuple[bytes, Sequence[bytes]]
 ) -> None:
-    async with standing(bounded(most=1)) as (proxy, upstream):
+    async with standing(bounded(most=1, cookies=["s", "t"])) as (proxy, upstream):
         pairs = [
             *await open_each(proxy, upstream, 1, *first),
             *await open_each(proxy, upstream, 1, *second),
@@ -145,6 +156,31 @@ async def test_what_counts_apart_or_not_at_all(
         for pair in pairs:
             await goes_on(pair)
         await close(*pairs)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        bounded(most=1, path="/ws/jobs/{id}/", cookies=["other", "s"]),
+        {
+            **bounded(most=1),
+            "SEGUE_SESSIONS__ENABLED": "true",
+            "SEGUE_SESSIONS__TOKENS__COOKIES__ACCESS": "s",
+        },
+    ],
+    ids=["of the bound", "of tokens"],
+)
+async def test_a_cookie_that_tells_people_apart_counts_whatever_stands_beside_it(
+    settings: dict[str, str],
+) -> None:
+    async with standing(settings) as (proxy, upstream):
+        first, second = (
+            *await open_each(proxy, upstream, 1, b"/ws/jobs/1/", (b"Cookie: s=1; lang=en",)),
+            *await open_each(proxy, upstream, 1, b"/ws/jobs/1/", (b"Cookie: lang=de; s=1",)),
+        )
+        await made_room(first)
+        await goes_on(second)
+        await close(first, second)
 
 
 async def test_one_session_is_one_whatever_its_token_is_by_now(tmp_path: Path) -> None:

@@ -18,6 +18,12 @@ def test_what_a_path_alone_means() -> None:
     assert bound.methods == frozenset()
 
 
+def test_a_segment_may_have_a_name_and_cookies_are_named() -> None:
+    bound = SocketBound.model_validate({"path": "/ws/jobs/{id}/", "cookies": ["sessionid"]})
+    assert bound.pattern == PATH
+    assert bound.cookies == ("sessionid",)
+
+
 def test_there_is_none_by_default() -> None:
     assert WebSockets().per_session == ()
 
@@ -35,6 +41,8 @@ def test_codes_that_may_be_said(code: int) -> None:
         {"pace": 0},
         {"excess": "refuse"},
         {"path": "/ws/*"},
+        {"path": "/ws/{id}/{id}/"},
+        {"cookies": ["a b"]},
         {"other": 1},
     ],
     ids=str,
