@@ -174,5 +174,26 @@ class Reservation:
         self.take(0)
 
 
+class SharedReservation:
+    """A reservation of what several have: given back when the last of them has let go.
+
+    Each has it in a `with`; or enters, and leaves once.
+    """
+
+    __slots__ = ("_count", "_reservation")
+
+    def __init__(self, reservation: Reservation) -> None:
+        self._reservation = reservation
+        self._count = 0
+
+    def __enter__(self) -> None:
+        self._count += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._count -= 1
+        if not self._count:
+            self._reservation.release()
+
+
 Reserve = Callable[[Kind], Reservation]
 """Returns a reservation of nothing yet, for somebody who is known."""

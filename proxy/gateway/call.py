@@ -18,7 +18,7 @@ from proxy.gateway.context import RequestContext
 from proxy.gateway.freshness import Asked, Question
 from proxy.http.headers import values_of
 from proxy.http.sharing import may_be_shared
-from proxy.memory import Kind, Reservation
+from proxy.memory import Kind, Reservation, SharedReservation
 from proxy.observability.access_log import RequestInfo
 from proxy.relay.exchange import Exchange
 
@@ -114,6 +114,8 @@ class InFlightCall:
         self._has_credentials = has_credentials
         self._pieces: list[bytes] = []
         self._room = room
+        self._hold = SharedReservation(room)
+        self._hold.__enter__()
         self._is_forgotten = False
         self._flow: Flow | None = None
         self._alone: ClientConnection | None = None
@@ -146,6 +148,9 @@ class InFlightCall:
         """Give those who wait the answer to another one, which holds for them, too."""
         self.landed = True
         self.info, self.exchange, self.response = other.info, other.exchange, other.response
+        # Its bytes are in memory until those who wait for this one have taken them, too.
+        self._hold = other._hold
+        self._hold.__enter__()
         self._settle(WaitOutcome.SHARED)
 
     def dismiss(self) -> None:
@@ -158,10 +163,12 @@ class InFlightCall:
 
     def forget(self) -> None:
         """Hold nothing, now and later: nobody is there who would take it."""
+        if self._is_forgotten:
+            return
         self._is_forgotten = True
         self._pieces = []
         self.response = b""
-        self._room.release()
+        self._hold.__exit__()
 
     # Recipient
 
@@ -223,22 +230,32 @@ class InFlightCall:
             first.context.client.write(_framed(held, first.context.client))
 
 
-async def deliver(response: bytes, client: ClientConnection) -> None:
+def is_short(response: bytes) -> bool:
+    """Whether an answer that was held is written at once, whether or not its client reads."""
+    return len(response) <= _PIECE
+
+
+async def deliver(response: bytes, client: ClientConnection, fields: bytes = b"") -> None:
     """Send an answer that was held, as fast as the client takes it.
 
     What waits in its write buffer is bounded as for every client. One that has gone cancels this.
+
+    Args:
+        response: which several may take at once: it is not copied as a whole, unless it is short.
+        client: who gets it.
+        fields: further lines of its head.
     """
-    if len(response) <= _PIECE:
-        client.write(_framed(response, client))
+    head, start = _framed_head(response, client, fields)
+    if is_short(response):
+        client.write(head + response[start:])
         return
     gate = _Gate()
     client.flow = gate
     try:
-        end = max(_PIECE, response.index(b"\r\n") + 2)
-        client.write(_framed(response[:end], client))
-        for start in range(end, len(response), _PIECE):
+        client.write(head)
+        for begin in range(start, len(response), _PIECE):
             await gate.wait()
-            client.write(response[start : start + _PIECE])
+            client.write(response[begin : begin + _PIECE])
     finally:
         client.flow = None
 
@@ -260,16 +277,29 @@ class _Gate(asyncio.Event):
 
 
 def _framed(response: bytes, client: ClientConnection) -> bytes:
-    """Say in the head of a response whether this client's connection ends with it.
+    """Say in the head of a response whether this client's connection ends with it."""
+    head, start = _framed_head(response, client)
+    return head + response[start:]
+
+
+def _framed_head(
+    response: bytes, client: ClientConnection, fields: bytes = b""
+) -> tuple[bytes, int]:
+    """The beginning of a response, which says whether this client's connection ends with it.
 
     Args:
         response: the final one, after any number of 1xx; or those alone.
         client: who gets it.
+        fields: further lines of its head.
+
+    Returns:
+        The bytes to its status line, with what is added; and where in it the others begin.
     """
     start = 0
     while response.startswith(_INFORMATIONAL, start):
         start = response.index(b"\r\n\r\n", start) + 4
-    if client.persistent or start == len(response):
-        return response
-    fields = response.index(b"\r\n", start) + 2
-    return b"%bConnection: close\r\n%b" % (response[:fields], response[fields:])
+    if start == len(response):
+        return response, start
+    start = response.index(b"\r\n", start) + 2
+    ends = b"" if client.persistent else b"Connection: close\r\n"
+    return b"".join((response[:start], fields, ends)), start

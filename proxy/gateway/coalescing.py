@@ -16,13 +16,14 @@ who wait for the next, and to those who ask later.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from time import perf_counter
 
 from proxy.configuration.sections import CoalescingRoute
-from proxy.gateway.call import InFlightCall, Waiter, WaitOutcome, deliver
+from proxy.gateway.call import InFlightCall, Waiter, WaitOutcome, deliver, is_short
 from proxy.gateway.context import RequestContext
 from proxy.gateway.freshness import SAFE, Freshness, Question
 from proxy.gateway.kept_answers import KeptAnswer
@@ -58,6 +59,7 @@ class Coalescer:
         self._queues: dict[Hashable, _Queue] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting = 0
+        self._secret = secrets.token_bytes(32)
         self.received: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()
 
@@ -95,13 +97,15 @@ class Coalescer:
         self, context: RequestContext, route: CoalescingRoute, question: Question | None
     ) -> Exchange | KeptAnswer | None:
         """Answer a request with what others get, or got; None where it is to be sent alone."""
-        key = _key(context)
+        key = self._key(context)
+        is_full = self._waiting >= context.snapshot.config.limits.shared_waiters
         if question is not None:
-            kept = self._freshness.find(question, key, context.fields)
-            if kept is not None:
+            kept = self._freshness.find(key, context.fields)
+            if kept is not None and (is_short(kept.response) or not is_full):
+                self._freshness.given[route.name] += 1
                 await self._give(kept, context)
                 return kept
-        if self._waiting >= context.snapshot.config.limits.shared_waiters:
+        if is_full:
             return None
         waiter = Waiter(context, self._loop.create_future())
         return await self._wait(self._join(key, route.name, waiter, question), waiter)
@@ -111,7 +115,13 @@ class Coalescer:
         info.upstream, info.shared_from = kept.upstream, kept.request_id
         if info.trail is not None:
             info.trail.note("kept", age=round(kept.age_at(self._freshness.clock()), 3))
-        await deliver(kept.written(self._freshness.clock()), context.client)
+        age = kept.field_at(self._freshness.clock())
+        self._waiting += 1
+        try:
+            with kept.hold:
+                await deliver(kept.response, context.client, age)
+        finally:
+            self._waiting -= 1
 
     async def _settle(self, route: str, due: float) -> None:
         """Wait until a question may be sent."""
@@ -260,13 +270,12 @@ class Coalescer:
             call.task.cancel()
             self._advance(call)
 
-
-def _key(context: RequestContext) -> Hashable:
-    """Equal for requests that may have the same answer."""
-    # What a reload has changed, it may have changed for this answer too.
-    like = likeness(context.target, context.fields)
-    # Whose token is put in does not show in the fields: who has the token and lacks the session's
-    # cookie, which goes no further than here, is somebody else.
-    session = None if context.session is None else context.session.cached.record.session
-    # What is done to the answer is done once for all who share it.
-    return (context.snapshot, context.info.cohort, context.decision, session, like)
+    def _key(self, context: RequestContext) -> Hashable:
+        """Equal for requests that may have the same answer."""
+        # What a reload has changed, it may have changed for this answer too.
+        like = likeness(context.target, context.fields, self._secret)
+        # Whose token is put in does not show in the fields: who has the token and lacks the
+        # session's cookie, which goes no further than here, is somebody else.
+        session = None if context.session is None else context.session.cached.record.session
+        # What is done to the answer is done once for all who share it.
+        return (context.snapshot, context.info.cohort, context.decision, session, like)

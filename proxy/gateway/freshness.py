@@ -136,11 +136,10 @@ class Freshness:
         heard = self.generations.heard(question.owner, question.resource)
         return heard + question.route.settle
 
-    def find(self, question: Question, key: Hashable, fields: RawFields) -> KeptAnswer | None:
+    def find(self, key: Hashable, fields: RawFields) -> KeptAnswer | None:
         """The answer that may be given to a question again.
 
         Args:
-            question: of a request.
             key: equal for requests that may have the same answer.
             fields: of the request.
         """
@@ -148,7 +147,6 @@ class Freshness:
         answer = self.answers.find(key, now)
         if answer is None or answer.age_at(now) >= longest_age(fields):
             return None
-        self.given[question.route.name] += 1
         return answer
 
     def ask(self, question: Question) -> Asked:
@@ -171,7 +169,8 @@ class Freshness:
         """Keep an answer, if the rule allows it; whether it is kept.
 
         Args:
-            question, key: as for `find`.
+            question: what the request asks.
+            key: as for `find`.
             context: of whoever asked.
             asked: when it was sent.
             exchange: what carried it; its response is whole.

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from proxy.freshness.generations import Generations, Stamp
-from proxy.memory import Reservation
+from proxy.memory import Reservation, SharedReservation
 
 MAX_KEPT: Final = 32 * 1024 * 1024
 """Bytes of all answers that are kept in a process, with what they are found by: a part of
 `limits.memory`."""
 
 _OVERHEAD: Final = 1024
-"""Bytes that each takes up beside itself: its key has the fields of a request."""
+"""Bytes that each takes up beside itself and the names of its resource."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class KeptAnswer:
         until: from when on it is not given any more.
         stamp: of its question.
         room: what is reserved for it.
+        hold: the same, for as long as it is kept, or somebody takes it.
         request_id: under which the server was asked.
         upstream: the server's name.
     """
@@ -48,16 +49,26 @@ class KeptAnswer:
     room: Reservation = field(repr=False)
     request_id: str
     upstream: str
+    hold: SharedReservation = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hold", SharedReservation(self.room))
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes up."""
+        resource = self.stamp.resource
+        # In the path and, loosely spelled, in the name; a character may be of four bytes.
+        names = 8 * sum(map(len, resource.values))
+        return len(self.response) + names + _OVERHEAD
 
     def age_at(self, now: float) -> float:
         """How old it is, in seconds (RFC 9111 section 4.2.3): counted from its question."""
         return self.age + max(now - self.asked, 0.0)
 
-    def written(self, now: float) -> bytes:
-        """Its bytes with its age (RFC 9111 section 5.1)."""
-        fields = self.response.index(b"\r\n") + 2
-        age = b"Age: %d\r\n" % self.age_at(now)
-        return b"".join((self.response[:fields], age, self.response[fields:]))
+    def field_at(self, now: float) -> bytes:
+        """The field that says how old it is (RFC 9111 section 5.1)."""
+        return b"Age: %d\r\n" % self.age_at(now)
 
 
 class KeptAnswers:
@@ -90,7 +101,7 @@ class KeptAnswers:
         Returns:
             False where there is no room for it.
         """
-        size = len(answer.response) + _OVERHEAD
+        size = answer.size
         if size > MAX_KEPT:
             return False
         self._forget(key)
@@ -98,6 +109,7 @@ class KeptAnswers:
             self._forget(next(iter(self._answers)))
         if not answer.room.resize(size):
             return False
+        answer.hold.__enter__()
         self._answers[key] = answer
         self.size += size
         return True
@@ -114,7 +126,7 @@ class KeptAnswers:
         answer = self._answers.pop(key, None)
         if answer is not None:
             self.size -= answer.room.size
-            answer.room.release()
+            answer.hold.__exit__()
 
 
 def without_age(response: bytes) -> bytes:

@@ -9,6 +9,7 @@ come later. Where there is a doubt, nothing is shared, and nothing is kept.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hashlib import blake2b
 from math import inf
 from typing import Final
 
@@ -53,7 +54,7 @@ def may_wait(method: str, version: tuple[int, int], fields: RawFields) -> bool:
     return True
 
 
-def likeness(target: bytes, fields: RawFields) -> tuple[bytes, ...]:
+def likeness(target: bytes, fields: RawFields, secret: bytes) -> bytes:
     """Return what two requests have in common when the server cannot tell them apart.
 
     That is the target with its query, and every field that is forwarded, in order: credentials,
@@ -63,13 +64,19 @@ def likeness(target: bytes, fields: RawFields) -> tuple[bytes, ...]:
     Args:
         target: in the bytes that the server would be sent.
         fields: likewise.
+        secret: of the process: without it, nobody finds two requests that are taken for one.
+
+    Returns:
+        32 bytes, for two requests the same where they are alike.
     """
     parts = [target]
     for name, value in fields:
         lower = name.lower()
         if lower not in _OF_ONE_REQUEST:
             parts += (lower, value)
-    return tuple(parts)
+    lengths = b"".join([len(part).to_bytes(8) for part in parts])
+    sizes = len(parts).to_bytes(8) + lengths
+    return blake2b(sizes + b"".join(parts), digest_size=32, key=secret).digest()
 
 
 def has_credentials(fields: RawFields) -> bool:

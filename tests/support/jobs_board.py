@@ -37,6 +37,7 @@ class Board:
         asked: GETs that came to the server, by job.
         also: further fields of its answers.
         status: of its answers.
+        padding: characters that they have besides.
         opened: the clients' ends of WebSockets.
         sockets: the server's ends, by job, in the order in which they came.
         holding: answers wait for it, where it is not set.
@@ -50,6 +51,7 @@ class Board:
     asked: Counter[str] = field(default_factory=Counter)
     also: tuple[bytes, ...] = ()
     status: int = 200
+    padding: int = 0
     sockets: defaultdict[str, list[Socket]] = field(default_factory=lambda: defaultdict(list))
     opened: list[Socket] = field(default_factory=list)
     holding: asyncio.Event = field(default_factory=asyncio.Event)
@@ -61,7 +63,8 @@ class Board:
         async def answer(_: Authority, __: RawPeer, received: Received) -> bytes:
             if received.head.startswith(b"GET "):
                 self.asked[job] += 1
-                body = json.dumps({"id": job, "version": self.versions[job]}).encode()
+                found = {"id": job, "version": self.versions[job], "padding": "a" * self.padding}
+                body = json.dumps(found).encode()
                 self.arrived.put_nowait(job)
                 await self.holding.wait()
                 return response(self.status, body, *self.also)

@@ -6,7 +6,15 @@ import random
 
 import pytest
 
-from proxy.memory import KEPT, LITTLE, NOBODY, Kind, MemoryBudget, Reservation
+from proxy.memory import (
+    KEPT,
+    LITTLE,
+    NOBODY,
+    Kind,
+    MemoryBudget,
+    Reservation,
+    SharedReservation,
+)
 
 SIZE = 1024 * 1024
 
@@ -133,3 +141,15 @@ def test_the_rule_holds_after_whatever_is_reserved_and_given_back(seed: int) -> 
     for each in held:
         each.release()
     assert (budget.held, budget.holders) == (0, 0)
+
+
+def test_what_several_have_is_given_back_when_the_last_lets_go() -> None:
+    budget = MemoryBudget(SIZE)
+    held = budget.reserve(Kind.SHARED_ANSWER, "a")
+    assert held.resize(1000)
+    shared = SharedReservation(held)
+    with shared:
+        with shared:
+            pass
+        assert budget.held == 1000
+    assert budget.held == 0

@@ -15,6 +15,7 @@ from proxy.memory import Kind
 from tests.support.authority import Authority, Client, response
 from tests.support.jobs_board import ROUTE, Board, board, heard
 from tests.support.rfc6455 import BINARY, CLOSE, CONTINUATION, PING, TEXT
+from tests.support.rig import RawPeer
 from tests.support.sockets import closing
 from tests.support.waiting import PATIENCE
 
@@ -473,6 +474,57 @@ async def test_where_there_is_no_room_in_memory_nothing_is_kept(tmp_path: Path) 
         assert [await it.get() for _ in range(2)] == [0, 0]
         assert it.asked["1"] == 2
         assert await it.reasons() == {"full": 2}
+
+
+async def ask_and_read_nothing(it: Board, count: int = 1) -> RawPeer:
+    """Send requests on a connection whose client takes no answer."""
+    peer = await it.proxy.connect()
+    peer.stop_reading()
+    fields = b"Host: app.example.com\r\nAuthorization: Bearer " + it.client.access.encode()
+    await peer.send((b"GET /api/jobs/1/ HTTP/1.1\r\n" + fields + b"\r\n\r\n") * count)
+    return peer
+
+
+async def test_an_answer_that_somebody_takes_counts_until_nobody_does(tmp_path: Path) -> None:
+    async with board(tmp_path, LIMITS__SHARED_BODY="8MiB", LIMITS__SHARED_WAITERS="1") as it:
+        socket = await it.open()
+        it.padding = 7_000_000  # More than kernels keep.
+        await kept(it)
+        peer = await ask_and_read_nothing(it)
+        data = it.proxy.server._data
+        await until(lambda: data.freshness.given["job"] == 2)
+        # It counts as one that waits, and there may be no more of them.
+        assert await it.get() == 1
+        await it.tell()
+        await socket.message()
+        data.freshness.check()
+        assert len(data.freshness.answers) == 0
+        assert data.memory.by_kind[Kind.KEPT_ANSWER] > 7_000_000
+        peer.reset()
+        await until(lambda: data.memory.by_kind[Kind.KEPT_ANSWER] == 0)
+        assert await it.get() == 1
+        assert await it.get() == 1
+        assert data.freshness.given["job"] == 3
+
+
+async def test_an_answer_to_the_one_before_counts_until_those_who_waited_have_it(
+    tmp_path: Path,
+) -> None:
+    async with board(tmp_path, LIMITS__SHARED_BODY="8MiB") as it:
+        await it.open()
+        it.padding = 7_000_000
+        it.holding.clear()
+        first = asyncio.create_task(it.get())
+        await it.arrived.get()
+        peer = await ask_and_read_nothing(it)
+        data = it.proxy.server._data
+        await until(lambda: data.coalescer.received["job"] == 2)
+        it.holding.set()
+        assert await first == 0
+        assert it.asked["1"] == 1
+        assert data.memory.by_kind[Kind.SHARED_ANSWER] > 7_000_000
+        peer.reset()
+        await until(lambda: data.memory.by_kind[Kind.SHARED_ANSWER] == 0)
 
 
 # Where messages overtake the database.

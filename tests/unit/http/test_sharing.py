@@ -19,6 +19,7 @@ from proxy.http.sharing import (
 )
 
 Fields = list[tuple[bytes, bytes]]
+SECRET = b"s" * 16
 
 fields = st.lists(st.tuples(st.binary(min_size=1), st.binary()), max_size=5)
 
@@ -65,13 +66,13 @@ ASKED: Fields = [(b"Host", b"h"), (b"Accept", b"*/*"), (b"Cookie", b"a=1")]
     ],
 )
 def test_requests_that_the_server_can_tell_apart_are_not_alike(target: bytes, sent: Fields) -> None:
-    assert likeness(target, sent) != likeness(b"/a", ASKED)
+    assert likeness(target, sent, SECRET) != likeness(b"/a", ASKED, SECRET)
 
 
 def test_what_names_a_single_request_and_the_spelling_of_names_tell_nothing_apart() -> None:
     others = [(b"X-Request-Id", b"1"), (b"traceparent", b"00-1"), (b"TraceState", b"a=1")]
     respelled = [(name.upper(), value) for name, value in ASKED]
-    assert likeness(b"/a", [*others, *respelled]) == likeness(b"/a", ASKED)
+    assert likeness(b"/a", [*others, *respelled], SECRET) == likeness(b"/a", ASKED, SECRET)
 
 
 @given(st.binary(), fields, st.binary(), fields)
@@ -84,7 +85,12 @@ def test_likeness_is_what_is_compared_and_nothing_runs_together(
         return [(name.lower(), value) for name, value in asked if name.lower() not in ignored]
 
     same = target == other_target and compared(sent) == compared(other)
-    assert (likeness(target, sent) == likeness(other_target, other)) is same
+    assert (likeness(target, sent, SECRET) == likeness(other_target, other, SECRET)) is same
+
+
+def test_likeness_is_short_and_another_with_another_secret() -> None:
+    assert len(likeness(b"/a" * 30_000, ASKED, SECRET)) == 32
+    assert likeness(b"/a", ASKED, b"t" * 16) != likeness(b"/a", ASKED, SECRET)
 
 
 def test_credentials_are_tokens_and_cookies() -> None:
