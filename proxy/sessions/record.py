@@ -64,6 +64,8 @@ class Handle:
         order: with which delivery to the client it went out: 1 is the login.
         expires: when it stops being a handle at the latest.
         superseded: when the client first presented something newer; None while it has not.
+        ends: when an access token itself ends, which may lead to its session for longer; 0 where
+            that was not noted.
     """
 
     digest: bytes
@@ -71,6 +73,7 @@ class Handle:
     order: int
     expires: float
     superseded: float | None = None
+    ends: float = 0.0
 
     @property
     def is_cookie(self) -> bool:

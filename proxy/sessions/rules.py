@@ -204,18 +204,18 @@ def standing(handle: Handle, now: float, rules: SessionRules) -> Standing:
 def superseding(record: Record, order: int, now: float) -> Record:
     """The record once the client has presented a handle of a delivery; the same if nothing is new.
 
-    A superseded access token is kept to its own end, so that a logout is one for it too.
+    A superseded access token is kept to its own end, so that a logout is one for it too: that is
+    not the end of the current one, which may live for less.
     """
     if not any(_is_older(handle, order) for handle in record.handles):
         return record
-    end = max(now, record.access_expires)
     return replace(
         record,
         handles=tuple(
             replace(
                 handle,
                 superseded=now,
-                expires=min(handle.expires, end)
+                expires=min(handle.expires, max(now, handle.ends or record.access_expires))
                 if handle.kind is HandleKind.ACCESS
                 else handle.expires,
             )
@@ -250,7 +250,13 @@ def delivered(
         if handle.expires > now and handle.digest not in (access, refresh)
     ]
     handles += (
-        Handle(access, HandleKind.ACCESS, order, end),
+        Handle(
+            access,
+            HandleKind.ACCESS,
+            order,
+            max(end, record.access_expires),
+            ends=record.access_expires,
+        ),
         Handle(refresh, HandleKind.REFRESH, order, record.refresh_expires),
     )
     return _with_handles(record, handles, now)
@@ -447,6 +453,7 @@ def ended(
     end = max(
         *(now, record.access_expires, record.refresh_expires),
         *(handle.expires for handle in record.handles if handle.kind is HandleKind.REFRESH),
+        *(handle.ends for handle in record.handles),
         *(each.expires for each in past_tokens.unpacked(record.past)),
     )
     return replace(
@@ -556,6 +563,7 @@ def _either(handle: Handle, other: Handle) -> Handle:
         handle,
         superseded=min(times, default=None),
         expires=min(handle.expires, other.expires),
+        ends=max(handle.ends, other.ends),
     )
 
 

@@ -150,6 +150,51 @@ def test_a_superseded_access_token_is_remembered_to_its_own_end_and_no_longer() 
     record = session_rules.superseding(record, 2, NOW + 20)
     handle = session_rules.handle_of(record, (digest_of("a1"),))
     assert handle is not None
+    assert handle.expires == NOW + HOUR
+
+
+def test_an_older_access_token_that_lives_longer_than_the_current_one_is_known_to_its_own_end() -> (
+    None
+):
+    record = session(access=2 * DAY)
+    for number in (2, 3):
+        now = NOW + 10 * number
+        record = session_rules.renewed(record, issued(f"{number}", now, 60), None, now)
+        record = delivered(record, str(number), now)
+        record = session_rules.superseding(record, 2 * number, now)
+    # Others are, too.
+    assert standing(record, "a2", NOW + 80) is Standing.DEAD
+    record = delivered(renewed(record, "4", NOW + HOUR), "4", NOW + HOUR)
+    assert standing(record, "a2", NOW + HOUR) is None
+    assert standing(record, "a1", NOW + 2 * DAY - 1) is Standing.SUPERSEDED
+    gone = session_rules.ended(record, NOW + HOUR)
+    assert gone.purge_after == NOW + 2 * DAY
+    assert session_rules.handle_of(gone, (digest_of("a1"),)) is not None
+    # Also where it is none of the newest, and where another replica has superseded it.
+    many = refreshed(record, 5, 60)
+    assert standing(many, "a1", NOW + 2 * DAY - 1) is Standing.SUPERSEDED
+    both = session_rules.merged(many, record, NOW + 2 * HOUR)
+    assert standing(both, "a1", NOW + 2 * DAY - 1) is Standing.SUPERSEDED
+
+
+def test_an_access_token_that_outlives_its_session_is_known_at_the_end_of_the_next() -> None:
+    record = session(access=30 * DAY, refresh=30 * DAY)
+    now = NOW + 8 * DAY
+    resumed = session_rules.resumed(record, now, RULES)
+    again = delivered(session_rules.renewed(resumed, issued("2", now), None, now), "2", now)
+    gone = session_rules.ended(session_rules.superseding(again, 2, now), now + 1)
+    handle = session_rules.handle_of(gone, (digest_of("a1"),))
+    assert handle is not None
+    assert handle.expires == NOW + 30 * DAY
+
+
+def test_the_end_of_a_token_that_was_delivered_before_it_was_noted_is_the_current_ones() -> None:
+    record = delivered(renewed(session(), "2", NOW + 10), "2", NOW + 10)
+    record = replace(record, handles=tuple(replace(each, ends=0.0) for each in record.handles))
+    handle = session_rules.handle_of(
+        session_rules.superseding(record, 2, NOW + 20), (digest_of("a1"),)
+    )
+    assert handle is not None
     assert handle.expires == NOW + 10 + HOUR
 
 
@@ -202,8 +247,8 @@ def test_every_token_that_was_delivered_is_known_to_its_own_end() -> None:
         assert standing(record, f"r{number}", now + 31) is Standing.SUPERSEDED, number
     # Access tokens live for an hour here, and are known for that long.
     assert standing(record, "a1", now) is None
-    assert standing(record, "a138", now) is None
-    for number in (140, 150, 198):
+    assert standing(record, "a140", now) is None
+    for number in (141, 150, 198):
         assert standing(record, f"a{number}", now) is Standing.SUPERSEDED, number
     gone = session_rules.ended(record, now)
     assert gone.purge_after == now + DAY
