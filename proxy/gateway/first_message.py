@@ -33,7 +33,7 @@ class FirstMessageToken:
         Args:
             sessions: of this process.
             settings: those of the handshake.
-            socket: of nobody so far.
+            socket: of nobody so far, or of the session of its handshake.
             path: of the token.
             what: came with the handshake.
             fields: of the handshake, as they were forwarded.
@@ -80,8 +80,12 @@ class FirstMessageToken:
             socket.refuse(FOREIGN_PAGE)
             return None
         current = await sessions.fresh(session, fields, Trigger.HANDSHAKE)
-        socket.session = session
-        sessions.socket_opened(session, socket, fields)
+        if socket.session is None:
+            socket.session = session
+            sessions.socket_opened(session, socket, fields)
+        elif socket.session.cached is not session.cached:
+            socket.session_told = session
+            sessions.socket_opened(session, socket, fields)
         if current is None or current == token:
             return None
         return with_token(message, self._path, token, current)

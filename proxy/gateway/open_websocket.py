@@ -19,6 +19,7 @@ from proxy.mapping.programs import Programs
 from proxy.relay.leg import Leg, LegState
 from proxy.relay.websocket import Relay, SocketLimits
 from proxy.rewriting import NEEDED, OUTCOMES, MessageCounts, MessageHandling
+from proxy.sessions.cache import SessionToken
 from proxy.snapshot import Snapshot
 from proxy.types import Direction
 from proxy.upstream.pool import Pool
@@ -147,6 +148,8 @@ class OpenWebSocket:
         subprotocol: what the two sides agreed on; None for none.
         to_client, to_server: the accounts of its messages, since what applies changed last.
         relay: carries its bytes.
+        session_told: another session than that of its handshake, where its first message has the
+            token of one: the end of either is its own.
         counted: what it is counted as by who counts those that are open; None where it is not.
         group: those that it counts with, where there is a bound to them; None where there is none.
         replaced: whether it had to make room for a newer one.
@@ -172,6 +175,7 @@ class OpenWebSocket:
         "revision",
         "serial",
         "session",
+        "session_told",
         "subprotocol",
         "to_client",
         "to_server",
@@ -201,6 +205,7 @@ class OpenWebSocket:
         """
         self.info = context.info
         self.session = context.session
+        self.session_told: SessionToken | None = None
         self.configuration = context.snapshot.digest
         self.revision = context.snapshot.switches.table.number
         self.serial = context.snapshot.switches.serial

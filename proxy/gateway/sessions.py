@@ -323,8 +323,8 @@ class TokenRenewal(SessionFilter):
 
     def first_message(self, context: RequestContext, socket: OpenWebSocket) -> Decide | None:
         config, path = context.snapshot.config, _places(context).first_message
-        if path is None or context.session is not None:
-            return None
+        if path is None:
+            return None  # Else whatever the handshake has: servers may look at this one alone.
         return FirstMessageToken(
             self.sessions,
             config.sessions,

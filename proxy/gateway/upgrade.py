@@ -210,6 +210,7 @@ class Upgrades:
         if socket.relay.server.watcher is not None:
             socket.relay.server.watcher.end()
         self._sessions.closed(socket.session, socket)
+        self._sessions.closed(socket.session_told, socket)
         self._rewriting.taps.detach(socket.relay)
         self._access_log.close_socket(
             socket.info,

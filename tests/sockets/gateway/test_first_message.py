@@ -590,3 +590,53 @@ async def test_the_token_is_found_as_its_client_sent_it_and_then_mapped(tmp_path
         assert set(message) == {"type", "data"}
         assert server.is_good(message["data"]["authToken"])
         await at.close()
+
+
+@asynccontextmanager
+async def with_another(tmp_path: Path) -> AsyncIterator[tuple[Scene, Client, Socket, Socket]]:
+    """A WebSocket whose handshake has the token of another session, which is open."""
+    async with scene(tmp_path, access=3600.0) as at:
+        other = Client(at.proxy)
+        await other.log_in()
+        assert other.access != at.user.access
+        peer = await at.proxy.connect()
+        at.clients.append(peer)
+        await peer.send(shaking(b"/ws/1/", b"Authorization: Bearer " + other.access.encode()))
+        server = await at.opened.next()
+        assert status_of(await peer.read_head()) == 101
+        yield at, other, Socket(peer, is_client=True), server
+
+
+async def test_a_session_in_the_handshake_lets_no_ended_one_by_in_the_message(
+    tmp_path: Path,
+) -> None:
+    async with with_another(tmp_path) as (at, _, client, server):
+        await at.log_out()
+        await client.send(TEXT, hello(at.user.access))
+        assert await server.close_frame() == (1001, "session ended")
+        assert await client.close_frame() == (1008, "session ended")
+
+
+@pytest.mark.parametrize("whose", ["of the handshake", "of the message"])
+async def test_the_end_of_either_session_is_the_sockets(tmp_path: Path, whose: str) -> None:
+    async with with_another(tmp_path) as (at, other, client, server):
+        sent = await client.send(TEXT, hello(at.user.access))
+        assert await server.peer.read(len(sent)) == sent
+        ending = other if whose == "of the handshake" else at.user
+        body = json.dumps({"refresh": ending.refresh}).encode()
+        assert (await ending.send("POST", LOGOUT, body))[0] == 205
+        assert await client.close_frame() == (1008, "session ended")
+        await client.send(CLOSE, closing(1008))
+        assert await server.close_frame() == (1001, "session ended")
+        await server.send(CLOSE, closing(1001))
+        await client.ended()
+        await gone(at.proxy)
+
+
+async def test_the_session_of_the_handshake_may_be_that_of_the_message(tmp_path: Path) -> None:
+    async with with_another(tmp_path) as (at, other, client, server):
+        sent = await client.send(TEXT, hello(other.access))
+        assert await server.peer.read(len(sent)) == sent
+        async with at.proxy.admin() as admin, admin.get("/api/v1/sessions") as answer:
+            shown = (await answer.json())["sessions"]
+        assert sorted(each["websockets"] for each in shown) == [0, 1]
