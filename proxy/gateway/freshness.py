@@ -99,10 +99,14 @@ class Freshness:
         leg = socket.relay.server
         if snapshot.fresh is None or socket.session is None or not leg.frame_filter.undisturbed:
             return
+        if socket.relay.is_closing:
+            return
         owner = socket.session.cached.record.session
         ear = Ear(owner, path, snapshot.fresh.heard_on(path))
-        self.generations.open(ear)
-        leg.watcher = Listening(self, ear, MessageReader(self._room), snapshot.fresh.fields)
+        listening = Listening(self, ear, MessageReader(self._room), snapshot.fresh.fields)
+        if leg.peer.unsent is None:  # Else it is not read now.
+            listening.resume()
+        leg.watcher = listening
 
     def check(self) -> None:
         """Forget what is past; called about twice a second."""
@@ -271,7 +275,18 @@ class Listening:
         elif reader.begun:
             generations.begin(ear)
 
+    def pause(self) -> None:
+        """Count as closed: what the server says is not heard before its client takes more."""
+        self._freshness.generations.close(self._ear)
+
+    def resume(self) -> None:
+        """Count as one that has just opened, in the middle of a message perhaps."""
+        if not self._reader.is_over and not self._ear.is_open:
+            self._freshness.generations.open(self._ear)
+            if self._reader.begun:
+                self._freshness.generations.begin(self._ear)
+
     def end(self) -> None:
-        """The server says nothing more."""
+        """The server says nothing more, or was told to close and may have stopped."""
         self._reader.stop()
         self._freshness.generations.close(self._ear)

@@ -80,8 +80,14 @@ class Watcher(Protocol):
     def data(self, data: bytes) -> None:
         """Take note of bytes that came."""
 
+    def pause(self) -> None:
+        """Take note that nothing is read until `resume`: what is said meanwhile comes later."""
+
+    def resume(self) -> None:
+        """Take note that it is read again."""
+
     def end(self) -> None:
-        """Take note that no more will come; perhaps again."""
+        """Take note that no more will come, or that not all of it may; perhaps again."""
 
 
 class Leg(asyncio.Protocol):
@@ -195,13 +201,15 @@ class Leg(asyncio.Protocol):
 
         TLS has no half-close.
         """
-        self._end_watching()
+        self.end_watching()
         is_plain = self.transport.get_extra_info("sslcontext") is None
         return is_plain and self.relay.on_eof(self)
 
     def pause_writing(self) -> None:
         if not self.peer.lost:
             self.peer.transport.pause_reading()
+            if self.peer.watcher is not None:
+                self.peer.watcher.pause()
             self.relay.on_limit("buffer")
         self.unsent = self.relay.reserve(Kind.UNSENT)
         if not self.unsent.resize(self.transport.get_write_buffer_size()):
@@ -213,12 +221,15 @@ class Leg(asyncio.Protocol):
             self.unsent = None
         if not self.peer.lost:
             self.peer.transport.resume_reading()
+            if self.peer.watcher is not None:
+                self.peer.watcher.resume()
             self.peer.held_from = self.relay.clock()  # It could not go on.
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's signature)
         self.lost = True
         self.give_back()
-        self._end_watching()
+        self.end_watching()
+        self.peer.end_watching()
         self.relay.on_lost(self)
 
     def forget_control_frames(self) -> None:
@@ -238,6 +249,7 @@ class Leg(asyncio.Protocol):
         key = os.urandom(4) if self.side is Side.SERVER else None
         self.pending_close = encode_close(code, reason, key)
         self.peer.frame_filter.finish()
+        self.end_watching()
 
     def flush_close(self) -> None:
         """Send the Close frame that was held."""
@@ -251,11 +263,13 @@ class Leg(asyncio.Protocol):
         A socket that is closed with unread bytes in it is reset, and the peer may lose the end of
         what it was sent. So only the sending ends here; the peer's end, or the timer, closes.
         """
+        self.end_watching()
         if self.transport.can_write_eof() and not self.transport.is_closing():
             self.transport.write_eof()
         else:
             self.transport.close()
 
-    def _end_watching(self) -> None:
+    def end_watching(self) -> None:
+        """Let who watches this side count on nothing more of it: it ends, or is told to."""
         if self.watcher is not None:
             self.watcher.end()

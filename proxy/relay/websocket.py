@@ -231,6 +231,11 @@ class Relay:
         return self.client.received, self.server.received
 
     @property
+    def is_closing(self) -> bool:
+        """Whether a side has begun to end, or was told to."""
+        return self._closing is not None
+
+    @property
     def held(self) -> tuple[int, int]:
         """The bytes in memory: of what is not whole yet, and written and not yet taken."""
         client, server = self.client, self.server
@@ -296,6 +301,8 @@ class Relay:
 
     def on_final(self, leg: Leg) -> None:
         """A leg has sent a Close frame, or something that cannot be relayed."""
+        # Told to close, a server owes no message any more.
+        leg.peer.end_watching()
         frame_filter, closing = leg.frame_filter, self._closing_now()
         if frame_filter.fault is not None:
             self._carry_out(closing.failed(leg.side, frame_filter.fault))

@@ -16,7 +16,7 @@ from tests.support.authority import Authority, Client, response
 from tests.support.jobs_board import ROUTE, Board, board, heard
 from tests.support.rfc6455 import BINARY, CLOSE, CONTINUATION, PING, TEXT
 from tests.support.rig import RawPeer
-from tests.support.sockets import closing
+from tests.support.sockets import Socket, closing
 from tests.support.waiting import PATIENCE
 
 NAMING = json.dumps({"kind": "jobStatus", "jobId": "1"}).encode()
@@ -226,6 +226,52 @@ async def test_when_all_have_closed_that_were_open_nothing_is_given(
             it.sockets["1"][0].peer.abort()
         await until(lambda: signs[Sign.SOCKET] == before + 1)
         assert await it.get() == old + 1
+
+
+@pytest.mark.parametrize("who", ["its client", "a drain", "the end of its session", "newer ones"])
+async def test_once_the_server_is_told_to_close_nothing_is_given(tmp_path: Path, who: str) -> None:
+    """It may unsubscribe at once, and answer late or never."""
+    async with board(tmp_path) as it:
+        socket = await it.open()
+        old = await kept(it)
+        (opened,) = it.proxy.server._data.upgrades.sockets
+        if who == "its client":
+            await socket.send(CLOSE, closing(1000))
+        elif who == "a drain":
+            opened.relay.drain()
+        elif who == "the end of its session":
+            opened.relay.revoke()
+        else:
+            opened.relay.make_room(1000)
+        await until(lambda: opened.relay._closing is not None)
+        assert await it.get() == old + 1
+        assert await it.reasons() == {"socket": 1}
+
+
+async def test_while_a_client_takes_nothing_its_websocket_counts_as_closed(tmp_path: Path) -> None:
+    """The server is not read then, and its messages are not heard."""
+    async with board(tmp_path) as it:
+        socket = await it.open()
+        old = await kept(it)
+        (opened,) = it.proxy.server._data.upgrades.sockets
+        socket.peer.stop_reading()
+        flood = asyncio.create_task(_flood(it.sockets["1"][0], until_set := asyncio.Event()))
+        await until(lambda: opened.relay.client.unsent is not None)
+        assert [await it.get(), await it.get()] == [old + 1] * 2
+        assert (await it.reasons())["socket"] == 2
+        until_set.set()
+        socket.peer.read_on()
+        await until(lambda: opened.relay.client.unsent is None and flood.done())
+        while (await socket.message()) != b'"last"':
+            pass
+        await kept(it)
+
+
+async def _flood(server: Socket, over: asyncio.Event) -> None:
+    text = json.dumps({"text": "a" * 60_000}).encode()
+    while not over.is_set():
+        await server.send(TEXT, text)
+    await server.send(TEXT, b'"last"')
 
 
 @pytest.mark.parametrize(
