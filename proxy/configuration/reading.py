@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, get_args, get_origin
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -322,6 +322,24 @@ def _token_places_apart(config: Config) -> _Found:
         yield ("sessions", "tokens", *path), message
 
 
+def _token_routes_apart(config: Config) -> _Found:
+    """One path may be of logins and refreshes both: a body says which. It does not of a logout."""
+    sessions = config.sessions
+    logins = {unquote_to_bytes(path) for path in sessions.paths.login}
+    refresh = unquote_to_bytes(sessions.paths.refresh)
+    logout = unquote_to_bytes(sessions.paths.logout)
+    for taken, name in ((logout in logins, "login"), (logout == refresh, "refresh")):
+        if taken:
+            message = f"a logout needs a path of its own: this one is in sessions.paths.{name} too"
+            yield ("sessions", "paths", "logout"), message
+    if refresh in logins and sessions.tokens.refresh_in_authorization:
+        message = (
+            "where sessions.paths has one path for logins and refreshes, its body says which it is:"
+            " the token of a refresh has to stand there, or in a cookie"
+        )
+        yield ("sessions", "tokens", "refresh_in_authorization"), message
+
+
 def _switches_there(config: Config) -> _Found:
     for path, message in unknown_switches(config.switching, config.switches()):
         yield ("switching", *path), message
@@ -346,6 +364,7 @@ _CHECKS: Final[tuple[tuple[frozenset[str], Callable[[Config], _Found]], ...]] = 
     (frozenset({"upstream"}), _servers_apart),
     (frozenset({"upstream"}), _upstream_tls_of_use),
     (frozenset({"sessions"}), _token_places_apart),
+    (frozenset({"sessions"}), _token_routes_apart),
     (frozenset({"store"}), _store_can_be_shared),
 )
 

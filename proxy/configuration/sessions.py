@@ -62,7 +62,9 @@ class StoreSettings(Section):
 
 
 class SessionPaths(Section):
-    """The server's routes that give tokens, exchange them, and take them back; all are POST.
+    """The server's routes that give tokens, exchange them, and take them back, by POST.
+
+    Refreshes and logouts by other methods are known, too.
 
     Attributes:
         login: those whose successful answers carry both tokens, registration among them.

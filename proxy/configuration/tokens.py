@@ -77,7 +77,7 @@ class TokenSettings(Section):
             it were another one, as in `bearer, <token>`; null where none does.
         first_message: the field of the access token in the first message that a WebSocket's client
             sends, such as `payload.authToken`, where its handshake has none; null where none does.
-        bodies: routes whose request bodies hold an access token, and its field there; all are POST.
+        bodies: routes whose request bodies hold an access token, and its field there.
     """
 
     access: TokenField = "access"
@@ -140,8 +140,9 @@ def contradictions(
             yield ("cookies", name), "this is the name of Segue's own cookie (sessions.cookie)"
     if cookies.access is not None and cookies.access == cookies.refresh:
         yield ("cookies", "refresh"), "one cookie cannot hold both tokens"
+    taken = {unquote_to_bytes(path) for path in routes}
     for path in tokens.bodies:
-        if path in routes:
+        if unquote_to_bytes(path) in taken:
             yield ("bodies", path), "this is a route of tokens (sessions.paths): it is read anyway"
     places = tokens.places
     if _stands_within(places.access, places.refresh):

@@ -133,7 +133,7 @@ class TokenEndpoints:
             unquote_to_bytes(paths.refresh): TokenRoute.REFRESH,
             unquote_to_bytes(paths.logout): TokenRoute.LOGOUT,
         }
-        if paths.refresh in paths.login:
+        if unquote_to_bytes(paths.refresh) in map(unquote_to_bytes, paths.login):
             self._routes[unquote_to_bytes(paths.refresh)] = TokenRoute.GRANT
         routes = (*paths.login, paths.refresh, paths.logout)
         self._spelled = SpelledPaths([*map(str.encode, routes), *places.bodies])

@@ -94,6 +94,7 @@ def test_the_secret_of_a_client_is_read_from_a_file_and_shown_nowhere() -> None:
         ("first_message: ''", "first_message", "at least 1"),
         ("subprotocol: 'a, b'", "subprotocol", "without spaces"),
         ("bodies: {/api/auth/logout/: token}", 'bodies["/api/auth/logout/"]', "sessions.paths"),
+        ("bodies: {/api/auth/log%6Fut/: token}", 'bodies["/api/auth/log%6Fut/"]', "sessions.paths"),
         ("bodies: {verify: token}", "bodies.verify", "expected a path"),
         ("query: ['a b']", "query[0]", "expected letters"),
     ],
@@ -102,3 +103,26 @@ def test_what_is_wrong_is_said_at_its_place(keys: str, path: str, said: str) -> 
     (found,) = problems(written(keys))
     assert found.path == f"sessions.tokens.{path}"
     assert said in found.message
+
+
+@pytest.mark.parametrize(
+    ("keys", "path", "said"),
+    [
+        ("paths: {login: [/in, /a], refresh: /b, logout: /a}", "paths.logout", "paths.login"),
+        ("paths: {login: [/in], refresh: /a, logout: /%61}", "paths.logout", "paths.refresh"),
+        (
+            "paths: {login: [/%61], refresh: /a}, tokens: {refresh_in_authorization: true}",
+            "tokens.refresh_in_authorization",
+            "or in a cookie",
+        ),
+    ],
+)
+def test_what_two_routes_on_one_path_cannot_be_is_said(keys: str, path: str, said: str) -> None:
+    (found,) = problems(MINIMAL + f"sessions: {{{keys}}}\n")
+    assert found.path == f"sessions.{path}"
+    assert said in found.message
+
+
+def test_one_path_may_be_of_logins_and_refreshes() -> None:
+    text = "sessions: {paths: {login: [/a], refresh: /%61}}\n"
+    assert read(MINIMAL + text).sessions.paths.login == ("/a",)
