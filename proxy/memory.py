@@ -11,7 +11,8 @@ The rule is that of switches whose ports share a memory (dynamic thresholds: Cho
 - whoever holds more than a `LITTLE` part of it holds no more than is free beyond the `KEPT` part.
 
 So one alone gets three eighths, the second half as much, and so on, and none of them gets to the
-last quarter: that is for those who hold little. No clock, no sockets: numbers.
+last quarter: that is for those who hold little. Answers that are kept for requests that may come
+give way to everything else, where that makes the room. No clock, no sockets: numbers.
 """
 
 from __future__ import annotations
@@ -51,6 +52,9 @@ class Kind(StrEnum):
     """Written, and not yet taken by the other end."""
 
 
+_CACHE: Final = Kind.KEPT_ANSWER
+
+
 class MemoryBudget:
     """What may be held at the same time, and what is.
 
@@ -59,9 +63,20 @@ class MemoryBudget:
         held: bytes.
         by_kind: the same by what it is.
         refused: how often there was no room, by what it was for.
+        give_way: drops an answer that is kept, one for the holder that it is told before others;
+            whether it did.
     """
 
-    __slots__ = ("_holders", "_on_refused", "by_kind", "held", "refused", "size")
+    __slots__ = (
+        "_holders",
+        "_kept",
+        "_on_refused",
+        "by_kind",
+        "give_way",
+        "held",
+        "refused",
+        "size",
+    )
 
     def __init__(
         self, size: int, on_refused: Callable[[str, str], object] = lambda *_: None
@@ -77,6 +92,8 @@ class MemoryBudget:
         self.by_kind: Counter[Kind] = Counter(dict.fromkeys(Kind, 0))
         self.refused: Counter[Kind] = Counter(dict.fromkeys(Kind, 0))
         self._holders: Counter[str] = Counter()
+        self._kept: Counter[str] = Counter()
+        self.give_way: Callable[[str], bool] = lambda _: False
         self._on_refused = on_refused
 
     @property
@@ -104,10 +121,23 @@ class MemoryBudget:
 
     def has_room(self, holder: str, more: int) -> bool:
         """Whether somebody may hold so many bytes more."""
-        free = self.size - self.held - more
+        return self._fits(holder, self.of(holder) + more, self.held + more)
+
+    def make_room(self, holder: str, more: int) -> bool:
+        """Have kept answers give way, if that makes room for so many bytes; whether it did."""
+        mine, held = self.of(holder) - self._kept[holder], self.held - self.by_kind[_CACHE]
+        if not self._fits(holder, mine + more, held + more):
+            return False
+        while self.give_way(holder):
+            if self.has_room(holder, more):
+                return True
+        return False
+
+    def _fits(self, holder: str, mine: int, held: int) -> bool:
+        """Whether somebody may hold so much, and all together so much."""
+        free = self.size - held
         if free < 0:
             return False
-        mine = self._holders.get(holder, 0) + more
         if mine * LITTLE <= self.size:
             return True
         beyond = free - self.size // KEPT
@@ -122,26 +152,25 @@ class MemoryBudget:
         """Count bytes as held; less than nothing gives them back. For `Reservation` alone."""
         self.held += more
         self.by_kind[kind] += more
-        mine = self._holders[holder] + more
-        if mine:
-            self._holders[holder] = mine
-        else:
-            del self._holders[holder]
+        _count(self._holders, holder, more)
+        if kind is _CACHE:
+            _count(self._kept, holder, more)
 
 
 class Reservation:
     """What one thing holds: a body, a message, an answer.
 
     Attributes:
+        holder: for whom.
         size: bytes.
     """
 
-    __slots__ = ("_budget", "_holder", "_kind", "size")
+    __slots__ = ("_budget", "_kind", "holder", "size")
 
     def __init__(self, budget: MemoryBudget, kind: Kind, holder: str) -> None:
         self._budget = budget
         self._kind = kind
-        self._holder = holder
+        self.holder = holder
         self.size = 0
 
     @property
@@ -156,22 +185,35 @@ class Reservation:
             False where there is no room for that: then as many are held as before. There always is
             for less than before.
         """
-        more = size - self.size
-        if more > 0 and not self._budget.has_room(self._holder, more):
-            self._budget.refuse(self._kind, self._holder)
+        if not (self.has_room(size) or self._make_room(size)):
+            self._budget.refuse(self._kind, self.holder)
             return False
         self.take(size)
         return True
 
+    def has_room(self, size: int) -> bool:
+        """Whether so many bytes may be held, as things stand."""
+        return size <= self.size or self._budget.has_room(self.holder, size - self.size)
+
+    def _make_room(self, size: int) -> bool:
+        more = size - self.size
+        return self._kind is not _CACHE and self._budget.make_room(self.holder, more)
+
     def take(self, size: int) -> None:
         """Hold so many bytes, whether or not there is room: they are in memory already."""
         if size != self.size:
-            self._budget.add(self._kind, self._holder, size - self.size)
+            self._budget.add(self._kind, self.holder, size - self.size)
             self.size = size
 
     def release(self) -> None:
         """Give all of it back; once more does nothing."""
         self.take(0)
+
+
+def _count(counts: Counter[str], holder: str, more: int) -> None:
+    counts[holder] += more
+    if not counts[holder]:
+        del counts[holder]
 
 
 class SharedReservation:
@@ -185,6 +227,11 @@ class SharedReservation:
     def __init__(self, reservation: Reservation) -> None:
         self._reservation = reservation
         self._count = 0
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether more than one has it."""
+        return self._count > 1
 
     def __enter__(self) -> None:
         self._count += 1

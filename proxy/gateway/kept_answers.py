@@ -81,6 +81,7 @@ class KeptAnswers:
     def __init__(self, generations: Generations) -> None:
         self._generations = generations
         self._answers: dict[Hashable, KeptAnswer] = {}
+        self._of: dict[str, dict[Hashable, None]] = {}
         self.size = 0
 
     def __len__(self) -> int:
@@ -96,7 +97,7 @@ class KeptAnswers:
         return None
 
     def keep(self, key: Hashable, answer: KeptAnswer) -> bool:
-        """Keep an answer that holds; the oldest give way.
+        """Keep an answer that holds; the oldest of its holder give way, and then others'.
 
         Returns:
             False where there is no room for it.
@@ -104,15 +105,30 @@ class KeptAnswers:
         size = answer.size
         if size > MAX_KEPT:
             return False
-        self._forget(key)
-        while self.size + size > MAX_KEPT:
-            self._forget(next(iter(self._answers)))
+        holder = answer.room.holder
+        own = self._of.get(holder, {})
+        if sum(self._answers[each].room.size for each in own) >= size:
+            while own and not answer.room.has_room(size):
+                self._forget(next(iter(own)))
         if not answer.room.resize(size):
             return False
+        self._forget(key)
+        while self.size + size > MAX_KEPT:
+            self._forget(next(iter(self._of.get(holder) or self._answers)))
         answer.hold.__enter__()
+        self._of.setdefault(holder, {})[key] = None
         self._answers[key] = answer
         self.size += size
         return True
+
+    def give_way(self, holder: str) -> bool:
+        """Forget the oldest that nobody takes now, of this holder before all others; whether."""
+        for keys in (self._of.get(holder, {}), self._answers):
+            for key in keys:
+                if not self._answers[key].hold.is_shared:
+                    self._forget(key)
+                    return True
+        return False
 
     def forget_past(self, now: float) -> None:
         """Forget what does not hold any more; called about twice a second."""
@@ -125,7 +141,11 @@ class KeptAnswers:
     def _forget(self, key: Hashable) -> None:
         answer = self._answers.pop(key, None)
         if answer is not None:
-            self.size -= answer.room.size
+            self.size -= answer.size
+            own = self._of[answer.room.holder]
+            del own[key]
+            if not own:
+                del self._of[answer.room.holder]
             answer.hold.__exit__()
 
 

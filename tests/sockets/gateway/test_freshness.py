@@ -573,6 +573,21 @@ async def test_an_answer_to_the_one_before_counts_until_those_who_waited_have_it
         await until(lambda: data.memory.by_kind[Kind.SHARED_ANSWER] == 0)
 
 
+async def test_kept_answers_give_way_to_what_is_going_on(tmp_path: Path) -> None:
+    async with board(tmp_path, LIMITS__SHARED_BODY="8MiB") as it:
+        it.padding = 6_000_000
+        for number in range(5):
+            await it.open()
+            await it.get("1", b"X-Number: %d" % number)
+        data = it.proxy.server._data
+        before = len(data.freshness.answers)
+        assert before > 1
+        room = data.memory.reserve(Kind.BODY, "127.0.0.1")
+        assert room.resize(data.memory.share - 1_000_000)
+        assert len(data.freshness.answers) < before
+        room.release()
+
+
 # Where messages overtake the database.
 
 
