@@ -40,6 +40,8 @@ class Kind(StrEnum):
 
     RECEIVED = "received"
     """Of requests, and read by nobody yet."""
+    HEAD = "head"
+    """Of a request, until its exchange is over."""
     BODY = "body"
     """Of a request or a response, until it is whole and has gone on."""
     MESSAGE = "message"

@@ -31,7 +31,7 @@ from aiohttp import StreamReader
 from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web import RequestHandler, Server
-from aiohttp.web_protocol import RequestPayloadError, _ErrInfo
+from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestPayloadError, _ErrInfo
 
 from proxy.backlog import Backlog
 from proxy.downstream.held import HeldByConnection
@@ -67,6 +67,13 @@ _PER_REQUEST: Final = 2048
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 """The value of SO_LINGER that makes closing a socket reset the connection."""
+
+
+def _head_size(message: RawRequestMessage | _ErrInfo) -> int:
+    """The bytes of a head that waits; 0 for what is no request."""
+    if isinstance(message, _ErrInfo):
+        return 0
+    return len(message.path) + sum([len(name) + len(value) for name, value in message.raw_headers])
 
 
 class Flow(Protocol):
@@ -136,6 +143,7 @@ class ClientConnection(RequestHandler):
         "_chunks",
         "_discarding",
         "_half_closed",
+        "_has_large_head",
         "_intake",
         "_listener",
         "_partial",
@@ -172,6 +180,8 @@ class ClientConnection(RequestHandler):
         self._chunks: ChunkExtensions | None = None
         self._discarding = False
         self._half_closed = False
+        # Whether the parser has copies of one.
+        self._has_large_head = False
         self._intake = Intake()
         self._recent = Recent()
         self._partial = False
@@ -329,7 +339,12 @@ class ClientConnection(RequestHandler):
             super().data_received(data)
             self._count(data, waiting, payload, before)
             self._keep(data)
-        except (ClientError, MemoryFull) as error:
+        except ClientError as error:
+            self._break(error)
+        except MemoryFull as error:
+            if self._has_large_head:
+                # At once: many may come before the first of them has its turn.
+                self._drop_newest(len(self._messages) - waiting)
             self._break(error)
         # Empty lines in front of a request are none of it (RFC 9112 section 2.2).
         idle = self._waiter is not None and not self._waiter.done() and not self._partial
@@ -345,10 +360,18 @@ class ClientConnection(RequestHandler):
         """
         waiting = len(self._messages)
         unread = self._newest_payload() is not None or self._intake.pending > UNCOUNTED
-        if not (unread or self._message_tail or waiting > 1 or len(data) > _LARGE):
+        is_large = len(data) > _LARGE or self._has_large_head
+        if not (unread or self._message_tail or waiting > 1 or is_large):
             return
         if not self.held.receive(self._unread()):
             raise MemoryFull("what clients send is held up to `limits.memory`; try again later")
+
+    def _drop_newest(self, count: int) -> None:
+        """Throw so many requests away that have just come: one refusal stands for them."""
+        for _ in range(count):
+            message, payload = self._messages.pop()
+            if not isinstance(message, _ErrInfo):
+                self._forget(payload)
 
     def _note_read(self) -> None:
         """Something that came was read."""
@@ -362,6 +385,8 @@ class ClientConnection(RequestHandler):
             payloads.append(self._payload)
         size = sum([each._size for each in payloads if each is not EMPTY_PAYLOAD])  # noqa: SLF001
         size += len(self._message_tail)
+        if self._has_large_head:
+            size += sum([2 * _head_size(each) for each, _ in waiting])
         # The parser keeps a copy of a head.
         return size + 2 * self._intake.pending + _PER_REQUEST * max(len(waiting) - 1, 0)
 
@@ -406,6 +431,8 @@ class ClientConnection(RequestHandler):
                 line = b"" if earlier else self._recent.line(rest)
                 raise refusal(message.exc, line, limits)
             check_protocol(rest, count)
+            if self._intake.pending + len(data) > _LARGE:
+                self._has_large_head = True
             self._intake.begin()
             if count == 1 and message.chunked and payload is None:
                 self._count_body(len(data) - data.find(b"\r\n\r\n"), newest)
@@ -428,7 +455,12 @@ class ClientConnection(RequestHandler):
 
     def _whole_before(self, data: bytes) -> list[tuple[RawRequestMessage, StreamReader]]:
         """The requests in front of what is none (RFC 9112 section 9.3.2: answered in order)."""
-        parser = HttpRequestParser(
+        parser = self._new_parser(1)
+        self._broken = True  # Readers of bodies would have the parser go on.
+        return self._recent.whole_before(data, parser)
+
+    def _new_parser(self, most_waiting: int) -> HttpRequestParser:
+        return HttpRequestParser(
             self,
             self._loop,
             self._read_bufsize,
@@ -437,10 +469,16 @@ class ClientConnection(RequestHandler):
             max_headers=self.max_headers,
             payload_exception=RequestPayloadError,
             auto_decompress=False,
-            max_msg_queue_size=1,
+            max_msg_queue_size=most_waiting,
         )
-        self._broken = True  # Readers of bodies would have the parser go on.
-        return self._recent.whole_before(data, parser)
+
+    def _forget_head(self) -> None:
+        """Let go of the newest head, which the parser keeps, in two spellings, until the next."""
+        if self._messages or self._broken or self._upgraded or self._buffer_paused:
+            return
+        if self._parser is not None and self._newest_payload() is None and self._recent.at_start:
+            self._parser = self._new_parser(MAX_MSG_QUEUE_SIZE)
+            self._has_large_head = False
 
     def _count_body(self, size: int, payload: StreamReader) -> None:
         self._intake.body(size, payload, self._listener.limits)
@@ -535,15 +573,24 @@ class ClientConnection(RequestHandler):
                 or listener.draining
                 or (self._half_closed and not self._messages)
             )
+            should_close = message.should_close
+            request = Request(message, payload, self._note_read)
+            del message  # With the head in another spelling.
+            if self._has_large_head:
+                self._note_read()
+                self._forget_head()
             try:
-                await listener.serve(self, Request(message, payload, self._note_read))
+                await listener.serve(self, request)
             finally:
                 self._payload = None
                 self._forget(payload)
                 self.held.read()
+            del request  # The next one may be long in coming.
+            if self._has_large_head:
+                self._forget_head()
             if not (self.persistent and payload.is_eof()):
                 # What comes behind the last request is ignored (RFC 9112 section 9.6), but read.
-                ends_here = message.should_close or self._half_closed
+                ends_here = should_close or self._half_closed
                 orderly = payload.is_eof() and ends_here and not self._broken
                 break
             if self.writing_paused:

@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.request import Request
+from proxy.errors import MemoryFull
 from proxy.http import cors, headers
 from proxy.http.headers import Fields
 from proxy.mapping.decision import Decision
+from proxy.memory import Kind, Reservation
 from proxy.observability.access_log import RequestInfo
 from proxy.relay.bodies import BodyMapping
 from proxy.sessions.cache import SessionToken
@@ -89,6 +91,7 @@ class RequestContext:
         taken_out: the access tokens of sessions that have ended, without which it goes on.
         bodies: what is done to its bodies; None for nearly all.
         decision: which mappings apply to it; None while nobody had to know.
+        head_held: what is reserved for its head; None where that is small.
     """
 
     client: ClientConnection
@@ -104,9 +107,23 @@ class RequestContext:
     taken_out: Collection[str] = field(default=(), repr=False)
     bodies: BodyMapping | None = None
     decision: Decision | None = None
+    head_held: Reservation | None = field(default=None, repr=False)
+
+    def hold_head(self, size: int) -> None:
+        """Reserve so many bytes until the exchange is over: its fields are kept for as long.
+
+        Raises:
+            MemoryFull: there is no room for them.
+        """
+        held = self.client.reserve(Kind.HEAD)
+        if not held.resize(size):
+            raise MemoryFull("large heads are held up to `limits.memory`; try again later")
+        self.head_held = held
 
     def give_back(self) -> None:
-        """Reserve nothing more for its bodies: it is over."""
+        """Reserve nothing more for its head and bodies: it is over."""
+        if self.head_held is not None:
+            self.head_held.release()
         if self.request.held is not None:
             self.request.held.release()
         if self.bodies is not None:

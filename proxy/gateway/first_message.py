@@ -36,7 +36,7 @@ class FirstMessageToken:
             socket: of nobody so far, or of the session of its handshake.
             path: of the token.
             what: came with the handshake.
-            fields: of the handshake, as they were forwarded.
+            fields: of the handshake, those with which tokens are renewed.
             same_origin: whether the page may use the cookie of a session.
         """
         self._sessions = sessions

@@ -15,6 +15,9 @@ from proxy.http.request_head import RequestHead
 from proxy.http.responses import ALLOWED, Reply
 from proxy.websocket import handshake
 
+_LARGE: Final = 4096
+"""Bytes of a head from which on it is counted."""
+
 _NOT_IN_HANDSHAKE: Final = frozenset({handshake.PROTOCOL, handshake.EXTENSIONS})
 
 
@@ -23,17 +26,20 @@ def checked_head(context: RequestContext) -> ReceivedHead:
 
     Raises:
         ClientError: with the status that says what was wrong.
+        MemoryFull: there is no room for so large a head.
     """
     request, config = context.request, context.snapshot.config
     limits = config.limits
-    check_head(
+    size = check_head(
         request.method,
         request.version,
         request.fields,
         request.shape,
         max_size=limits.request_headers,
         max_fields=limits.headers,
-    )
+    ) + len(request.target)
+    if size > _LARGE:
+        context.hold_head(size)
     if limits.request_body is not None:
         request.max_body = limits.request_body
         for length in request.shape.values(request.fields, b"content-length"):

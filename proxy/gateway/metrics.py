@@ -99,7 +99,8 @@ def families(
             "segue_memory_reserved_bytes",
             "Bytes that are counted against `limits.memory`, by what they are: `body`, `message`,"
             " `shared_answer` as in `segue_held_bytes`; `kept_answer`, of answers that may be given"
-            " again; `received`, of requests, and not read yet;"
+            " again; `received`, of requests, and not read yet; `head`, of requests that are being"
+            " answered;"
             " `unsent`, written to clients and servers that are slow to take it. What is small on"
             " one connection is left out (docs/limits.md).",
             ("kind",),

@@ -31,6 +31,7 @@ from proxy.sessions.service import Sessions
 from proxy.sessions.unopened import Unopened
 from proxy.tokens import jwt
 from proxy.tokens.bodies import is_token_error
+from proxy.tokens.credentials import carried
 from proxy.tokens.places import TokenPlaces
 from proxy.versions.selection import Selection
 from proxy.websocket.handshake import PROTOCOL, same_origin
@@ -331,7 +332,7 @@ class TokenRenewal(SessionFilter):
             socket,
             path,
             possession(context),
-            context.fields,
+            carried(context.fields),
             same_origin=same_origin(context.request.fields, config.cors.origins),
         ).decide
 

@@ -22,7 +22,7 @@ from proxy.gateway.socket_bounds import SocketBounds
 from proxy.observability.access_log import AccessLog
 from proxy.relay.exchange import Exchange
 from proxy.relay.first_message import Decide, FirstMessageStage
-from proxy.snapshot import Live
+from proxy.snapshot import Live, Snapshot
 from proxy.versions.selection import answered_subprotocol
 from proxy.websocket import handshake
 from proxy.websocket.closing import REPLACED
@@ -166,16 +166,16 @@ class Upgrades:
             self.bounds.opened(group, socket)
         if decide is not None:
             timeout = context.snapshot.config.timeouts.message
-            decide = partial(self._decided, decide, socket, context)
+            decide = partial(self._decided, decide, socket, context.snapshot, context.path)
             FirstMessageStage(relay.client, decide, timeout, self._loop).begin(tail)
         return None
 
     async def _decided(
-        self, decide: Decide, socket: OpenWebSocket, context: RequestContext, message: bytes
+        self, decide: Decide, socket: OpenWebSocket, snapshot: Snapshot, path: bytes, message: bytes
     ) -> bytes | None:
         """Decide on a first message; from here on it may be known whose WebSocket it is."""
         changed = await decide(message)
-        self._freshness.listen(socket, context.snapshot, context.path)
+        self._freshness.listen(socket, snapshot, path)
         return changed
 
     def _supersede(self, context: RequestContext, group: SocketGroup) -> None:

@@ -49,7 +49,7 @@ def check_head(
     *,
     max_size: int,
     max_fields: int,
-) -> None:
+) -> int:
     """Refuse a head that could be read in two ways, or is larger than it may be.
 
     Args:
@@ -59,6 +59,9 @@ def check_head(
         shape: theirs.
         max_size: bytes of all fields together, with their line breaks.
         max_fields: their number.
+
+    Returns:
+        The bytes of all fields together, with their line breaks.
 
     Raises:
         UnsupportedVersion: neither HTTP/1.0 nor HTTP/1.1 (RFC 9112 section 2.3).
@@ -74,7 +77,8 @@ def check_head(
     if len(fields) > max_fields:
         raise HeadersTooLarge("the request has too many fields")
     values = len(b"".join([value for _, value in fields]))
-    if shape.size + values + _OVERHEAD * len(fields) > max_size:
+    size = shape.size + values + _OVERHEAD * len(fields)
+    if size > max_size:
         raise HeadersTooLarge("the head of the request is too large")
     if shape.is_misleading:
         raise ClientError("a field name resembles Content-Length or Transfer-Encoding")
@@ -87,6 +91,7 @@ def check_head(
             raise ClientError("send Content-Length or Transfer-Encoding, not both")
     elif lengths:
         _check_lengths(lengths)
+    return size
 
 
 def _check_line(method: str, version: tuple[int, int]) -> None:

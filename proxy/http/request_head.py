@@ -10,7 +10,7 @@ from proxy.http.headers import SERVERS_OWN, Fields
 class RequestHead:
     """The head of a request, for whichever server will be asked."""
 
-    __slots__ = ("_fields", "_line", "_same")
+    __slots__ = ("_fields", "_line", "_names_server", "_written")
 
     def __init__(self, line: bytes, fields: Fields) -> None:
         """Write it, unless it names the server.
@@ -24,15 +24,22 @@ class RequestHead:
         """
         self._line = line
         self._fields = fields
-        self._same = b"" if fields and fields[0][1] == SERVERS_OWN else _serialized(line, fields)
+        self._names_server = bool(fields) and fields[0][1] == SERVERS_OWN
+        self._written = b"" if self._names_server else _serialized(line, fields)
 
     def for_server(self, authority: bytes) -> bytes:
-        """Return the bytes for a server.
+        """Return the bytes for a server, and keep none: it may be long until they are needed again.
 
         Raises:
             ClientError: a field could be read as two.
         """
-        return self._same or _serialized(self._line, [(b"Host", authority), *self._fields[1:]])
+        written, self._written = self._written, b""
+        if written:
+            return written
+        fields = self._fields
+        if self._names_server:
+            fields = [(b"Host", authority), *fields[1:]]
+        return _serialized(self._line, fields)
 
 
 def _serialized(line: bytes, fields: Fields) -> bytes:

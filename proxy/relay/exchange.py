@@ -170,6 +170,7 @@ class Exchange:
             else:
                 connection.transport.write(head)
                 pump = asyncio.create_task(self._pump())
+            del head  # It may be long until the answer comes.
             await self._done
             finished = True
         finally:

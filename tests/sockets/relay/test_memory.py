@@ -465,3 +465,129 @@ async def test_heads_that_are_never_whole_are_counted_and_refused(tmp_path: Path
             await peer.send(b"\r\n")
             assert status_of(await peer.read_head()) == 204
         await becomes(proxy, 0, "received")
+
+
+WAITING = b"GET /%d HTTP/1.1\r\nHost: h\r\n" + b"".join(
+    b"X-%d: %b\r\n" % (number, b"x" * 15_000) for number in range(4)
+)
+
+
+@asynccontextmanager
+async def waiting(tmp_path: Path) -> AsyncIterator[tuple[Segue, asyncio.Event]]:
+    """A Segue in front of a server that answers when it is told to."""
+    told = asyncio.Event()
+
+    async def answer_late(peer: RawPeer) -> None:
+        while True:
+            await peer.read_head()
+            await told.wait()
+            await peer.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    config = written(tmp_path)
+    async with raw_server(answer_late) as server, segue(server.url, config=config) as proxy:
+        try:
+            yield proxy, told
+        finally:
+            told.set()
+
+
+def counted(head: bytes) -> int:
+    """The bytes of the fields and the target of a head."""
+    line, _, fields = head.partition(b"\r\n")
+    return len(line.split()[1]) + len(fields)
+
+
+async def test_heads_of_requests_that_wait_for_the_server_are_counted_and_refused(
+    tmp_path: Path,
+) -> None:
+    size = counted(WAITING % 1)
+    async with waiting(tmp_path) as (proxy, told), AsyncExitStack() as stack:
+        stranger = []
+        for number in range(1, 6):
+            stranger.append(await stack.enter_async_context(proxy.client()))
+            await stranger[-1].send(WAITING % 1 + b"\r\n")
+            await becomes(proxy, number * size, "head")
+        # The parser's copies are gone.
+        await becomes(proxy, 0, "received")
+        async with proxy.client() as one_more:
+            # One refusal, and the end: nothing of it goes on.
+            await one_more.send(WAITING % 1 + b"\r\n")
+            refused = await one_more.read_all()
+            assert status_of(refused) == 503
+            assert refused.count(b"HTTP/1.1 ") == 1
+            assert b"limits.memory" in refused
+            assert await proxy.metric(REFUSED, kind="received") == 1
+        small = await stack.enter_async_context(proxy.client())
+        await small.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        another = await stack.enter_async_context(client_at(proxy, "127.0.0.3"))
+        await another.send(WAITING % 1 + b"\r\n")
+        await becomes(proxy, 6 * size, "head")
+        told.set()
+        for peer in (*stranger, small, another):
+            assert status_of(await peer.read_head()) == 204
+        await becomes(proxy, 0, "head")
+        # The connections go on, with a large head and a small one.
+        for again in (WAITING % 2 + b"\r\n", b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"):
+            await stranger[0].send(again)
+            assert status_of(await stranger[0].read_head()) == 204
+        await becomes(proxy, 0, "head")
+
+
+async def test_heads_behind_a_trusted_proxy_count_for_its_clients(tmp_path: Path) -> None:
+    async with waiting(tmp_path) as (proxy, _), AsyncExitStack() as stack:
+
+        async def ask(client: bytes) -> RawPeer:
+            peer = await stack.enter_async_context(client_at(proxy, "127.0.0.2"))
+            await peer.send(WAITING % 1 + b"X-Forwarded-For: %b\r\n\r\n" % client)
+            return peer
+
+        size = counted(WAITING % 1 + b"X-Forwarded-For: 10.0.0.1\r\n")
+        for number in range(1, 7):
+            await ask(b"10.0.0.1")
+            await becomes(proxy, number * size, "head")
+        head, body = await (await ask(b"10.0.0.1")).read_response()
+        assert status_of(head) == 503
+        assert b"limits.memory" in body
+        assert await proxy.metric(REFUSED, kind="head") == 1
+        await ask(b"10.0.0.2")
+        await becomes(proxy, 7 * size, "head")
+
+
+async def test_large_heads_that_wait_for_the_request_before_them_are_counted(
+    tmp_path: Path,
+) -> None:
+    async with waiting(tmp_path) as (proxy, told), proxy.client() as peer:
+        await peer.send(WAITING % 1 + b"\r\n")
+        await becomes(proxy, counted(WAITING % 1), "head")
+        # In pieces, of which the last is small.
+        await peer.send(WAITING % 2)
+        await becomes(proxy, 2 * len(WAITING % 2), "received")
+        await peer.send(b"\r\n")
+        names_and_values = len(b"/2") + 4 * (len(b"X-0") + 15_000) + len(b"Hosth")
+        await becomes(proxy, 2 * names_and_values, "received")
+        told.set()
+        for _ in range(2):
+            assert status_of(await peer.read_head()) == 204
+        await becomes(proxy, 0, "received")
+        await becomes(proxy, 0, "head")
+
+
+async def test_the_head_of_a_handshake_is_counted_until_the_websocket_is_open(
+    tmp_path: Path,
+) -> None:
+    config = written(tmp_path)
+    large = [b"X-%d: %b" % (number, b"x" * 15_000) for number in range(4)]
+    async with origin() as upstream, segue(upstream.url, config=config) as proxy:
+        client = await proxy.connect()
+        await client.send(handshake(b"/ws/", *large))
+        server = await upstream.connection()
+        await server.read_head()
+        assert await proxy.metric(RESERVED, kind="head") > 60_000
+        await server.close()
+        assert status_of(await client.read_head()) == 502
+        await client.close()
+        pair = await open_pair(proxy, upstream, fields=large)
+        await becomes(proxy, 0, "head")
+        await pair.client.peer.close()
+        await pair.server.peer.close()
+        await gone(proxy)
