@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from time import perf_counter
 
@@ -51,8 +51,21 @@ class Coalescer:
     """
 
     def __init__(
-        self, sender: Sender, freshness: Freshness, loop: asyncio.AbstractEventLoop
+        self,
+        sender: Sender,
+        freshness: Freshness,
+        on_limit: Callable[[str, str], None],
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
+        """Construct.
+
+        Args:
+            sender: asks the server.
+            freshness: what is kept.
+            on_limit: told the name of a limit that was reached and the client's address, each time.
+            loop: in which all of it is.
+        """
+        self._on_limit = on_limit
         self._sender = sender
         self._freshness = freshness
         self._loop = loop
@@ -105,7 +118,11 @@ class Coalescer:
                 self._freshness.given[route.name] += 1
                 await self._give(kept, context)
                 return kept
-        if is_full:
+        # Where nobody asks the same, one more waits only for itself, and may spare those to come.
+        if is_full and (question is None or key in self._queues):
+            self._on_limit("shared_waiters", context.info.client or context.info.peer)
+            if question is not None:
+                self._freshness.not_kept[route.name, "waiters"] += 1
             return None
         waiter = Waiter(context, self._loop.create_future())
         return await self._wait(self._join(key, route.name, waiter, question), waiter)

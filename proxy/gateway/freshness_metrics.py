@@ -9,7 +9,7 @@ from proxy.gateway.freshness import Freshness
 from proxy.observability.families import Combined, Families, Samples, counter, gauge
 from proxy.snapshot import Live
 
-REASONS: Final = ("session", "request", "response", "socket", "changed", "full")
+REASONS: Final = ("session", "request", "response", "socket", "changed", "full", "waiters")
 
 
 def families(freshness: Freshness, live: Live) -> Families:
@@ -41,7 +41,8 @@ def families(freshness: Freshness, live: Live) -> Families:
             " reason: `session` (the GET has none), `request` or `response` (it forbids it),"
             " `socket` (that session has no WebSocket open here for that resource), `changed`"
             " (a message, a write or a WebSocket came between question and answer, or the question"
-            " was sent within `settle` of a message), `full` (no room in `limits.memory`).",
+            " was sent within `settle` of a message), `full` (no room in `limits.memory`),"
+            " `waiters` (sent apart, as `limits.shared_waiters` was reached).",
             ("route", "reason"),
             not_kept,
         ),

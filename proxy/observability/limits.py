@@ -138,6 +138,12 @@ LIMITS: Final = (
         "`segue_memory_refusals_total` says for what; raise it if the machine has more",
         ("limits.memory",),
     ),
+    Limit(
+        "shared_waiters",
+        "a request was sent to the server by itself",
+        "look at how long answers of `coalescing` take, and at who asks; raise it if that is usual",
+        ("limits.shared_waiters",),
+    ),
     Limit("keepalive", "the connection was closed", "", ("timeouts.keepalive",), is_usual=True),
     Limit("buffer", "the other side was not read", "", ("limits.buffer",), is_usual=True),
 )

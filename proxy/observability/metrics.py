@@ -338,7 +338,8 @@ class Metrics(Collector):
                 " `store_calls` (503), `origin` (403); of WebSockets `frame`, `message`,"
                 " `fragments` (1009), `control_frames` and `message_time` (1008),"
                 " `websocket_close` (cut, as it did not end in time), `websockets_per_session` (the"
-                " oldest made room for a new one), `handshake_pace` (ended at once); `keepalive`"
+                " oldest made room for a new one), `handshake_pace` (ended at once);"
+                " `shared_waiters` (a request of `coalescing` was sent by itself); `keepalive`"
                 " (closed, as no request came, or cut, as a response was not taken); `buffer` (a"
                 " side was not read until the other took what waited); and `memory`"
                 " (`segue_memory_refusals_total` says for what).",

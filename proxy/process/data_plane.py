@@ -140,7 +140,7 @@ class DataPlane:
         sender = Sender(Dispatcher(self.fleet), session_filter, self.rewriting, loop)
         self.freshness = Freshness()
         self.memory.give_way = self.freshness.answers.give_way
-        self.coalescer = Coalescer(sender, self.freshness, loop)
+        self.coalescer = Coalescer(sender, self.freshness, self._limit_reached, loop)
         self.upgrades = Upgrades(
             sender,
             session_filter,

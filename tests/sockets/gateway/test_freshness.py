@@ -573,6 +573,27 @@ async def test_an_answer_to_the_one_before_counts_until_those_who_waited_have_it
         await until(lambda: data.memory.by_kind[Kind.SHARED_ANSWER] == 0)
 
 
+async def test_where_too_many_wait_an_answer_is_kept_all_the_same(tmp_path: Path) -> None:
+    async with board(tmp_path, LIMITS__SHARED_WAITERS="1") as it:
+        await it.open("1")
+        await it.open("2")
+        it.holding.clear()
+        first = asyncio.create_task(it.get("1"))
+        await it.arrived.get()
+        others = [asyncio.create_task(it.get("1"))]
+        await it.arrived.get()
+        others.append(asyncio.create_task(it.get("2")))
+        await it.arrived.get()
+        it.holding.set()
+        for each in (first, *others):
+            assert await each == 0
+        await kept(it, "2")
+        assert it.asked["2"] == 1
+        assert await it.reasons() == {"waiters": 1}
+        assert await it.proxy.metric("segue_limits_hit_total", limit="shared_waiters") == 1
+        assert '"limit reached"' in it.proxy.log.getvalue()
+
+
 async def test_kept_answers_give_way_to_what_is_going_on(tmp_path: Path) -> None:
     async with board(tmp_path, LIMITS__SHARED_BODY="8MiB") as it:
         it.padding = 6_000_000
@@ -689,7 +710,7 @@ async def test_what_has_not_happened_yet_is_shown_as_nothing(tmp_path: Path) -> 
         assert ("segue_coalescing_given_total", None) in shown
         assert ("segue_coalescing_settle_seconds_total", None) in shown
         reasons = {reason for name, reason in shown if name == "segue_coalescing_not_kept_total"}
-        assert reasons == {"session", "request", "response", "socket", "changed", "full"}
+        assert reasons == {"session", "request", "response", "socket", "changed", "full", "waiters"}
 
 
 async def test_nothing_is_heard_where_no_route_has_fresh_until(tmp_path: Path) -> None:

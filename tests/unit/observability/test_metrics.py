@@ -239,6 +239,7 @@ def test_limits_are_counted_by_the_error_that_says_so(metrics: Metrics) -> None:
         ("websockets_per_session",): 0,
         ("handshake_pace",): 0,
         ("memory",): 0,
+        ("shared_waiters",): 0,
         ("keepalive",): 0,
         ("buffer",): 0,
     }
