@@ -23,6 +23,9 @@ from proxy.types import FieldPath
 _PLACEHOLDER: Final = re.compile(r"\{([a-z][a-z0-9_]{0,31})?\}")
 _REST: Final = "**"
 
+_PARAMETERS: Final = re.compile(rb";[^/]*")
+_ENDING: Final = re.compile(rb"\.[^./]*\Z")
+
 _MOST_SEGMENTS: Final = 8
 """Of the path of a WebSocket: so many of its last ones may be the value of a placeholder."""
 
@@ -151,14 +154,18 @@ class FreshRoutes:
         return _resource(route, self._routes[route].path.fullmatch(path))
 
     def written(self, path: bytes) -> frozenset[Name]:
-        """What a request that is not safe may change, by its path, however a server reads that.
+        """What a request that is not safe may change, by its path, read as loosely as servers do.
 
-        What is below the path of a resource counts for it, too.
+        Case, `//`, `..`, percent signs, parameters (`;v=1`) and an ending that names a format
+        (`.json`) make no difference. What is below the path of a resource counts for it, too.
         """
         plain = posixpath.normpath(b"/" + unquote_to_bytes(path).lstrip(b"/"))
+        bare = _PARAMETERS.sub(b"", plain)
+        spellings = {plain, bare, _ENDING.sub(b"", plain), _ENDING.sub(b"", bare)}
         found = (
-            _resource(route, patterns.loose.fullmatch(plain))
+            _resource(route, patterns.loose.fullmatch(spelled))
             for route, patterns in self._routes.items()
+            for spelled in spellings
         )
         return frozenset(chain.from_iterable(each.names for each in found if each is not None))
 

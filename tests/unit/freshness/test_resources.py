@@ -98,6 +98,7 @@ def test_exact_values_tell_resources_apart_that_have_the_same_names() -> None:
         b"/api/jobs/x1/steps/4/",
         b"/api/other/../jobs/x1/",
         b"/api/jobs%2Fx1/",
+        b"/api/jobs;v=1/x1;v=2/",
     ],
 )
 def test_a_write_counts_for_what_its_path_may_name_however_it_is_spelled(path: bytes) -> None:
@@ -107,6 +108,14 @@ def test_a_write_counts_for_what_its_path_may_name_however_it_is_spelled(path: b
 @pytest.mark.parametrize("path", [b"/api/jobs/", b"/api/jobs", b"/api/", b"/x/api/jobs/1/", b"*"])
 def test_a_write_elsewhere_counts_for_nothing(path: bytes) -> None:
     assert FreshRoutes([JOB]).written(path) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [b"/api/jobs/x1.json", b"/api/jobs/x1.a/", b"/api/jobs/x1.a;v", b"/api/jobs/x1%3Bv/steps/"],
+)
+def test_what_may_be_a_format_or_a_parameter_counts_with_and_without(path: bytes) -> None:
+    assert FreshRoutes([JOB]).written(path) > names("x1")
 
 
 def test_a_write_counts_for_all_routes_that_it_may_be_of() -> None:
