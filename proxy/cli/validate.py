@@ -17,6 +17,7 @@ from proxy.cli.configuration import (
     snapshot,
 )
 from proxy.cli.parser import add_json
+from proxy.configuration.sections import CoalescingRoute
 from proxy.errors import ConfigError, Diagnostic
 from proxy.mapping.engine.program import Program
 from proxy.process.assembly import connections_of, state_directory
@@ -127,6 +128,40 @@ def summary(file: str | None, loaded: Snapshot) -> dict[str, Any]:
             for cohort in config.cohorts
         ],
         "default": None if default is None else str(default),
+        "sessions": {
+            "enabled": config.sessions.enabled,
+            "binding": config.sessions.binding,
+            "lifetime": config.sessions.lifetime,
+            "idle": config.sessions.idle,
+        },
+        "coalescing": [_coalescing(route) for route in config.coalescing],
+        "per_session": [
+            {
+                "path": bound.path,
+                "most": bound.most,
+                "excess": bound.excess,
+                "code": bound.code,
+                "pace": bound.pace,
+                "cookies": list(bound.cookies),
+            }
+            for bound in config.websocket.per_session
+        ],
+    }
+
+
+def _coalescing(route: CoalescingRoute) -> dict[str, Any]:
+    fresh = route.fresh_until
+    return {
+        "name": route.name,
+        "path": route.path,
+        "fresh_until": None
+        if fresh is None
+        else {
+            "message": {".".join(map(str, field)): name for field, name in fresh.message},
+            "socket": fresh.socket,
+        },
+        "at_most": route.at_most,
+        "settle": route.settle,
     }
 
 
@@ -149,6 +184,33 @@ def _told(found: dict[str, Any]) -> Iterator[str]:
             yield f"    route   {methods} {route['path']}: {chains}"
     default = found["default"]
     yield f"  default   {default if default is not None else 'none (no mapping)'}"
+    yield f"  sessions  {_sessions(found['sessions'])}"
+    for route in found["coalescing"]:
+        yield f"  coalesce  {route['name']} GET {route['path']}: {_kept(route)}"
+    for bound in found["per_session"]:
+        beside = f", or cookies {', '.join(bound['cookies'])}" if bound["cookies"] else ""
+        yield (
+            f"  sockets   {bound['path']}: {bound['most']} of a session{beside}; of more,"
+            f" the oldest closes with {bound['code']}, at {bound['pace']:g} handshakes/s"
+        )
+
+
+def _sessions(told: dict[str, Any]) -> str:
+    if not told["enabled"]:
+        return "off"
+    bound = "bound to a cookie" if told["binding"] == "cookie" else "bound to nothing but tokens"
+    return f"kept for {told['lifetime']:g} s, {told['idle']:g} s of them idle; {bound}"
+
+
+def _kept(route: dict[str, Any]) -> str:
+    """How an answer is used."""
+    fresh = route["fresh_until"]
+    if fresh is None:
+        return "shared by those who ask at the same moment"
+    told = ", ".join(f"{field} = {{{name}}}" for field, name in fresh["message"].items())
+    where = fresh["socket"] or "any WebSocket with that in its path"
+    settle = f", asked {route['settle']:g} s after it" if route["settle"] else ""
+    return f"kept until a message with {told} on {where}{settle}, {route['at_most']:g} s at most"
 
 
 def _bound(to_client: str | None, to_server: str | None) -> str:

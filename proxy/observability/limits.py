@@ -6,7 +6,6 @@ and the alert has to cover it.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -26,12 +25,13 @@ from proxy.errors import (
     TargetTooLong,
     UpstreamTimeout,
 )
+from proxy.observability.frequent import FrequentNames
 
 PERIOD: Final = 60.0
 """Seconds between two warnings of one limit."""
 
 _MOST_ADDRESSES: Final = 1000
-"""Addresses that are told apart in a period."""
+"""Addresses that are told apart at the same time; whoever comes often is always among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,11 @@ class _Period:
 
     ends: float
     times: int
-    addresses: Counter[str]
+    addresses: FrequentNames
+
+
+def _new_period(now: float) -> _Period:
+    return _Period(now + PERIOD, 0, FrequentNames(_MOST_ADDRESSES))
 
 
 class LimitWarnings:
@@ -204,23 +208,24 @@ class LimitWarnings:
         bucket = self._bucket_of(address)
         period = self._periods.get(name)
         if period is None:
-            self._periods[name] = _Period(self._clock() + PERIOD, 0, Counter())
-            self._warn(limit, 1, Counter([bucket]))
+            self._periods[name] = _new_period(self._clock())
+            alone = FrequentNames(1)
+            alone.add(bucket)
+            self._warn(limit, 1, alone)
             return
         period.times += 1
-        if bucket in period.addresses or len(period.addresses) < _MOST_ADDRESSES:
-            period.addresses[bucket] += 1
+        period.addresses.add(bucket)
 
     def check(self, now: float) -> None:
         """Tell what came in periods that are over; called about once a second."""
         for name, period in [each for each in self._periods.items() if now >= each[1].ends]:
             del self._periods[name]
             if period.times:
-                self._periods[name] = _Period(now + PERIOD, 0, Counter())
+                self._periods[name] = _new_period(now)
                 self._warn(BY_NAME[name], period.times, period.addresses)
 
-    def _warn(self, limit: Limit, times: int, addresses: Counter[str]) -> None:
-        ((most, of_them),) = addresses.most_common(1)
+    def _warn(self, limit: Limit, times: int, addresses: FrequentNames) -> None:
+        most, of_them = addresses.first()
         self._log.warning(
             "limit reached",
             limit=limit.name,
@@ -229,6 +234,6 @@ class LimitWarnings:
             effect=limit.effect,
             address=most or None,
             of_address=of_them,
-            addresses=len(addresses),
+            addresses=addresses.told_apart,
             advice=limit.advice,
         )

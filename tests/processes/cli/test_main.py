@@ -53,7 +53,63 @@ def test_validate_shows_what_a_start_would_do(
         "  cohort    modern >=2: to client: old-to-new",
         "  cohort    legacy <2: to client: new-to-old",
         "  default   1.0",
+        "  sessions  kept for 604800 s, 86400 s of them idle; bound to nothing but tokens",
     ]
+    monkeypatch.setenv("SEGUE_SESSIONS__ENABLED", "false")
+    assert main(["validate", "--config", str(config), *arguments]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "  sessions  off"
+
+
+def test_validate_says_what_was_understood_of_sessions_sockets_and_shared_answers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGUE_STATE_DIR", str(tmp_path / "state"))
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        """\
+upstream: {url: "http://127.0.0.1:1"}
+sessions: {enabled: true, idle: 2h}
+coalescing:
+  - {name: plain, path: /api/plain/}
+  - {name: any, path: "/api/any/{id}/", fresh_until: {message: {data.id: id}}, settle: 50ms}
+  - name: job
+    path: /api/jobs/{id}/
+    fresh_until: {message: {jobId: id}, socket: "/ws/jobs/{id}/"}
+    at_most: 60s
+websocket:
+  per_session:
+    - {path: "/ws/jobs/{id}/", most: 3, code: 4001, cookies: [sessionid]}
+    - {path: /ws/**}
+""",
+        encoding="utf-8",
+    )
+    assert main(["validate", "--config", str(config)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[lines.index("  default   none (no mapping)") + 1 :] == [
+        "  sessions  kept for 604800 s, 7200 s of them idle; bound to nothing but tokens",
+        "  coalesce  plain GET /api/plain/: shared by those who ask at the same moment",
+        (
+            "  coalesce  any GET /api/any/{id}/: kept until a message with data.id = {id} on any"
+            " WebSocket with that in its path, asked 0.05 s after it, 2 s at most"
+        ),
+        (
+            "  coalesce  job GET /api/jobs/{id}/: kept until a message with jobId = {id} on"
+            " /ws/jobs/{id}/, 60 s at most"
+        ),
+        (
+            "  sockets   /ws/jobs/{id}/: 3 of a session, or cookies sessionid; of more, the oldest"
+            " closes with 4001, at 4 handshakes/s"
+        ),
+        (
+            "  sockets   /ws/**: 4 of a session; of more, the oldest closes with 1000, at 4"
+            " handshakes/s"
+        ),
+    ]
+    assert main(["validate", "--config", str(config), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["sessions"]["enabled"] is True
+    assert [each["path"] for each in told["per_session"]] == ["/ws/jobs/{id}/", "/ws/**"]
+    assert told["coalescing"][1]["fresh_until"] == {"message": {"data.id": "id"}, "socket": None}
 
 
 @pytest.mark.parametrize("command", ["validate", "run"])

@@ -108,6 +108,17 @@ def test_the_addresses_of_a_period_are_bounded(desk: Desk, monkeypatch: pytest.M
     assert (lines[-1]["times"], lines[-1]["addresses"]) == (19, 3)
 
 
+def test_whoever_comes_after_a_thousand_others_is_named(desk: Desk) -> None:
+    with capture_logs() as lines:
+        for number in range(1500):
+            desk.warnings.reached("frame", str(number))
+        for _ in range(100):
+            desk.warnings.reached("frame", "late")
+        desk.warnings.check(PERIOD)
+    assert lines[-1]["address"] == "late"
+    assert lines[-1]["of_address"] == 100
+
+
 def test_the_list_is_that_of_the_metrics() -> None:
     assert list(BY_NAME) == [limit.name for limit in LIMITS]
     assert Metrics("1").limits_reached.keys() == BY_NAME.keys()
