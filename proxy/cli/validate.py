@@ -24,6 +24,7 @@ from proxy.process.assembly import connections_of, state_directory
 from proxy.process.certificates import faults, warnings
 from proxy.process.traces import exporter
 from proxy.process.version import segue_version
+from proxy.process.without_effect import without_effect
 from proxy.sessions.store.opening import check_store
 from proxy.snapshot import Snapshot
 from proxy.storage.state_directory import check_private
@@ -95,7 +96,7 @@ def _checked(options: argparse.Namespace) -> tuple[Snapshot, list[Diagnostic]]:
         problems += error.problems
     if problems:
         raise ConfigError(problems)
-    return loaded, ending
+    return loaded, ending + without_effect(config, options.config)
 
 
 def summary(file: str | None, loaded: Snapshot) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import asyncio
 import signal
 
 from proxy.observability.log import Log, Writer
-from proxy.process import open_files
+from proxy.process import open_files, without_effect
 from proxy.process.server import Server
 from proxy.snapshot import Snapshot
 
@@ -30,6 +30,7 @@ async def run(snapshot: Snapshot, log: Log, writer: Writer | None = None) -> Non
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     await server.start()
     open_files.check(snapshot.config, log)
+    without_effect.check(snapshot.config, log)
     told = asyncio.create_task(signals.get())
     ordered = asyncio.create_task(server.ending.wait())
     await asyncio.wait((told, ordered), return_when=asyncio.FIRST_COMPLETED)

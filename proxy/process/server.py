@@ -58,7 +58,7 @@ from proxy.gateway.rollover import Rollover
 from proxy.observability import log as logs
 from proxy.observability.log import Log, Writer
 from proxy.observability.metrics import Metrics
-from proxy.process import open_files
+from proxy.process import open_files, without_effect
 from proxy.process.assembly import client_limits, connections_of, state_directory
 from proxy.process.audited import audit_observed, audit_reload, audit_revision
 from proxy.process.certificates import CertificateWatch
@@ -455,6 +455,7 @@ class Server:
             self._data.memory.size = snapshot.config.limits.memory
             self._data.fleet.change(made.servers)
             open_files.check(snapshot.config, self._log)
+            without_effect.check(snapshot.config, self._log)
 
         return commit
 
