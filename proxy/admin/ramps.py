@@ -86,6 +86,10 @@ class GuardView(pydantic.BaseModel):
     leader: str
 
 
+_STEP: Final = r"^(off|shadow|on|(canary )?(100(\.00?)?|0?[0-9]{1,2}(\.[0-9]{1,2})?)%)$"
+"""What `parse_step` takes, for the description: it says itself what is wrong."""
+
+
 class RampRequest(ChangeRequest):
     """Through which states a switch is to go by itself.
 
@@ -96,7 +100,7 @@ class RampRequest(ChangeRequest):
     """
 
     steps: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=20)]],
+        list[Annotated[str, Field(max_length=20, json_schema_extra={"pattern": _STEP})]],
         Field(min_length=1, max_length=MOST_STEPS),
     ]
     every: Annotated[float, Field(ge=LEAST_EVERY, le=MOST_EVERY)]
@@ -126,6 +130,7 @@ RAMP: Final = Endpoint(
         404: NO_SWITCH,
         409: "No step is above what it is, everything is off, it is no time at which switches may"
         " rise, or the configuration's file is the authority and says less.",
+        422: "The steps do not rise.",
     },
     takes=(IF_MATCH,),
     segments=OF_A_SWITCH,
@@ -221,9 +226,13 @@ class RampOrders:
     async def ramp(self, request: web.Request, order: RampRequest) -> Answer:
         """Have a switch rise by itself, step by step, as long as its guard passes."""
         try:
-            steps = check_steps(tuple(map(parse_step, order.steps)))
+            wanted = tuple(map(parse_step, order.steps))
         except ValueError as error:
             return refusal(400, f"steps: {error}")
+        try:
+            steps = check_steps(wanted)
+        except ValueError as error:
+            return refusal(422, f"steps: {error}")
         ramp = Ramp(
             steps,
             order.every,

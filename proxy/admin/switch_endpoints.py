@@ -37,7 +37,8 @@ REVISION_TAG: Final = re.compile(r'"([0-9]{1,16})"')
 MOST_TERM: Final = 366 * 86400
 """Seconds after which what is temporary is overdue at the latest."""
 
-Reason = Annotated[str, Field(min_length=1, max_length=MAX_REASON, pattern=r"\S")]
+Reason = Annotated[str, Field(min_length=1, max_length=MAX_REASON, pattern=r"[^\s\x85\ufeff]")]
+"""What is white space differs: ECMA-262, which JSON Schema goes by, and Rust disagree on two."""
 Owner = Annotated[str, Field(max_length=256)]
 
 

@@ -78,7 +78,10 @@ def add(actions: Subparsers[argparse.ArgumentParser]) -> None:
 
 def _steps(text: str) -> list[str]:
     try:
-        return [str(each) for each in check_steps(tuple(map(parse_step, text.split(","))))]
+        return [
+            str(each)
+            for each in check_steps(tuple(parse_step(step.strip()) for step in text.split(",")))
+        ]
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{error}, not {shortened(text, 60)!r}") from None
 

