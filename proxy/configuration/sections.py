@@ -317,7 +317,7 @@ class LimitSettings(Section):
     connections: Annotated[Count, Field(ge=1, le=1_000_000)] = 10_000
     connections_per_address: Annotated[Count, Field(ge=1, le=1_000_000)] = 1000
     response_headers: Annotated[Size, Field(ge=KIB, le=MIB)] = 64 * KIB
-    memory: Annotated[Size, Field(ge=MIB, le=1024 * 1024 * MIB)] = 96 * MIB
+    memory: Annotated[Size, Field(ge=MIB, le=1024 * 1024 * MIB)] = 80 * MIB
     shared_body: Annotated[Size, Field(ge=KIB, le=1024 * MIB)] = MIB
     shared_waiters: Annotated[Count, Field(ge=1, le=1_000_000)] = 1024
 

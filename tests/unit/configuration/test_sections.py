@@ -66,7 +66,7 @@ def test_the_defaults() -> None:
         "connections": 10_000,
         "connections_per_address": 1000,
         "response_headers": 65_536,
-        "memory": 100_663_296,
+        "memory": 83_886_080,
         "shared_body": 1_048_576,
         "shared_waiters": 1024,
     }
