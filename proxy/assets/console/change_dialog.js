@@ -73,7 +73,12 @@ export class ChangeDialog extends Component {
     return this.props.store.api.ask(`switches/${pathOf(this.props.name)}`, { method: "PUT", body, revision: this.opened.revision });
   }
 
-  async renew() {
+  renew() {
+    this.renewing = this.askDry();
+    return this.renewing;
+  }
+
+  async askDry() {
     const asked = this.key();
     if (!this.isChange() || !validShare(this.state)) {
       this.setState({ dry: null });
@@ -103,6 +108,13 @@ export class ChangeDialog extends Component {
     event.preventDefault();
     if (this.why()) return;
     this.setState({ busy: true, problem: "" });
+    // A dry run that came behind the change would find that somebody was faster.
+    await this.renewing;
+    if (this.gone) return;
+    if (this.state.conflict) {
+      this.setState({ busy: false });
+      return;
+    }
     try {
       const made = await this.ask(this.order({ reason: this.state.reason.trim() }));
       this.props.made(made);

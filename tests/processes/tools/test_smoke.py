@@ -24,7 +24,7 @@ def smoke(config: Path, *flags: str) -> subprocess.CompletedProcess[str]:
 def test_what_serves_passes() -> None:
     done = smoke(ROOT / "config.yaml")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("  ok  ") == 6
+    assert done.stdout.count("  ok  ") == 7
 
 
 def test_frames_that_are_not_rewritten_fail(tmp_path: Path) -> None:
