@@ -137,6 +137,8 @@ async def test_who_comes_second_sees_what_the_first_did_and_overwrites_nothing(
         dialog = one.page.get_by_role("dialog")
         await dialog.get_by_role("radio", name="shadow", exact=True).check(force=True)
         await dialog.get_by_label("Reason").fill("a look at it")
+        # The dry run, which would itself find that somebody was faster, is over.
+        await expect(dialog.get_by_text("is rewritten")).to_be_visible()
         await change(other, "off", "wait for the client team")
         await expect(other.page.get_by_role("dialog")).to_have_count(0)
 

@@ -513,7 +513,12 @@ async def test_requests_beyond_the_number_that_may_wait_are_sent_alone() -> None
 async def test_one_slow_reader_does_not_hold_the_others_up() -> None:
     # More than the sockets' own buffers take.
     whole = PIECE * 512
-    async with rig({"SEGUE_LIMITS__BUFFER": "1KiB", "SEGUE_LIMITS__SHARED_BODY": "40MiB"}) as it:
+    env = {
+        "SEGUE_LIMITS__BUFFER": "1KiB",
+        "SEGUE_LIMITS__SHARED_BODY": "40MiB",
+        "SEGUE_LIMITS__MEMORY": "1GiB",
+    }
+    async with rig(env) as it:
         await it.ask(get())
         in_flight = await it.asked()
         slow, quick, last = await it.ask(get(), get(), get())
