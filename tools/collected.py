@@ -29,7 +29,8 @@ def collecting(arguments: list[str], seed: int, directory: str) -> subprocess.Po
     command += arguments
     if seed:
         command = ["faketime", "-f", f"+{seed}y", *command]
-    environment = {**os.environ, "PYTHONHASHSEED": str(seed), "TMPDIR": directory}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    environment |= {"PYTHONHASHSEED": str(seed), "TMPDIR": directory}
     environment["TZ"] = "Pacific/Chatham" if seed else "UTC"
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
 

@@ -43,3 +43,31 @@ def test_answers_that_hold_need_sessions(
         check(parsed, structlog.get_logger())
     told = [(line["event"], line["key"]) for line in lines]
     assert told == [("setting without effect", "coalescing[1].fresh_until")] * (not enabled)
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ({}, []),
+        ({"body": "30MiB", "message": "30MiB", "shared_body": "30MiB"}, []),
+        ({"body": "31MiB"}, [("limits.body", "set that to 83MiB or more")]),
+        ({"body": "31MiB", "memory": "83MiB"}, []),
+        ({"memory": "40MiB"}, [("limits.message", "set that to 43MiB or more")]),
+        (
+            {"message": "1GiB", "shared_body": "48MiB"},
+            [
+                ("limits.message", "1024 MiB is never reached: an address has 30 MiB"),
+                ("limits.shared_body", "set that to 128MiB or more"),
+            ],
+        ),
+    ],
+)
+def test_what_is_held_whole_fits_into_the_share_of_one_address(
+    limits: dict[str, str], told: list[tuple[str, str]]
+) -> None:
+    upstream = {"url": "http://127.0.0.1:9"}
+    parsed = Config.model_validate({"upstream": upstream, "limits": limits})
+    with capture_logs() as lines:
+        check(parsed, structlog.get_logger())
+    assert [line["key"] for line in lines] == [key for key, _ in told]
+    assert all(part in line["reason"] for line, (_, part) in zip(lines, told, strict=True))
