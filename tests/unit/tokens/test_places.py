@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.tokens.places import TokenPlaces
 
@@ -173,6 +177,34 @@ def test_a_query_is_read_with_semicolons_too() -> None:
 def test_a_parameters_name_is_read_as_php_reads_it() -> None:
     assert PLACES.query_tokens(b"/?access.token=x&token%00y=z&+token=w") == ["x", "z", "w"]
     assert PLACES.with_query_token(b"/?access.token=x", "x", "n") == b"/?access.token=n"
+
+
+QUERY_PIECES = ["token", "access_token", "access", "a.b[c", "a_b_c", "_", ".", "[", " ", "+", "%5f"]
+QUERY_PIECES += [
+    "%74oken",
+    "%00",
+    "%20",
+    "%ef%bb%bf",
+    "\x00",
+    "\xa0",
+    "=",
+    "&",
+    ";",
+    "x",
+    "toke",
+    "n",
+]
+
+
+@given(st.lists(st.sampled_from(QUERY_PIECES), max_size=12))
+def test_no_spelling_of_a_parameter_is_passed_over_because_a_query_looks_harmless(
+    pieces: list[str],
+) -> None:
+    places = TokenPlaces(query=frozenset({"token", "access_token", "a.b[c"}))
+    thorough = TokenPlaces(query=places.query)
+    object.__setattr__(thorough, "_may_be_in_query", re.compile(b""))
+    target = b"/ws?" + "".join(pieces).encode("latin-1")
+    assert places.query_tokens(target) == thorough.query_tokens(target)
 
 
 def test_a_parameter_of_another_name_is_read_where_it_is_named() -> None:
