@@ -22,6 +22,7 @@ from proxy.admin.addressed import from_elsewhere, misdirected, shows_secret
 from proxy.admin.failures import FailureLimit
 from proxy.admin.metrics import Refusal
 from proxy.admin.orders import BadRequest, refusal
+from proxy.admin.repeats import RepeatedReads
 from proxy.admin.roles import BeyondLimits, Certificate, Presented, Principal, Stranger, Why, who
 from proxy.configuration.admin import Admin
 from proxy.control.audit import Audit
@@ -103,6 +104,7 @@ class Access:
         self._refused_by = refused
         # Who is known has a budget of their own, which no stranger uses up.
         self._strangers, self._known = FailureLimit(), FailureLimit()
+        self._reads = RepeatedReads()
         self._audit = audit
         self._audited_strangers, self._audited_known = FailureLimit(), FailureLimit()
         self._unaudited: Counter[str] = Counter()
@@ -148,7 +150,7 @@ class Access:
             if needed is Role.METRICS:  # Every few seconds: nothing that anybody has to answer for.
                 return await _answered(request, handler)
             try:
-                return await self._logged(request, handler, found)
+                return await self._logged(request, handler, found, needed)
             except BeyondLimits as beyond:
                 return self._refused(
                     request, Refusal.BEYOND_LIMITS, 403, str(beyond), principal=found
@@ -161,7 +163,7 @@ class Access:
         return who(_presented(request, settings), settings, time.time())
 
     async def _logged(
-        self, request: web.Request, handler: Handler, principal: Principal
+        self, request: web.Request, handler: Handler, principal: Principal, needed: Role
     ) -> web.StreamResponse:
         status = 500
         try:
@@ -175,14 +177,22 @@ class Access:
             status = 403
             raise
         finally:
-            self._log.info(
-                "admin request",
-                author=principal.name,
-                by=principal.by.value,
-                role=principal.role.value,
-                status=status,
-                **_told(request),
-            )
+            told = _told(request)
+            facts: dict[str, object] = {
+                "author": principal.name,
+                "by": principal.by.value,
+                "role": principal.role.value,
+                "status": status,
+            }
+            repeats: int | None = 0
+            # What changes something, fails, or needs more of a role is told each time.
+            if request.method == "GET" and status < 400 and needed is Role.VIEWER:
+                repeats = self._reads.again(str(principal), told["path"], time.monotonic())
+            if repeats is None:
+                self._log.debug("admin request", **facts, **told)
+            else:
+                facts |= {"repeats": repeats} if repeats else {}
+                self._log.info("admin request", **facts, **told)
 
     def _turned_away(self, request: web.Request, stranger: Stranger) -> web.Response:
         status, reason = _ANSWERED[stranger.why]

@@ -1,9 +1,11 @@
 // Change a switch: left what one chooses, right what it does, from a dry run that is renewed with each choice.
+import { Conflict } from "./conflict.js";
 import { Dialog } from "./dialog.js";
 import { Icon, StateIcon } from "./icons.js";
 import { Badge, Moment } from "./pieces.js";
 import { Bar } from "./switches.js";
 import { Refused } from "./api.js";
+import { height } from "./rights.js";
 import { pathOf } from "./store.js";
 import { author, count, rate, setting, several, share, written } from "./words.js";
 import { Component, html } from "./view.js";
@@ -16,18 +18,21 @@ const OPEN_SOCKETS = {
   reconnect: ["Reconnect", "is closed and comes back.", "are closed, a few at a time, and come back."],
 };
 const ENDS = { "": "No time", 3600: "1 hour", 86400: "1 day", 604800: "1 week" };
+const LABEL = /^[a-z0-9_-]{1,63}$/;
 const WOULD_FAIL = 0.01;
 const RENEW_AFTER = 250;
 
 export class ChangeDialog extends Component {
-  constructor({ store, name, exception }) {
+  constructor({ store, name, exception, isNew }) {
     super();
     const each = current(store, name);
     this.opened = each;
-    const now = exception ? each.exceptions.find((one) => one.name === exception) : each;
-    this.before = exception ? { state: now.state, percent: now.percent } : setting(each.set_to);
-    this.versions = exception ? now.versions : null;
+    const now = exception ? each.exceptions.find((one) => one.name === exception) : null;
+    // Versions of a new exception have what the switch is for all.
+    this.before = now ? { state: now.state, percent: now.percent } : setting(each.set_to);
     this.state = {
+      versions: now?.versions ?? "",
+      label: "",
       state: this.before.state,
       percent: this.before.percent ?? 10,
       sockets: "keep",
@@ -50,6 +55,19 @@ export class ChangeDialog extends Component {
     this.gone = true;
   }
 
+  /** For which versions it is: null for all that are in no exception. */
+  versions() {
+    return this.isException() ? this.state.versions.trim() : null;
+  }
+
+  isException() {
+    return Boolean(this.props.isNew || this.props.exception);
+  }
+
+  exceptionName() {
+    return this.props.exception ?? this.state.label.trim();
+  }
+
   choose(more) {
     this.setState(more, () => {
       clearTimeout(this.timer);
@@ -63,14 +81,22 @@ export class ChangeDialog extends Component {
       state,
       ...(state === "canary" ? { percent: Number(percent) } : {}),
       open_sockets: sockets,
-      ...(this.versions ? { versions: this.versions, name: this.props.exception } : {}),
+      ...(this.isException() ? { versions: this.versions(), name: this.exceptionName() } : {}),
       ...(ends ? { seconds: Number(ends), restore } : {}),
       ...more,
     };
   }
 
-  ask(body) {
-    return this.props.store.api.ask(`switches/${pathOf(this.props.name)}`, { method: "PUT", body, revision: this.opened.revision });
+  /** Ask; null where it was not done: whoever was faster is shown, and whatever else is wrong is said. */
+  async ask(body) {
+    try {
+      return await this.props.store.api.ask(`switches/${pathOf(this.props.name)}`, { method: "PUT", body, revision: this.opened.revision });
+    } catch (error) {
+      if (this.gone) return null;
+      if (error instanceof Refused && error.status === 412) await this.changedMeanwhile(error);
+      else this.setState({ dry: null, problem: error.message });
+      return null;
+    }
   }
 
   renew() {
@@ -80,50 +106,41 @@ export class ChangeDialog extends Component {
 
   async askDry() {
     const asked = this.key();
-    if (!this.isChange() || !validShare(this.state)) {
+    if (this.state.busy) return;
+    if (!this.isChange() || !validShare(this.state) || this.lacks()) {
       this.setState({ dry: null });
       return;
     }
-    try {
-      const dry = await this.ask(this.order({ reason: this.state.reason.trim() || "dry run", dry_run: true }));
-      if (!this.gone && asked === this.key()) this.setState({ dry: { ...dry, key: asked }, problem: "" });
-    } catch (error) {
-      if (this.gone) return;
-      if (error instanceof Refused && error.status === 412) await this.changedMeanwhile(error);
-      else this.setState({ dry: null, problem: error.message });
-    }
+    const dry = await this.ask(this.order({ reason: this.state.reason.trim() || "dry run", dry_run: true }));
+    if (dry && !this.gone && asked === this.key()) this.setState({ dry: { ...dry, key: asked }, problem: "" });
   }
 
   key() {
     const { state, percent } = this.state;
-    return `${written(state, percent)} ${this.opened.revision}`;
+    return `${written(state, percent)} ${this.opened.revision} ${this.versions()} ${this.exceptionName()}`;
   }
 
   isChange() {
     const { state, percent, ends } = this.state;
-    return Boolean(ends) || written(state, state === "canary" ? Number(percent) : null) !== written(this.before.state, this.before.percent);
+    const before = this.opened.exceptions.find((one) => one.name === this.props.exception)?.versions ?? null;
+    return Boolean(ends) || this.versions() !== before || written(state, state === "canary" ? Number(percent) : null) !== written(this.before.state, this.before.percent);
   }
 
   async send(event) {
     event.preventDefault();
     if (this.why()) return;
     this.setState({ busy: true, problem: "" });
-    // A dry run that came behind the change would find that somebody was faster.
+    // A dry run that came behind the change would find that somebody was faster: one that is due is not made.
+    clearTimeout(this.timer);
     await this.renewing;
     if (this.gone) return;
     if (this.state.conflict) {
       this.setState({ busy: false });
       return;
     }
-    try {
-      const made = await this.ask(this.order({ reason: this.state.reason.trim() }));
-      this.props.made(made);
-    } catch (error) {
-      if (this.gone) return;
-      if (error instanceof Refused && error.status === 412) await this.changedMeanwhile(error);
-      else this.setState({ problem: error.message });
-      this.setState({ busy: false });
-    }
+    const made = await this.ask(this.order({ reason: this.state.reason.trim() }));
+    if (made) this.props.made(made);
+    else if (!this.gone) this.setState({ busy: false });
   }
 
   async changedMeanwhile(error) {
@@ -134,15 +151,29 @@ export class ChangeDialog extends Component {
     this.setState({ conflict: { theirs, revision, text: error.message } });
   }
 
+  /** What an exception lacks; empty where it is one. */
+  lacks() {
+    if (!this.isException()) return "";
+    if (!this.versions()) return "Say for which versions, such as ==2.1.3.";
+    return LABEL.test(this.exceptionName()) ? "" : "Its name has small letters, digits, - and _, at most 63.";
+  }
+
   /** Why the button is off; empty where it is not. */
   why() {
     const { reason, busy } = this.state;
     if (this.props.store.isAway) return "Disconnected.";
     if (busy) return "On its way.";
     if (!validShare(this.state)) return "A share is from 0 to 100, with two decimals at most.";
+    if (this.lacks()) return this.lacks();
     if (!this.isChange()) return "Nothing is changed yet.";
     if (!reason.trim()) return "Say why. It goes into the history and the audit.";
     return "";
+  }
+
+  /** Whether somebody who may only lower cannot set a state. */
+  isTooHigh(state) {
+    const before = written(this.before.state, this.before.percent);
+    return this.props.store.who.only_lowers && height(state === "canary" ? "canary 0%" : state) > height(before);
   }
 
   danger() {
@@ -154,7 +185,7 @@ export class ChangeDialog extends Component {
     return "";
   }
 
-  render({ store, name, exception, onClose }, values) {
+  render({ store, name, exception, isNew, onClose }, values) {
     if (values.conflict) return this.conflict();
     const { state, percent, sockets, ends, restore, reason, dry, problem } = values;
     const why = this.why();
@@ -164,12 +195,15 @@ export class ChangeDialog extends Component {
     const touched = dry && dry.key === this.key() ? dry : null;
     const words = written(state, Number(percent));
     return html`<${Dialog} label="Change ${name}" onClose=${onClose} wide=${true}><form class="dialog-form" onSubmit=${(event) => this.send(event)} noValidate>
-      <header><h2>Change <code>${name}</code>${exception ? html`, <code>${exception}</code>` : null}</h2>
+      <header><h2>${isNew ? "Make an exception of" : "Change"} <code>${name}</code>${exception ? html`, <code>${exception}</code>` : null}</h2>
         <span class="row"><${Badge} ...${this.before} /><span aria-label="to">→</span><${Badge} state=${state} percent=${Number(percent)} /></span>
         <span class="small muted end">Esc leaves everything as it is</span></header>
       <div class="two"><div>
-        <fieldset><legend>New state${exception ? ` for clients ${this.versions}` : ""}</legend><div class="choices">${STATES.map((each) => html`<label key=${each} class="choice"><input type="radio" name="state" value=${each} checked=${state === each} data-first=${state === each || null} onChange=${() => this.choose({ state: each })} />
+        ${this.isException() ? html`<div class="row wrap fieldset"><label for="versions">Client versions</label><input id="versions" class="field code" autocomplete="off" spellcheck="false" maxlength="256" placeholder="==2.1.3" data-first=${isNew || null} value=${values.versions} onInput=${(event) => this.choose({ versions: event.target.value })} />
+          ${isNew ? html`<label for="exception-name">Name</label><input id="exception-name" class="field code" autocomplete="off" spellcheck="false" maxlength="63" placeholder="broken-2-1-3" value=${values.label} onInput=${(event) => this.choose({ label: event.target.value })} />` : null}</div>` : null}
+        <fieldset><legend>New state${this.versions() ? ` for clients ${this.versions()}` : ""}</legend><div class="choices">${STATES.map((each) => html`<label key=${each} class="choice"><input type="radio" name="state" value=${each} checked=${state === each} disabled=${this.isTooHigh(each)} data-first=${(!isNew && state === each) || null} onChange=${() => this.choose({ state: each })} />
           <span><${StateIcon} state=${each} percent=${each === "canary" ? Number(percent) : null} />${each}</span></label>`)}</div>
+          ${store.who.only_lowers ? html`<p class="small muted">This token only lowers: what is dashed needs another.</p>` : null}
           ${state === "canary" ? html`<div class="row wrap share"><label for="share">Share</label><input id="share" class="field share-field" type="number" inputmode="decimal" min="0" max="100" step="0.01" value=${percent} onInput=${(event) => this.choose({ percent: event.target.value })} /><span>% of users</span>
             <span class="end row">${SHARES.map((each) => html`<button key=${each} type="button" class="chip" aria-pressed=${Number(percent) === each} onClick=${() => this.choose({ percent: each })}>${each}%</button>`)}</span></div>` : null}</fieldset>
         <fieldset><legend>Open sockets</legend>${Object.entries(OPEN_SOCKETS).map(([key, [title, one, many]]) => html`<label key=${key} class="option"><input type="radio" name="sockets" value=${key} checked=${sockets === key} onChange=${() => this.choose({ sockets: key })} />
@@ -187,22 +221,21 @@ export class ChangeDialog extends Component {
 
   conflict() {
     const { theirs, revision, text } = this.state.conflict;
-    const by = revision ? author(revision.author).name : "somebody";
     const mine = { state: this.state.state, percent: Number(this.state.percent) };
     const again = () => {
       this.opened = theirs;
       this.setState({ conflict: null, problem: "" }, () => this.renew());
     };
-    return html`<${Dialog} key="conflict" label="Not applied" onClose=${this.props.onClose} wide=${true}>
-      <header><h2>Not applied: ${by} changed it first</h2></header>
-      <div class="conflict scroll" tabindex="0" role="region" aria-label="What was changed"><table><thead><tr><td></td><th scope="col">when you opened it</th><th scope="col">${by}${revision ? html`, <${Moment} at=${revision.at} withSeconds=${true} />` : null}, r${theirs.revision}</th><th scope="col">yours</th></tr></thead>
+    const by = revision ? author(revision.author).name : "somebody";
+    return html`<${Conflict} since=${revision ? [revision] : []} text=${text} again="Change it again, from r${theirs.revision}…" onAgain=${again} onClose=${this.props.onClose}>
+      <table><thead><tr><td></td><th scope="col">when you opened it</th><th scope="col">${by}${revision ? html`, <${Moment} at=${revision.at} withSeconds=${true} />` : null}, r${theirs.revision}</th><th scope="col">yours</th></tr></thead>
         <tbody><tr><th scope="row">state</th><td><${Badge} ...${setting(this.opened.set_to)} /></td><td><${Badge} ...${setting(theirs.set_to)} /></td><td><${Badge} ...${mine} /></td></tr>
-        <tr><th scope="row">reason</th><td class="muted">revision ${this.opened.revision}</td><td>${revision ? `“${revision.reason}”` : text}</td><td>“${this.state.reason}”</td></tr></tbody></table>
-        <p class="small muted">Your reason and choices are kept.</p></div>
-      <footer><button type="button" class="button go" data-first onClick=${this.props.onClose}>Leave it as ${by} set it</button>
-        <button type="button" class="button" onClick=${again}>Change it again, from r${theirs.revision}…</button></footer><//>`;
+        <tr><th scope="row">exceptions</th><td>${exceptionsOf(this.opened)}</td><td>${exceptionsOf(theirs)}</td><td>${this.versions() ? `${this.exceptionName()} (${this.versions()})` : html`<span class="muted">not touched</span>`}</td></tr>
+        <tr><th scope="row">reason</th><td class="muted">revision ${this.opened.revision}</td><td>${revision ? `“${revision.reason}”` : text}</td><td>“${this.state.reason}”</td></tr></tbody></table><//>`;
   }
 }
+
+const exceptionsOf = (each) => each.exceptions.map((one) => html`<div key=${one.name}>${one.name} (<code>${one.versions}</code>) ${written(one.state, one.percent)}</div>`);
 
 /** Whom it reaches at once, for the button. */
 function reach(dry, name) {

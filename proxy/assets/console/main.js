@@ -2,13 +2,15 @@
 import { Api } from "./api.js";
 import { ChangeDialog } from "./change_dialog.js";
 import { Dialog } from "./dialog.js";
+import { Export } from "./export.js";
 import * as historyPage from "./history.js";
 import { KEYS, areOn, meant, moveFocus, turn } from "./keys.js";
-import { EverythingOff, RampAct, RestoreAll, StartRamp, Undo } from "./order_dialogs.js";
+import { DropException, EverythingOff, RampAct, RestoreAll, StartRamp, Undo } from "./order_dialogs.js";
 import * as overviewPage from "./overview.js";
 import { Away, PAGES, Side, Tabs, Top } from "./shell.js";
 import { SignIn } from "./sign_in.js";
 import { Store } from "./store.js";
+import { hindrance, undoHindrance } from "./rights.js";
 import * as switchesPage from "./switches.js";
 import { Icon } from "./icons.js";
 import { count, several } from "./words.js";
@@ -21,8 +23,8 @@ const SHOWN = {
   switches: [switchesPage.Switches, switchesPage.WANTS, ["switches"]],
   history: [historyPage.History, historyPage.WANTS, ["revisions"]],
 };
-const DIALOGS = { change: ChangeDialog, "everything-off": EverythingOff, restore: RestoreAll, undo: Undo, ramp: RampAct, "start-ramp": StartRamp };
-const NEEDED = { change: ["switches"], "everything-off": ["switches", "flow"], restore: ["switches"], undo: ["revisions"], ramp: [], "start-ramp": ["switches"] };
+const DIALOGS = { change: ChangeDialog, drop: DropException, export: Export, "everything-off": EverythingOff, restore: RestoreAll, undo: Undo, ramp: RampAct, "start-ramp": StartRamp };
+const NEEDED = { change: ["switches"], drop: ["switches"], export: ["switches"], "everything-off": ["switches", "flow"], restore: ["switches"], undo: ["revisions"], ramp: [], "start-ramp": ["switches"] };
 const TOAST = 10000;
 const SETTLED = ["switches", "replicas", "revisions", "guards"];
 
@@ -63,6 +65,7 @@ class Console extends Component {
   async openDialog(name, props) {
     // What a dialog builds on is to be what is in force now, and not of some seconds ago.
     await this.store.refresh(NEEDED[name]);
+    if (name === "undo" && !this.store.part("revisions").value?.revisions.length) return; // Nothing was done yet.
     if (!this.store.isAway && NEEDED[name].every((each) => this.store.part(each).value)) this.setState({ dialog: { name, props } });
   }
 
@@ -83,9 +86,9 @@ class Console extends Component {
     if (found.act === "help") this.setState({ dialog: { name: "help" } });
     if (found.act === "change") {
       const name = document.activeElement?.closest("[data-switch]")?.dataset.switch;
-      if (name && !switchesPage.hindrance(this.store, name)) this.open("change", { name });
+      if (name && !hindrance(this.store, name)) this.open("change", { name });
     }
-    if (found.act === "undo" && !switchesPage.hindrance(this.store)) this.open("undo", {});
+    if (found.act === "undo" && !undoHindrance(this.store, this.store.part("revisions").value?.revisions.slice(0, 1) ?? [])) this.open("undo", {});
   }
 
   render(_, { route, dialog, toast, isUtc, now }) {

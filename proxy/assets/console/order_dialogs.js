@@ -2,17 +2,22 @@
 import { Dialog } from "./dialog.js";
 import { Icon } from "./icons.js";
 import { Change } from "./changes.js";
+import { Conflict } from "./conflict.js";
 import { Refused } from "./api.js";
 import { pathOf } from "./store.js";
 import { consequence } from "./switches.js";
-import { author, several } from "./words.js";
+import { author, several, written } from "./words.js";
 import { Component, html } from "./view.js";
 
 /** A reason, a sentence, and one button that says what it does. */
 class OrderDialog extends Component {
-  constructor() {
-    super();
-    this.state = { reason: "", typed: "", step: 1, sockets: "keep", busy: false, problem: "" };
+  constructor(props) {
+    super(props);
+    this.state = { reason: "", typed: "", step: 1, sockets: "keep", busy: false, problem: "", conflict: null };
+    /** The revision that it is made against; null where none is asked for. */
+    this.expected = null;
+    /** The switch that it is about; empty for all. */
+    this.about = "";
   }
 
   /** @param {Event} event @param {() => Promise<any>} order */
@@ -23,9 +28,28 @@ class OrderDialog extends Component {
     try {
       this.props.made(await order());
     } catch (error) {
-      if (error instanceof Refused && error.status === 412) await this.props.store.refresh(["switches", "revisions"]);
-      this.setState({ busy: false, problem: error.message });
+      const isStale = error instanceof Refused && error.status === 412;
+      if (isStale) await this.props.store.refresh(["switches", "revisions"]);
+      this.setState({ busy: false, ...(isStale ? { conflict: error.message } : { problem: error.message }) });
     }
+  }
+
+  /** What others did since it was opened; to be shown in its place. */
+  conflict() {
+    const { store, onClose } = this.props;
+    const newest = this.newest();
+    const since = (store.part("revisions").value?.revisions ?? []).filter((each) => each.number > this.expected && (!this.about || each.scope.includes(this.about)));
+    const again = () => {
+      this.expected = newest;
+      this.setState({ conflict: null });
+    };
+    return html`<${Conflict} since=${since} text=${this.state.conflict} again="Look at it again, from r${newest}…" onAgain=${again} onClose=${onClose} />`;
+  }
+
+  /** The revision against which it would be made now. */
+  newest() {
+    const view = this.props.store.part("switches").value;
+    return this.about ? view.switches.find((each) => each.switch === this.about)?.revision : view.revision;
   }
 
   reasonField() {
@@ -75,34 +99,40 @@ export class EverythingOff extends OrderDialog {
 export class RestoreAll extends OrderDialog {
   constructor(props) {
     super(props);
-    this.revision = props.store.part("switches").value.revision;
+    this.expected = props.store.part("switches").value.revision;
   }
 
-  render({ store, onClose }, { reason, sockets }) {
-    const order = () => store.api.ask("switches/restore", { method: "POST", body: { reason: reason.trim(), open_sockets: sockets }, revision: this.revision });
+  render({ store, onClose }, { reason, sockets, conflict }) {
+    if (conflict) return this.conflict();
+    const order = () => store.api.ask("switches/restore", { method: "POST", body: { reason: reason.trim(), open_sockets: sockets }, revision: this.expected });
     const set = (store.part("switches").value?.switches ?? []).map((each) => `${each.switch} ${each.set_to}`);
     return html`<${Dialog} label="Switches as they are set" onClose=${onClose}><form class="dialog-form" onSubmit=${(event) => this.send(event, order)} noValidate><header><h2>Switches as they are set again</h2></header>
       <div class="body"><p>It ends that everything is off: ${set.join(", ")}.</p>${this.socketsField()}${this.reasonField()}${this.problem()}</div>
-      <footer><p class="small muted">Made against revision ${this.revision}.</p><button type="button" class="button" onClick=${onClose}>Cancel</button><button class="button go" aria-disabled=${this.off()}>Set ${several(set.length, "switch", "switches")} again</button></footer></form><//>`;
+      <footer><p class="small muted">Made against revision ${this.expected}.</p><button type="button" class="button" onClick=${onClose}>Cancel</button><button class="button go" aria-disabled=${this.off()}>Set ${several(set.length, "switch", "switches")} again</button></footer></form><//>`;
   }
 }
 
 export class Undo extends OrderDialog {
   constructor(props) {
     super(props);
-    this.newest = props.store.part("revisions").value.revisions[0];
+    this.expected = props.store.part("revisions").value.revisions[0].number;
   }
 
-  render({ store, onClose, to }, { reason, sockets }) {
+  newest() {
+    return this.props.store.part("revisions").value.revisions[0].number;
+  }
+
+  render({ store, onClose, to }, { reason, sockets, conflict }) {
+    if (conflict) return this.conflict();
     const revisions = store.part("revisions").value.revisions;
-    const back = to ?? this.newest.number - 1;
-    const taken = revisions.filter((each) => each.number > back && each.number <= this.newest.number);
-    const order = () => store.api.ask("undo", { method: "POST", body: { reason: reason.trim(), open_sockets: sockets, ...(to === undefined ? {} : { to }) }, revision: this.newest.number });
-    const words = to === undefined ? `Undo revision ${this.newest.number}` : back === 0 ? "Set all as configured" : `Restore revision ${back}`;
+    const back = to ?? this.expected - 1;
+    const taken = revisions.filter((each) => each.number > back && each.number <= this.expected);
+    const order = () => store.api.ask("undo", { method: "POST", body: { reason: reason.trim(), open_sockets: sockets, ...(to === undefined ? {} : { to }) }, revision: this.expected });
+    const words = to === undefined ? `Undo revision ${this.expected}` : back === 0 ? "Set all as configured" : `Restore revision ${back}`;
     return html`<${Dialog} label=${words} onClose=${onClose}><form class="dialog-form" onSubmit=${(event) => this.send(event, order)} noValidate><header><h2>${words}?</h2></header>
-      <div class="body"><p>${several(taken.length, "change is", "changes are")} taken back, by a new revision:</p><ul class="plain-list">${taken.slice(0, 8).map((each) => html`<li key=${each.number}><strong>r${each.number}</strong> <${Change} revision=${each} /> <span class="muted small">· ${author(each.author).name}: ${each.reason}</span></li>`)}</ul>${taken.length > 8 ? html`<p class="small muted">and ${taken.length - 8} more</p>` : null}
+      <div class="body"><p>${several(this.expected - back, "change is", "changes are")} taken back, by a new revision:</p><ul class="plain-list">${taken.slice(0, 8).map((each) => html`<li key=${each.number}><strong>r${each.number}</strong> <${Change} revision=${each} /> <span class="muted small">· ${author(each.author).name}: ${each.reason}</span></li>`)}</ul>${this.expected - back > 8 ? html`<p class="small muted">and ${this.expected - back - 8} more</p>` : null}
         ${this.socketsField()}${this.reasonField()}${this.problem()}</div>
-      <footer><p class="small muted">Made against revision ${this.newest.number}. If somebody changes something first, nothing is applied.</p><button type="button" class="button" onClick=${onClose}>Cancel</button><button class="button go" aria-disabled=${this.off()}>${words}</button></footer></form><//>`;
+      <footer><p class="small muted">Made against revision ${this.expected}. If somebody changes something first, nothing is applied.</p><button type="button" class="button" onClick=${onClose}>Cancel</button><button class="button go" aria-disabled=${this.off()}>${words}</button></footer></form><//>`;
   }
 }
 
@@ -129,19 +159,44 @@ const PACES = { 600: "10 minutes", 3600: "1 hour", 21600: "6 hours", 86400: "1 d
 export class StartRamp extends OrderDialog {
   constructor(props) {
     super(props);
-    this.each = props.store.part("switches").value.switches.find((each) => each.switch === props.name);
+    this.about = props.name;
+    this.expected = this.newest();
     this.state = { ...this.state, steps: "shadow, 1%, 10%, 50%, on", every: "3600" };
   }
 
-  render({ store, onClose, name }, { reason, sockets, steps, every }) {
+  render({ store, onClose, name }, { reason, sockets, steps, every, conflict }) {
+    if (conflict) return this.conflict();
+    const each = store.part("switches").value.switches.find((one) => one.switch === name);
     const listed = steps.split(",").map((each) => each.trim()).filter(Boolean);
     const body = { steps: listed, every: Number(every), reason: reason.trim(), open_sockets: sockets };
-    const order = () => store.api.ask(`switches/${pathOf(name)}/ramp`, { method: "POST", body, revision: this.each.revision });
+    const order = () => store.api.ask(`switches/${pathOf(name)}/ramp`, { method: "POST", body, revision: this.expected });
     return html`<${Dialog} label="Ramp ${name}" onClose=${onClose}><form class="dialog-form" onSubmit=${(event) => this.send(event, order)} noValidate><header><h2>Ramp <code>${name}</code></h2></header>
-      <div class="body"><p>It rises by itself, step by step, as long as its guard passes. The first step above ${this.each.set_to} is taken at once. A guard that fails takes it back.</p>
+      <div class="body"><p>It rises by itself, step by step, as long as its guard passes. The first step above ${each.set_to} is taken at once. A guard that fails takes it back.</p>
         <div><label for="steps">Steps</label><input id="steps" class="field code full" autocomplete="off" spellcheck="false" value=${steps} onInput=${(event) => this.setState({ steps: event.target.value })} /></div>
         <div class="row wrap fieldset"><label for="every">Each for at least</label><select id="every" class="field" value=${every} onChange=${(event) => this.setState({ every: event.target.value })}>${Object.entries(PACES).map(([key, text]) => html`<option key=${key} value=${key}>${text}</option>`)}</select></div>
         ${this.socketsField()}${this.reasonField()}${this.problem()}</div>
-      <footer><p class="small muted">Made against revision ${this.each.revision}.</p><button type="button" class="button" onClick=${onClose}>Cancel</button><button class="button go" aria-disabled=${this.off()}>Begin a ramp of ${several(listed.length, "step")}</button></footer></form><//>`;
+      <footer><p class="small muted">Made against revision ${this.expected}.</p><button type="button" class="button" onClick=${onClose}>Cancel</button><button class="button go" aria-disabled=${this.off()}>Begin a ramp of ${several(listed.length, "step")}</button></footer></form><//>`;
+  }
+}
+
+/** Take an exception of a switch away: its versions get what all others get. */
+export class DropException extends OrderDialog {
+  constructor(props) {
+    super(props);
+    this.about = props.name;
+    this.expected = this.newest();
+  }
+
+  render({ store, onClose, name, exception }, { reason, sockets, conflict }) {
+    if (conflict) return this.conflict();
+    const each = store.part("switches").value.switches.find((one) => one.switch === name);
+    const found = each.exceptions.find((one) => one.name === exception);
+    const order = () => {
+      const query = new URLSearchParams({ reason: reason.trim(), open_sockets: sockets });
+      return store.api.ask(`switches/${pathOf(name)}/exceptions/${exception}?${query}`, { method: "DELETE", revision: this.expected });
+    };
+    return html`<${Dialog} label="Drop ${exception}" onClose=${onClose}><form class="dialog-form" onSubmit=${(event) => this.send(event, order)} noValidate><header><h2>Drop <code>${exception}</code> of <code>${name}</code>?</h2></header>
+      <div class="body"><p>${found ? html`Clients <code>${found.versions}</code> have ${written(found.state, found.percent)} now; then they have ${each.set_to}, as all others.` : "It is gone already."}</p>${this.socketsField()}${this.reasonField()}${this.problem()}</div>
+      <footer><p class="small muted">Made against revision ${this.expected}.</p><button type="button" class="button" onClick=${onClose}>Cancel</button><button class="button go" aria-disabled=${this.off()}>Drop ${exception}</button></footer></form><//>`;
   }
 }

@@ -7,10 +7,13 @@ import { html } from "./view.js";
 export const Badge = ({ state, percent = null }) => html`
   <span class="badge ${state}"><${StateIcon} state=${state} percent=${percent} />${written(state, percent)}</span>`;
 
-/** A moment in the reader's zone; UTC on hover, and for screen readers. @param {{at: number}} props */
-export const Moment = ({ at, withDay = false, withSeconds = false }) => html`
-  <time datetime=${new Date(at * 1000).toISOString()} title=${utc(at)}>
-    ${withDay ? `${day(at)}, ` : ""}${clock(at, withSeconds)}</time>`;
+/**
+ * A moment in the reader's zone; UTC on hover, on focus, and for screen readers.
+ * @param {{at: number}} props `isAlone` is false within a link, whose focus shows it
+ */
+export const Moment = ({ at, withDay = false, withSeconds = false, isAlone = true }) => html`
+  <time class="moment" datetime=${new Date(at * 1000).toISOString()} data-utc=${utc(at)} tabindex=${isAlone ? 0 : null}>
+    ${withDay ? `${day(at)}, ` : ""}${clock(at, withSeconds)}<span class="hidden"> (${utc(at)})</span></time>`;
 
 /**
  * A control that cannot be used stays, and says why not: a role that is too low, no connection.
@@ -19,7 +22,7 @@ export const Moment = ({ at, withDay = false, withSeconds = false }) => html`
 export const ActButton = ({ why, kind = "", children, ...rest }) =>
   why === ""
     ? html`<button type="button" class="button ${kind}" ...${rest}>${children}</button>`
-    : html`<button type="button" class="button" aria-disabled="true" title=${why}>
+    : html`<button type="button" class="button ${kind}" aria-disabled="true" title=${why} aria-label=${rest["aria-label"] ? `${rest["aria-label"]} ${why}` : null}>
         ${children} <span class="small">${why}</span></button>`;
 
 /** The sentence at the top: what is well, what is not, and the act beside it. */
@@ -42,9 +45,12 @@ export const Failed = ({ what, problem }) => html`
   <section class="panel failed" role="alert"><h2><${FailIcon} size=${14} /> Not read: ${what}</h2>
     <p>${problem.message}.</p><p class="small muted">Traffic goes on with what is in force. It is asked for again by itself.</p></section>`;
 
+/** Put a text where it can be pasted; a browser refuses that on a page without TLS, and then it can be marked. @param {string} text */
+export const copy = (text) => navigator.clipboard?.writeText(text);
+
 /** Something to copy: the same as a command. @param {{command: string}} props */
 export const Command = ({ command }) => html`
   <details class="command"><summary>As a command</summary>
     <div class="row"><code>${command}</code>
-      <button type="button" class="button small-button" onClick=${() => navigator.clipboard?.writeText(command)}>Copy</button></div>
+      <button type="button" class="button small-button" onClick=${() => copy(command)}>Copy</button></div>
   </details>`;

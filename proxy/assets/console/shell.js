@@ -1,7 +1,7 @@
 // What is around every page: the bar at the top, the navigation, and what is said of the connection.
 import { Icon, Mark } from "./icons.js";
 import { ActButton } from "./pieces.js";
-import { hindrance } from "./switches.js";
+import { hindrance } from "./rights.js";
 import { clock, clockInZone, duration, utc } from "./words.js";
 import { html } from "./view.js";
 
@@ -25,7 +25,7 @@ export function Top({ store, now, isUtc, onClock, onSignOut, onHelp }) {
   return html`<header class="top"><a class="brand" href="#/overview"><${Mark} /><span>Segue</span><small class="wide">${location.host}</small></a>
     ${replicas ? html`<span class="chip wide">${agreement(replicas)}</span>` : null}<span class="grow"></span>
     ${store.isAway ? html`<span class="connection away"><${Icon} name="unplugged" size=${14} /> Disconnected ${duration(now - store.awaySince)}</span>` : html`<span class="connection ok"><span class="dot" aria-hidden="true"></span>Live</span>`}
-    <button type="button" class="clock code" title=${`${utc(now)}. Click for ${isUtc ? "your zone" : "UTC"}`} onClick=${onClock}>${isUtc ? utc(now).slice(11) : clockInZone(now)}</button>
+    <button type="button" class="clock code" data-utc=${isUtc ? clockInZone(now) : utc(now)} title="Click for ${isUtc ? "your zone" : "UTC"}" onClick=${onClock}>${isUtc ? utc(now).slice(11) : clockInZone(now)}</button>
     <details class="who"><summary class="chip"><${Icon} name="person" size=${14} /> <span>${store.who.name}</span><span class="wide"> · ${store.who.role}</span></summary>
       <div class="panel menu"><p class="small">${store.who.name}, ${store.who.role}, by ${store.who.by}${store.who.cohorts ? `; may change ${store.who.cohorts.join(", ")}` : ""}${store.who.only_lowers ? "; may only lower" : ""}</p>
         <button type="button" class="button" onClick=${onHelp}>Keys</button>${store.who.by === "token" ? html`<button type="button" class="button" onClick=${onSignOut}>Sign out</button>` : null}</div></details></header>`;

@@ -51,7 +51,8 @@ export class Store {
     this.known = new Map();
     /** @type {Set<string>} */
     this.wanted = new Set();
-    this.asking = new Set();
+    /** @type {Map<string, Promise<void>>} */
+    this.asking = new Map();
     this.listeners = new Set();
     this.lastEvent = "";
     this.streaming = null;
@@ -83,9 +84,15 @@ export class Store {
     this.tick();
   }
 
-  /** Ask for parts at once. @param {string[]} names */
+  /** Ask for parts at once: what is known then is of a moment after this call. @param {string[]} names */
   async refresh(names) {
-    await Promise.all(names.map((name) => this.ask(name)));
+    await Promise.all(
+      names.map(async (name) => {
+        // An answer that is on its way may be old news.
+        await this.asking.get(name);
+        await this.ask(name);
+      }),
+    );
   }
 
   /** Find out who asks; what a page begins with, and comes back with. */
@@ -137,10 +144,17 @@ export class Store {
     this.changed();
   }
 
+  /** Ask for a part, unless it is being asked for. @param {string} name @returns {Promise<void>} */
+  ask(name) {
+    const running = this.asking.get(name);
+    if (running || this.isAway) return running ?? Promise.resolve();
+    const asked = this.read(name).finally(() => this.asking.delete(name));
+    this.asking.set(name, asked);
+    return asked;
+  }
+
   /** @param {string} name */
-  async ask(name) {
-    if (this.asking.has(name) || this.isAway) return;
-    this.asking.add(name);
+  async read(name) {
     const before = this.part(name);
     try {
       const value = name === "guards" ? await this.guards() : await this.api.ask(PARTS[name][0]);
@@ -149,8 +163,6 @@ export class Store {
       this.failed(error);
       // Asked again when its time has come, and not at each tick.
       if (error instanceof Refused) this.known.set(name, { ...before, at: Date.now() / 1000, problem: error });
-    } finally {
-      this.asking.delete(name);
     }
     this.changed();
   }

@@ -233,6 +233,32 @@ async def test_who_asked_for_what_is_in_the_log(running: Administered) -> None:
     assert recording["author"] == "operator-token (token)"
 
 
+async def test_reads_that_are_repeated_are_for_debugging_and_changes_are_told_each_time(
+    running: Administered,
+) -> None:
+    for _ in range(3):
+        await running.ask("/api/v1/status", bearer(VIEWER))
+    await running.ask("/api/v1/status", bearer(OPERATOR))
+    for _ in range(2):
+        await running.ask("/api/v1/sessions", bearer(VIEWER))
+        order = '{"count": 1}'
+        await running.ask("/api/v1/recordings", bearer(OPERATOR), method="POST", body=order)
+    found = [
+        (each["author"], each["path"], each["level"]) for each in running.lines("admin request")
+    ]
+    assert found == [
+        ("viewer-token", "/api/v1/status", "info"),
+        ("viewer-token", "/api/v1/status", "debug"),
+        ("viewer-token", "/api/v1/status", "debug"),
+        ("operator-token", "/api/v1/status", "info"),
+        *2
+        * [
+            ("viewer-token", "/api/v1/sessions", "info"),
+            ("operator-token", "/api/v1/recordings", "info"),
+        ],
+    ]
+
+
 async def test_what_a_terminal_would_obey_is_logged_as_it_was_written(
     running: Administered,
 ) -> None:
