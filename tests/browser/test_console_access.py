@@ -7,6 +7,7 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -120,7 +121,7 @@ async def nginx(folder: Path, admin: str, port: int) -> AsyncIterator[None]:
 async def test_behind_an_authenticating_proxy_and_a_prefix_nobody_signs_in(
     tmp_path: Path, browser: Browser, unused_tcp_port: int
 ) -> None:
-    proxied = {
+    proxied: dict[str, Any] = {
         "trusted_proxies": ["127.0.0.1"],
         "trusted_user_header": "X-Forwarded-User",
         "users": {"anna": "operator"},
@@ -165,7 +166,7 @@ async def test_a_page_of_another_site_does_nothing_and_frames_nothing(
     tmp_path: Path, browser: Browser, aiohttp_server: AiohttpServer
 ) -> None:
     # The proxy vouches for the browser of the user, whatever page it is that asks.
-    vouched = {
+    vouched: dict[str, Any] = {
         "trusted_proxies": ["127.0.0.1"],
         "trusted_user_header": "User-Agent",
         "users": {"anna": "admin"},

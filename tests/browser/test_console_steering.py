@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import yaml
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from proxy.tokens.admin_token import hash_of, token_from
 from tests.support.administered import ADMIN, TOKENS
@@ -145,6 +146,34 @@ async def test_undo_and_restore_say_who_was_faster_and_overwrite_nothing(
         await dialog.get_by_role("button", name=re.compile("Leave it as")).click()
         await expect(dialog).to_have_count(0)
         assert (await running.ask("/switches"))["all_off"]
+
+
+async def test_a_dialog_builds_on_no_answer_that_was_under_way_before(
+    tmp_path: Path, browser: Browser
+) -> None:
+    async with operated(tmp_path, traffic=False) as running, desk(browser) as tab:
+        await tab.sign_in(f"{running.url}#/switches")
+        page = tab.page
+        await page.get_by_role("region", name=SWITCH).wait_for()
+        old, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow(route: Route) -> None:
+            answer = await route.fetch()
+            old.set()
+            await go_on.wait()
+            await route.fulfill(response=answer)
+
+        await page.route("**/api/v1/revisions*", slow, times=1)
+        await page.get_by_role("link", name="History").first.click()
+        await page.evaluate("dispatchEvent(new Event('visibilitychange'))")
+        async with asyncio.timeout(PATIENCE):
+            await old.wait()
+        await running.ask(f"/switches/{SWITCH}", "PUT", state="shadow", reason="a look at it")
+        await page.keyboard.press("u")
+        go_on.set()
+        dialog = page.get_by_role("dialog")
+        await expect(dialog.get_by_text("a look at it")).to_be_visible()
+        await expect(dialog.get_by_role("button", name="Undo revision 1")).to_be_visible()
 
 
 async def test_a_token_that_only_lowers_is_shown_what_it_may(

@@ -40,7 +40,7 @@ _CONFIG: Final = """
 admin: {admin}
 sessions: {{enabled: true}}
 cohorts:
-  - name: modern
+{cohorts}  - name: modern
     versions: ">=2"
     websocket: {{to_client: [old-to-new]}}
   - name: legacy
@@ -115,11 +115,21 @@ class Operated:
 
 @asynccontextmanager
 async def operated(
-    directory: Path, *, traffic: bool = True, **admin: Any
+    directory: Path, *, traffic: bool = True, cohorts: str = "", more: str = "", **admin: Any
 ) -> AsyncIterator[Operated]:
-    """Run it; with one token for each role, unless the section `admin` says otherwise."""
+    """Run it; with one token for each role, unless the section `admin` says otherwise.
+
+    Args:
+        directory: for its files; its folder `mappings` has those of the product, unless it is
+            there.
+        traffic: whether clients of both dialects are at work.
+        cohorts: more of them, before the two, as lines of YAML.
+        more: of the configuration.
+        admin: what its section says.
+    """
     config = directory / "config.yaml"
-    config.write_text(_CONFIG.format(admin=json.dumps({"tokens": TOKENS, **admin})))
+    section = json.dumps({"tokens": TOKENS, **admin})
+    config.write_text(_CONFIG.format(admin=section, cohorts=cohorts) + more)
     mappings = directory / "mappings"
     if not mappings.exists():
         shutil.copytree(ROOT / "mappings", mappings)

@@ -32,6 +32,16 @@ export function faultLines(view) {
   ];
 }
 
+/** The guards' bounds of what was failed and unmapped, in percent: the narrowest of each. @param {any} guards */
+export function faultBounds(guards) {
+  const found = Object.values(guards ?? {}).flatMap((each) => each.findings);
+  return ["failed", "unmapped"].flatMap((figure) => {
+    const bounds = found.filter((each) => each.figure === figure).map((each) => 100 * each.bound);
+    const value = Math.min(...bounds);
+    return bounds.length ? [{ label: `bound of ${figure} ${Number(value.toPrecision(3))}%`, value }] : [];
+  });
+}
+
 /** Open sockets: of the newest revision, and of all before it, by cohort. @param {any} view @param {number} revision */
 export function socketLines(view, revision) {
   const cohorts = [...new Set(of(view, "sockets").map((each) => each.cohort))];

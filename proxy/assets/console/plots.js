@@ -34,9 +34,12 @@ export function Spark({ values }) {
     ${last ? html`<circle cx=${last[0]} cy=${last[1]} r="2" />` : null}</svg>`;
 }
 
+/** @param {{label: string}[]} [bounds] */
+const said = (bounds = []) => bounds.map((each) => each.label).join(", ");
+
 /**
  * One plot.
- * Props: times, lines (three at most), marks ({number, at}[]), unit, label.
+ * Props: times, lines (three at most), marks ({number, at}[]), bounds ({label, value}[]), unit, label.
  */
 export class Plot extends Component {
   constructor() {
@@ -54,7 +57,7 @@ export class Plot extends Component {
   }
 
   componentDidUpdate(before) {
-    if (before.times !== this.props.times || before.marks.length !== this.props.marks.length) this.draw();
+    if (before.times !== this.props.times || before.marks.length !== this.props.marks.length || said(before.bounds) !== said(this.props.bounds)) this.draw();
   }
 
   componentWillUnmount() {
@@ -64,7 +67,7 @@ export class Plot extends Component {
   }
 
   draw() {
-    const { times, lines, marks, unit } = this.props;
+    const { times, lines, marks, unit, bounds = [] } = this.props;
     const width = this.box.current?.clientWidth ?? 0;
     if (!width || times.length < 2) return;
     const colour = tokens();
@@ -92,6 +95,25 @@ export class Plot extends Component {
       }
       ctx.restore();
     };
+    const drawBounds = (plot) => {
+      const { ctx, bbox } = plot;
+      ctx.save();
+      ctx.strokeStyle = colour.bad;
+      ctx.fillStyle = colour.bad;
+      ctx.lineWidth = 1.5 * devicePixelRatio;
+      ctx.font = `600 ${12 * devicePixelRatio}px system-ui, sans-serif`;
+      ctx.textBaseline = "bottom";
+      ctx.setLineDash([6 * devicePixelRatio, 4 * devicePixelRatio]);
+      for (const bound of bounds) {
+        const y = Math.round(plot.valToPos(bound.value, "y", true));
+        ctx.beginPath();
+        ctx.moveTo(bbox.left, y);
+        ctx.lineTo(bbox.left + bbox.width, y);
+        ctx.stroke();
+        ctx.fillText(bound.label, bbox.left + 6 * devicePixelRatio, y - 2 * devicePixelRatio);
+      }
+      ctx.restore();
+    };
     const drawNames = (plot) => {
       const { ctx, bbox } = plot;
       ctx.save();
@@ -113,7 +135,7 @@ export class Plot extends Component {
       ctx.restore();
     };
     const axis = { stroke: colour.muted, font: "12px system-ui, sans-serif", ticks: { show: false } };
-    const most = Math.max(...lines.flatMap((line) => line.values.map((each) => each ?? 0)), unit === "%" ? 1 : 4);
+    const most = Math.max(...lines.flatMap((line) => line.values.map((each) => each ?? 0)), ...bounds.map((each) => each.value), unit === "%" ? 1 : 4);
     this.plot = new window.uPlot(
       {
         width,
@@ -137,16 +159,16 @@ export class Plot extends Component {
             points: { show: false },
           })),
         ],
-        hooks: { draw: [drawMarks, drawNames] },
+        hooks: { draw: [drawMarks, drawBounds, drawNames] },
       },
       [times, ...lines.map((line) => line.values)],
       this.box.current,
     );
   }
 
-  render({ label, lines, times }) {
-    const said = lines.map((line) => `${line.label} ${line.values.findLast((each) => each !== null) ?? "nothing"}`).join(", ");
-    return html`<div><div ref=${this.box} class="plot" role="img" aria-label="${label}: ${said}"></div>
+  render({ label, lines, times, bounds }) {
+    const now = lines.map((line) => `${line.label} ${line.values.findLast((each) => each !== null) ?? "nothing"}`);
+    return html`<div><div ref=${this.box} class="plot" role="img" aria-label="${label}: ${[...now, said(bounds)].filter(Boolean).join(", ")}"></div>
       ${times.length < 2 ? html`<p class="muted">The first minute is not over. A point is kept every half minute, for an hour.</p>` : null}</div>`;
   }
 }

@@ -46,6 +46,7 @@ export function Away({ store, now, wants }) {
   if (!store.isAway) return null;
   const at = Math.max(0, ...wants.map((name) => store.part(name).at));
   const wait = Math.max(0, Math.min(15, Math.round(store.nextTry - now)));
-  return html`<section class="band away-band" role="status"><span class="band-glyph"><${Icon} name="unplugged" size=${20} /></span>
-    <div><strong>Disconnected.</strong> ${at ? html`As of ${clock(at, true)}, ${duration(now - at)} ago. ` : null}${wait ? `Trying again in ${wait} s.` : "Trying again."} Changes wait until then.</div></section>`;
+  // What is told as it changes does not count seconds.
+  return html`<section class="band away-band" aria-label="Connection"><span class="band-glyph"><${Icon} name="unplugged" size=${20} /></span>
+    <div><span role="status"><strong>Disconnected.</strong> Changes wait until it is back.</span> <span>${at ? html`As of ${clock(at, true)}, ${duration(now - at)} ago. ` : null}${wait ? `Trying again in ${wait} s.` : "Trying again."}</span></div></section>`;
 }

@@ -144,7 +144,7 @@ function trafficCell(each, flow) {
   const { mapped, failed, shadow, all } = traffic(each, flow);
   return html`<${Bar} part=${mapped} whole=${all} /><p><strong>${rate(mapped)} of ${rate(all)}/s</strong> rewritten</p>
     ${failed ? html`<p class="bad"><strong>${rate(failed)}/s failed</strong> (${share(failed, mapped + failed)})</p>` : null}
-    <p class="small muted">${each.state === "shadow" ? `Clients get the originals.${shadow.length ? ` Copies: ${shadow.map(([outcome, value]) => `${outcome} ${rate(value)}/s`).join(", ")}.` : ""}` : each.users ? `About ${count(each.users.inside)} users in the canary, ${count(each.users.outside)} not (± ${share(each.users.error, 1)}).` : "In this process, over the last seconds."}</p>`;
+    <p class="small muted">${each.state === "shadow" ? `Clients get the originals.${shadow.length ? ` Copies: ${shadow.map(([outcome, value]) => `${outcome} ${rate(value)}/s`).join(", ")}.` : ""}` : each.users ? `About ${several(each.users.inside, "user")} in the canary, ${count(each.users.outside)} not (± ${share(each.users.error, 1)}).` : "In this process, over the last seconds."}</p>`;
 }
 
 /** A bar of two parts: solid, and hatched for the rest. */

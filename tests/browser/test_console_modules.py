@@ -1,4 +1,4 @@
-"""The sentence at the top of the console: the worst there is, in its order, and where to act."""
+"""Modules of the console that need no page: the sentence at the top, rights, bounds of plots."""
 
 from __future__ import annotations
 
@@ -228,3 +228,66 @@ async def test_the_sentence_is_the_worst_there_is(page: Page) -> None:
         assert (said["kind"], said["title"]) == (kind, title), name
         assert text in said["text"], name
         assert said.get("link", {}).get("href") == LINKED.get(name), name
+
+
+def turned(before: str | None, after: str | None, **more: Any) -> dict[str, Any]:
+    """A revision that turns a switch."""
+    states = {
+        "before": {"modern/x": {"setting": before}},
+        "after": {"modern/x": {"setting": after}},
+    }
+    return {"scope": ["modern/x"], "was_all_off": False, "all_off": False, **states, **more}
+
+
+OFF_NOW = {"scope": [], "before": {}, "after": {}, "was_all_off": False, "all_off": True}
+
+RISES = {
+    "off is taken back": ([turned("canary 10%", "off")], True),
+    "a rise is taken back": ([turned("shadow", "canary 10%")], False),
+    "nothing but other things": ([turned("on", "on")], False),
+    "off and shadow are both nothing, and not the same": ([turned("shadow", "off")], True),
+    "as configured, which is on": ([turned(None, "canary 99.99%")], True),
+    "several, of which the last alone rises": (
+        [turned("off", "on"), turned("shadow", "off")],
+        False,
+    ),
+    "several that come to less": ([turned("off", "shadow"), turned("on", "off")], True),
+    "everything off": ([OFF_NOW], True),
+    "the end of everything off": ([{**OFF_NOW, "was_all_off": True, "all_off": False}], False),
+    "what was too much to be kept": (
+        [{**turned(None, None), "before": {}, "after": {}}],
+        False,
+    ),
+    "a switch that is there no more": ([{**turned(None, "off"), "scope": ["gone/x"]}], True),
+}
+
+
+async def test_whether_an_undo_raises_is_told_by_what_it_takes_back(page: Page) -> None:
+    view = {"switches": [{"switch": "modern/x", "configured": "on"}]}
+    for name, (taken, rises) in RISES.items():
+        found = await page.evaluate(
+            "async ([taken, view]) => (await import('/console/rights.js')).undoRises(taken, view)",
+            [taken, view],
+        )
+        assert found is rises, name
+    unknown = [turned(None, "off")]
+    found = await page.evaluate(
+        "async (taken) => (await import('/console/rights.js')).undoRises(taken, null)", unknown
+    )
+    assert found is False
+
+
+async def test_a_bound_is_the_narrowest_of_all_guards(page: Page) -> None:
+    def finding(figure: str, bound: float) -> dict[str, Any]:
+        return {"figure": figure, "bound": bound}
+
+    guards = {
+        "a/x": {"findings": [finding("failed", 0.05), finding("http_errors", 0.001)]},
+        "b/x": {"findings": [finding("failed", 0.01), finding("unmapped", 0.125)]},
+    }
+    bounds = "async (guards) => (await import('/console/last_hour.js')).faultBounds(guards)"
+    assert await page.evaluate(bounds, guards) == [
+        {"label": "bound of failed 1%", "value": 1},
+        {"label": "bound of unmapped 12.5%", "value": 12.5},
+    ]
+    assert await page.evaluate(bounds, None) == []
