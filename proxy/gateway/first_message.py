@@ -1,4 +1,8 @@
-"""Whose WebSocket is this? Told by the token in its first message, where clients put it there."""
+"""Whose WebSocket is this? Told by the token in its first message, where clients put it there.
+
+Protocols allow others before that one: graphql-ws a `ping` before `connection_init`. So messages
+are looked at until there is one with something in the token's place.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,11 @@ from proxy.configuration.sessions import SessionSettings
 from proxy.errors import ClientError, SessionEnded, SessionUnavailable, StoreAway
 from proxy.gateway.open_websocket import OpenWebSocket
 from proxy.http.headers import RawFields
+from proxy.relay.first_message import Decision
 from proxy.sessions.metrics import Trigger
 from proxy.sessions.possession import Possession
 from proxy.sessions.service import Sessions
-from proxy.tokens.messages import may_hold_token, read_token, with_token
+from proxy.tokens.messages import FoundToken, may_hold_token, read_token, with_token
 from proxy.types import FieldPath
 from proxy.websocket.failures import FIRST_MESSAGE_UNREADABLE, FOREIGN_PAGE
 
@@ -43,12 +48,13 @@ class FirstMessageToken:
         self._settings = settings
         self._socket = socket
         self._path = path
+        self._places = settings.tokens.places
         self._what = what
         self._fields = fields
         self._same_origin = same_origin
 
-    async def decide(self, message: bytes) -> bytes | None:
-        """What goes to the server in place of a message; None for the message as it is.
+    async def decide(self, message: bytes) -> Decision:
+        """What goes to the server in place of a message, and whether the next one is looked at.
 
         Where its session has ended, or cannot be renewed in time, the WebSocket begins to close. So
         does it where a server may read a token that is not read here, and where a page of another
@@ -56,24 +62,25 @@ class FirstMessageToken:
         token would have been refused.
         """
         try:
-            token = read_token(message, self._path)
+            found = read_token(message, self._path, self._places)
         except ClientError:
-            if may_hold_token(message):
-                self._socket.refuse(FIRST_MESSAGE_UNREADABLE)
-            return None
-        if token is None:
-            return None
+            if not may_hold_token(message):
+                return Decision(is_last=False)
+            self._socket.refuse(FIRST_MESSAGE_UNREADABLE)
+            return Decision()
+        if found is None:
+            return Decision(is_last=False)
         try:
-            return await self._substituted(message, token)
+            return Decision(await self._substituted(message, found))
         except SessionEnded:
             self._socket.revoke()
         except (SessionUnavailable, StoreAway):
             self._socket.try_later()
-        return None
+        return Decision()
 
-    async def _substituted(self, message: bytes, token: str) -> bytes | None:
+    async def _substituted(self, message: bytes, found: FoundToken) -> bytes | None:
         sessions, socket, fields = self._sessions, self._socket, self._fields
-        session = await sessions.look_up(token, self._what, self._settings)
+        session = await sessions.look_up(found.token, self._what, self._settings)
         if session is None:
             return None
         if session.cookie and not self._same_origin:
@@ -86,6 +93,6 @@ class FirstMessageToken:
         elif socket.session.cached is not session.cached:
             socket.session_told = session
             sessions.socket_opened(session, socket, fields)
-        if current is None or current == token:
+        if current is None or current == found.token:
             return None
-        return with_token(message, self._path, token, current)
+        return with_token(message, self._path, self._places, found, current)

@@ -21,7 +21,7 @@ from proxy.gateway.sessions import SessionFilter
 from proxy.gateway.socket_bounds import SocketBounds
 from proxy.observability.access_log import AccessLog
 from proxy.relay.exchange import Exchange
-from proxy.relay.first_message import Decide, FirstMessageStage
+from proxy.relay.first_message import Decide, Decision, FirstMessageStage
 from proxy.snapshot import Live, Snapshot
 from proxy.versions.selection import answered_subprotocol
 from proxy.websocket import handshake
@@ -172,11 +172,12 @@ class Upgrades:
 
     async def _decided(
         self, decide: Decide, socket: OpenWebSocket, snapshot: Snapshot, path: bytes, message: bytes
-    ) -> bytes | None:
-        """Decide on a first message; from here on it may be known whose WebSocket it is."""
-        changed = await decide(message)
-        self._freshness.listen(socket, snapshot, path)
-        return changed
+    ) -> Decision:
+        """Decide on a message; from the last one on it may be known whose WebSocket it is."""
+        decision = await decide(message)
+        if decision.is_last:
+            self._freshness.listen(socket, snapshot, path)
+        return decision
 
     def _supersede(self, context: RequestContext, group: SocketGroup) -> None:
         """Open a WebSocket in the server's place, and end it: newer ones are there, or wait."""

@@ -1,4 +1,4 @@
-"""A stage in front of the client's side of a relay, until what its first message is to be is known.
+"""A stage in front of the client's side of a relay, until the message that it waits for has come.
 
 It stands between the transport and the leg, and takes itself away: whoever has no such stage, or
 has it behind him, is read by the leg alone.
@@ -9,22 +9,41 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final
 
 from proxy.memory import UNCOUNTED, Kind, Reservation
 from proxy.relay.leg import Leg
 from proxy.websocket.failures import FIRST_MESSAGE_TOO_BIG, MESSAGE_TOO_SLOW, NO_ROOM, Fault
 from proxy.websocket.first_message import FirstMessage
 
-Decide = Callable[[bytes], Awaitable[bytes | None]]
-"""What goes on in place of a message; None for the message as it came. It may have the relay close
-meanwhile: then nothing goes on."""
+MAX_MESSAGES: Final = 8
+"""How many messages are looked at, of a client that does not send the one that is waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of a message.
+
+    Attributes:
+        changed: what goes on in its place; None for the message as it came.
+        is_last: whether it is the one that was waited for, so that the next one is not looked at.
+    """
+
+    changed: bytes | None = field(default=None, repr=False)
+    is_last: bool = True
+
+
+Decide = Callable[[bytes], Awaitable[Decision]]
+"""Decides on a message. It may have the relay close meanwhile: then nothing goes on."""
 
 
 class FirstMessageStage(asyncio.Protocol):
-    """Holds the first message of a client, and what comes behind it, until it is decided on.
+    """Holds a client's messages, and what comes behind each, until it is decided on.
 
-    One that may be a JSON object, and so may hold a token, and that is too large, too slow to come,
-    or has no room, ends the WebSocket. Anything else goes on as it comes.
+    It does so until one is the last to be looked at. One that may be a JSON object, and so may hold
+    a token, and that is too large, too slow to come, or has no room, ends the WebSocket. Anything
+    else that cannot be collected goes on as it comes, with all that follows.
     """
 
     def __init__(
@@ -34,7 +53,7 @@ class FirstMessageStage(asyncio.Protocol):
 
         Args:
             leg: of the client.
-            decide: asked once, and bounded in time by itself.
+            decide: asked for `MAX_MESSAGES` at most, and bounded in time by itself.
             message_timeout: seconds for which a message is collected.
             loop: that of the transport.
         """
@@ -43,6 +62,7 @@ class FirstMessageStage(asyncio.Protocol):
         self._message_timeout = message_timeout
         self._loop = loop
         self._message = FirstMessage()
+        self._looked_at = 0
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._paused = False
@@ -105,11 +125,27 @@ class FirstMessageStage(asyncio.Protocol):
         self._leg.connection_lost(exc)
 
     async def _ask(self, payload: bytes) -> None:
-        changed = None
+        decision = Decision()
         try:
-            changed = await self._decide(payload)
+            decision = await self._decide(payload)
         finally:
-            self._let_go(changed)
+            self._looked_at += 1
+            if decision.is_last or self._looked_at >= MAX_MESSAGES:
+                self._let_go(decision.changed)
+            else:
+                self._go_on()
+
+    def _go_on(self) -> None:
+        """Hand this message over to the leg, and look at the next one."""
+        leg, data, behind = self._leg, *self._message.parts()
+        self._task, self._message = None, FirstMessage()
+        self._give_back()
+        if leg.lost:
+            return
+        self._resume()  # First, because what follows may fill a buffer and pause it again.
+        leg.data_received(data)
+        if behind and not leg.lost:
+            self.data_received(behind)
 
     def _end_if_object(self, fault: Fault) -> None:
         if self._message.may_be_object:
@@ -130,9 +166,7 @@ class FirstMessageStage(asyncio.Protocol):
         if leg.lost:
             return False
         transport.set_protocol(leg)
-        # First, because what follows may fill a buffer and pause it again.
-        if self._paused and not transport.is_closing():
-            transport.resume_reading()
+        self._resume()  # First, because what follows may fill a buffer and pause it again.
         return True
 
     def _let_go(self, changed: bytes | None) -> None:
@@ -161,6 +195,7 @@ class FirstMessageStage(asyncio.Protocol):
         self._leg.relay.ahead = 0
         if self._kept is not None:
             self._kept.release()
+            self._kept = None
 
     def _pause(self) -> None:
         transport = self._leg.transport
@@ -168,6 +203,12 @@ class FirstMessageStage(asyncio.Protocol):
         if transport.is_reading() and not transport.is_closing():
             transport.pause_reading()
             self._paused = True
+
+    def _resume(self) -> None:
+        transport = self._leg.transport
+        if self._paused and not transport.is_closing():
+            transport.resume_reading()
+        self._paused = False
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -37,6 +37,7 @@ _JSON_BEGINS: Final = (b"{", b"[", b'"', b"\xef\xbb\xbf", b"\xfe\xff", b"\xff\xf
 """What a JSON text with a token in it begins with, in the encodings that Python tells apart, and no
 form of a browser's does."""
 
+_NONE: Final = "what stands in place of the token is none"
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 _INDEX: Final = re.compile(r"\[[0-9]*\]$")
 _NO_LETTERS: Final = re.compile(r"[\W_]+")
@@ -68,6 +69,38 @@ def read_token(body: bytes, path: FieldPath, fields: RawFields) -> str | None:
     if kind in _UNTYPED and _in_form(body, path) is not None:
         raise ClientError("the body can be read in two ways: say in Content-Type what it is")
     return _checked(token)
+
+
+def read_text(body: bytes, path: FieldPath) -> str | None:
+    """The text in a JSON body as it is written there; None where there is none, or an empty one.
+
+    Args:
+        body: of a message.
+        path: of the text.
+
+    Raises:
+        ClientError: it is malformed, or holds what a server could take for that text or not.
+    """
+    if not body.strip():
+        return None
+    found = _in_json(body, path)
+    if found is None or (isinstance(found, str) and not found.strip()):
+        return None
+    if not isinstance(found, str):
+        raise ClientError(_NONE)
+    return found
+
+
+def checked_token(text: str) -> str:
+    """The token that a text is, without the white space around it.
+
+    Raises:
+        ClientError: it is none.
+    """
+    token = text.strip()
+    if _TOKEN.fullmatch(token) is None:
+        raise ClientError(_NONE)
+    return token
 
 
 def names_in(body: bytes, fields: RawFields) -> set[str]:
@@ -221,14 +254,11 @@ def _checked(token: Any) -> str | None:
     Raises:
         ClientError: it is no text, or has other characters in it than tokens have.
     """
-    if token is None:
+    if token is None or (isinstance(token, str) and not token.strip()):
         return None
-    token = token.strip() if isinstance(token, str) else token
-    if token == "":
-        return None
-    if not isinstance(token, str) or _TOKEN.fullmatch(token) is None:
-        raise ClientError("what stands in place of the token is none")
-    return token
+    if not isinstance(token, str):
+        raise ClientError(_NONE)
+    return checked_token(token)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

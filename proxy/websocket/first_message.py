@@ -101,6 +101,10 @@ class FirstMessage:
         """All that was collected and is not passed on yet."""
         return bytes(self._frames + self._unread)
 
+    def parts(self) -> tuple[bytes, bytes]:
+        """The frames of the message, and what has come behind it."""
+        return bytes(self._frames), bytes(self._unread)
+
     def with_payload(self, payload: bytes, key: bytes) -> bytes:
         """The same, with another message in one frame of the same kind.
 

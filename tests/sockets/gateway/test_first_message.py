@@ -14,6 +14,7 @@ from typing import Final
 import pytest
 import trustme
 
+from proxy.relay.first_message import MAX_MESSAGES
 from tests.support.authority import (
     Authority,
     Client,
@@ -196,14 +197,120 @@ async def test_over_tls_a_message_waits_with_what_is_behind_it_too(tmp_path: Pat
         await at.close()
 
 
-async def test_nothing_is_looked_at_behind_the_first_message(tmp_path: Path) -> None:
+async def test_messages_are_looked_at_until_there_is_one_with_a_token(tmp_path: Path) -> None:
     async with scene(tmp_path) as at:
         await at.expire()
         client, server = await at.open()
-        for text in (b"{}", hello(at.user.access)):
+        before = [
+            client.frame(TEXT, b'{"type":"ping"}'),
+            client.frame(TEXT, b"{", fin=False) + client.frame(CONTINUATION, b"}"),
+            client.frame(BINARY, b"\x82"),
+        ]
+        sent = b"".join(before)
+        behind = client.frame(PING, b"between") + client.frame(TEXT, hello(at.user.access))
+        await client.peer.send(sent + behind)  # What comes behind a message may be the next one.
+        assert await server.peer.read(len(sent)) == sent
+        assert (await server.receive()).payload == b"between"
+        assert at.server.is_good(told(await server.message()))
+        # It is one of the session, and nothing more is looked at.
+        sent = await client.send(TEXT, hello(at.user.access))
+        assert await server.peer.read(len(sent)) == sent
+        assert len(at.server.presented()) == 1
+        await at.log_out()
+        assert await client.close_frame() == (1008, "session ended")
+
+
+@pytest.mark.parametrize("apart", [False, True])
+async def test_behind_a_ping_the_token_of_an_ended_session_ends_the_socket(
+    tmp_path: Path, *, apart: bool
+) -> None:
+    async with scene(tmp_path, access=3600.0) as at:
+        await at.log_out()
+        client, server = await at.open()
+        ping, own = b'{"type":"ping"}', hello(at.user.access)
+        if apart:
+            await client.send(TEXT, ping)
+            assert await server.message() == ping
+            await client.send(TEXT, own)
+        else:
+            await client.peer.send(client.frame(TEXT, ping) + client.frame(TEXT, own))
+            assert await server.message() == ping
+        assert await server.close_frame() == (1001, "session ended")
+        assert await client.close_frame() == (1008, "session ended")
+
+
+@pytest.mark.parametrize(
+    ("code", "onward", "reason", "written"),
+    [
+        (1008, 1001, "token cannot be read for certain", lambda own: own + b"}"),
+        (
+            1009,
+            1009,
+            "first message too big",
+            lambda own: b'{"a":"%s",' % (b"x" * 70_000) + own[1:],
+        ),
+    ],
+    ids=["unclear", "too large"],
+)
+async def test_behind_a_ping_what_is_not_read_for_certain_goes_nowhere_either(
+    tmp_path: Path, code: int, onward: int, reason: str, written: Callable[[bytes], bytes]
+) -> None:
+    async with scene(tmp_path, access=3600.0) as at:
+        await at.log_out()
+        client, server = await at.open()
+        await client.send(TEXT, b'{"type":"ping"}')
+        assert await server.message() == b'{"type":"ping"}'
+        await client.send(TEXT, written(hello(at.user.access)))
+        await given_up(at, client, server, code, onward, reason)
+
+
+async def test_a_token_behind_too_many_messages_is_not_looked_for(tmp_path: Path) -> None:
+    async with scene(tmp_path) as at:
+        await at.expire()
+        client, server = await at.open()
+        for text in (*[b"{}"] * MAX_MESSAGES, hello(at.user.access)):
             sent = await client.send(TEXT, text)
             assert await server.peer.read(len(sent)) == sent
         assert at.server.presented() == []
+
+
+async def test_the_message_before_the_last_one_that_is_looked_at_is_not_the_last(
+    tmp_path: Path,
+) -> None:
+    async with scene(tmp_path) as at:
+        await at.expire()
+        client, server = await at.open()
+        for _ in range(MAX_MESSAGES - 1):
+            await client.send(TEXT, b"{}")
+            assert await server.message() == b"{}"
+        await client.send(TEXT, hello(at.user.access))
+        assert at.server.is_good(told(await server.message()))
+
+
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer  ", "JWT "])
+async def test_a_scheme_in_front_of_a_token_stays(tmp_path: Path, scheme: str) -> None:
+    tokens = "{first_message: payload.authToken, schemes: [Bearer, JWT]}"
+    async with scene(tmp_path, tokens=tokens) as at:
+        await at.expire()
+        client, server = await at.open()
+        await client.send(TEXT, hello(scheme + at.user.access))
+        message = await server.message()
+        new = told(message).removeprefix(scheme)
+        assert message == hello(scheme + new)
+        assert at.server.is_good(new)
+        await at.log_out()
+        assert await client.close_frame() == (1008, "session ended")
+
+
+async def test_behind_a_scheme_the_token_of_an_ended_session_ends_the_socket(
+    tmp_path: Path,
+) -> None:
+    async with scene(tmp_path, access=3600.0) as at:
+        await at.log_out()
+        client, server = await at.open()
+        await client.send(TEXT, hello("Bearer " + at.user.access))
+        assert await server.close_frame() == (1001, "session ended")
+        assert await client.close_frame() == (1008, "session ended")
 
 
 OTHERS: Final[dict[str, Callable[[bytes], tuple[int, bytes]]]] = {
@@ -262,6 +369,8 @@ UNREADABLE: Final[dict[str, Callable[[str], tuple[int, bytes]]]] = {
     ),
     "another name": lambda own: (TEXT, hello(own).replace(b"authToken", b"auth_token")),
     "no JSON": lambda own: (TEXT, hello(own) + b"}"),
+    "another scheme": lambda own: (TEXT, hello("Token " + own)),
+    "two behind a scheme": lambda own: (TEXT, hello("Bearer x " + own)),
     "no UTF-8": lambda own: (TEXT, hello(own)[:-1] + b',"\xff":1}'),
     "a mark": lambda own: (TEXT, b"\xef\xbb\xbf" + hello(own)),
     "UTF-16": lambda own: (BINARY, hello(own).decode().encode("utf-16")),

@@ -38,6 +38,7 @@ def test_a_message_is_collected_whatever_its_pieces(cuts: list[int]) -> None:
     assert first.with_payload(b"x", KEY) == wire(TEXT, b"x", key=KEY) + BEHIND
     frames = STREAM.removesuffix(BEHIND).removeprefix(wire(PING, b"1", key=KEY))
     assert first.as_it_came() == frames.replace(wire(PONG, key=KEY), b"") + BEHIND
+    assert first.parts() == (first.as_it_came().removesuffix(BEHIND), BEHIND)
 
 
 def fragments(*sizes: int) -> bytes:
