@@ -8,29 +8,15 @@ works behind a prefix that a proxy takes off.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
 from proxy.admin.access import Access
-from proxy.admin.assets import VENDORED, Assets, answer
 from proxy.admin.orders import refusal
+from proxy.static_files import CONSOLE, SECURITY_FIELDS, Assets, answered
 
 PLACE: Final = "/console"
-
-FOLDERS: Final = {"": Path(__file__).parent.parent / "assets/console", "vendored/": VENDORED}
-
-FIELDS: Final = {
-    "Content-Security-Policy": (
-        "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'"
-    ),
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
-"""Of every answer: nothing of another site, nothing inline, in no frame."""
 
 
 class Console:
@@ -43,7 +29,7 @@ class Console:
             enabled: whether the configuration that serves has a console.
         """
         self._enabled = enabled
-        self._assets = Assets(FOLDERS)
+        self._assets = Assets(CONSOLE)
 
     def routes(self, access: Access) -> list[web.RouteDef]:
         """The routes: the page, and its files."""
@@ -56,7 +42,7 @@ class Console:
         if not self._enabled():
             return _there_is_none()
         # Relative: a proxy may have taken off what it begins with.
-        return web.Response(status=308, headers={**FIELDS, "Location": "console/"})
+        return web.Response(status=308, headers={**SECURITY_FIELDS, "Location": "console/"})
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
         if not self._enabled():
@@ -64,8 +50,11 @@ class Console:
         path = request.match_info["path"] or "index.html"
         asset = await self._assets.named(path)
         if asset is None:
-            return refusal(404, "the console has no such file", FIELDS)
-        return answer(request, asset, FIELDS)
+            return refusal(404, "the console has no such file", SECURITY_FIELDS)
+        codings = request.headers.getall("Accept-Encoding", ())
+        known = [each.value for each in request.if_none_match or ()]
+        status, fields, body = answered(asset, codings, known)
+        return web.Response(status=status, headers={**SECURITY_FIELDS, **fields}, body=body or None)
 
 
 def _there_is_none() -> web.Response:

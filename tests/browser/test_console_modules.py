@@ -10,7 +10,7 @@ from aiohttp import web
 from playwright.async_api import Page
 from pytest_aiohttp import AiohttpServer
 
-from tests.support.checkout import ROOT
+from proxy.static_files import CONSOLE, read
 from tests.support.operated import chromium, desk
 
 pytestmark = pytest.mark.needs_chromium
@@ -213,7 +213,13 @@ async def page(aiohttp_server: AiohttpServer) -> AsyncIterator[Page]:
         return web.Response(text=text, content_type="text/html")
 
     app.router.add_get("/", empty)
-    app.router.add_static("/console", ROOT / "proxy/assets/console")
+    files = read(CONSOLE)
+
+    async def file(request: web.Request) -> web.Response:
+        asset = files[request.match_info["name"]]
+        return web.Response(body=asset.plain, headers={"Content-Type": asset.kind})
+
+    app.router.add_get("/console/{name:.*}", file)
     server = await aiohttp_server(app)
     async with chromium() as browser, desk(browser, timezone_id="UTC") as tab:
         await tab.page.goto(str(server.make_url("/")))

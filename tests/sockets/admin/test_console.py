@@ -11,13 +11,14 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from proxy.admin.assets import VENDORED, read
-from proxy.admin.console import FIELDS, FOLDERS
+from proxy.static_files import CONSOLE, SECURITY_FIELDS, read
 from tests.support.administered import TOKENS, VIEWER, Administered, administered
 from tests.support.checkout import ROOT
 
 MOST = 150 * 1024
 """Bytes of all files, compressed."""
+
+VENDORED = ROOT / "proxy/assets/vendored"
 
 ROWS = re.compile(r"`([\w./-]+\.\w+)` \|(?: `[\w./-]+` \|)? `([0-9a-f]{64})` \|")
 
@@ -42,7 +43,7 @@ async def test_the_page_needs_no_credential_and_allows_nothing_of_others(tmp_pat
         status, fields, body = await fetched(running, "/console/")
         assert status == 200
         assert fields["Content-Type"] == "text/html; charset=utf-8"
-        assert FIELDS.items() <= dict(fields).items()
+        assert SECURITY_FIELDS.items() <= dict(fields).items()
         assert "unsafe" not in fields["Content-Security-Policy"]
         page = gzip.decompress(body).decode()
         assert " style=" not in page
@@ -116,11 +117,11 @@ async def test_a_token_in_the_address_of_the_page_is_refused(tmp_path: Path) -> 
 
 
 def test_all_files_weigh_little() -> None:
-    assert sum(len(each.compressed) for each in read(FOLDERS).values()) < MOST
+    assert sum(len(each.compressed) for each in read(CONSOLE).values()) < MOST
 
 
 def test_names_are_relative_and_of_files_that_there_are() -> None:
-    files = read(FOLDERS)
+    files = read(CONSOLE)
     for name, asset in files.items():
         if name.startswith("vendored/") or not name.endswith((".js", ".html")):
             continue
