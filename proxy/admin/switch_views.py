@@ -276,9 +276,10 @@ class RevisionView(pydantic.BaseModel):
             over: switches, and exceptions of them.
         was_all_off: whether everything was off before.
         cut: whether there was more of it than can be kept: `before` and `after` are empty then,
-            `scope` and `outlived` may lack some.
+            `scope` and `outlived` may lack some, `findings` is empty.
         finding: why a guard took a switch back: the figure, its value, its bound and the sample;
             null for all other changes.
+        findings: what was said of each figure then, that one included; empty for all other changes.
     """
 
     number: int
@@ -297,6 +298,7 @@ class RevisionView(pydantic.BaseModel):
     was_all_off: bool = False
     cut: bool = False
     finding: FindingView | None = None
+    findings: list[FindingView] = []
 
 
 class RevisionPage(pydantic.BaseModel):

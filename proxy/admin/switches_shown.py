@@ -90,6 +90,7 @@ def revision_view(revision: Revision) -> RevisionView:
         was_all_off=revision.was_all_off,
         cut=revision.cut,
         finding=None if revision.finding is None else finding_view(revision.finding),
+        findings=[finding_view(each) for each in revision.findings],
     )
 
 

@@ -21,6 +21,8 @@ class UpstreamView(pydantic.BaseModel):
         health: `healthy`, `ejected`, `half-open`, or `unhealthy` by what probes say.
         reachable: whether the newest attempt to connect to it succeeded.
         trouble: why it fails, or could not be reached the last time; null where all is well.
+        down_since: since when it is not healthy, or has failed as often as would eject it if there
+            were another, in seconds since 1970; null while it is well.
         requests, websockets: how many it has at the moment.
         failures: connections and exchanges that failed, since the start.
     """
@@ -29,6 +31,7 @@ class UpstreamView(pydantic.BaseModel):
     health: str
     reachable: bool
     trouble: str | None
+    down_since: float | None = None
     requests: int
     websockets: int
     failures: int
@@ -77,6 +80,7 @@ def upstream_view(pool: Pool) -> UpstreamView:
         health=health,
         reachable=pool.counters.up,
         trouble=trouble,
+        down_since=pool.down_since,
         requests=pool.in_flight,
         websockets=pool.sockets,
         failures=sum(pool.counters.failures.values()),

@@ -311,7 +311,7 @@ class GuardWatch:
                 self._on_observed(name, verdict)
             return
         users = "" if verdict.users is None else f", about {verdict.users:,} users"
-        change = StepBack(name, failure, since.revision)
+        change = StepBack(name, failure, since.revision, verdict.findings)
         with suppress(ChangeRefused):  # Somebody else was faster.
             await self._board.change(
                 change, Author(GUARD, ""), f"{failure}{users}", OpenSockets.NEXT_MESSAGE

@@ -289,6 +289,7 @@ class Switchboard:
             reason=reason,
             kind=_kind(change),
             finding=change.finding if isinstance(change, StepBack) else None,
+            findings=change.findings if isinstance(change, StepBack) else (),
             open_sockets=policy,
             digest=self.current.digest,
             id=secrets.token_hex(8),

@@ -122,8 +122,11 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
         outlived: what an undo brought back for good, because the time for which it was set was
             over: switches, and exceptions of them.
         cut: whether there was more of it than can be kept: `before` and `after` are empty then,
-            `scope` and `outlived` may lack some. The tables of before and after are whole.
+            `scope` and `outlived` may lack some, `findings` is empty. The tables of before and
+            after are whole.
         finding: why a guard took a switch back; None for all other changes.
+        findings: what was said of each figure then, that one included; empty for all other changes,
+            and in those that older versions wrote.
     """
 
     number: _Number
@@ -143,6 +146,7 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
     was_all_off: bool = False
     cut: bool = False
     finding: Finding | None = None
+    findings: tuple[Finding, ...] = ()
 
 
 def revision_of(
@@ -183,7 +187,7 @@ def fitted(revision: Revision, most: int) -> Revision:
     """
     if len(write_revision(revision)) <= most:
         return revision
-    found = msgspec.structs.replace(revision, before={}, after={}, cut=True)
+    found = msgspec.structs.replace(revision, before={}, after={}, findings=(), cut=True)
     while len(write_revision(found)) > most and (found.scope or found.outlived):
         found = msgspec.structs.replace(
             found,

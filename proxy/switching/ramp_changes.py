@@ -81,11 +81,13 @@ class StepBack:
         switch: which.
         finding: why.
         expected: the revision of the switch whose samples failed.
+        findings: what is said of each figure, that one included.
     """
 
     switch: SwitchName
     finding: Finding
     expected: int
+    findings: tuple[Finding, ...] = ()
 
 
 RampChange = StartRamp | StepRamp | SetRampStatus | StopRamp | StepBack

@@ -7,6 +7,7 @@ The one with the fewest requests and WebSockets at that moment does, of those th
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
@@ -180,10 +181,12 @@ class Fleet:
         if not pool.health.troubled:
             pool.failing = False
         if pool.health.is_healthy and not pool.failing:
+            pool.down_since = None
             self.signs.recoveries += 1
             self._log.info("upstream recovered", upstream=pool.name)
             self._publish("upstream_recovered", upstream=pool.name)
         else:
+            pool.down_since = pool.down_since or time.time()
             facts = {
                 "upstream": pool.name,
                 "unhealthy": pool.health.unhealthy,

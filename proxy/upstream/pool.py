@@ -71,6 +71,8 @@ class Pool:
         sockets: open WebSockets to it.
         failing: whether it has failed as often as ejects a server, whether or not it was ejected.
         reason: what its newest failure was.
+        down_since: since when it has failed so often, or its probes say so, in seconds since 1970;
+            None while it is well.
         signs: what has been heard of it, and of the other servers.
     """
 
@@ -90,6 +92,7 @@ class Pool:
         self.sockets = 0
         self.failing = False
         self.reason = ""
+        self.down_since: float | None = None
         self.signs = neighbours.signs
         self._neighbours = neighbours
         self._kept = True

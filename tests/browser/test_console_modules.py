@@ -107,6 +107,12 @@ TOLD = {
         "http://web-1 is down.",
         "healthy. Segue is well.",
     ),
+    "it is known since when it is down": (
+        known(status={"upstreams": [{**DOWN, "down_since": 1.8e9}]}),
+        "bad",
+        "http://web-1 is down since 08:00.",
+        "refused.",
+    ),
     "several servers are down": (
         known(status={"upstreams": [DOWN, DOWN, HEALTHY]}),
         "bad",

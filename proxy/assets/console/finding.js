@@ -1,4 +1,5 @@
 // What a guard has found: figure, value, bound, sample, and how sure it is.
+import { FailIcon, Icon } from "./icons.js";
 import { count, share } from "./words.js";
 import { html } from "./view.js";
 
@@ -15,3 +16,10 @@ export function Finding({ finding }) {
 }
 
 const at = (part, upper, bound) => `${(100 * part) / Math.max(upper, bound, 1e-9) / 1.1}%`;
+
+const GLYPHS = { pass: "check", inconclusive: "hourglass" };
+
+/** Each figure with what it was, its bound and its sample. @param {{findings: any[]}} props as `FindingView` of the API */
+export const Figures = ({ findings }) => html`<table class="tight"><thead><tr><th scope="col">figure</th><th scope="col" class="figure">then</th><th scope="col" class="figure">bound</th><th scope="col" class="figure">of</th></tr></thead><tbody>
+  ${findings.map((each) => html`<tr key=${each.figure} title=${each.text}><th scope="row"><span class="verdict ${each.outcome === "fail" ? "bad" : ""}">${each.outcome === "fail" ? html`<${FailIcon} size=${14} />` : html`<${Icon} name=${GLYPHS[each.outcome]} size=${14} />`} ${each.figure.replaceAll("_", " ")}<span class="hidden">(${each.outcome})</span></span></th>
+    <td class="figure strong">${each.value === null ? "none" : share(each.value, 1)}</td><td class="figure muted">${share(each.bound, 1)}</td><td class="figure muted">${count(each.failed)} of ${count(each.of)}</td></tr>`)}</tbody></table>`;

@@ -1,7 +1,7 @@
 // History: what was done, by whom, and why; and the way back.
 import { Refused } from "./api.js";
 import { Change } from "./changes.js";
-import { Finding } from "./finding.js";
+import { Figures, Finding } from "./finding.js";
 import { FailIcon, Icon } from "./icons.js";
 import { undoHindrance } from "./rights.js";
 import { ActButton, Command, Failed, Loading, Moment } from "./pieces.js";
@@ -133,6 +133,7 @@ function detail(each, all, store, open) {
     <dl class="pairs"><dt>By</dt><dd>${name} <span class="muted">${[by, each.role].filter(Boolean).join(", ")}</span></dd>
       <dt>What</dt><dd>${each.kind}${each.all_off ? ", everything is off since" : ""}</dd><dt>Open sockets</dt><dd>${each.open_sockets.replace("_", " ")}</dd>
       <dt>In force</dt><dd>${replicas.length ? `on ${has} of ${several(replicas.length, "replica")}` : "not known: the store is away"}</dd><dt>Configuration</dt><dd><code>${each.configuration.slice(0, 12)}</code></dd></dl>
+    ${each.findings.length ? html`<h3 class="title">All figures of the guard</h3><${Figures} findings=${each.findings} />` : null}
     ${each.cut ? html`<p class="small muted">There was more of it than is kept.</p>` : null}
     ${each.outlived.length ? html`<p class="small">Brought back for good, because its time was over: ${each.outlived.join(", ")}.</p>` : null}
     ${each.scope.length ? html`<div class="scroll" tabindex="0" role="region" aria-label="What was changed"><table><thead><tr><th scope="col">switch</th><th scope="col">before</th><th scope="col">after</th></tr></thead><tbody>${each.scope.map((one) => html`<tr key=${one}><th scope="row"><code>${one}</code></th><td>${stateOf(each.before[one])}</td><td>${stateOf(each.after[one])}</td></tr>`)}</tbody></table></div>` : null}

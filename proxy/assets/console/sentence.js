@@ -35,7 +35,8 @@ function serversDown({ status }) {
   const down = (status?.upstreams ?? []).filter((each) => each.health !== "healthy" || !each.reachable);
   if (!down.length) return null;
   const [first] = down;
-  const title = down.length === 1 ? `${first.target} is down.` : `${down.length} of ${status.upstreams.length} servers are down.`;
+  const since = first.down_since ? ` since ${clock(first.down_since)}` : "";
+  const title = down.length === 1 ? `${first.target} is down${since}.` : `${down.length} of ${status.upstreams.length} servers are down.`;
   return { kind: "bad", title, text: `${first.trouble ?? first.health}. Segue is well.` };
 }
 

@@ -93,12 +93,16 @@ async def test_server_that_is_ejected_and_recovers_is_told() -> None:
             while not running.log.getvalue().count('"upstream ejected"'):
                 await running.ask(request)
             ejected = await events.next()
+            (pool,) = running.server._data.fleet.pools
+            down_since = [pool.down_since]
             answers = True
             await running.ask(request)
             recovered = await events.next()
+            down_since.append(pool.down_since)
     assert ejected is not None
     assert recovered is not None
     assert (ejected.name, recovered.name) == ("upstream_ejected", "upstream_recovered")
+    assert [since is None for since in down_since] == [False, True]
     assert ejected.data["upstream"] == recovered.data["upstream"]
     assert server.url.endswith(ejected.data["upstream"])
     assert ejected.data["reason"]

@@ -127,6 +127,8 @@ async def test_a_guard_tells_its_figures_or_why_there_are_none(tmp_path: Path) -
         assert (revision["author"], revision["kind"]) == ("guard", "guard")
         assert revision["finding"]["figure"] == "failed"
         assert revision["finding"]["text"] in revision["reason"]
+        assert revision["finding"] in revision["findings"]
+        assert {each["figure"] for each in revision["findings"]} > {"failed"}
         async with proxy.proxy.admin() as client:
             async with client.get("/api/v1/switches/modern/none/guard") as answer:
                 assert answer.status == 404

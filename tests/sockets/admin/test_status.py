@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -137,6 +138,7 @@ async def test_status_says_why_a_server_fails_and_that_there_is_no_file(
     async with segue(None, env, config=Path("config.yaml"), required=False) as proxy:
         running = Running(proxy, Path("config.yaml"))
         request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        before = time.time()
         for _ in range(3):
             assert status_of(await proxy.ask(request)) == 502
         assert await running.command("status", "--json") == 0
@@ -144,6 +146,7 @@ async def test_status_says_why_a_server_fails_and_that_there_is_no_file(
         assert status["configuration"]["file"] is None
         reason = "the server refused the connection: nothing listens on its port"
         assert status["upstreams"][0]["trouble"] == reason
+        assert before <= status["upstreams"][0]["down_since"] <= time.time()
         assert await running.command("status") == 0
         out = capsys.readouterr().out
         assert "config      variables and flags, without a file (" in out
