@@ -21,8 +21,12 @@ def test_what_was_seen_is_inside(of: int, data: st.DataObject) -> None:
     failed = data.draw(st.integers(0, of))
     lower, upper = interval(failed, of, 0.001)
     assert 0 <= lower <= failed / of <= upper <= 1
-    assert (lower == 0) is (failed == 0)
-    assert (upper == 1) is (failed == of)
+    # Beyond a million, what is one short of all can be rounded to all.
+    if of <= 10**6:
+        assert (lower == 0) is (failed == 0)
+        assert (upper == 1) is (failed == of)
+    assert lower == 0 or failed
+    assert upper == 1 or failed < of
 
 
 @given(st.integers(1, 5000), st.floats(1e-9, 0.5), st.data())
