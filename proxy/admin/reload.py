@@ -86,6 +86,17 @@ class Reloaded(pydantic.BaseModel):
     removed: list[RemovedView] = []
 
 
+class ReloadList(pydantic.BaseModel):
+    """Attempts to read everything again, since the start of the process that answers.
+
+    Attributes:
+        reloads: the newest first, at most 20, each with 20 problems at most.
+    """
+
+    reloads: list[Reloaded]
+
+
+LIST: Final = Endpoint("GET", "/reloads", Role.VIEWER, None, ReloadList)
 RELOAD: Final = Endpoint(
     "POST",
     "/reload",
@@ -104,7 +115,11 @@ class ReloadOrders:
 
     def endpoints(self) -> tuple[Served, ...]:
         """What operators may ask, and what carries it out."""
-        return ((RELOAD, self.reload),)
+        return ((LIST, self.show), (RELOAD, self.reload))
+
+    async def show(self, _: web.Request) -> ReloadList:
+        """Show what came of the newest reloads."""
+        return ReloadList(reloads=[described(each) for each in self._reloads.recent])
 
     async def reload(self, request: web.Request, _: ReloadRequest) -> web.Response | Reloaded:
         """Read everything again, and wait for what comes of it."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,12 @@ from proxy.snapshot import Live, Snapshot, Stamp
 _TRIES: Final = 20
 _PAUSE: Final = 0.05
 """How often, and with which seconds between, files are read anew that changed meanwhile."""
+
+KEPT: Final = 20
+"""Attempts that are remembered, the newest ones."""
+
+_KEPT_PROBLEMS: Final = 20
+"""Of each of them."""
 
 _MOST_AUTHORS: Final = 16
 """Of one attempt: whoever asks while it waits for its turn."""
@@ -93,6 +100,7 @@ class Reloads:
 
     Attributes:
         last: what came of the newest attempt; None before the first.
+        recent: the same of the newest `KEPT`, that one first, with their first problems.
         succeeded, failed: how often, since the start.
         last_succeeded: whether the newest one did; the start counts.
         succeeded_at: the Unix time of the newest success; the start counts.
@@ -138,6 +146,7 @@ class Reloads:
         self._authors: list[tuple[str, str]] = []
         self._stopped = False
         self.last: ReloadOutcome | None = None
+        self.recent: deque[ReloadOutcome] = deque(maxlen=KEPT)
         self._known = dict(live.current.files)
         self.succeeded = 0
         self.failed = 0
@@ -183,6 +192,8 @@ class Reloads:
                 authors, self._authors = tuple(self._authors), []
                 self._on_begin()
                 self.last = replace(await self._attempt(reason), authors=authors)
+                kept = self.last.problems[:_KEPT_PROBLEMS]
+                self.recent.appendleft(replace(self.last, problems=kept))
                 self._on_end(self.last)
                 if waited is not None and not waited.done():
                     waited.set_result(self.last)

@@ -198,6 +198,9 @@ async def test_a_page_that_lost_the_process_says_so_and_comes_back_by_itself(
         await page.context.set_offline(True)
         await expect(page.get_by_text("Disconnected.", exact=True)).to_be_visible()
         await expect(page.get_by_text("As of")).to_be_visible()
+        # What a screen reader is told as it changes does not count seconds.
+        told = page.get_by_role("status").filter(has_text="Disconnected")
+        await expect(told).to_have_text("Disconnected. Changes wait until it is back.")
         await expect(row).to_be_visible()  # What was known stays.
         button = row.get_by_role("button", name="Change state…")
         await expect(button).to_have_attribute("aria-disabled", "true")

@@ -267,4 +267,6 @@ async def test_reloads_stand_between_the_revisions(tmp_path: Path, browser: Brow
         config.write_text(config.read_text() + "\nwrong: 1\n")
         await running.ask("/reload", "POST")
         await expect(page.get_by_text("a reload failed")).to_be_visible()
+        await expect(page.get_by_text("files read anew")).to_be_visible()
+        await expect(page.get_by_text("config.yaml:")).to_be_visible()
         assert await tab.findings() == []

@@ -8,7 +8,7 @@ import { ActButton, Command, Failed, Loading, Moment } from "./pieces.js";
 import { author, day, several } from "./words.js";
 import { Component, html } from "./view.js";
 
-export const WANTS = ["revisions", "switches", "replicas", "status"];
+export const WANTS = ["revisions", "switches", "replicas", "reloads"];
 
 const ICONS = { token: "person", certificate: "person", proxy: "person", socket: "person" };
 const PAGE = 100;
@@ -96,10 +96,9 @@ export class History extends Component {
   }
 }
 
-/** The reloads of the process that answers, as far as it tells them. */
+/** The newest reloads of the process that answers. */
 function reloadsOf(store) {
-  const last = store.part("status").value?.last_reload;
-  return last ? [{ at: last.ended, reload: last }] : [];
+  return (store.part("reloads").value?.reloads ?? []).map((reload) => ({ at: reload.ended, reload }));
 }
 
 function days(shown, chosen, route) {
@@ -117,7 +116,7 @@ function days(shown, chosen, route) {
 }
 
 const reloadRow = ({ at, reload }) => html`<li key="reload-${at}"><div class="reload"><span><strong aria-hidden="true">·</strong><br /><span class="code muted small"><${Moment} at=${at} /></span></span>
-  <span class="grow">${reload.succeeded ? "files read anew" : html`<span class="bad">a reload failed</span>`}<br /><span class="small muted">${reload.succeeded ? html`serving <code>${reload.serving.slice(0, 12)}</code>` : reload.problems[0]?.text ?? ""}</span></span>
+  <span class="grow">${reload.succeeded ? "files read anew" : html`<span class="bad">a reload failed</span>`}<br /><span class="small muted">${reload.succeeded ? html`serving <code>${reload.serving.slice(0, 12)}</code>${reload.needs_restart.length ? `; needs a restart: ${reload.needs_restart.join(", ")}` : ""}` : reload.problems[0]?.text ?? ""}</span></span>
   <span class="small nowrap">reload</span></div></li>`;
 
 function detail(each, all, store, open) {

@@ -11,6 +11,7 @@ const PARTS = {
   replicas: ["replicas", 5000],
   revisions: ["revisions?limit=100", 30000],
   mappings: ["mappings", 60000],
+  reloads: ["reloads", 60000],
   "last-hour": ["last-hour", 15000],
   guards: ["", 10000],
 };
@@ -21,7 +22,8 @@ const MOST_GUARDS = 16;
 /** What a change of the control plane touches; of all other events, the state of the process. */
 const TOUCHED = {
   switches_changed: ["switches", "guards", "replicas", "revisions", "connections", "mappings"],
-  reloaded: ["switches", "status", "replicas", "mappings", "revisions"],
+  reload_failed: ["status", "reloads"],
+  reloaded: ["reloads", "switches", "status", "replicas", "mappings", "revisions"],
 };
 
 /** Seconds after which it is tried again, while there is no answer. */

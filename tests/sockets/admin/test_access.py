@@ -69,6 +69,7 @@ NEEDED = {
     ("GET", "/api/v1/revisions/{number}"): "viewer",
     ("POST", "/api/v1/undo"): "operator",
     ("POST", "/api/v1/reload"): "operator",
+    ("GET", "/api/v1/reloads"): "viewer",
     ("POST", "/api/v1/recordings"): "operator",
     ("GET", "/api/v1/recordings/{name}"): "operator",
     ("DELETE", "/api/v1/recordings/{name}"): "operator",
@@ -78,6 +79,7 @@ ANSWERS = {
     "/api/v1/recordings": 201,
     "/api/v1/sessions/end": 400,
     "/api/v1/reload": 200,
+    "/api/v1/reloads": 200,
 }
 ANSWERS |= {"GET /api/v1/log/watches": 200, "POST /api/v1/log/watches": 400}
 ANSWERS |= {"/api/v1/flow": 200, "/api/v1/connections": 200}

@@ -1,4 +1,4 @@
-"""`POST /reload` and `segue reload`: who may, what is waited for, and what is told of faults."""
+"""`POST /reload`, `GET /reloads`, `segue reload`: who may, what is waited for, what faults say."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from proxy.cli.main import main
+from proxy.control.reload import KEPT
 from tests.support.administered import OPERATOR, VIEWER, Administered, administered, bearer
 from tests.support.waiting import PATIENCE
 
+LISTED = "/api/v1/reloads"
 FAULTY = "upstream: {url: http://127.0.0.1:9}\ntimeouts: {keepalive: soon}\nlimits: {buffer: 1}\n"
 
 
@@ -62,6 +64,29 @@ async def test_faults_are_told_with_their_place_and_the_exit_code_is_1(
             (3, 18, "limits.buffer"),
         ]
         assert [each["text"] for each in told["problems"]] == [first, second]
+
+
+async def test_the_newest_attempts_are_kept_with_what_was_wrong(tmp_path: Path) -> None:
+    async with administered(tmp_path) as running:
+        assert json.loads((await running.ask(LISTED, bearer(VIEWER))).body) == {"reloads": []}
+        serving = running.proxy.server._live.current.digest
+        unknown = "".join(f"wrong{number}: 1\n" for number in range(30))
+        texts = [running.config.read_text(), FAULTY, running.config.read_text() + f"\n{unknown}"]
+        for text in texts:
+            running.config.write_text(text)
+            await reload(running)
+        found = json.loads((await running.ask(LISTED, bearer(VIEWER))).body)["reloads"]
+        assert [each["succeeded"] for each in found] == [False, False, True]
+        assert [len(each["problems"]) for each in found[1:]] == [2, 0]
+        assert {each["serving"] for each in found} == {serving}
+        many, few, _ = found
+        assert len(many["problems"]) <= 20
+        assert few["problems"][0]["path"] == "timeouts.keepalive"
+        for _ in range(KEPT):
+            await reload(running)
+        again = json.loads((await running.ask(LISTED, bearer(VIEWER))).body)["reloads"]
+        assert len(again) == KEPT
+        assert again[0]["ended"] > found[0]["ended"]
 
 
 async def test_it_takes_an_operator_and_a_body_that_no_page_can_send(tmp_path: Path) -> None:
