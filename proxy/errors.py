@@ -119,6 +119,24 @@ class MethodNotAllowed(ClientError):
     label = "method_not_allowed"
     title = "Method not allowed"
 
+    def __init__(self, detail: str = "", allowed: bytes = b"") -> None:
+        """Construct it.
+
+        Args:
+            detail: what was wrong.
+            allowed: what `Allow` says; empty for the methods that are forwarded.
+        """
+        super().__init__(detail)
+        self.allowed = allowed
+
+
+class NotServed(ClientError):
+    """It is below the prefix of what Segue serves itself, and there is no such thing."""
+
+    status = 404
+    label = "not_served"
+    title = "Not found"
+
 
 class UnsupportedVersion(ClientError):
     """Not HTTP/1.0 or HTTP/1.1 (RFC 9110 section 15.6.6)."""

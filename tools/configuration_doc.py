@@ -46,6 +46,7 @@ EFFECTS: Final[Mapping[str, str]] = {
     "mappings": _BEGINS,
     "reload": "at once",
     "cors": _NEXT,
+    "client": _NEXT,
     "timeouts": _NEW,
     "timeouts.drain": "the next drain",
     "timeouts.drain_delay": "the next drain",

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from proxy.configuration.admin import Admin
 from proxy.configuration.audit import AuditSettings
+from proxy.configuration.client import Client
 from proxy.configuration.fields import (
     KIB,
     MIB,
@@ -375,6 +376,7 @@ class Config(Section):
     coalescing: tuple[CoalescingRoute, ...] = ()
     mappings: Mappings = Mappings()
     reload: Reload = Reload()
+    client: Client = Client()
     cors: Cors = Cors()
     timeouts: Timeouts = Timeouts()
     limits: LimitSettings = LimitSettings()

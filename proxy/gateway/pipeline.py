@@ -20,6 +20,7 @@ from proxy.downstream.connection import ClientConnection
 from proxy.downstream.limits import client_address, client_bucket, is_in
 from proxy.downstream.request import Request
 from proxy.errors import ClientError, ClientGone, SegueError, Unavailable, UpstreamError
+from proxy.gateway.client_page import PREFIX, ClientPage
 from proxy.gateway.coalescing import Coalescer
 from proxy.gateway.context import RequestContext
 from proxy.gateway.forwarding import checked_head, forwarded_fields, last_answer
@@ -51,6 +52,7 @@ class Steps:
         coalescing: to the server, for all who ask the same together.
         upgrades: to the server, for WebSockets.
         outcomes: what became of requests, by what was decided for their clients.
+        client_page: the page that Segue serves itself.
     """
 
     sessions: SessionFilter
@@ -59,6 +61,7 @@ class Steps:
     coalescing: Coalescer
     upgrades: Upgrades
     outcomes: RequestOutcomes
+    client_page: ClientPage
 
 
 class Gateway:
@@ -140,6 +143,8 @@ class Gateway:
         context.info.protocol = "websocket" if head.upgrade else "http"
         if head.hops == 0:
             return last_answer(context)
+        if head.target.startswith(PREFIX) and context.snapshot.config.client.enabled:
+            return await steps.client_page.answer(context)
         # session; on the routes of tokens, the one that the head of the request tells
         endpoints = steps.token_endpoints
         route = None if endpoints is None else endpoints.find(context)
@@ -205,7 +210,14 @@ class Gateway:
             status, body, persistent = outcome.status, outcome.body, client.persistent
             if outcome.reason is None:
                 fields = [*outcome.fields, *self._cors_fields(context)]
-                response = reply(status, fields, body, info.request_id, persistent=persistent)
+                response = reply(
+                    status,
+                    fields,
+                    body,
+                    info.request_id,
+                    persistent=persistent,
+                    is_head=context.request.method == "HEAD",
+                )
             else:
                 response = relayed(
                     status, outcome.reason, outcome.fields, body, persistent=persistent

@@ -52,7 +52,7 @@ def problem(
         *also,
     ]
     if isinstance(error, MethodNotAllowed):
-        fields.append((b"Allow", ALLOWED))
+        fields.append((b"Allow", error.allowed or ALLOWED))
     if isinstance(error, SessionEnded):
         fields.append((b"WWW-Authenticate", b'Bearer realm="api"'))
     if isinstance(error, Unavailable):
@@ -63,9 +63,23 @@ def problem(
 
 
 def reply(
-    status: int, fields: RawFields, body: bytes, request_id: str, *, persistent: bool
+    status: int,
+    fields: RawFields,
+    body: bytes,
+    request_id: str,
+    *,
+    persistent: bool,
+    is_head: bool = False,
 ) -> bytes:
     """Return the bytes of a response that Segue gives in the server's place, though all is well.
+
+    Args:
+        status: its status.
+        fields: its fields, without those of its framing.
+        body: its body.
+        request_id: also in the log line of the request.
+        persistent: whether the connection stays open.
+        is_head: whether the request was a HEAD: then the body is only measured.
 
     Raises:
         ValueError: a field carries a line break.
@@ -75,7 +89,8 @@ def reply(
         (b"X-Request-Id", request_id.encode()),
         (b"Connection", b"keep-alive" if persistent else b"close"),
     ]
-    return serialize(b"HTTP/1.1 %d %b" % (status, reason_of(status)), framed) + body
+    head = serialize(b"HTTP/1.1 %d %b" % (status, reason_of(status)), framed)
+    return head if is_head else head + body
 
 
 PASSING: Final = frozenset({408, 425, 429})

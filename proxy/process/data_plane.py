@@ -16,6 +16,7 @@ from proxy.downstream.listener import Listener
 from proxy.downstream.websockets import Connections
 from proxy.gateway import figures, freshness_metrics, switch_metrics
 from proxy.gateway import metrics as gateway_metrics
+from proxy.gateway.client_page import ClientPage
 from proxy.gateway.coalescing import Coalescer
 from proxy.gateway.flow import Flow, totals
 from proxy.gateway.freshness import Freshness
@@ -161,6 +162,7 @@ class DataPlane:
             self.coalescer,
             self.upgrades,
             self.outcomes,
+            ClientPage(),
         )
         gateway = Gateway(live, steps, self.access_log)
         self.listener = Listener(

@@ -21,7 +21,8 @@ from proxy.control.loading import load
 from proxy.errors import ConfigError
 from tests.support.authority import Client, authority, proxied
 from tests.support.rfc6455 import BINARY, CLOSE, CONTINUATION, PING, TEXT, wire
-from tests.support.rig import RawPeer, Segue, raw_server, segue
+from tests.support.rig import RawPeer, Segue, answering, raw_server, segue
+from tests.support.rig import status_of as answered_with
 from tests.support.sockets import (
     KEY,
     MASK,
@@ -131,6 +132,26 @@ async def test_invariant_1_frames_and_close_codes_pass_byte_for_byte(
         )
         await one.peer.send(stream)
         assert await other.peer.read(len(stream)) == stream
+
+
+@pytest.mark.parametrize(
+    ("target", "reserved"),
+    [(b"/_segue/client/", True), (b"/_segue/x", True), (b"/_segue", False), (b"/%5fsegue/", False)],
+)
+async def test_invariant_1_its_own_prefix_is_the_clients_only_where_that_is_enabled(
+    target: bytes, reserved: bool
+) -> None:
+    got: list[bytes] = []
+    request = b"GET %b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % target
+    answer = b"HTTP/1.1 299 Its own\r\nContent-Length: 0\r\n\r\n"
+    async with raw_server(answering(answer, got)) as server:
+        for env in ({}, {"SEGUE_CLIENT__ENABLED": "true"}):
+            async with segue(server.url, env) as proxy:
+                received = await proxy.ask(request)
+            passes = not (reserved and env)
+            assert (answered_with(received) == 299) is passes
+            assert len(got) == passes
+            got.clear()
 
 
 # What sessions refuse or drop, because a server could read it in another way than they do.

@@ -49,6 +49,7 @@ KINDS: list[type[SegueError]] = [
         ("SessionEnded", 401, "session_ended", ClientError),
         ("MisdirectedRequest", 421, "misdirected", ClientError),
         ("OriginRefused", 403, "origin_refused", ClientError),
+        ("NotServed", 404, "not_served", ClientError),
         ("StoreFull", 503, "store_full", Unavailable),
         ("MappingFailure", 502, "mapping_failed", SegueError),
         ("ConfigError", 500, "config", SegueError),
