@@ -25,9 +25,6 @@ from proxy.switching.sunset_verdict import ENOUGH, Judgement, Verdict
 from proxy.switching.table import SwitchName
 from proxy.types import Role
 
-MOST_DAYS: Final = 14
-"""Days that are told one by one."""
-
 
 class VersionNeeds(pydantic.BaseModel):
     """A version of clients whose messages needed a mapping.
@@ -91,7 +88,7 @@ class MappingSunset(pydantic.BaseModel):
         messages: that needed it in the last 31 days.
         ignored: the same of clients that `switching.sunset.ignore` names.
         versions: from which versions they came: those seen most.
-        days: the last 14, the newest first.
+        days: the last 31, the newest first.
         websocket, http: where the cohort names it.
         announced: what clients are told of its end; null for nothing.
     """
@@ -209,7 +206,7 @@ class SunsetPage:
             ],
             days=[
                 _day(number, parts.get(number) or MappingDay())
-                for number in range(today, today - MOST_DAYS, -1)
+                for number in range(today, today - SHOWN, -1)
             ],
             websocket=name.mapping in (*binding.to_client, *binding.to_server),
             http=any(

@@ -12,6 +12,9 @@ from proxy.errors import printable
 from proxy.switching.sunset_verdict import Verdict
 
 _DAY: Final = 86_400
+_LISTED: Final = 14
+"""Days that are told one by one; more are nothing to read."""
+
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>()#|!~])")
 
 
@@ -108,7 +111,7 @@ def _mapping(each: MappingSunset, view: SunsetView) -> Iterator[str]:
         yield ""
         yield "| day | users | messages | watched |"
         yield "|---|---|---|---|"
-        for day in each.days:
+        for day in each.days[:_LISTED]:
             yield f"| {day.day} | {day.users:,} | {day.messages:,} | {day.watched:.0%} |"
 
 

@@ -2,7 +2,7 @@
 const OFF = "segue-keys-off";
 
 export const KEYS = [
-  ["1 – 3", "Overview, Switches, History"],
+  ["1 – 5", "Overview, Switches, History, Upstreams, Sunset"],
   ["j  k", "next, previous row"],
   ["Enter", "open the row that has focus"],
   ["c", "change the switch that has focus"],

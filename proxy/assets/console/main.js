@@ -11,7 +11,9 @@ import { Away, PAGES, Side, Tabs, Top } from "./shell.js";
 import { SignIn } from "./sign_in.js";
 import { Store } from "./store.js";
 import { hindrance, undoHindrance } from "./rights.js";
+import * as sunsetPage from "./sunset.js";
 import * as switchesPage from "./switches.js";
+import * as upstreamsPage from "./upstreams.js";
 import { Icon } from "./icons.js";
 import { count, several } from "./words.js";
 import { Patterns } from "./flow_picture.js";
@@ -22,9 +24,11 @@ const SHOWN = {
   overview: [overviewPage.Overview, overviewPage.WANTS, ["flow", "switches", "status"]],
   switches: [switchesPage.Switches, switchesPage.WANTS, ["switches"]],
   history: [historyPage.History, historyPage.WANTS, ["revisions"]],
+  upstreams: [upstreamsPage.Upstreams, upstreamsPage.WANTS, ["upstreams"]],
+  sunset: [sunsetPage.Sunset, sunsetPage.WANTS, ["sunset"]],
 };
-const DIALOGS = { change: ChangeDialog, drop: DropException, export: Export, "everything-off": EverythingOff, restore: RestoreAll, undo: Undo, ramp: RampAct, "start-ramp": StartRamp };
-const NEEDED = { change: ["switches"], drop: ["switches"], export: ["switches"], "everything-off": ["switches", "flow"], restore: ["switches"], undo: ["revisions"], ramp: [], "start-ramp": ["switches"] };
+const DIALOGS = { change: ChangeDialog, drop: DropException, export: Export, "everything-off": EverythingOff, restore: RestoreAll, "sunset-report": sunsetPage.Report, undo: Undo, ramp: RampAct, "start-ramp": StartRamp };
+const NEEDED = { change: ["switches"], drop: ["switches"], export: ["switches"], "everything-off": ["switches", "flow"], restore: ["switches"], "sunset-report": ["sunset"], undo: ["revisions"], ramp: [], "start-ramp": ["switches"] };
 const TOAST = 10000;
 const SETTLED = ["switches", "replicas", "revisions", "guards"];
 

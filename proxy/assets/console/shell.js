@@ -9,7 +9,13 @@ export const PAGES = [
   ["overview", "Overview"],
   ["switches", "Switches"],
   ["history", "History"],
+  ["upstreams", "Upstreams"],
+  ["sunset", "Sunset"],
 ];
+/** Those that a phone has at its foot; the others are behind one more. */
+const FOOT = ["overview", "switches", "live", "history"];
+/** The first of those that somebody who was paged does not need first. */
+const REST = ["sessions", "upstreams", "sunset", "configuration"];
 
 /** Who agrees on which revision. @param {any} replicas */
 export function agreement(replicas) {
@@ -31,7 +37,7 @@ export function Top({ store, now, isUtc, onClock, onSignOut, onHelp }) {
         <button type="button" class="button" onClick=${onHelp}>Keys</button>${store.who.by === "token" ? html`<button type="button" class="button" onClick=${onSignOut}>Sign out</button>` : null}</div></details></header>`;
 }
 
-const Links = ({ page, isRail }) => PAGES.map(([name, title], index) => html`<a key=${name} href="#/${name}" aria-current=${page === name ? "page" : null} title=${isRail ? title : null}><${Icon} name=${name} /><span>${title}</span>${isRail ? html`<span class="key" aria-hidden="true">${index + 1}</span>` : null}</a>`);
+const Links = ({ page, isRail, pages = PAGES }) => pages.map(([name, title], index) => html`${isRail && REST.includes(name) && !REST.includes(pages[index - 1]?.[0]) ? html`<hr class="parting" />` : null}<a key=${name} href="#/${name}" aria-current=${page === name ? "page" : null} title=${isRail ? title : null}><${Icon} name=${name} /><span>${title}</span>${isRail ? html`<span class="key" aria-hidden="true">${index + 1}</span>` : null}</a>`);
 
 export function Side({ store, page, open }) {
   const isAllOff = store.part("switches").value?.all_off;
@@ -39,7 +45,11 @@ export function Side({ store, page, open }) {
     ${isAllOff ? null : html`<${ActButton} why=${hindrance(store)} kind="danger" title="Everything off…" aria-label="Everything off…" onClick=${() => open("everything-off", {})}><${Icon} name="off" size=${14} /><span>Everything off…</span><//>`}</nav>`;
 }
 
-export const Tabs = ({ page }) => html`<nav class="tabs" aria-label="Pages, at the foot"><${Links} page=${page} isRail=${false} /></nav>`;
+export const Tabs = ({ page }) => {
+  const more = PAGES.filter(([name]) => !FOOT.includes(name));
+  return html`<nav class="tabs" aria-label="Pages, at the foot"><${Links} page=${page} isRail=${false} pages=${PAGES.filter(([name]) => FOOT.includes(name))} />
+    <details key=${page} class="more"><summary class=${more.some(([name]) => name === page) ? "is" : ""}><${Icon} name="more" /><span>More</span></summary><div class="panel"><${Links} page=${page} isRail=${false} pages=${more} /></div></details></nav>`;
+};
 
 /** What is shown is old: since when, and when it is tried again. */
 export function Away({ store, now, wants }) {

@@ -14,6 +14,8 @@ const PARTS = {
   reloads: ["reloads", 60000],
   "last-hour": ["last-hour", 15000],
   guards: ["", 10000],
+  upstreams: ["upstreams", 5000],
+  sunset: ["sunset", 15000],
 };
 
 /** Switches whose guards are asked for: those that do something, the first of them. */
@@ -23,7 +25,9 @@ const MOST_GUARDS = 16;
 const TOUCHED = {
   switches_changed: ["switches", "guards", "replicas", "revisions", "connections", "mappings"],
   reload_failed: ["status", "reloads"],
-  reloaded: ["reloads", "switches", "status", "replicas", "mappings", "revisions"],
+  reloaded: ["reloads", "switches", "status", "replicas", "mappings", "revisions", "upstreams", "sunset"],
+  upstream_ejected: ["status", "upstreams"],
+  upstream_recovered: ["status", "upstreams"],
 };
 
 /** Seconds after which it is tried again, while there is no answer. */

@@ -263,7 +263,7 @@ async def test_a_running_segue_tells_it(tmp_path: Path) -> None:
         assert (one["verdict"], one["users"], one["messages"], one["open"]) == ("needed", 1, 3, 1)
         assert one["versions"] == [{"version": "2.1.4", "messages": 3}]
         assert (one["days"][0]["users"], one["days"][0]["messages"]) == (1, 3)
-        assert len(one["days"]) == 14
+        assert len(one["days"]) == 31
         assert (one["websocket"], one["http"]) == (True, False)
         assert one["announced"] == {
             "deprecation": 1796083200,
