@@ -332,6 +332,12 @@ async def test_nothing_is_wider_than_a_phone_and_a_page_at_twice_its_size(
                     await tab.page.goto(f"{running.url}#/{name}")
                     await expect(tab.page.locator("main .panel").first).to_be_visible()
                     await tab.until("() => document.documentElement.scrollWidth <= innerWidth")
+                    # A page that is turned to begins at its beginning, and not under the bar.
+                    top, bar = await tab.page.evaluate(
+                        """() => [document.querySelector("main").getBoundingClientRect().top,
+                            document.querySelector(".top").getBoundingClientRect().bottom]"""
+                    )
+                    assert top >= bar
 
 
 async def test_the_last_hour_is_there_at_once(tmp_path: Path, browser: Browser) -> None:

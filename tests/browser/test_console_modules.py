@@ -299,7 +299,7 @@ async def test_a_bound_is_the_narrowest_of_all_guards(page: Page) -> None:
     }
     bounds = "async (guards) => (await import('/console/last_hour.js')).faultBounds(guards)"
     assert await page.evaluate(bounds, guards) == [
-        {"label": "bound of failed 1%", "value": 1},
-        {"label": "bound of unmapped 12.5%", "value": 12.5},
+        {"label": "bound of failed 1%", "short": "failed 1%", "value": 1},
+        {"label": "bound of unmapped 12.5%", "short": "unmapped 12.5%", "value": 12.5},
     ]
     assert await page.evaluate(bounds, None) == []

@@ -38,7 +38,7 @@ export function faultBounds(guards) {
   return ["failed", "unmapped"].flatMap((figure) => {
     const bounds = found.filter((each) => each.figure === figure).map((each) => 100 * each.bound);
     const value = Math.min(...bounds);
-    return bounds.length ? [{ label: `bound of ${figure} ${Number(value.toPrecision(3))}%`, value }] : [];
+    return bounds.length ? [{ label: `bound of ${figure} ${Number(value.toPrecision(3))}%`, short: `${figure} ${Number(value.toPrecision(3))}%`, value }] : [];
   });
 }
 

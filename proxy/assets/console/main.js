@@ -63,7 +63,10 @@ class Console extends Component {
     this.setState({ route, dialog: null });
     this.store.want([...new Set([...SHOWN[route.page][1], "replicas", "switches"])]);
     document.title = `${PAGES.find(([name]) => name === route.page)[1]} · Segue`;
-    if (before !== route.page) document.getElementById("page")?.focus();
+    if (before === route.page) return;
+    // The beginning of a page is not under the bar at the top.
+    document.getElementById("page")?.focus({ preventScroll: true });
+    scrollTo(0, 0);
   }
 
   async openDialog(name, props) {

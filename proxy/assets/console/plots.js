@@ -39,7 +39,7 @@ const said = (bounds = []) => bounds.map((each) => each.label).join(", ");
 
 /**
  * One plot.
- * Props: times, lines (three at most), marks ({number, at}[]), bounds ({label, value}[]), unit, label.
+ * Props: times, lines (three at most), marks ({number, at}[]), bounds ({label, short, value}[]), unit, label.
  */
 export class Plot extends Component {
   constructor() {
@@ -103,6 +103,7 @@ export class Plot extends Component {
       ctx.lineWidth = 1.5 * devicePixelRatio;
       ctx.font = `600 ${12 * devicePixelRatio}px system-ui, sans-serif`;
       ctx.textBaseline = "bottom";
+      ctx.textAlign = "left";
       ctx.setLineDash([6 * devicePixelRatio, 4 * devicePixelRatio]);
       for (const bound of bounds) {
         const y = Math.round(plot.valToPos(bound.value, "y", true));
@@ -110,7 +111,7 @@ export class Plot extends Component {
         ctx.moveTo(bbox.left, y);
         ctx.lineTo(bbox.left + bbox.width, y);
         ctx.stroke();
-        ctx.fillText(bound.label, bbox.left + 6 * devicePixelRatio, y - 2 * devicePixelRatio);
+        ctx.fillText(bound.short, bbox.left + 6 * devicePixelRatio, y - 2 * devicePixelRatio);
       }
       ctx.restore();
     };
@@ -127,10 +128,14 @@ export class Plot extends Component {
         .sort((one, other) => one.y - other.y);
       let taken = -Infinity;
       for (const each of placed) {
-        const y = Math.max(each.y, taken + 14 * devicePixelRatio);
+        each.y = Math.max(each.y, taken + 14 * devicePixelRatio);
+        taken = each.y;
+      }
+      // The lowest is no lower than the axis, below which its times are.
+      const over = Math.max(0, taken - bbox.top - bbox.height);
+      for (const each of placed) {
         ctx.fillStyle = colour[each.line.tone ?? "ink"];
-        ctx.fillText(each.line.label, bbox.left + bbox.width + 6 * devicePixelRatio, y);
-        taken = y;
+        ctx.fillText(each.line.label, bbox.left + bbox.width + 6 * devicePixelRatio, each.y - over);
       }
       ctx.restore();
     };
